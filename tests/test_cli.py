@@ -1,0 +1,202 @@
+"""The commands, as typed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner, Result
+
+from tests.conftest import SMALL, as_checkpoint, network, tone
+from wavenet import checkpoint
+from wavenet.cli import app
+
+GOLDEN = Path(__file__).parent / "golden" / "format-1.safetensors"
+
+
+def wavenet(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in args])
+
+
+def fails(*args: object) -> str:
+    """The one line that a wrong call ends with."""
+    result = wavenet(*args)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("wavenet: "), result.stderr
+    return line
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, as_checkpoint(network(SMALL)))
+    return path
+
+
+def test_train_generate_and_inspect_a_folder(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trained = wavenet("train", training_folder, "--config", config_file, "--out", run, "--seed", 5, "--set", "train.batch=2")
+    assert trained.exit_code == 0, trained.output
+    for part in (
+        "model      test: 5 layers",
+        "hears 11 samples (1 ms)",
+        "6 recordings",
+        "held out",
+        "cache",
+        "s a step",
+        "of 5 bits",
+        "done.",
+    ):
+        assert part in trained.output, part
+    assert f"wavenet generate {run}" in trained.output
+    made = wavenet("generate", run, "--seconds", 0.2, "--seed", 1, "-o", tmp_path / "a.wav")
+    assert made.exit_code == 0, made.output
+    assert "numba engine, checkpoint of step" in made.output
+    assert "x real time" in made.output
+    wav, rate = sf.read(tmp_path / "a.wav")
+    assert (len(wav), rate) == (1600, 8000)
+    report = wavenet("receptive-field", run)
+    assert "hears 11 samples = 1.4 ms at 8000 Hz" in report.output
+
+
+def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path: Path) -> None:
+    for name, args in {"a": (), "b": (), "other": ("--seed", 2), "many": ("--count", 3)}.items():
+        assert wavenet("generate", model, "--seconds", 0.1, "--seed", 1, *args, "-o", tmp_path / f"{name}.wav").exit_code == 0
+    a, b, other = ((tmp_path / f"{n}.wav").read_bytes() for n in ("a", "b", "other"))
+    assert a == b == (tmp_path / "many-1.wav").read_bytes()
+    assert a != other
+    assert a != (tmp_path / "many-2.wav").read_bytes()
+    assert (tmp_path / "many-3.wav").exists()
+
+
+def test_a_new_seed_is_drawn_and_named(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = wavenet("generate", model, "--seconds", 0.05)
+    seed = result.output.split("seed ")[1].split()[0]
+    assert (tmp_path / f"model-{seed}.wav").exists()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_format_follows_the_suffix(model: Path, tmp_path: Path, suffix: str) -> None:
+    assert wavenet("generate", model, "--seconds", 0.3, "--seed", 1, "-o", tmp_path / f"a.{suffix}").exit_code == 0
+    assert sf.info(tmp_path / f"a.{suffix}").format == suffix.upper()
+
+
+def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
+    sf.write(tmp_path / "p.wav", tone(0.5, 16000), 16000)
+    args = ("--prompt", tmp_path / "p.wav", "--seconds", 0.1, "--seed", 1)
+    assert wavenet("generate", model, *args, "-o", tmp_path / "new.wav").exit_code == 0
+    assert wavenet("generate", model, *args, "--keep-prompt", "-o", tmp_path / "both.wav").exit_code == 0
+    new, both = sf.read(tmp_path / "new.wav")[0], sf.read(tmp_path / "both.wav")[0]
+    assert len(both) - len(new) == pytest.approx(4000, abs=1)
+    assert (both[-len(new) :] == new).all()
+    assert np.abs(both[500:3500]).max() == pytest.approx(0.4, abs=0.01)
+
+
+def test_receptive_field_json_has_the_promised_keys() -> None:
+    found = json.loads(wavenet("receptive-field", "paper", "--json").stdout)
+    assert found.keys() == {"receptive_field", "receptive_field_ms", "parameters", "macs_per_sample", "state_bytes", "layers"}
+    assert found["receptive_field"] == 3070
+    assert found["layers"][9] == {"dilation": 512, "kernel_size": 2, "reach": 1024}
+    assert json.loads(wavenet("receptive-field", "small", "--set", "model.dilations=[4,4,4,4]", "--json").stdout)["receptive_field"] == 17
+    assert json.loads(wavenet("receptive-field", "--set", "model.layers=10", "--json").stdout)["receptive_field"] == 1024
+    assert json.loads(wavenet("receptive-field", GOLDEN, "--json").stdout)["receptive_field"] == 11
+
+
+def test_presets_are_listed_with_their_field_and_purpose() -> None:
+    lines = wavenet("presets").output.splitlines()
+    assert {line.split()[0] for line in lines[1:]} == {
+        "tiny", "small", "paper", "music", "r9y9-mulaw256", "nv-wavenet", "ibab", "wavenet-1024"
+    }  # fmt: skip
+    assert any("3,070" in line and "777,984" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("train", "no/such/folder"), "no/such/folder: no such folder"),
+        (("train",), "name a folder of recordings"),
+        (("train", ".", "--config", "smal"), "smal: no such preset; did you mean small?"),
+        (("train", ".", "--set", "model.layrs=3"), "model.layrs: unknown setting; did you mean model.layers?"),
+        (("train", ".", "--set", "train.batch=0"), "train.batch = 0: must be 1 to 65536"),
+        (("generate", "no.safetensors"), "no.safetensors: no such run or checkpoint"),
+        (("generate", __file__), "not a checkpoint of this program"),
+        (("generate", GOLDEN, "--top-p", 2), "top-p 2.0: must be above 0 and at most 1"),
+        (("generate", GOLDEN, "--seconds", 0), "seconds 0: must be above 0"),
+        (("generate", GOLDEN, "--count", 0), "count 0: must be 1"),
+        (("generate", GOLDEN, "--prompt", "no.wav"), "no.wav: no such file"),
+        (("generate", GOLDEN, "--prompt", __file__), "cannot be read as audio"),
+        (("generate", GOLDEN, "--keep-prompt"), "there is no --prompt to keep"),
+        (("generate", GOLDEN, "-o", "no/such/a.wav"), "the folder no/such does not exist"),
+        (("generate", GOLDEN, "-o", "a.xyz"), "use one of .wav, .flac, .ogg, .mp3"),
+        (("generate", GOLDEN, "--engine", "warp"), "--engine warp: unknown"),
+        (("receptive-field", "nonsense"), "nonsense: no such preset"),
+        (("receptive-field", "."), "is a folder without config.toml"),
+        (("receptive-field", __file__), "not a TOML file"),
+    ],
+)
+def test_wrong_calls_get_one_line(args: tuple[object, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in fails(*args)
+    assert list(tmp_path.iterdir()) == []  # and nothing is left behind
+
+
+def test_a_device_that_is_not_there_gets_one_line(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    assert "--device cuda:99: not available" in fails(
+        "train", training_folder, "-c", config_file, "-o", tmp_path / "r", "--device", "cuda:99"
+    )
+
+
+def started(*args: object) -> "subprocess.Popen[str]":
+    environment = os.environ | {"XDG_CACHE_HOME": str(args[-1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "wavenet", *map(str, args[:-1])]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = started("train", training_folder, "-c", config_file, "-o", run, "--steps", 1_000_000, tmp_path / "cache")
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "everything is saved" in out
+    assert f"wavenet train --out {run}" in out
+    step = int(out.split("stopped at step ")[1].split(",")[0])
+    assert checkpoint.steps(run / "checkpoints")[-1] == step
+
+
+def test_ctrl_c_keeps_the_audio_made_so_far(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    process = started("generate", model, "--seconds", 80_000, "--seed", 1, "-o", path, tmp_path / "cache")
+    deadline = time.monotonic() + 120
+    while not path.exists() or path.stat().st_size < 20_000:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "interrupted: what was made until then is kept" in out, err
+    kept, _ = sf.read(path)
+    assert len(kept) >= 10_000
+    whole = wavenet("generate", model, "--seconds", 1, "--seed", 1, "-o", tmp_path / "b.wav")
+    assert whole.exit_code == 0
+    assert (sf.read(tmp_path / "b.wav")[0] == kept[:8000]).all()
+
+
+def test_python_cli_py_works_from_a_checkout() -> None:
+    script = Path(__file__).parent.parent / "cli.py"
+    result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    assert "receptive-field" in result.stdout

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from wavenet import config
+from wavenet.config import Config, ModelConfig
+from wavenet.errors import ConfigError
+
+
+def test_doubling_resets_after_the_cycle() -> None:
+    assert ModelConfig(layers=7, dilation_cycle=4).schedule == (1, 2, 4, 1, 2, 4, 1)
+    assert ModelConfig(layers=30).schedule == tuple(2**i for i in range(10)) * 3
+
+
+def test_a_list_of_dilations_replaces_the_cycle() -> None:
+    assert config.load("small", ["model.dilations=[4, 4, 4]"]).model.schedule == (4, 4, 4)
+
+
+def test_asking_for_layers_undoes_an_inherited_list() -> None:
+    inherited = config.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
+    assert config.parse(config.override(inherited, ["model.layers=3"])).model.schedule == (1, 2, 4)
+
+
+def test_a_config_survives_toml(tmp_path: Path) -> None:
+    original = config.load("music", ["train.learning_rate=3e-4", "model.dilations=[1,2,4]", "train.validation=tails"])
+    path = tmp_path / "run.toml"
+    path.write_text(original.to_toml(), encoding="utf-8")
+    assert config.load(path) == original
+    assert original.train.learning_rate == 3e-4
+
+
+def test_differences_name_key_old_and_new() -> None:
+    a, b = config.load("small"), config.load("small", ["train.steps=7", "model.dilations=[1]"])
+    assert config.differences(a, b) == ["model.dilations: unset -> [1]", "train.steps: 20000 -> 7"]
+
+
+def test_tails_never_trims() -> None:
+    assert config.load("small").trims
+    assert not config.load("small", ["train.validation=tails"]).trims
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.layrs=3", "model.layrs: unknown setting; did you mean model.layers?"),
+        ("layers=3", "layers: unknown setting; did you mean model.layers?"),
+        ("model.layers", "write it as key=value"),
+        ("model.layers=0", "model.layers = 0: must be 1 to 1000"),
+        ("model.layers=many", "model.layers = 'many': input should be a valid integer"),
+        ("model.dilation_cycle=100", "must be a power of two"),
+        ("model.dilations=[1,0]", "0 is not within 1 to 2^20"),
+        ("model.dilations=[]", "must list 1 to 1000 dilations"),
+        ("model.kernel_size=1", "must be 2 to 64 taps"),
+        ("model.gate_channels=33", "counts both halves, so it must be even"),
+        ("model.levels=200", "must be a power of two from 16 to 1024"),
+        ("model.levels=8", "must be a power of two from 16 to 1024"),
+        ("train.learning_rate=nan", "must be"),
+        ("train.learning_rate=-1", "train.learning_rate = -1.0: must be 1e-09 to 10"),
+        ("train.validation=half", "input should be 'files' or 'tails'"),
+        ("audio.sample_rate=10", "must be 1000 to 192000 Hz"),
+        ("audio.level=loud", "input should be 'none' or 'peak'"),
+    ],
+)
+def test_wrong_settings_are_named(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        config.load("small", [setting])
+    assert message in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model]\nlayrs = 3", "model.layrs: unknown setting; did you mean model.layers?"),
+        ("[modle]\nlayers = 3", "modle: unknown setting; did you mean model"),
+        ("model = 3", "model = 3"),
+        ("this is not toml", "not a TOML file"),
+        ("[train]\nlearning_rate = inf", "learning_rate = inf: must be a finite number"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as e:
+        config.load(path)
+    assert str(path) in str(e.value)
+    assert message in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("smal", "no such preset; did you mean small?"), ("qqqqq", "`wavenet presets` lists them"), ("no/such.toml", "no such config file")],
+)
+def test_missing_configs_are_named(source: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.load(source)
+
+
+def test_a_binary_file_is_not_a_config(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="cannot be read as a config file"):
+        config.load(tmp_path / "x.toml")
+
+
+def test_every_key_of_every_preset_is_known() -> None:
+    known = {*config.flatten(Config().to_dict()), "model.dilations"}
+    for name in config.preset_names():
+        assert config.flatten(config.load(name).to_dict()).keys() <= known

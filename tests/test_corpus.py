@@ -1,0 +1,148 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import SMALL, STARTER, noisy, tone
+from wavenet.config import Config, load
+from wavenet.corpus import Corpus
+from wavenet.errors import CorpusError
+from wavenet.pcm_cache import index_folder
+from wavenet.receptive import receptive_field
+
+FIELD = receptive_field(SMALL.schedule)
+
+
+def corpus(folder: Path, config: Config, **train: object) -> Corpus:
+    config = replace(config, train=replace(config.train, **train))  # type: ignore[arg-type]
+    return Corpus(index_folder(folder, config.audio, trim=config.trims), config, FIELD)
+
+
+def test_batches_are_a_pure_function_of_seed_and_step(training_folder: Path, small_config: Config) -> None:
+    a, b = corpus(training_folder, small_config), corpus(training_folder, small_config)
+    b.batch(0)
+    assert (a.batch(7).x == b.batch(7).x).all()
+    assert (a.batch(7).x != a.batch(8).x).any()
+    assert (a.batch(7).x != corpus(training_folder, small_config, seed=9).batch(7).x).any()
+
+
+def test_windows_never_straddle_files(make_folder: Callable[..., Path], small_config: Config) -> None:
+    """Each file sits at its own constant code, so a window of two files would show two of them, or one and not silence."""
+    square = {f"{i}.wav": np.where(np.arange(3000) % 2, 0.1 + 0.1 * i, -0.1 - 0.1 * i) for i in range(6)}
+    c = corpus(make_folder(square), small_config)
+    silence = c.distribution.silence
+    for step in range(40):
+        for x in c.batch(step).x:
+            loudness = {abs(float(c.distribution.decode(np.array(code)))) for code in np.unique(x) if code != silence}
+            assert max(loudness) - min(loudness) < 0.04, loudness
+
+
+def test_before_a_recording_there_is_silence_that_does_not_count(training_folder: Path, small_config: Config) -> None:
+    c = corpus(training_folder, small_config)
+    span = c.training[0]
+    first = c.window(span, span.start)
+    assert (first.x[:FIELD] == c.distribution.silence).all()
+    assert first.counts.all()
+    straddling = c.window(span, span.start - 100)
+    assert straddling.counts.tolist() == [0] * 100 + [1] * (small_config.segment_samples - 100)
+    assert (straddling.x[: FIELD + 100] == c.distribution.silence).all()
+
+
+def test_a_short_recording_is_aligned_to_its_end(make_folder: Callable[..., Path], small_config: Config) -> None:
+    folder = make_folder({f"{i}.wav": tone(0.12, hertz=100 + 50 * i) for i in range(6)})
+    c = corpus(folder, small_config, segment_seconds=0.2)
+    batch = c.batch(0)
+    segment = c.config.segment_samples
+    assert batch.counts.shape == (3, segment)
+    assert (batch.counts.sum(axis=1) == round(0.12 * 8000)).all()
+    assert batch.counts[:, -1].all()
+    assert (batch.x[:, :FIELD] == c.distribution.silence).all()
+
+
+def test_every_sample_is_about_equally_likely(make_folder: Callable[..., Path], small_config: Config) -> None:
+    folder = make_folder({f"{i}.wav": noisy(0.5 if i else 2.0, seed=i) for i in range(4)})
+    c = corpus(folder, small_config, validation_fraction=0.01, batch=50)
+    seen = {s.offset: np.zeros(s.stop) for s in c.training}
+    for step in range(60):
+        rng_spans = _drawn(c, step)
+        for span, start in rng_spans:
+            seen[span.offset][max(start, 0) : start + c.config.segment_samples] += 1
+    total = np.concatenate([v[200:-200] for v in seen.values()])
+    assert total.min() > 0.4 * total.mean()
+    edges = np.concatenate([v[:50] for v in seen.values()])
+    assert edges.mean() > 0.4 * total.mean()
+
+
+def _drawn(c: Corpus, step: int) -> list[tuple[object, int]]:
+    drawn: list[tuple[object, int]] = []
+    window = c.window
+
+    def spy(span, start):  # type: ignore[no-untyped-def]
+        drawn.append((span, start))
+        return window(span, start)
+
+    c.window = spy  # type: ignore[method-assign]
+    c.batch(step)
+    c.window = window  # type: ignore[method-assign]
+    return drawn  # type: ignore[return-value]
+
+
+def test_duplicates_stay_on_one_side(make_folder: Callable[..., Path], small_config: Config) -> None:
+    files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(8)}
+    files |= {f"copy{i}.wav": noisy(0.5, seed=i) for i in range(8)}
+    for fraction in (0.1, 0.2, 0.4):
+        c = corpus(make_folder(files), small_config, validation_fraction=fraction)
+        held = {s.offset for s in c.validation}
+        assert held
+        assert held.isdisjoint({s.offset for s in c.training})
+
+
+def test_held_out_files_hardly_change_when_one_is_added(make_folder: Callable[..., Path], small_config: Config) -> None:
+    files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(30)}
+    before = set(corpus(make_folder(files), small_config).held_out)
+    after = set(corpus(make_folder(files | {"new.wav": noisy(0.5, seed=99)}), small_config).held_out)
+    assert len(before) == 3
+    assert len(before & after) >= 2
+
+
+def test_too_few_files_fall_back_to_tails_with_a_note(make_folder: Callable[..., Path], small_config: Config) -> None:
+    c = corpus(make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)}), small_config)
+    assert "only 2 different recordings" in c.notes[0]
+    assert [(s.start, s.stop) for s in c.validation] == [(3600, 4000)] * 2
+
+
+def test_tails_are_the_last_tenth_with_the_files_own_past(make_folder: Callable[..., Path], small_config: Config) -> None:
+    wav = noisy(2.0)
+    folder = make_folder({"a.wav": wav, "b.wav": noisy(1.5), "short.wav": noisy(0.9)})
+    c = corpus(folder, small_config, validation="tails")
+    assert [(s.start, s.stop) for s in c.validation] == [(14400, 16000), (10800, 12000)]
+    assert [(s.start, s.stop) for s in c.training] == [(0, 14400), (0, 10800)]
+    assert "1 shorter ones left out" in c.notes[0]
+    window = c.window(c.validation[0], 14400)
+    assert (window.x == c.distribution.encode(wav[14400 - FIELD : 14400 + c.config.segment_samples].astype(np.float32))).mean() > 0.98
+    with pytest.raises(CorpusError, match="needs recordings over 1 s"):
+        corpus(make_folder({"s.wav": noisy(0.5)}, name="short"), small_config, validation="tails")
+
+
+def test_validation_counts_every_held_out_sample_once(training_folder: Path, small_config: Config) -> None:
+    c = corpus(training_folder, small_config, validation_seconds=100)
+    assert sum(b.counts.sum() for b in c.validation_batches()) == sum(len(s) for s in c.validation)
+    limited = corpus(training_folder, small_config, validation_seconds=0.1)
+    assert sum(b.counts.sum() for b in limited.validation_batches()) <= 0.1 * 8000
+
+
+def test_fingerprint_follows_content(make_folder: Callable[..., Path], small_config: Config) -> None:
+    files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(5)}
+    a = corpus(make_folder(files, name="a"), small_config).fingerprint
+    assert corpus(make_folder({f"x{k}": v for k, v in files.items()}, name="b"), small_config).fingerprint == a
+    assert corpus(make_folder(files | {"0.wav": noisy(0.5, seed=77)}, name="c"), small_config).fingerprint != a
+
+
+def test_unigram_and_bigram_bits_match_the_published_ones() -> None:
+    config = load("paper", ["train.validation=tails"])
+    index = index_folder(STARTER / "speech" / "carlo", config.audio, trim=False)
+    unigram, bigram = Corpus(index, config, 10).held_out_baselines()
+    assert unigram == pytest.approx(7.86, abs=0.01)
+    assert bigram == pytest.approx(5.34, abs=0.02)

@@ -1,0 +1,92 @@
+import math
+
+import pytest
+import torch
+
+from tests.conftest import SMALL, network
+from wavenet.config import ModelConfig
+from wavenet.layers import CausalConv1d
+from wavenet.model import WaveNet, WaveNetStack
+
+
+def _heard(dilations: tuple[int, ...], kernel: int) -> set[int]:
+    """Lags whose input the last output of a positive float64 stack depends on (0 is the newest sample)."""
+    config = ModelConfig(dilations=dilations, kernel_size=kernel, residual_channels=3, gate_channels=4, skip_channels=2)
+    stack = WaveNetStack(config).double()
+    with torch.no_grad():
+        for p in stack.parameters():
+            p.abs_().add_(0.1)
+    x = torch.full((1, 3, stack.receptive_field + 20), 0.01, dtype=torch.float64, requires_grad=True)
+    stack(x)[0, :, -1].sum().backward()
+    assert x.grad is not None
+    lags = torch.nonzero(x.grad.abs().sum(dim=(0, 1)).flip(0)).flatten()
+    return set(lags.tolist())
+
+
+@pytest.mark.parametrize(("dilations", "kernel"), [((1, 2, 4), 2), ((1, 2, 4, 1, 2), 2), ((1, 3, 9), 3), ((1, 1, 1), 4)])
+def test_an_output_hears_exactly_its_receptive_field(dilations: tuple[int, ...], kernel: int) -> None:
+    field = 1 + (kernel - 1) * sum(dilations)
+    assert _heard(dilations, kernel) == set(range(field))
+
+
+def test_gaps_of_a_schedule_are_real() -> None:
+    assert _heard((4, 4), 2) == {0, 4, 8}
+
+
+def test_dilated_convolution_known_answers() -> None:
+    x = torch.arange(1.0, 21.0)[None, None]
+    conv = CausalConv1d(1, 1, kernel_size=2, dilation=4)
+    with torch.no_grad():
+        conv.bias.zero_()  # type: ignore[union-attr]
+        conv.weight[:] = torch.tensor([[[1.0, 1.0]]])
+    dense = torch.nn.functional.conv1d(x, torch.tensor([[[1.0, 0, 0, 0, 1.0]]]))
+    assert torch.equal(conv(x), dense)
+    with torch.no_grad():
+        conv.weight[:] = torch.tensor([[[0.0, 1.0]]])
+    assert torch.equal(conv(x), x[:, :, conv.lookback :])
+
+
+def test_no_output_depends_on_the_future() -> None:
+    model = network(SMALL)
+    x = torch.randint(0, 32, (2, model.receptive_field + 30), generator=torch.Generator().manual_seed(1))
+    changed = x.clone()
+    changed[:, -5:] = (changed[:, -5:] + 1) % 32
+    before, after = model(x), model(changed)
+    assert torch.equal(before[:, :-5], after[:, :-5])
+    assert not torch.equal(before[:, -5:], after[:, -5:])
+
+
+def test_first_loss_is_the_log_of_the_levels() -> None:
+    for levels in (16, 256, 1024):
+        model = WaveNet(ModelConfig(layers=20, residual_channels=16, gate_channels=32, skip_channels=32, levels=levels))
+        x = torch.randint(0, levels, (2, model.receptive_field + 100), generator=torch.Generator().manual_seed(0))
+        loss = model.distribution.loss(model(x[:, :-1]), x[:, model.receptive_field :])
+        assert loss.item() == pytest.approx(math.log(levels), abs=0.02)
+
+
+def test_skip_sum_starts_near_unit_variance() -> None:
+    model = WaveNet(ModelConfig())
+    x = torch.randint(0, 256, (1, model.receptive_field + 200), generator=torch.Generator().manual_seed(0))
+    skips = model.stack(model.embedding(x).transpose(1, 2))
+    assert 0.3 < skips.std().item() < 2
+
+
+def test_every_weight_learns() -> None:
+    model = WaveNet(SMALL)
+    x = torch.randint(0, 32, (1, model.receptive_field + 10), generator=torch.Generator().manual_seed(0))
+    model.distribution.loss(model(x[:, :-1]), x[:, model.receptive_field :]).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_too_short_an_input_is_refused() -> None:
+    model = WaveNet(SMALL)
+    with pytest.raises(ValueError, match="prepend silence"):
+        model(torch.zeros(1, model.receptive_field - 1, dtype=torch.long))
+
+
+def test_the_same_seed_starts_the_same_and_leaves_torch_alone() -> None:
+    before = torch.random.get_rng_state()
+    a, b, c = WaveNet(SMALL, seed=5), WaveNet(SMALL, seed=5), WaveNet(SMALL, seed=6)
+    assert torch.equal(a.hidden.weight, b.hidden.weight)
+    assert not torch.equal(a.hidden.weight, c.hidden.weight)
+    del before

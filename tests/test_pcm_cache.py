@@ -1,0 +1,132 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from filelock import FileLock
+
+from tests.conftest import noisy, tone
+from wavenet.config import AudioConfig
+from wavenet.errors import CorpusError
+from wavenet.pcm_cache import Index, index_folder
+
+AUDIO = AudioConfig(sample_rate=8000)
+
+
+def index(folder: Path, settings: AudioConfig = AUDIO, trim: bool = False) -> Index:
+    return index_folder(folder, settings, trim=trim)
+
+
+def samples(found: Index, name: str) -> np.ndarray:  # type: ignore[type-arg]
+    r = next(r for r in found.recordings if r.name == name)
+    return found.pcm()[r.offset : r.offset + r.samples] / 32768
+
+
+def test_samples_land_where_the_index_says(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"b.wav": tone(0.5), "nested/deep/ä b.flac": noisy(0.7), "A.WAV": tone(0.3, hertz=99)})
+    found = index(folder)
+    assert [r.name for r in found.recordings] == ["A.WAV", "b.wav", "nested/deep/ä b.flac"]
+    np.testing.assert_allclose(samples(found, "b.wav"), tone(0.5), atol=2e-5)
+    np.testing.assert_allclose(samples(found, "nested/deep/ä b.flac"), noisy(0.7), atol=4e-5)
+    assert found.seconds == pytest.approx(1.5)
+
+
+def test_only_what_changed_is_decoded_again(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)})
+    assert index(folder).decoded == 2
+    assert index(folder).decoded == 0
+    sf.write(folder / "b.wav", tone(0.6), 8000)
+    (folder / "c.wav").write_bytes((folder / "a.wav").read_bytes())
+    again = index(folder)
+    assert again.decoded == 1  # c holds what a holds
+    np.testing.assert_allclose(samples(again, "b.wav"), tone(0.6), atol=4e-5)
+    assert [r.duplicate_of for r in again.recordings] == [None, None, "a.wav"]
+    (folder / "a.wav").unlink()
+    assert [r.name for r in index(folder).recordings] == ["b.wav", "c.wav"]
+
+
+def test_other_settings_have_their_own_cache(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a.wav": tone(0.5)})
+    half = AudioConfig(sample_rate=4000)
+    assert index(folder).cache != index(folder, half).cache != index(folder, trim=True).cache
+    assert index(folder, half).recordings[0].samples == 2000
+
+
+def test_an_index_cut_short_by_a_crash_is_healed(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({f"{i}.wav": tone(0.5, hertz=100 + i) for i in range(3)})
+    place = index(folder).cache
+    lines = (place / "index.jsonl").read_bytes()
+    (place / "index.jsonl").write_bytes(lines[:-20])  # the last line was never finished
+    with open(place / "pcm.bin", "ab") as f:
+        f.write(b"garbage of a half-written recording")
+    healed = index(folder)
+    assert healed.decoded == 1
+    for i in range(3):
+        np.testing.assert_allclose(samples(healed, f"{i}.wav"), tone(0.5, hertz=100 + i), atol=2e-5)
+
+
+def test_lost_samples_are_decoded_again(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)})
+    place = index(folder).cache
+    with open(place / "pcm.bin", "r+b") as f:
+        f.truncate(100)
+    assert index(folder).decoded == 2
+
+
+def test_level_and_trim(make_folder: Callable[..., Path]) -> None:
+    quiet = np.concatenate([np.zeros(8000), tone(1.0, amplitude=0.01), np.zeros(4000)])
+    folder = make_folder({"quiet.wav": quiet, "over.wav": tone(0.5, amplitude=1.6)})
+    kept = index(folder)
+    assert np.abs(samples(kept, "quiet.wav")).max() == pytest.approx(0.01, abs=1e-4)
+    assert np.abs(samples(kept, "over.wav")).max() == pytest.approx(1, abs=1e-3)  # scaled, not wrapped or clipped
+    assert (np.abs(samples(kept, "over.wav")) > 0.999).mean() < 0.1
+    levelled = index(folder, AudioConfig(sample_rate=8000, level="peak", peak_db=-6), trim=True)
+    assert np.abs(samples(levelled, "quiet.wav")).max() == pytest.approx(10 ** (-6 / 20), abs=1e-3)
+    assert len(samples(levelled, "quiet.wav")) == pytest.approx(8000, abs=1200)
+
+
+def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> None:
+    broken = tone(0.5)
+    broken[100] = np.inf
+    folder = make_folder({"good.wav": tone(0.5), "silent.wav": np.zeros(8000), "tiny.wav": tone(0.01), "inf.wav": broken})
+    (folder / "text.wav").write_text("not audio")
+    (folder / "film.m4a").write_bytes(b"\0" * 100)
+    (folder / "notes.txt").write_text("ignored")
+    (folder / ".hidden.wav").write_text("ignored")
+    found = index(folder)
+    reasons = {s.name: s.reason for s in found.skipped}
+    assert [r.name for r in found.recordings] == ["good.wav"]
+    assert reasons.keys() == {"silent.wav", "tiny.wav", "inf.wav", "text.wav", "film.m4a"}
+    assert "silent" in reasons["silent.wav"]
+    assert "too short: 0.010 s" in reasons["tiny.wav"]
+    assert "NaN or infinite" in reasons["inf.wav"]
+    assert "cannot be read as audio" in reasons["text.wav"]
+    assert found.ignored == 2
+
+
+def test_unusable_folders_are_named(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    file = make_folder({"a.wav": tone(0.5)}) / "a.wav"
+    silent = make_folder({"s.wav": np.zeros(8000)}, name="silent")
+    for folder, message in [
+        (tmp_path / "no", "no such folder"),
+        (file, "is a file"),
+        (empty, "holds no recordings"),
+        (silent, "none of its 1 audio files can be used; s.wav: silent"),
+    ]:
+        with pytest.raises(CorpusError, match=message):
+            index(folder)
+
+
+def test_a_folder_being_indexed_by_another_process_is_refused(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a.wav": tone(0.5)})
+    with FileLock(index(folder).cache / "lock"), pytest.raises(CorpusError, match="another process is indexing"):
+        index(folder)
+
+
+def test_linked_folders_do_not_go_in_circles(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"in/a.wav": tone(0.5)})
+    (folder / "in" / "loop").symlink_to(folder)
+    assert len(index(folder).recordings) == 1

@@ -1,0 +1,60 @@
+import pytest
+
+from wavenet import config
+from wavenet.config import ModelConfig
+from wavenet.model import WaveNet
+from wavenet.receptive import receptive_field, report
+
+
+@pytest.mark.parametrize(
+    ("layers", "cycle", "kernel", "expected"),
+    [(30, 512, 3, 6139), (24, 32, 3, 505), (12, 32, 3, 253), (30, 1, 3, 61), (30, 512, 2, 3070), (20, 512, 2, 2047), (50, 512, 2, 5116)],
+)
+def test_known_cycles(layers: int, cycle: int, kernel: int, expected: int) -> None:
+    model = ModelConfig(layers=layers, dilation_cycle=cycle, kernel_size=kernel)
+    assert report(model, 16000).receptive_field == expected
+
+
+@pytest.mark.parametrize(
+    ("dilations", "kernels", "expected"),
+    [([1], 2, 2), ([1, 2], 2, 4), ([1, 1, 2], [3, 2, 2], 6), ([1, 1, 2, 4, 8], [3, 2, 2, 2, 2], 18)],
+)
+def test_known_lists(dilations: list[int], kernels: int | list[int], expected: int) -> None:
+    assert receptive_field(dilations, kernels) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "parameters", "macs"),
+    [
+        ("r9y9-mulaw256", 6139, 4_029_952, 3.98e6),
+        ("nv-wavenet", 2047, 711_424, 0.67e6),
+        ("ibab", 5116, 1_515_968, 1.47e6),
+        ("wavenet-1024", 4093, 4_113_152, 4.10e6),
+        ("paper", 3070, 0.782e6, 0.758e6),
+        ("small", 2047, 0.23e6 * 1.04, 0.2e6 * 1.13),
+    ],
+)
+def test_reference_presets_have_the_published_sizes(name: str, field: int, parameters: float, macs: float) -> None:
+    preset = config.load(name)
+    r = report(preset.model, preset.audio.sample_rate)
+    assert r.receptive_field == field
+    assert r.parameters == pytest.approx(parameters, rel=0.05)
+    assert r.macs_per_sample == pytest.approx(macs, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "paper", "music", "r9y9-mulaw256", "nv-wavenet", "ibab", "wavenet-1024"])
+def test_counted_parameters_are_those_of_the_module(name: str) -> None:
+    preset = config.load(name)
+    model = WaveNet(preset.model)
+    r = report(preset.model, preset.audio.sample_rate)
+    assert r.parameters == sum(p.numel() for p in model.parameters())
+    assert r.receptive_field == model.receptive_field
+    assert preset.name == name
+    assert preset.purpose
+
+
+def test_reach_grows_layer_by_layer_to_the_whole_field() -> None:
+    r = report(ModelConfig(dilations=(1, 2, 8), kernel_size=3), 1000)
+    assert [layer.reach for layer in r.layers] == [3, 7, 23]
+    assert r.receptive_field_ms == 23.0
+    assert r.state_bytes == 4 * 64 * 22

@@ -1,0 +1,115 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+import wavenet
+from tests.conftest import SMALL, as_checkpoint, network, tone
+from wavenet.config import AudioConfig, Config
+from wavenet.errors import AudioError, EngineError, WavenetError
+from wavenet.sampler import Sampler, read_prompt, uniforms
+
+
+def test_noise_is_the_same_however_it_is_cut() -> None:
+    whole = uniforms(5, 2, 0, 100)
+    parts = [uniforms(5, 2, a, b - a) for a, b in [(0, 1), (1, 7), (7, 8), (8, 64), (64, 100)]]
+    assert (np.concatenate(parts) == whole).all()
+    assert (uniforms(5, 3, 0, 100) != whole).any()
+    assert (uniforms(6, 2, 0, 100) != whole).any()
+
+
+def test_noise_is_uniform_and_strictly_inside() -> None:
+    noise = uniforms(0, 0, 0, 200_000)
+    assert noise.dtype == np.float32
+    assert 0 < noise.min() < 1e-4
+    assert 1 - 1e-4 < noise.max() < 1
+    counts = np.histogram(noise, 10, (0, 1))[0]
+    assert np.abs(counts - 20_000).max() < 600
+
+
+def test_noise_is_pinned() -> None:
+    """The same seed must give the same audio in years to come."""
+    scaled = uniforms(7, 0, 0, 4).astype(np.float64) * 2**23 - 0.5
+    assert (scaled == np.round(scaled)).all()
+    assert scaled.astype(int).tolist() == [7315482, 2477704, 3524034, 3400676]
+
+
+def test_the_library_in_four_lines() -> None:
+    model = as_checkpoint(network(SMALL))
+    wav = wavenet.generate(model, seconds=0.1, seed=7)
+    assert wav.shape == (800,)
+    assert wav.dtype == np.float32
+    assert (wav == wavenet.generate(model, seconds=0.1, seed=7)).all()
+    assert (wav != wavenet.generate(model, seconds=0.1, seed=8)).any()
+    several = wavenet.generate(model, seconds=0.1, seed=7, count=3)
+    assert several.shape == (3, 800)
+    assert (several[0] == wav).all()
+
+
+def test_blocks_of_any_size_make_the_same_audio() -> None:
+    model = as_checkpoint(network(SMALL))
+    whole = np.concatenate(list(Sampler(model, seed=1, count=2).blocks(300, 300)), axis=1)
+    pieces = np.concatenate(list(Sampler(model, seed=1, count=2).blocks(300, 7)), axis=1)
+    sampler = Sampler(model, seed=1, count=2)
+    stopped = np.concatenate([*sampler.blocks(100), *sampler.blocks(200)], axis=1)
+    assert (whole == pieces).all()
+    assert (whole == stopped).all()
+
+
+def test_a_prompt_is_heard_at_its_own_level(make_folder: Callable[..., Path]) -> None:
+    """With levels brought to a peak, a quiet prompt and its loud twin continue alike, each at its own loudness."""
+    plain = as_checkpoint(network(SMALL))
+    config = Config(audio=AudioConfig(sample_rate=8000, level="peak"), model=SMALL)
+    model = wavenet.Checkpoint(config, plain.arrays)
+    folder = make_folder({"loud.wav": tone(0.5, amplitude=0.8), "quiet.wav": tone(0.5, amplitude=0.08)})
+    loud = wavenet.generate(model, 0.1, 1, prompt=folder / "loud.wav")
+    quiet = wavenet.generate(model, 0.1, 1, prompt=folder / "quiet.wav")
+    np.testing.assert_allclose(quiet * 10, loud, rtol=1e-3)
+    assert (loud != wavenet.generate(model, 0.1, 1)).any()
+
+
+def test_a_prompt_of_any_length_and_rate_continues(make_folder: Callable[..., Path]) -> None:
+    model = as_checkpoint(network(SMALL))
+    full = tone(2.0, amplitude=0.8)
+    folder = make_folder({"long.wav": full, "end.wav": full[-11:], "two.wav": full[-2:]})
+    continued = wavenet.generate(model, 0.05, 3, prompt=folder / "long.wav")
+    assert (continued == wavenet.generate(model, 0.05, 3, prompt=folder / "end.wav")).all()  # only its receptive field matters
+    assert (continued != wavenet.generate(model, 0.05, 3, prompt=folder / "two.wav")).any()
+    sf.write(folder / "fast.wav", tone(1.0, 44100), 44100)
+    assert len(read_prompt(folder / "fast.wav", model).x) == 11
+
+
+@pytest.mark.parametrize(
+    ("wav", "message"),
+    [(np.zeros(8000), "is silent"), (np.ones(1), "holds 1 samples"), (np.array([0.1, np.nan, 0.2] * 100), "NaN or infinite")],
+)
+def test_prompts_that_lead_nowhere_are_named(make_folder: Callable[..., Path], wav: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+    folder = make_folder({"p.wav": wav})
+    with pytest.raises(AudioError, match=message):
+        read_prompt(folder / "p.wav", as_checkpoint(network(SMALL)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seconds": 0}, "seconds 0: must be above 0"),
+        ({"seconds": float("nan")}, "must be above 0"),
+        ({"count": 0}, "count 0: must be 1 to 10000"),
+        ({"seed": -1}, "seed -1: must be"),
+        ({"engine": "warp"}, "--engine warp: unknown; use auto or one of numba, reference"),
+        ({"temperature": -1}, "temperature -1: must be"),
+        ({"prompt": "no.wav"}, "no.wav: no such file"),
+    ],
+)
+def test_wrong_requests_are_named(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(WavenetError, match=message):
+        wavenet.generate(as_checkpoint(network(SMALL)), **wrong)  # type: ignore[arg-type]
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    model = as_checkpoint(network(SMALL))
+    model.arrays["average.hidden.bias"][0] = np.nan
+    with pytest.raises(EngineError, match=r"weight hidden.bias holds NaN"):
+        Sampler(model, seed=0)

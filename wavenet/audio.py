@@ -1,0 +1,112 @@
+"""Audio files in and out: anything libsndfile reads, as mono float blocks at the rate asked for.
+
+Everything streams, so a recording of any length passes at flat memory. Audio is mono throughout: channels are averaged.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+from wavenet.errors import AudioError
+from wavenet.shapes import Array, Wav
+
+BLOCK_SAMPLES = 1 << 18
+FRAME_SECONDS = 0.02  # of the level measurement
+SILENCE_DBFS = -70.0  # nothing below this counts as sound
+TRIM_MARGIN_SECONDS = 0.05  # kept before the first and after the last sound
+WRITABLE = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", "MPEG_LAYER_III")}
+
+
+def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
+    """Mono blocks of a recording at `sample_rate` Hz. Raises AudioError for what libsndfile cannot read."""
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder, not a recording; give one audio file")
+    if not path.exists():
+        raise AudioError(f"{path}: no such file")
+    try:
+        with sf.SoundFile(path) as file:
+            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+            same_rate = file.samplerate == sample_rate
+            for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+                mono = block.mean(axis=1, dtype=np.float32)
+                yield mono if same_rate else resampler.resample_chunk(mono)
+            if not same_rate:
+                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    except (sf.LibsndfileError, OSError, ValueError) as e:
+        reason = getattr(e, "error_string", None) or getattr(e, "strerror", None) or str(e)
+        raise AudioError(f"{path}: cannot be read as audio ({reason.strip().rstrip('.')})") from None
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a recording holds: its length, its peak, and where sound starts and ends, in samples."""
+
+    samples: int
+    peak: float
+    loudest_db: float  # dBFS of its loudest 20 ms, any constant offset removed
+    start: int
+    stop: int
+    finite: bool
+
+    @property
+    def silent(self) -> bool:
+        return self.loudest_db < SILENCE_DBFS
+
+
+def measure(blocks: Iterable[Wav], sample_rate: int, trim_db: float) -> Level:
+    """Peak and extent of sound: from the first to the last 20 ms frame within `trim_db` of the loudest, with a margin."""
+    frame = max(1, round(FRAME_SECONDS * sample_rate))
+    deviations: list[Array] = []
+    rest, samples, peak = np.zeros(0, np.float32), 0, 0.0
+    for block in blocks:
+        samples += len(block)
+        if not np.isfinite(block).all():
+            return Level(samples, np.inf, -np.inf, 0, samples, finite=False)
+        peak = max(peak, float(np.abs(block).max(initial=0)))
+        joined = np.concatenate([rest, block])
+        whole = len(joined) // frame * frame
+        deviations.append(joined[:whole].reshape(-1, frame).astype(np.float64).std(axis=1))
+        rest = joined[whole:]
+    if len(rest):
+        deviations.append(np.array([rest.astype(np.float64).std()]))
+    if not samples:
+        return Level(0, 0.0, -np.inf, 0, 0, finite=True)
+    db = 20 * np.log10(np.concatenate(deviations) + 1e-10)
+    loudest = float(db.max())
+    sounding = np.flatnonzero(db >= max(loudest - trim_db, SILENCE_DBFS))
+    if not len(sounding):
+        return Level(samples, peak, loudest, 0, samples, finite=True)
+    margin = round(TRIM_MARGIN_SECONDS * sample_rate)
+    start = max(0, int(sounding[0]) * frame - margin)
+    return Level(samples, peak, loudest, start, min(samples, (int(sounding[-1]) + 1) * frame + margin), finite=True)
+
+
+def gain_for(peak: float, level: str, peak_db: float) -> float:
+    """The factor that brings a recording to its level: to `peak_db` for "peak", else 1. Never lets a peak pass full scale."""
+    if level == "peak" and peak > 0:
+        return float(10 ** (peak_db / 20) / peak)
+    return 1 / max(1.0, peak)
+
+
+@contextmanager
+def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
+    """A mono file to write blocks to; its suffix picks the format. What was written stays readable if the block is left early."""
+    if path.suffix.lower() not in WRITABLE:
+        raise AudioError(f"{path}: cannot write this kind of file; use one of {', '.join(WRITABLE)}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise AudioError(
+            f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}; name a file in an existing folder"
+        )
+    form, subtype = WRITABLE[path.suffix.lower()]
+    try:
+        file = sf.SoundFile(path, "w", sample_rate, 1, subtype, format=form)
+    except (sf.LibsndfileError, OSError) as e:
+        reason = getattr(e, "error_string", None) or str(e)
+        raise AudioError(f"{path}: cannot be written at {sample_rate} Hz ({reason.strip().rstrip('.')})") from None
+    with file:
+        yield file

@@ -1,0 +1,152 @@
+"""One self-describing file per checkpoint: safetensors arrays, and JSON metadata that carries the whole config.
+
+Nothing is ever unpickled. Writing is atomic: a file under its final name is complete. Importable without torch, so that
+generation on a CPU never loads it.
+
+Format 1: arrays `model.*` (weights), `average.*` (their exponential average, used for evaluation and generation) and, for
+resuming, `adam.mean.*` and `adam.square.*`; metadata key `wavenet` holds the JSON of `format`, `config` and `training`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wavenet.config import Config, parse
+from wavenet.errors import CheckpointError, ConfigError
+from wavenet.shapes import Array
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where training stood. `torch` and `threads` matter for bit-exact resuming."""
+
+    step: int = 0
+    seconds: float = 0.0  # spent training so far
+    validation_bits: float | None = None  # bits per sample at this step
+    best_bits: float | None = None
+    best_step: int | None = None
+    folder: str = ""
+    fingerprint: str = ""  # of the corpus
+    torch: str = ""
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A config and named float32 arrays."""
+
+    config: Config
+    arrays: Mapping[str, Array] = field(repr=False)
+    training: Training = field(default_factory=Training)
+
+    def part(self, prefix: str) -> dict[str, Array]:
+        """The arrays under `prefix.`, without it."""
+        return {k.removeprefix(f"{prefix}."): v for k, v in self.arrays.items() if k.startswith(f"{prefix}.")}
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """What to evaluate and generate with: the averaged weights."""
+        return self.part("average") or self.part("model")
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically: to a neighbour first, flushed to the disk, then renamed over `path`."""
+    from safetensors.numpy import save_file
+
+    about = {"format": FORMAT, "config": checkpoint.config.to_dict(), "training": vars(checkpoint.training)}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(dict(checkpoint.arrays), partial, metadata={"wavenet": json.dumps(about)})
+        with open(partial, "rb+") as f:
+            os.fsync(f.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path, *, resume: bool = False) -> Checkpoint:
+    """Read a checkpoint; only what generation needs unless `resume`. Raises CheckpointError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get("wavenet", "null"))
+            if not isinstance(about, dict) or "format" not in about:
+                raise CheckpointError(f"{path}: is a safetensors file, but not a checkpoint of this program")
+            if about["format"] != FORMAT:
+                raise CheckpointError(f"{path}: is of format {about['format']}, this version reads format {FORMAT}; upgrade wavenet-audio")
+            names = [k for k in file.keys() if resume or k.startswith("average.")]  # noqa: SIM118 - not a dict
+            checkpoint = Checkpoint(
+                parse(about["config"], str(path)), {k: file.get_tensor(k) for k in names}, Training(**about["training"])
+            )
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, ConfigError, OSError) as e:
+        raise CheckpointError(f"{path}: not a checkpoint of this program, or a damaged one ({e})") from None
+    _check_shapes(path, checkpoint)
+    return checkpoint
+
+
+def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight of the config's network."""
+    m = config.model
+    gate, n = m.gate_channels // 2, len(m.schedule)
+    convolutions = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (m.levels, m.head_channels, 1)}
+    for i in range(n):
+        convolutions[f"stack.layers.{i}.dilated"] = (m.gate_channels, m.residual_channels, m.kernel_size)
+        convolutions[f"stack.layers.{i}.skip"] = (m.skip_channels, gate, 1)
+        if i < n - 1:
+            convolutions[f"stack.layers.{i}.residual"] = (m.residual_channels, gate, 1)
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (m.levels, m.residual_channels)}
+    for name, shape in convolutions.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
+def _check_shapes(path: Path, checkpoint: Checkpoint) -> None:
+    expected = expected_shapes(checkpoint.config)
+    parts = {name.partition(".")[0] for name in checkpoint.arrays} - {"adam"}
+    if not parts:
+        raise CheckpointError(f"{path}: holds no weights")
+    for part in sorted(parts):
+        found = {k: v.shape for k, v in checkpoint.part(part).items()}
+        wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+        if wrong:
+            k = f"{part}.{wrong[0]}"
+            raise CheckpointError(
+                f"{path}: {k} has shape {found.get(wrong[0], 'missing')}, its config asks for {expected.get(wrong[0], 'none')}"
+            )
+
+
+def find(source: Path) -> Path:
+    """The checkpoint file that a path means: itself, or the best one of a run folder (the newest when none was validated)."""
+    if not source.is_dir():
+        return source
+    folder = source / "checkpoints" if (source / "checkpoints").is_dir() else source
+    newest = latest(folder)
+    if newest is None:
+        hint = "" if (source / "config.toml").exists() else " (a run folder has config.toml and checkpoints/)"
+        raise CheckpointError(f"{source}: holds no checkpoint yet; train for longer, or name another run{hint}")
+    best = load(newest).training.best_step
+    path = step_path(folder, best) if best is not None else newest
+    return path if path.exists() else newest
+
+
+def step_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}{SUFFIX}"
+
+
+def steps(folder: Path) -> list[int]:
+    """Steps that have a checkpoint in `folder`, ascending."""
+    found = (p.stem.removeprefix("step-") for p in folder.glob(f"step-*{SUFFIX}"))
+    return sorted(int(s) for s in found if s.isdigit())
+
+
+def latest(folder: Path) -> Path | None:
+    found = steps(folder)
+    return step_path(folder, found[-1]) if found else None

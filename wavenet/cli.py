@@ -1,0 +1,154 @@
+"""The commands: parse, call, print. Heavy imports wait until a command needs them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from wavenet.errors import ConfigError, WavenetError
+
+
+class _OneLineErrors(TyperGroup):
+    """Users meet one line, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WavenetError as e:
+            typer.echo(f"wavenet: {e}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as e:
+            typer.echo(f"wavenet: {e.filename or 'a file'}: {e.strerror or e}; what was finished is kept", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("wavenet: interrupted; what was finished is kept", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a WaveNet on your own recordings and hear it.",
+)
+
+ConfigOption = Annotated[str | None, typer.Option("--config", "-c", help="A preset (see `wavenet presets`) or a .toml file.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting, as key=value: train.learning_rate=3e-4. Repeatable.")]
+CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded recordings are kept. Default: the user's cache folder.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+
+
+@app.command()
+def train(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of recordings, searched with its subfolders.")] = None,
+    config: ConfigOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,
+    stop_at: Annotated[int | None, typer.Option(min=1, help="End this sitting at this step; the schedule stays as it is.")] = None,
+    device: DeviceOption = "auto",
+    seed: Annotated[int | None, typer.Option(help="Of the weights' start and the choice of windows.")] = None,
+    settings: SetOption = None,
+    cache: CacheOption = None,
+    accept_changes: Annotated[bool, typer.Option(help="Go on with an existing run under other settings or recordings.")] = False,
+) -> None:
+    """Learn from a folder of recordings; run it again to go on."""
+    from wavenet.console import ConsoleReport
+    from wavenet.session import Request
+    from wavenet.session import train as run_session
+
+    extra = [f"train.steps={steps}"] * (steps is not None) + [f"train.seed={seed}"] * (seed is not None)
+    request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes)
+    report = ConsoleReport()
+    try:
+        run_session(request, report)
+    finally:
+        report.close()
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
+    seconds: Annotated[float, typer.Option(help="Length of what is generated.")] = 5.0,
+    count: Annotated[int, typer.Option(help="How many different clips to make at once.")] = 1,
+    prompt: Annotated[Path | None, typer.Option(help="A recording to continue, of any length and rate, at its own level.")] = None,
+    keep_prompt: Annotated[bool, typer.Option("--keep-prompt", help="Put the prompt itself in front.")] = False,
+    temperature: Annotated[float, typer.Option(help="Below 1 is safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Draw from this many likeliest levels only; 0 is all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the fewest levels that hold this probability; 1 is all.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, numba or reference.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="wav, flac, ogg or mp3; with --count, numbered. Default: RUN-SEED.wav.")
+    ] = None,
+) -> None:
+    """Make new audio, or continue a recording."""
+    from wavenet.distributions import Sampling
+    from wavenet.render import GenerateRequest, render
+
+    request = GenerateRequest(model, seconds, count, prompt, keep_prompt, Sampling(temperature, top_k, top_p), seed, engine, out)
+    for line in render(request):
+        typer.echo(line)
+
+
+@app.command("receptive-field")
+def receptive_field(
+    source: Annotated[str | None, typer.Argument(help="A preset, a .toml file, a run folder or a checkpoint. Default: small.")] = None,
+    settings: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How far back a network hears, layer by layer, and what it costs."""
+    from wavenet import receptive
+
+    name, config = _config_of(source, settings or [])
+    report = receptive.report(config.model, config.audio.sample_rate)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict(), indent=1))
+        return
+    from wavenet.console import receptive_lines
+
+    typer.echo("\n".join(receptive_lines(name, config, report)))
+
+
+@app.command()
+def presets() -> None:
+    """The configurations that come with the program."""
+    from wavenet.console import preset_table
+
+    typer.echo("\n".join(preset_table()))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Argument(help="Recordings to use instead of the bundled speech.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/demo"),
+    steps: Annotated[int | None, typer.Option(help="Training steps, if not the preset's.")] = None,
+    cache: CacheOption = None,
+) -> None:
+    """Train a small model on bundled speech for a few minutes, and hear what it makes."""
+    from wavenet.demo import run_demo
+
+    for line in run_demo(folder, out, steps, cache):
+        typer.echo(line)
+
+
+def _config_of(source: str | None, settings: list[str]) -> tuple[str, Any]:
+    """The config behind a preset, a file, a run folder or a checkpoint, and what to call it."""
+    from wavenet import checkpoint, config
+
+    name = source or config.DEFAULT_PRESET
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.toml").exists():
+            raise ConfigError(f"{path}: is a folder without config.toml, so not a run; name a preset, a .toml file, a run or a checkpoint")
+        return name, config.load(path / "config.toml", settings)
+    if path.suffix == checkpoint.SUFFIX:
+        found = checkpoint.load(path).config.to_dict()
+        return name, config.parse(config.override(found, settings), name)
+    return name, config.load(name, settings)

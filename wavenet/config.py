@@ -1,0 +1,289 @@
+"""Settings: frozen dataclasses, read from TOML and checked once at the edge.
+
+Importable with the standard library alone; pydantic is needed only to read a config from outside (`load`, `parse`).
+A run folder and a checkpoint carry the whole `Config`, so no command repeats another command's flags.
+"""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from wavenet.errors import ConfigError
+
+DEFAULT_PRESET = "small"
+SECTIONS = ("audio", "model", "train")
+
+
+def _require(ok: bool, key: str, value: object, rule: str) -> None:
+    if not ok:
+        raise ConfigError(f"{key} = {value}: {rule}")
+
+
+class _Checked:
+    """Unknown keys are refused when pydantic builds one of these from a dict."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, float):
+                _require(math.isfinite(value), f.name, value, "must be a finite number")
+
+
+@dataclass(frozen=True)
+class AudioConfig(_Checked):
+    """How recordings become samples."""
+
+    sample_rate: int = 16000  # Hz; recordings at other rates are resampled
+    level: Literal["none", "peak"] = "none"  # leave levels alone, or bring each recording's peak to peak_db
+    peak_db: float = -1.0  # dBFS, used by level = "peak"
+    trim: bool = True  # cut silence at both ends of each recording
+    trim_db: float = 50.0  # "silence" is this far below the recording's loudest 20 ms
+    min_seconds: float = 0.1  # shorter recordings are skipped
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(1000 <= self.sample_rate <= 192_000, "audio.sample_rate", self.sample_rate, "must be 1000 to 192000 Hz")
+        _require(-60 <= self.peak_db <= 0, "audio.peak_db", self.peak_db, "must be -60 to 0 dBFS")
+        _require(10 <= self.trim_db <= 120, "audio.trim_db", self.trim_db, "must be 10 to 120 dB")
+        _require(0 < self.min_seconds <= 60, "audio.min_seconds", self.min_seconds, "must be above 0 and at most 60 s")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Checked):
+    """The network's sizes, in the field's terms."""
+
+    layers: int = 30
+    dilation_cycle: int = 512  # largest dilation before the doubling starts again at 1
+    dilations: tuple[int, ...] | None = None  # an explicit list; replaces layers and dilation_cycle
+    kernel_size: int = 2  # taps per dilated convolution
+    residual_channels: int = 64
+    gate_channels: int = 128  # both halves: tanh and sigmoid
+    skip_channels: int = 64
+    head_channels: int = 64  # between the skip sum and the output
+    levels: int = 256  # of the mu-law code
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(1 <= self.layers <= 1000, "model.layers", self.layers, "must be 1 to 1000")
+        cycle = self.dilation_cycle
+        _require(1 <= cycle <= 2**20 and cycle & (cycle - 1) == 0, "model.dilation_cycle", cycle, "must be a power of two up to 2^20")
+        if self.dilations is not None:
+            _require(1 <= len(self.dilations) <= 1000, "model.dilations", list(self.dilations), "must list 1 to 1000 dilations")
+            for d in self.dilations:
+                _require(1 <= d <= 2**20, "model.dilations", list(self.dilations), f"{d} is not within 1 to 2^20")
+        _require(2 <= self.kernel_size <= 64, "model.kernel_size", self.kernel_size, "must be 2 to 64 taps")
+        for name in ("residual_channels", "gate_channels", "skip_channels", "head_channels"):
+            value = getattr(self, name)
+            _require(1 <= value <= 8192, f"model.{name}", value, "must be 1 to 8192")
+        _require(self.gate_channels % 2 == 0, "model.gate_channels", self.gate_channels, "counts both halves, so it must be even")
+        levels = self.levels
+        _require(16 <= levels <= 1024 and levels & (levels - 1) == 0, "model.levels", levels, "must be a power of two from 16 to 1024")
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """The dilation of every layer, in samples: doubling from 1 and resetting after `dilation_cycle`, or `dilations`."""
+        if self.dilations is not None:
+            return self.dilations
+        per_cycle = self.dilation_cycle.bit_length()
+        return tuple(2 ** (i % per_cycle) for i in range(self.layers))
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Checked):
+    """The training recipe."""
+
+    steps: int = 20_000  # length of the schedule
+    batch: int = 8  # windows per step
+    segment_seconds: float = 0.5  # predicted samples per window; the receptive field comes on top as context
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    average_decay: float = 0.999  # of the weights' exponential average, reached gradually
+    seed: int = 0
+    validation: Literal["files", "tails"] = "files"  # whole files held out, or the last tenth of each file over one second
+    validation_fraction: float = 0.1
+    validation_seconds: float = 30.0  # at most this much audio is scored each time
+    evaluate_every: int = 500  # steps between validation, a rendered sample and a checkpoint
+    checkpoint_minutes: float = 5.0  # a checkpoint at least this often
+    keep_checkpoints: int = 3  # the last few; the best one is kept besides
+    sample_seconds: float = 1.5  # length of the sample rendered at each evaluation; 0 renders none
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        bounds: dict[str, tuple[float, float]] = {
+            "steps": (1, 1e9),
+            "batch": (1, 65536),
+            "segment_seconds": (0.001, 60),
+            "learning_rate": (1e-9, 10),
+            "warmup_steps": (0, 1e9),
+            "weight_decay": (0, 10),
+            "clip_norm": (1e-6, 1e6),
+            "average_decay": (0, 0.999999),
+            "seed": (0, 2**63 - 1),
+            "validation_fraction": (0.01, 0.5),
+            "validation_seconds": (0.1, 1e6),
+            "evaluate_every": (1, 1e9),
+            "checkpoint_minutes": (0.01, 1e6),
+            "keep_checkpoints": (1, 1000),
+            "sample_seconds": (0, 60),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            _require(low <= value <= high, f"train.{name}", value, f"must be {low:g} to {high:g}")
+
+
+@dataclass(frozen=True)
+class Config(_Checked):
+    """Everything a run is made from."""
+
+    name: str = "custom"
+    purpose: str = ""
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def trims(self) -> bool:
+        """Whether ends are trimmed. `tails` never trims: its figures compare with those published for whole files."""
+        return self.audio.trim and self.train.validation != "tails"
+
+    @property
+    def segment_samples(self) -> int:
+        return max(1, round(self.train.segment_seconds * self.audio.sample_rate))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dict as TOML and JSON can hold it; unset settings are left out."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    def to_toml(self) -> str:
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"layers": 3}} -> {"model.layers": 3}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """One line per setting that differs, as `train.steps: 100 -> 200`. Name and purpose do not count."""
+    a, b = flatten(old.to_dict()), flatten(new.to_dict())
+    keys = [k for k in sorted(a.keys() | b.keys()) if k not in ("name", "purpose") and a.get(k) != b.get(k)]
+    return [f"{k}: {a.get(k, 'unset')} -> {b.get(k, 'unset')}" for k in keys]
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def preset_folder() -> Path:
+    """Where the presets lie: inside the wheel, or at the top of a checkout."""
+    here = Path(__file__).parent
+    shipped = here / "configs"
+    return shipped if shipped.is_dir() else here.parent / "configs"
+
+
+def preset_names() -> list[str]:
+    return sorted(p.stem for p in preset_folder().glob("*.toml"))
+
+
+def load(source: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """A preset by name or a TOML file, with `key=value` overrides. Raises ConfigError."""
+    path = Path(source)
+    if path.suffix != ".toml" and not path.is_file():
+        path = preset_folder() / f"{source}.toml"
+        if str(source) not in preset_names():
+            hint = _nearest(str(source), preset_names()) or "`wavenet presets` lists them, or give a .toml file"
+            raise ConfigError(f"{source}: no such preset; {hint}")
+    try:
+        nested = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: cannot be read as a config file ({getattr(e, 'strerror', None) or 'not text'})") from None
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{path}: not a TOML file ({e})") from None
+    return parse(override(nested, overrides), str(path))
+
+
+def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Apply `--set key=value` settings to a nested dict. Values are TOML; a bare word is a string. Raises ConfigError."""
+    result = {k: dict(v) if isinstance(v, dict) else v for k, v in nested.items()}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip()
+        if not equals:
+            raise ConfigError(f"--set {setting}: write it as key=value, for example train.learning_rate=3e-4")
+        if key not in _known_keys():
+            raise ConfigError(
+                f"{key}: unknown setting; {_nearest(key, _known_keys()) or '`wavenet presets` shows where they are documented'}"
+            )
+        section, _, name = key.rpartition(".")
+        if key in ("model.layers", "model.dilation_cycle") and isinstance(result.get("model"), dict):
+            result["model"].pop("dilations", None)  # asking for a cycle undoes an inherited explicit list
+        target = result.setdefault(section, {}) if section else result
+        if not isinstance(target, dict):
+            raise ConfigError(f"{section}: must be a table of settings")
+        target[name] = _toml_value(text.strip())
+    return result
+
+
+def parse(nested: Mapping[str, Any], where: str = "config") -> Config:
+    """Build a checked Config from a plain dict. Raises ConfigError naming `where` and the setting."""
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(Config).validate_python(dict(nested))
+    except pydantic.ValidationError as e:
+        problem = e.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "unexpected_keyword_argument":
+            raise ConfigError(
+                f"{where}: {key}: unknown setting; {_nearest(key, _known_keys()) or 'see configs/ for all of them'}"
+            ) from None
+        raise ConfigError(f"{where}: {key} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+    except ConfigError as e:
+        raise ConfigError(f"{where}: {e}") from None
+
+
+@cache
+def _known_keys() -> tuple[str, ...]:
+    keys: list[str] = []
+    for f in fields(Config):
+        section = f.default_factory() if callable(f.default_factory) else None
+        keys += [f"{f.name}.{s.name}" for s in fields(section)] if is_dataclass(section) else [f.name]
+    return tuple(keys)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    known = list(known)
+    match = difflib.get_close_matches(word, [*known, *SECTIONS], 1, 0.6)
+    if not match:  # a right name without its section, as in `layers`
+        match = [k for k in known if k.rpartition(".")[2] == word.rpartition(".")[2]][:1]
+    return f"did you mean {match[0]}?" if match else None
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

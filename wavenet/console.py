@@ -1,0 +1,171 @@
+"""What the command line shows: tables, bars and notes. Only this module and `cli` print."""
+
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from wavenet.config import Config, preset_names
+from wavenet.config import load as load_config
+from wavenet.corpus import Corpus
+from wavenet.pcm_cache import Index
+from wavenet.receptive import Report as ReceptiveReport
+from wavenet.receptive import report as receptive_report
+from wavenet.run import Run
+from wavenet.session import Report
+from wavenet.trainer import Trainer
+
+SKIPPED_SHOWN = 8
+QUIET_DBFS = -30.0  # a folder whose loudest moment lies below this is worth a word
+
+
+def duration(seconds: float) -> str:
+    """90 -> '1:30', 4000 -> '1:06:40'; below a minute, '12.3 s'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def bar(total: int, unit: str, initial: int = 0, form: str = "") -> "tqdm[Any]":
+    """A progress bar; redrawn seldom where the output is a file."""
+    interval = 0.2 if sys.stderr.isatty() else 15.0
+    layout = form or "{desc} {percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt} {unit}, {remaining} left{postfix}"
+    return tqdm(total=total, initial=initial, unit=unit, mininterval=interval, maxinterval=interval, bar_format=layout, dynamic_ncols=True)
+
+
+class ConsoleReport(Report):
+    """Prints one sitting of training."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._smooth: float | None = None
+
+    def note(self, text: str) -> None:
+        tqdm.write(text, file=sys.stdout)
+
+    def indexing(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = bar(total, "recordings")
+            self._bar.set_description_str("reading")
+        self._bar.update(done - self._bar.n)
+        if done == total:
+            self._bar.leave = False
+            self._close()
+
+    def prepared(self, config: Config, run: Run, corpus: Corpus) -> None:
+        r = receptive_report(config.model, config.audio.sample_rate)
+        self.note(
+            f"model      {config.name}: {len(r.layers)} layers, {r.parameters:,} parameters, "
+            f"hears {r.receptive_field:,} samples ({r.receptive_field_ms:.0f} ms)"
+        )
+        for line in corpus_lines(corpus):
+            self.note(line)
+        self.note(f"run        {run.folder}")
+
+    def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
+        import torch
+
+        threads = f" ({torch.get_num_threads()} threads)" if trainer.device.type == "cpu" else ""
+        left = until - trainer.step
+        self.note(
+            f"training   steps {trainer.step + 1} to {until} of {trainer.config.train.steps} on {trainer.device}{threads}: "
+            f"{seconds_per_step:.2f} s a step, about {duration(left * seconds_per_step)} in all"
+        )
+        self._bar = bar(until, "steps", trainer.step)
+        self._levels = trainer.config.model.levels
+        self._clock, self._clocked_step = time.monotonic(), trainer.step
+
+    def stepped(self, trainer: Trainer, bits: float) -> None:
+        assert self._bar is not None
+        self._smooth = bits if self._smooth is None else 0.95 * self._smooth + 0.05 * bits
+        config = trainer.config
+        per_step = config.train.batch * config.segment_samples
+        rate = per_step * (trainer.step - self._clocked_step) / max(1e-9, time.monotonic() - self._clock)
+        self._bar.set_postfix_str(f"{self._smooth:.2f} of {math.log2(self._levels):g} bits, {rate / 1000:.1f}k samples/s", refresh=False)
+        self._bar.update()
+
+    def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
+        valid = "no held-out audio" if trainer.validation_bits is None else f"validation {trainer.validation_bits:.3f} bits per sample"
+        best = ", the best so far" if trainer.best and trainer.best[1] == trainer.step else ""
+        self.note(f"step {trainer.step:>6}  {valid}{best}{f'; {sample}' if sample else ''}")
+
+    def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
+        self._close()
+        if interrupted or trainer.step < trainer.config.train.steps:
+            self.note(f"stopped at step {trainer.step}, everything is saved. Go on with: wavenet train --out {run.folder}")
+        else:
+            self.note(f"done. Hear it with: wavenet generate {run.folder}")
+
+    def close(self) -> None:
+        """Leave the terminal tidy, whatever happened."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def corpus_lines(corpus: Corpus) -> list[str]:
+    """What was kept, trimmed and skipped, and why."""
+    index, config = corpus.index, corpus.config
+    files = f"{len(index.recordings)} recordings, {duration(index.seconds)} at {index.sample_rate} Hz"
+    twins = sum(r.duplicate_of is not None for r in index.recordings)
+    lines = [f"recordings {index.folder}: {files}" + (f"; {twins} duplicates" if twins else "")]
+    if config.trims:
+        lines.append(f"trimmed    {duration(sum(r.trimmed_seconds for r in index.recordings))} of silence at their ends (audio.trim)")
+    lines.append(f"level      {level_line(index, config)}")
+    if index.skipped:
+        lines.append(f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all")
+        lines += [f"           {s.name}: {s.reason}" for s in index.skipped[:SKIPPED_SHOWN]]
+    held = sum(len(s) for s in corpus.validation) / index.sample_rate
+    what = f"{len(corpus.held_out)} whole recordings" if corpus.held_out else "the last tenth of each recording"
+    lines.append(f"held out   {duration(held)} for validation: {what}")
+    lines += [f"note       {n}" for n in corpus.notes]
+    lines.append(f"cache      {index.cache} ({cache_bytes(index) / 1e6:.1f} MB, {index.decoded} files decoded now)")
+    return lines
+
+
+def level_line(index: Index, config: Config) -> str:
+    loud = max(r.loudest_db for r in index.recordings)
+    if config.audio.level == "peak":
+        gains = [r.gain_db for r in index.recordings]
+        return f"each peak brought to {config.audio.peak_db:g} dBFS: {min(gains):+.1f} to {max(gains):+.1f} dB (audio.level)"
+    advice = "; very quiet: consider --set audio.level=peak" if loud < QUIET_DBFS else ""
+    scaled = sum(r.gain_db != 0 for r in index.recordings)
+    return f"as recorded, loudest moment at {loud:.0f} dBFS (audio.level)" + (f"; {scaled} scaled down to fit" if scaled else "") + advice
+
+
+def cache_bytes(index: Index) -> int:
+    return sum(p.stat().st_size for p in index.cache.iterdir())
+
+
+def preset_table() -> list[str]:
+    """One line per preset: receptive field, parameters, purpose."""
+    rows = [("preset", "hears", "", "parameters", "purpose")]
+    for name in preset_names():
+        config = load_config(name)
+        r = receptive_report(config.model, config.audio.sample_rate)
+        rows.append((name, f"{r.receptive_field:,}", f"{r.receptive_field_ms:.0f} ms", f"{r.parameters:,}", config.purpose))
+    return [f"{a:14} {b:>7} {c:>7} {d:>10}  {e}" for a, b, c, d, e in rows]
+
+
+def receptive_lines(name: str, config: Config, r: ReceptiveReport) -> list[str]:
+    """The receptive field's table, layers of a cycle on one line each."""
+    head = [
+        f"{name}: hears {r.receptive_field:,} samples = {r.receptive_field_ms:.1f} ms at {config.audio.sample_rate} Hz",
+        f"  {r.parameters:,} parameters, {r.macs_per_sample:,} multiply-adds per sample, {r.state_bytes:,} bytes of state per stream",
+        "",
+        "  layer  dilation  kernel   reach so far",
+    ]
+    rate = config.audio.sample_rate
+    rows = [
+        f"  {i + 1:>5}  {layer.dilation:>8}  {layer.kernel_size:>6}   {layer.reach:>6} samples  {1000 * layer.reach / rate:>7.2f} ms"
+        for i, layer in enumerate(r.layers)
+    ]
+    return head + rows

@@ -1,0 +1,190 @@
+"""Windows of recordings for training and validation.
+
+A window holds `receptive_field` samples of context and then the segment to predict, all from one recording; what lies before
+its start is silence. Example i of step s is a pure function of (seed, s, i): a resumed run needs to know only its step.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavenet.config import Config
+from wavenet.distributions import Categorical
+from wavenet.errors import CorpusError
+from wavenet.pcm_cache import Index, Recording
+from wavenet.shapes import Samples, Wav
+
+TAILS_MIN_SECONDS = 1.0
+TAILS_FRACTION = 0.1
+FEWEST_FILES = 4  # different recordings needed to hold whole ones out
+STATISTICS_SAMPLES = 4_000_000  # read at most about this many for the unigram figure
+
+
+@dataclass(frozen=True)
+class Span:
+    """Samples start ... stop of the recording that begins at `offset` in the pcm file."""
+
+    offset: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class Batch(NamedTuple):
+    """x (batch, receptive_field + segment) codes; counts (batch, segment) is 1 where a predicted sample is real audio."""
+
+    x: Samples
+    counts: NDArray[np.float32]
+
+
+class Corpus:
+    """An indexed folder, split into what is trained on and what is held out."""
+
+    def __init__(self, index: Index, config: Config, receptive_field: int) -> None:
+        self.index = index
+        self.config = config
+        self.receptive_field = receptive_field
+        self.distribution = Categorical(config.model.levels)
+        self.notes: list[str] = []
+        self.held_out: list[str] = []  # names of whole recordings held out
+        self._pcm = index.pcm()
+        self._silence = self.distribution.silence
+        self.training, self.validation = self._split()
+        self._ends = np.cumsum([len(s) for s in self.training])
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a recording is added, removed or changed, or decoded otherwise."""
+        content = sorted((r.sha256, r.samples) for r in self.index.recordings)
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    @property
+    def training_samples(self) -> int:
+        return int(self._ends[-1])
+
+    def batch(self, step: int) -> Batch:
+        """The windows of one training step; every recorded sample is about equally likely to be predicted."""
+        train, segment = self.config.train, self.config.segment_samples
+        windows = []
+        for i in range(train.batch):
+            rng = np.random.Generator(np.random.Philox(key=train.seed, counter=[0, 0, step, i]))
+            at = int(rng.integers(self.training_samples))
+            which = int(np.searchsorted(self._ends, at, side="right"))
+            span = self.training[which]
+            start = at - int(self._ends[which] - len(span)) - segment // 2
+            windows.append(self.window(span, span.start + min(max(start, 0), len(span) - segment)))
+        return Batch(np.stack([w.x for w in windows]), np.stack([w.counts for w in windows]))
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """Every held-out sample once with its exact context, or evenly chosen windows when that is over validation_seconds."""
+        return self.scoring_batches(self.validation, self.config.train.validation_seconds)
+
+    def scoring_batches(self, spans: list[Span], seconds: float) -> Iterator[Batch]:
+        segment, batch = self.config.segment_samples, self.config.train.batch
+        starts = [(span, at) for span in spans for at in range(span.start, span.stop, segment)]
+        most = max(1, int(seconds * self.config.audio.sample_rate) // segment)
+        if len(starts) > most:
+            starts = [starts[i * len(starts) // most] for i in range(most)]
+        for i in range(0, len(starts), batch):
+            windows = [self.window(*s) for s in starts[i : i + batch]]
+            yield Batch(np.stack([w.x for w in windows]), np.stack([w.counts for w in windows]))
+
+    def window(self, span: Span, start: int) -> Batch:
+        """One window, without the batch axis, that predicts samples start ... start + segment of the span's recording.
+
+        `start` may lie before the span: a recording shorter than a segment is padded with silence on its left.
+        """
+        segment = self.config.segment_samples
+        first = start - self.receptive_field
+        x = np.full(self.receptive_field + segment, self._silence, np.int64)
+        stop = min(start + segment, span.stop)
+        begin = max(first, 0)
+        x[begin - first : stop - first] = self._codes(span.offset + begin, span.offset + stop)
+        position = np.arange(start, start + segment)
+        return Batch(x, ((position >= span.start) & (position < span.stop)).astype(np.float32))
+
+    def unigram_bits(self) -> float:
+        """Entropy of the training samples' codes: what guessing by frequency alone costs, in bits per sample."""
+        each = max(1, STATISTICS_SAMPLES // len(self.training))
+        counts = np.zeros(self.distribution.levels)
+        for s in self.training:
+            counts += np.bincount(self._codes(s.offset + s.start, s.offset + min(s.stop, s.start + each)), minlength=len(counts))
+        p = counts[counts > 0] / counts.sum()
+        return float(-(p * np.log2(p)).sum())
+
+    def held_out_baselines(self) -> tuple[float, float]:
+        """(unigram, bigram) bits per held-out sample: guessed by how often each code occurs in training, and by the code before.
+
+        Counts of the training samples plus 0.1, so that nothing is impossible.
+        """
+        levels = self.distribution.levels
+        pairs = np.full(levels * levels, 0.1)
+        for s in self.training:
+            x = self._codes(s.offset + s.start, s.offset + s.stop)
+            pairs += np.bincount(x[:-1] * levels + x[1:], minlength=len(pairs))
+        table = pairs.reshape(levels, levels)
+        unigram = -np.log2(table.sum(axis=1) / table.sum())
+        bigram = -np.log2(table / table.sum(axis=1, keepdims=True))
+        totals, count = np.zeros(2), 0
+        for s in self.validation:
+            x = self._codes(s.offset + max(0, s.start - 1), s.offset + s.stop)
+            totals += unigram[x[1:]].sum(), bigram[x[:-1], x[1:]].sum()
+            count += len(x) - 1
+        return float(totals[0] / max(count, 1)), float(totals[1] / max(count, 1))
+
+    def wav(self, span: Span) -> Wav:
+        """A span's audio, at its level in the cache."""
+        return self._wav(span.offset + span.start, span.offset + span.stop)
+
+    def _codes(self, start: int, stop: int) -> Samples:
+        return self.distribution.encode(self._wav(start, stop))
+
+    def _wav(self, start: int, stop: int) -> Wav:
+        return self._pcm[start:stop].astype(np.float32) / np.float32(32768)
+
+    # --- the split -----------------------------------------------------------------------------------------------
+
+    def _split(self) -> tuple[list[Span], list[Span]]:
+        recordings = self.index.recordings
+        different = len({r.sha256 for r in recordings})
+        if self.config.train.validation == "files":
+            if different >= FEWEST_FILES:
+                return self._hold_out_files(recordings)
+            self.notes.append(f"only {different} different recordings: validating on the last tenth of each instead of on whole files")
+            return self._hold_out_tails(recordings, 0.0)
+        return self._hold_out_tails(recordings, TAILS_MIN_SECONDS)
+
+    def _hold_out_files(self, recordings: tuple[Recording, ...]) -> tuple[list[Span], list[Span]]:
+        """About `validation_fraction` of the audio, chosen by content: adding files moves few others, and twins stay together."""
+        goal = self.config.train.validation_fraction * sum(r.samples for r in recordings)
+        by_content: dict[str, list[Recording]] = {}
+        for r in recordings:
+            by_content.setdefault(r.sha256, []).append(r)
+        groups = [by_content[sha] for sha in sorted(by_content)]
+        chosen: list[Recording] = []
+        for group in groups:
+            if sum(r.samples for r in chosen + group) <= goal:
+                chosen += group
+        if not chosen:  # every recording is longer than the goal
+            chosen = min(groups, key=lambda g: sum(r.samples for r in g))
+        self.held_out = sorted(r.name for r in chosen)
+        held = {r.name for r in chosen}
+        return [Span(r.offset, 0, r.samples) for r in recordings if r.name not in held], [Span(r.offset, 0, r.samples) for r in chosen]
+
+    def _hold_out_tails(self, recordings: tuple[Recording, ...], min_seconds: float) -> tuple[list[Span], list[Span]]:
+        least = min_seconds * self.index.sample_rate
+        kept = [r for r in recordings if r.samples > least]
+        if len(kept) < len(recordings):
+            self.notes.append(
+                f"train.validation = tails uses files over {min_seconds:g} s: {len(recordings) - len(kept)} shorter ones left out"
+            )
+        if not kept:
+            raise CorpusError(f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files")
+        cuts = [(r, int(r.samples * (1 - TAILS_FRACTION))) for r in kept]
+        return [Span(r.offset, 0, cut) for r, cut in cuts], [Span(r.offset, cut, r.samples) for r, cut in cuts]

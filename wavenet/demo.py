@@ -1,0 +1,73 @@
+"""`wavenet demo`: from bundled speech to new audio and a picture of it, in a few minutes on two CPU cores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from wavenet import audio, pictures
+from wavenet.console import ConsoleReport, duration
+from wavenet.corpus import Corpus
+from wavenet.errors import CorpusError
+from wavenet.pcm_cache import index_folder
+from wavenet.receptive import receptive_field
+from wavenet.run import Run
+from wavenet.sampler import generate, load
+from wavenet.session import Request, train
+
+BUNDLED = Path(__file__).parent.parent / "data" / "starter" / "speech"
+PROMPT_SECONDS = 1.5
+NEW_SECONDS = 3.0
+SEED = 1
+
+
+def run_demo(folder: Path | None, out: Path, steps: int | None, cache: Path | None) -> Iterator[str]:
+    """Train `tiny`, continue a held-back recording, generate from nothing, draw. Yields lines to print."""
+    if folder is None and not BUNDLED.is_dir():
+        raise CorpusError("the bundled recordings come with the source, not with the wheel; name a folder: wavenet demo FOLDER")
+    folder = folder or BUNDLED
+    settings = () if steps is None else (f"train.steps={steps}",)
+    report = ConsoleReport()
+    try:
+        run = train(Request(folder, None if Run(out).exists else "tiny", settings, out, cache=cache), report)
+    finally:
+        report.close()
+    yield from _listen(run, folder, cache)
+
+
+def _listen(run: Run, folder: Path, cache: Path | None) -> Iterator[str]:
+    model = load(run.folder)
+    config, rate = model.config, model.config.audio.sample_rate
+    index = index_folder(folder, config.audio, trim=config.trims, cache=cache)
+    corpus = Corpus(index, config, receptive_field(config.model.schedule, config.model.kernel_size))
+    span = max(corpus.validation, key=len)
+    held_back = corpus.wav(span)[: round((PROMPT_SECONDS + NEW_SECONDS) * rate)]
+    prompt = held_back[: round(PROMPT_SECONDS * rate)]
+    wavs = {"held-back.wav": held_back, "prompt.wav": prompt}
+    for name, wav in wavs.items():
+        sf.write(run.folder / name, wav, rate)
+    continued = generate(model, NEW_SECONDS, SEED, prompt=run.folder / "prompt.wav")
+    from_nothing = generate(model, NEW_SECONDS, SEED)
+    for name, wav in {"continued.wav": np.concatenate([prompt, continued]), "from-nothing.wav": from_nothing}.items():
+        with audio.writer(run.folder / name, rate) as file:
+            file.write(wav)
+    unigram, bigram = corpus.held_out_baselines()
+    clips = {
+        "a recording it never heard": held_back,
+        f"its first {len(prompt) / rate:.1f} s, continued by the model": np.concatenate([prompt, continued]),
+        "made from nothing": from_nothing,
+    }
+    picture = run.folder / "demo.png"
+    pictures.overview(picture, clips, rate, run.metrics(), config.model.levels, {"frequency alone": unigram, "one sample back": bigram})
+    bits = model.training.validation_bits
+    yield ""
+    yield f"after {duration(model.training.seconds)} of training: {bits or float('nan'):.2f} bits per sample on speech it never heard"
+    yield f"  knowing only how often each level occurs takes {unigram:.2f}, knowing the sample before {bigram:.2f}"
+    yield f"  {run.folder / 'continued.wav'}     a held-back recording, continued after {len(prompt) / rate:.1f} s"
+    yield f"  {run.folder / 'from-nothing.wav'}  from silence"
+    yield f"  {picture}          waveforms, spectrograms, loss"
+    yield "next:"
+    yield f"  wavenet generate {run.folder} --seconds 10 --temperature 0.9 -o new.wav"
+    yield "  wavenet train path/to/your/recordings --config small"
+    yield f"  wavenet receptive-field {run.folder}"

@@ -1,0 +1,52 @@
+"""Engines turn noise into samples, one after the other. All keep the same promises; they differ in speed.
+
+The caller owns the state: it goes in and is advanced in place, so generation can stop, go on and stream in blocks of any
+size. A fresh state has heard endless silence.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from wavenet.config import ModelConfig
+from wavenet.distributions import Sampling
+from wavenet.errors import EngineError
+from wavenet.shapes import Array, Noise, Params, Samples
+
+ENGINES = {"numba": "wavenet.engines.numba_cpu:NumbaEngine", "reference": "wavenet.engines.reference:ReferenceEngine"}  # fastest first
+
+
+class Engine(Protocol):
+    """What every engine does. Streams of a batch never influence each other."""
+
+    name: str
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None: ...
+
+    def init_state(self, batch: int) -> Any:
+        """The state of `batch` streams that have heard nothing but silence."""
+        ...
+
+    def feed(self, state: Any, x: Samples) -> Params:
+        """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, levels)."""
+        ...
+
+    def generate(self, state: Any, noise: Noise, sampling: Sampling) -> Samples:
+        """Make as many samples as there is noise (batch, time); returns codes (batch, time)."""
+        ...
+
+
+def pick(name: str, config: ModelConfig, weights: Mapping[str, Array]) -> Engine:
+    """The engine called `name`, loaded with a model; `auto` takes the fastest there is. Raises EngineError."""
+    if name != "auto" and name not in ENGINES:
+        raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")
+    reason = ""
+    for candidate in ENGINES if name == "auto" else [name]:
+        module, _, cls = ENGINES[candidate].partition(":")
+        try:
+            engine: Engine = getattr(importlib.import_module(module), cls)(config, weights)
+        except ImportError as e:
+            reason = str(e)
+        else:
+            return engine
+    raise EngineError(f"--engine {name}: cannot be loaded ({reason}); install it, or use another")

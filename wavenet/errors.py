@@ -1,0 +1,33 @@
+"""What a user can get wrong. Each error is one line that says what, where and what to do; the CLI prints it and exits 1."""
+
+
+class WavenetError(Exception):
+    """Base of every error this program raises on purpose."""
+
+
+class ConfigError(WavenetError):
+    """A setting is unknown, malformed or out of range."""
+
+
+class AudioError(WavenetError):
+    """A recording cannot be read, or audio cannot be written."""
+
+
+class CorpusError(WavenetError):
+    """A folder of recordings cannot be trained on."""
+
+
+class CheckpointError(WavenetError):
+    """A file is not a checkpoint of ours, is damaged, or is of a newer format."""
+
+
+class RunError(WavenetError):
+    """A run folder cannot be created, resumed or used."""
+
+
+class TrainingError(WavenetError):
+    """Training cannot go on."""
+
+
+class EngineError(WavenetError):
+    """A generation engine is missing or cannot do what was asked."""

@@ -1,0 +1,243 @@
+"""A folder of recordings, decoded once: one file of 16-bit samples and an index that says which recording lies where.
+
+Layout of a cache folder: `pcm.bin`, little-endian int16, recordings end to end; `index.jsonl`, one line per file, appended
+after its samples are safely written, so that a crash loses at most the recording it fell on; `about.json` for people.
+Later lines replace earlier ones of the same name. Recordings are decoded again only when their content changes.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from wavenet import audio
+from wavenet.config import AudioConfig
+from wavenet.errors import AudioError, CorpusError
+from wavenet.shapes import Wav
+
+VERSION = 1  # raise it when decoding, trimming or levelling changes what lands in pcm.bin
+READABLE = ".wav .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
+UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"  # audio that libsndfile cannot read is named as skipped, not ignored
+AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One kept file. `offset` and `samples` locate it in pcm.bin."""
+
+    name: str  # relative to the folder, with forward slashes
+    sha256: str
+    offset: int
+    samples: int
+    gain_db: float
+    loudest_db: float  # dBFS of the loudest 20 ms as recorded
+    trimmed_seconds: float
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One file that was not kept, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """A folder's recordings, decoded."""
+
+    folder: Path
+    cache: Path
+    sample_rate: int
+    recordings: tuple[Recording, ...]
+    skipped: tuple[Skipped, ...]
+    ignored: int = 0  # files that are not audio by name, or hidden
+    decoded: int = 0  # files decoded now rather than found in the cache
+
+    def pcm(self) -> np.ndarray[Any, np.dtype[np.int16]]:
+        """All recordings' samples as one memory map, int16 in -32768 ... 32767."""
+        return np.memmap(self.cache / "pcm.bin", dtype="<i2", mode="r")
+
+    @property
+    def seconds(self) -> float:
+        return sum(r.samples for r in self.recordings) / self.sample_rate
+
+
+def index_folder(
+    folder: Path, settings: AudioConfig, *, trim: bool, cache: Path | None = None, on_file: Callable[[int, int], None] | None = None
+) -> Index:
+    """Decode what is new in `folder` and return where everything lies. `on_file(done, total)` reports progress.
+
+    Raises CorpusError when there is nothing to learn from, or another process is indexing the same folder.
+    """
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise CorpusError(f"{folder}: {'is a file; give the folder it lies in' if folder.exists() else 'no such folder'}")
+    files, ignored = _audio_files(folder)
+    if not files:
+        raise CorpusError(f"{folder}: holds no recordings ({ignored} other files); wav, flac, ogg, mp3 and what else libsndfile reads")
+    place = _cache_folder(folder, settings, trim, cache)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / "lock", timeout=0):
+            return _update(folder, place, settings, trim, files, ignored, on_file)
+    except Timeout:
+        raise CorpusError(f"{folder}: another process is indexing it; wait for it to finish") from None
+    except OSError as e:
+        raise CorpusError(f"{place}: the cache cannot be written ({e.strerror or e}); choose another place with --cache") from None
+
+
+def _update(
+    folder: Path,
+    place: Path,
+    settings: AudioConfig,
+    trim: bool,
+    files: list[Path],
+    ignored: int,
+    on_file: Callable[[int, int], None] | None,
+) -> Index:
+    known = _read_index(place)
+    entries: dict[str, dict[str, Any]] = {}
+    decoded = 0
+    (place / "pcm.bin").touch()
+    with open(place / "pcm.bin", "r+b") as pcm, open(place / "index.jsonl", "a", encoding="utf-8") as index:
+        pcm.seek(max((e["offset"] + e["samples"] for e in known.values() if "offset" in e), default=0) * 2)
+        pcm.truncate()  # of what a crash left half-written
+        by_content = {e["sha256"]: e for e in known.values()}
+        for i, path in enumerate(files):
+            name = path.relative_to(folder).as_posix()
+            stat = path.stat()
+            stamp = {"name": name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+            entry = known.get(name)
+            if entry is None or any(entry[k] != v for k, v in stamp.items()):
+                sha256 = _sha256(path)
+                same = by_content.get(sha256)
+                found = {k: v for k, v in same.items() if k not in stamp} if same else _decode(path, settings, trim, pcm)
+                decoded += same is None
+                entry = by_content[sha256] = {**stamp, **found, "sha256": sha256}
+                pcm.flush()
+                index.write(json.dumps(entry) + "\n")
+                index.flush()
+            entries[name] = entry
+            if on_file:
+                on_file(i + 1, len(files))
+    about = {"folder": str(folder.resolve()), "audio": asdict(settings), "trim": trim, "version": VERSION}
+    (place / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return _as_index(folder, place, settings.sample_rate, entries, ignored, decoded)
+
+
+def _as_index(folder: Path, place: Path, sample_rate: int, entries: dict[str, dict[str, Any]], ignored: int, decoded: int) -> Index:
+    recordings: list[Recording] = []
+    skipped: list[Skipped] = []
+    first: dict[str, str] = {}
+    for name, e in entries.items():
+        if "skip" in e:
+            skipped.append(Skipped(name, e["skip"]))
+            continue
+        twin = first.setdefault(e["sha256"], name)
+        details = {k: e[k] for k in ("sha256", "offset", "samples", "gain_db", "loudest_db", "trimmed_seconds")}
+        recordings.append(Recording(name, **details, duplicate_of=None if twin == name else twin))
+    if not recordings:
+        raise CorpusError(f"{folder}: none of its {len(skipped)} audio files can be used; {skipped[0].name}: {skipped[0].reason}")
+    return Index(folder, place, sample_rate, tuple(recordings), tuple(skipped), ignored, decoded)
+
+
+def _decode(path: Path, settings: AudioConfig, trim: bool, pcm: BinaryIO) -> dict[str, Any]:
+    """Append one recording to the open pcm file. Returns its index entry, or {"skip": reason}."""
+    rate = settings.sample_rate
+    try:
+        level = audio.measure(audio.read_blocks(path, rate), rate, settings.trim_db)
+    except AudioError as e:
+        return {"skip": str(e).removeprefix(f"{path}: ")}
+    if not level.finite:
+        return {"skip": "holds NaN or infinite samples"}
+    if level.samples < settings.min_seconds * rate:
+        return {"skip": f"too short: {level.samples / rate:.3f} s, below audio.min_seconds = {settings.min_seconds:g}"}
+    if level.silent:
+        return {"skip": f"silent: its loudest 20 ms are at {level.loudest_db:.0f} dBFS"}
+    start, stop = (level.start, level.stop) if trim else (0, level.samples)
+    gain = audio.gain_for(level.peak, settings.level, settings.peak_db)
+    offset = pcm.tell() // 2
+    for block in _cut(audio.read_blocks(path, rate), start, stop):
+        pcm.write(np.clip(np.rint(block * (gain * 32768)), -32768, 32767).astype("<i2").tobytes())
+    return {
+        "offset": offset,
+        "samples": stop - start,
+        "gain_db": round(20 * float(np.log10(gain)), 2),
+        "loudest_db": round(level.loudest_db, 1),
+        "trimmed_seconds": round((level.samples - stop + start) / rate, 3),
+    }
+
+
+def _cut(blocks: Iterator[Wav], start: int, stop: int) -> Iterator[Wav]:
+    """The samples from start to stop of a stream of blocks."""
+    at = 0
+    for block in blocks:
+        yield block[max(0, start - at) : max(0, stop - at)]
+        at += len(block)
+
+
+def _read_index(place: Path) -> dict[str, dict[str, Any]]:
+    """Entries by name. A last line cut short by a crash is dropped; so is an index that mostly points at replaced samples."""
+    path = place / "index.jsonl"
+    entries: dict[str, dict[str, Any]] = {}
+    whole = 0
+    if path.exists():
+        for line in path.read_bytes().splitlines(keepends=True):
+            try:
+                entry = json.loads(line)
+                entries[entry["name"]] = entry
+            except (ValueError, KeyError, TypeError):
+                break
+            whole += len(line)
+        os.truncate(path, whole)
+    size = (place / "pcm.bin").stat().st_size if (place / "pcm.bin").exists() else 0
+    live = {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e}
+    used = 2 * sum(samples for _, samples in live)
+    if size > 2 * used + (1 << 24) or any(2 * (o + n) > size for o, n in live):
+        for name in ("index.jsonl", "pcm.bin"):
+            (place / name).unlink(missing_ok=True)
+        return {}
+    return entries
+
+
+def _audio_files(folder: Path) -> tuple[list[Path], int]:
+    """Files that are audio by suffix, in a fixed order, and how many others there are. Follows links, but never in circles."""
+    files: list[Path] = []
+    ignored = 0
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in names:
+            if name.startswith(".") or Path(name).suffix.lower() not in AUDIO_SUFFIXES:
+                ignored += 1
+            else:
+                files.append(Path(parent, name))
+    return sorted(files, key=lambda p: p.relative_to(folder).as_posix()), ignored
+
+
+def _cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path | None) -> Path:
+    if cache is None:
+        import platformdirs
+
+        cache = platformdirs.user_cache_path("wavenet") / "pcm"
+    key = json.dumps([VERSION, str(folder.resolve()), asdict(settings), trim])
+    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in folder.resolve().name)[:40]
+    return cache / f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

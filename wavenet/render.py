@@ -1,0 +1,83 @@
+"""`wavenet generate`: audio is written as it is made, so that Ctrl-C and a full disk leave what there is."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from tqdm import tqdm
+
+from wavenet import audio
+from wavenet.distributions import Sampling
+from wavenet.errors import AudioError, CheckpointError, EngineError
+from wavenet.sampler import Sampler, load, read_prompt, samples_for
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What the user asked `wavenet generate` for."""
+
+    model: Path
+    seconds: float
+    count: int
+    prompt: Path | None
+    keep_prompt: bool
+    sampling: Sampling
+    seed: int | None
+    engine: str
+    out: Path | None
+
+
+def render(request: GenerateRequest) -> Iterator[str]:
+    """Generate and write. Yields lines to print. Raises WavenetError before anything is written when something is wrong."""
+    if not request.model.exists():
+        raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
+    if request.keep_prompt and request.prompt is None:
+        raise EngineError("--keep-prompt: there is no --prompt to keep")
+    model = load(request.model)
+    samples = samples_for(model, request.seconds)
+    prompt = None if request.prompt is None else read_prompt(request.prompt, model)
+    seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
+    sampler = Sampler(model, seed=seed, count=request.count, sampling=request.sampling, engine=request.engine, prompt=prompt)
+    name = request.model.resolve().name if request.model.is_dir() else request.model.stem
+    paths = numbered(request.out or Path(f"{name}-{seed}.wav"), request.count)
+    if request.prompt is not None and request.prompt.resolve() in [p.resolve() for p in paths]:
+        raise AudioError(f"{request.prompt}: is the prompt itself; choose another -o")
+    rate = model.config.audio.sample_rate
+    yield f"{sampler.engine.name} engine, checkpoint of step {model.training.step}, seed {seed}"
+    with ExitStack() as open_files:
+        files = [open_files.enter_context(audio.writer(path, rate)) for path in paths]
+        if request.keep_prompt and request.prompt is not None:
+            for block in audio.read_blocks(request.prompt, rate):
+                for file in files:
+                    file.write(block)
+        made = _write_blocks(sampler, samples, files, rate)
+    for path in paths:
+        yield f"{path}  {made / rate:.2f} s"
+    if made < samples:
+        yield "interrupted: what was made until then is kept"
+
+
+def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rate: int) -> int:
+    """Write every stream's blocks to its file, under a bar that shows times real time. Returns the samples made of each."""
+    made = 0
+    with tqdm(total=samples * len(files), bar_format="{percentage:3.0f}% |{bar:24}| {remaining} left{postfix}", dynamic_ncols=True) as bar:
+        try:
+            for block in sampler.blocks(samples):
+                for file, wav in zip(files, np.clip(block, -1, 1), strict=True):
+                    file.write(wav)
+                made += block.shape[1]
+                bar.update(block.size)
+                speed = bar.n / max(1e-9, float(bar.format_dict["elapsed"]))
+                bar.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time")
+        except KeyboardInterrupt:
+            pass
+    return made
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """out.wav for one clip; out-1.wav, out-2.wav, ... for several."""
+    return [path] if count == 1 else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]

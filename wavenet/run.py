@@ -1,0 +1,125 @@
+"""A run folder, which describes itself.
+
+config.toml       every setting
+corpus.json       the folder of recordings and its fingerprint
+recordings.csv    what became of each file
+metrics.jsonl     one line per logged step and per evaluation
+samples/          a wav and a picture from each evaluation
+checkpoints/      the last few, and the best
+"""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from wavenet import checkpoint
+from wavenet.checkpoint import Checkpoint
+from wavenet.config import Config
+from wavenet.config import load as load_config
+from wavenet.corpus import Corpus
+from wavenet.errors import RunError
+
+
+class Run:
+    """Paths and files of one run. Nothing is written before `create`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.toml"
+        self.metrics_file = folder / "metrics.jsonl"
+        self.samples = folder / "samples"
+        self.checkpoints = folder / "checkpoints"
+
+    @property
+    def exists(self) -> bool:
+        return self.config_file.exists()
+
+    def check(self) -> None:
+        """Raise RunError when the folder holds something other than a run."""
+        if not self.exists and self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise RunError(f"{self.folder}: exists and is not a run; choose another --out")
+
+    def create(self) -> FileLock:
+        """Make the folders and lock the run for this process. Raises RunError."""
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise RunError(f"{self.folder}: another process is training this run") from None
+        except OSError as e:
+            raise RunError(f"{self.folder}: cannot be written ({e.strerror or e}); choose another --out") from None
+        return lock
+
+    def config(self) -> Config:
+        return load_config(self.config_file)
+
+    def describe(self, corpus: Corpus) -> None:
+        """Write the config and what became of every recording."""
+        index = corpus.index
+        _write(self.config_file, corpus.config.to_toml())
+        about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint}
+        _write(self.folder / "corpus.json", json.dumps(about, indent=1))
+        with open(self.folder / "recordings.csv", "w", newline="", encoding="utf-8") as f:
+            table = csv.writer(f)
+            table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
+            for r in index.recordings:
+                reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
+                use = "validation" if r.name in corpus.held_out else "training"
+                table.writerow([r.name, use, reason, f"{r.samples / index.sample_rate:.3f}", r.gain_db, r.loudest_db, r.trimmed_seconds])
+            for s in index.skipped:
+                table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
+
+    def corpus(self) -> dict[str, str]:
+        """The folder and fingerprint this run was trained on, or {} when it never got that far."""
+        try:
+            found = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint, with all that resuming needs."""
+        path = checkpoint.latest(self.checkpoints)
+        return None if path is None else checkpoint.load(path, resume=True)
+
+    def save(self, saved: Checkpoint) -> Path:
+        """Write a checkpoint and delete old ones, but for the last few and the best."""
+        step, best = saved.training.step, saved.training.best_step
+        path = checkpoint.step_path(self.checkpoints, step)
+        checkpoint.save(path, saved)
+        for old in checkpoint.steps(self.checkpoints)[: -saved.config.train.keep_checkpoints]:
+            if old not in (step, best):
+                checkpoint.step_path(self.checkpoints, old).unlink(missing_ok=True)
+        return path
+
+    def log(self, **metrics: Any) -> None:
+        with open(self.metrics_file, "a", encoding="utf-8") as f:
+            f.write(json.dumps(metrics) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All logged lines; one cut short by a crash is left out."""
+        lines: list[dict[str, Any]] = []
+        if self.metrics_file.exists():
+            for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    continue
+        return lines
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics of steps that a crash undid, so that a resumed curve is the uninterrupted one."""
+        kept = [m for m in self.metrics() if m["step"] <= step]
+        _write(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept))
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

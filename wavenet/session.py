@@ -1,0 +1,224 @@
+"""One sitting of training: opens or creates a run, indexes the recordings, lets the trainer fit, saves what it makes.
+
+It prints nothing: a `Report` is told what happens, and the command line's prints it.
+"""
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from wavenet import audio, config, pictures
+from wavenet.checkpoint import Checkpoint
+from wavenet.config import Config
+from wavenet.corpus import Corpus
+from wavenet.errors import RunError, TrainingError, WavenetError
+from wavenet.pcm_cache import index_folder
+from wavenet.receptive import receptive_field
+from wavenet.run import Run
+from wavenet.sampler import Sampler
+from wavenet.trainer import Trainer, learning_rate, pick_device
+
+LOG_EVERY = 10  # steps
+RECENT = 50  # steps averaged before judging whether anything is learnt
+LEARNT_SHARE = 0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked `wavenet train` for."""
+
+    folder: Path | None = None
+    config: str | None = None
+    settings: tuple[str, ...] = ()
+    out: Path | None = None
+    stop_at: int | None = None
+    device: str = "auto"
+    cache: Path | None = None
+    accept_changes: bool = False
+
+
+class Report:
+    """What a sitting tells as it goes. Every method may be overridden; by default nothing is shown."""
+
+    def note(self, text: str) -> None: ...
+    def indexing(self, done: int, total: int) -> None: ...
+    def prepared(self, config: Config, run: Run, corpus: Corpus) -> None: ...
+    def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None: ...
+    def stepped(self, trainer: Trainer, bits: float) -> None: ...
+    def evaluated(self, trainer: Trainer, sample: Path | None) -> None: ...
+    def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None: ...
+
+
+def train(request: Request, report: Report) -> Run:
+    """Train, or go on training. Raises WavenetError; what was finished stays in the run folder."""
+    run, wanted = _open(request)
+    run.check()
+    device = pick_device(request.device)
+    index = index_folder(_folder(request, run), wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
+    corpus = Corpus(index, wanted, receptive_field(wanted.model.schedule, wanted.model.kernel_size))
+    lock = run.create()
+    try:
+        trainer = _trainer(request, run, corpus, device, report)
+        until = min(wanted.train.steps, request.stop_at or wanted.train.steps)
+        report.prepared(wanted, run, trainer.corpus)
+        if trainer.step >= until:
+            report.note(
+                f"{run.folder}: is at step {trainer.step} already; to go on, give a longer schedule: --steps N --accept-changes"
+                if trainer.step >= wanted.train.steps
+                else f"{run.folder}: is at step {trainer.step} already, past --stop-at {until}"
+            )
+            return run
+        report.starting(trainer, until, trainer.time_step())
+        _fit(trainer, run, until, report)
+    finally:
+        lock.release()
+    return run
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------
+
+
+def _open(request: Request) -> tuple[Run, Config]:
+    """The run a request means, new or existing, and the config it asks for."""
+    if request.out is None and request.folder is None:
+        raise RunError("name a folder of recordings, or an existing run with --out to go on with")
+    if request.out is None:
+        assert request.folder is not None
+        wanted = config.load(request.config or config.DEFAULT_PRESET, request.settings)
+        run = Run(Path("runs") / f"{request.folder.resolve().name}-{wanted.name}")
+    else:
+        run = Run(request.out)
+    if not run.exists:
+        return run, config.load(request.config or config.DEFAULT_PRESET, request.settings)
+    old = run.config()
+    if request.config is not None:
+        return run, config.load(request.config, request.settings)
+    return run, config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
+
+
+def _folder(request: Request, run: Run) -> Path:
+    if request.folder is not None:
+        return request.folder
+    remembered = run.corpus().get("folder")
+    if not remembered:
+        raise RunError(f"{run.folder}: does not know its recordings; name their folder: wavenet train FOLDER --out {run.folder}")
+    return Path(remembered)
+
+
+def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, report: Report) -> Trainer:
+    """A trainer at the run's last checkpoint. Raises RunError when this would not continue the same run and nobody said so."""
+    wanted = corpus.config
+    latest = run.latest() if run.exists else None
+    if latest is not None:
+        changes = config.differences(latest.config, wanted)
+        if [c for c in changes if c.startswith(("model.", "audio."))]:
+            raise RunError(f"{run.folder}: was trained with other sizes ({'; '.join(changes)}); start a new run with another --out")
+        if corpus.fingerprint != latest.training.fingerprint:
+            changes.append(f"recordings: those of {latest.training.folder} -> others, in {corpus.index.folder}")
+        if changes and not request.accept_changes:
+            raise RunError(f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it")
+    run.describe(corpus)
+    trainer = Trainer(wanted, corpus, device)
+    if latest is not None:
+        trainer.restore(latest)
+        report.note(f"resuming {run.folder} at step {trainer.step}")
+        was = latest.training
+        if device.type == "cpu" and (was.torch, was.threads) != (torch.__version__, torch.get_num_threads()):
+            report.note(
+                f"note: it was trained with torch {was.torch} on {was.threads} threads, now torch {torch.__version__} on "
+                f"{torch.get_num_threads()}: results may differ in the last bits from an uninterrupted run"
+            )
+    run.forget_after(trainer.step)
+    return trainer
+
+
+# --- fitting ---------------------------------------------------------------------------------------------------------
+
+
+def _fit(trainer: Trainer, run: Run, until: int, report: Report) -> None:
+    recent: deque[float] = deque(maxlen=RECENT)
+    unigram = trainer.corpus.unigram_bits()
+
+    def on_step(bits: float) -> None:
+        recent.append(bits)
+        report.stepped(trainer, bits)
+        if trainer.step % LOG_EVERY == 0 or trainer.step == until:
+            mean = sum(list(recent)[-LOG_EVERY:]) / min(LOG_EVERY, len(recent))
+            rate = learning_rate(trainer.step - 1, trainer.config.train)
+            run.log(step=trainer.step, seconds=round(trainer.seconds, 2), train_bits=round(mean, 5), learning_rate=rate)
+
+    def on_checkpoint(evaluated: bool) -> None:
+        saved = trainer.checkpoint()
+        run.save(saved)
+        if evaluated:
+            bits = trainer.validation_bits
+            run.log(step=trainer.step, seconds=round(trainer.seconds, 2), validation_bits=None if bits is None else round(bits, 5))
+            report.evaluated(trainer, _render(saved, run, report))
+            if warning := nothing_learnt(trainer.step, list(recent), unigram, trainer.config):
+                report.note(warning)
+
+    with _interrupts() as interrupted:
+        try:
+            trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=interrupted)
+        except TrainingError as e:
+            good = run.latest()
+            last = f"the last good checkpoint is of step {good.training.step}" if good else "there is no checkpoint yet"
+            lower = f"--set train.learning_rate={trainer.config.train.learning_rate / 3:.1g} --accept-changes"
+            raise TrainingError(f"{e}; {last}. Go on from it with {lower}") from None
+    report.finished(trainer, run, interrupted() and trainer.step < until)
+
+
+def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Config) -> str | None:
+    """A warning when, well after warm-up, the loss is no better than guessing each sample by how often its code occurs."""
+    bits = sum(recent) / max(1, len(recent))
+    if step < 2 * settings.train.warmup_steps + RECENT or bits < LEARNT_SHARE * unigram:
+        return None
+    return (
+        f"warning: nothing has been learnt by step {step}: {bits:.2f} bits per sample, and guessing by frequency alone takes "
+        f"{unigram:.2f}. Are these recordings noise, or badly clipped? Else change train.learning_rate (now "
+        f"{settings.train.learning_rate:g}) by a factor of 3 either way"
+    )
+
+
+def _render(model: Checkpoint, run: Run, report: Report) -> Path | None:
+    """A short sample of what the model makes by now: a wav and a picture."""
+    seconds, rate = model.config.train.sample_seconds, model.config.audio.sample_rate
+    if not seconds:
+        return None
+    path = run.samples / f"step-{model.training.step:08d}.wav"
+    try:
+        blocks = Sampler(model, seed=model.config.train.seed).blocks(max(1, round(seconds * rate)))
+        wav = pictures.joined(blocks)[0]
+        with audio.writer(path, rate) as file:
+            file.write(wav)
+        pictures.sample(path.with_suffix(".png"), wav, rate, f"step {model.training.step}")
+    except WavenetError as e:
+        report.note(f"no sample rendered: {e}")
+        return None
+    return path
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed: the first press finishes the step and saves, a second one breaks off."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(*_: object) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,184 @@
+"""The training loop: batch, forward, loss, backward, clip, step, average. The same lines on a CPU and on a GPU.
+
+All randomness is a pure function of (seed, step), so weights, average, Adam's moments and the step restore a run exactly.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel
+
+from wavenet.checkpoint import Checkpoint, Training
+from wavenet.config import Config, TrainConfig
+from wavenet.corpus import Corpus
+from wavenet.errors import RunError, TrainingError
+from wavenet.evaluate import bits_per_sample
+from wavenet.model import WaveNet
+
+TensorList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes a CUDA GPU if there is one, else the CPU. Raises RunError for what is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())] + ["mps"] * torch.backends.mps.is_available()
+        raise RunError(f"--device {name}: not available here; use auto or one of {', '.join(there)}") from None
+    return device
+
+
+def learning_rate(step: int, train: TrainConfig) -> float:
+    """Linear warm-up, then constant, or half a cosine down to a hundredth at the last step."""
+    warm = min(1.0, (step + 1) / (train.warmup_steps + 1))
+    if train.schedule == "constant":
+        return train.learning_rate * warm
+    progress = min(1.0, max(0, step - train.warmup_steps) / max(1, train.steps - train.warmup_steps))
+    return train.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+
+
+class Trainer:
+    """A model in training: `train_step` once, or `fit` up to a step."""
+
+    def __init__(self, config: Config, corpus: Corpus, device: torch.device) -> None:
+        self.config = config
+        self.corpus = corpus
+        self.device = device
+        self.model = WaveNet(config.model, config.train.seed).to(device)
+        self.average = AveragedModel(self.model, multi_avg_fn=self._mix)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.train.learning_rate, betas=(0.9, 0.99), weight_decay=config.train.weight_decay
+        )
+        self.step = 0
+        self.seconds = 0.0
+        self.validation_bits: float | None = None
+        self.best: tuple[float, int] | None = None  # bits per sample, step
+
+    @property
+    def averaged(self) -> WaveNet:
+        """The network with averaged weights: what is evaluated and generated with."""
+        model = self.average.module
+        assert isinstance(model, WaveNet)
+        return model
+
+    def fit(self, until: int, *, on_step: Callable[[float], None], on_checkpoint: Callable[[bool], None], stop: Callable[[], bool]) -> None:
+        """Train up to step `until`. After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`.
+
+        `stop` is asked between steps; when it says so a last checkpoint is due and fit returns. Raises TrainingError when the
+        loss is no longer finite.
+        """
+        train = self.config.train
+        saved = time.monotonic()
+        while self.step < until:
+            started = time.monotonic()
+            bits = self.train_step()
+            self.seconds += time.monotonic() - started
+            on_step(bits)
+            evaluated = self.step % train.evaluate_every == 0 or self.step == until
+            if evaluated:
+                self.evaluate()
+            if stop():
+                on_checkpoint(evaluated)
+                return
+            if evaluated or time.monotonic() - saved > 60 * train.checkpoint_minutes:
+                on_checkpoint(evaluated)
+                saved = time.monotonic()
+
+    def train_step(self) -> float:
+        """One optimisation step. Returns the batch's loss in bits per sample."""
+        train = self.config.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, train)
+        loss = self._loss(self.step)
+        bits = float(loss.detach()) / math.log(2)
+        if not math.isfinite(bits):
+            raise TrainingError(f"the loss is not finite at step {self.step}")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        clip_grad_norm_(self.model.parameters(), train.clip_norm)
+        self.optimizer.step()
+        self.average.update_parameters(self.model)
+        self.step += 1
+        return bits
+
+    def time_step(self) -> float:
+        """Seconds of one real step's forward and backward pass, the best of three. Leaves the training state as it was."""
+        best = math.inf
+        for _ in range(3):
+            started = time.monotonic()
+            self._loss(self.step).backward()  # type: ignore[no-untyped-call]
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            best = min(best, time.monotonic() - started)
+        self.optimizer.zero_grad(set_to_none=True)
+        return best
+
+    def evaluate(self) -> None:
+        """Score the averaged weights on the held-out audio."""
+        self.validation_bits = bits_per_sample(self.averaged, self.corpus.validation_batches(), self.device)
+        if self.validation_bits is not None and (self.best is None or self.validation_bits < self.best[0]):
+            self.best = (self.validation_bits, self.step)
+
+    def _loss(self, step: int) -> torch.Tensor:
+        batch = self.corpus.batch(step)
+        x = torch.from_numpy(batch.x).to(self.device)
+        counts = torch.from_numpy(batch.counts).to(self.device)
+        params = self.model(x[:, :-1])  # (batch, segment, levels)
+        return self.model.distribution.loss(params, x[:, self.model.receptive_field :], counts)
+
+    def _mix(self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int) -> None:
+        """Decay grows with the steps seen, so that the average of a short run is not its random start."""
+        n = int(n_averaged)
+        decay = min(self.config.train.average_decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(averaged, new, 1 - decay)
+
+    # --- state -----------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything needed to go on as if never interrupted."""
+        arrays = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        arrays |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            moments = self.optimizer.state[parameter]
+            if moments:
+                arrays[f"adam.mean.{name}"] = moments["exp_avg"]
+                arrays[f"adam.square.{name}"] = moments["exp_avg_sq"]
+        best_bits, best_step = self.best or (None, None)
+        training = Training(
+            step=self.step,
+            seconds=round(self.seconds, 3),
+            validation_bits=self.validation_bits,
+            best_bits=best_bits,
+            best_step=best_step,
+            folder=str(self.corpus.index.folder.resolve()),
+            fingerprint=self.corpus.fingerprint,
+            torch=torch.__version__,
+            threads=torch.get_num_threads(),
+        )
+        return Checkpoint(self.config, {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}, training)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up a checkpoint loaded with `resume=True`."""
+
+        def tensors(part: str) -> dict[str, torch.Tensor]:
+            return {k: torch.from_numpy(v).to(self.device) for k, v in checkpoint.part(part).items()}
+
+        self.model.load_state_dict(tensors("model"))
+        self.averaged.load_state_dict(tensors("average"))
+        means, squares = tensors("adam.mean"), tensors("adam.square")
+        was = checkpoint.training
+        for name, parameter in self.model.named_parameters():
+            if name in means:
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(was.step)), "exp_avg": means[name], "exp_avg_sq": squares[name]
+                }  # fmt: skip
+        self.average.n_averaged.fill_(was.step)
+        self.step, self.seconds, self.validation_bits = was.step, was.seconds, was.validation_bits
+        self.best = (was.best_bits, was.best_step) if was.best_bits is not None and was.best_step is not None else None
