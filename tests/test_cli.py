@@ -138,6 +138,10 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("generate", GOLDEN, "-o", "no/such/a.wav"), "the folder no/such does not exist"),
         (("generate", GOLDEN, "-o", "a.xyz"), "use one of .wav, .flac, .ogg, .mp3"),
         (("generate", GOLDEN, "--engine", "warp"), "--engine warp: unknown"),
+        (("generate", GOLDEN, "--seconds", "abc"), "Invalid value for '--seconds'"),
+        (("generate",), "; see wavenet generate --help"),
+        (("generate", GOLDEN, "--sedonds", 3), "No such option: --sedonds"),
+        (("train", ".", "--stop-at", 0), "--stop-at 0: must be a step from 1 on"),
         (("receptive-field", "nonsense"), "nonsense: no such preset"),
         (("receptive-field", "."), "is a folder without config.toml"),
         (("receptive-field", __file__), "not a TOML file"),
@@ -153,6 +157,43 @@ def test_a_device_that_is_not_there_gets_one_line(training_folder: Path, config_
     assert "--device cuda:99: not available" in fails(
         "train", training_folder, "-c", config_file, "-o", tmp_path / "r", "--device", "cuda:99"
     )
+
+
+def test_a_prompt_is_never_overwritten(model: Path, tmp_path: Path) -> None:
+    sf.write(tmp_path / "p.wav", tone(0.5), 8000)
+    before = (tmp_path / "p.wav").read_bytes()
+    assert "is the prompt itself" in fails("generate", model, "--prompt", tmp_path / "p.wav", "-o", tmp_path / "p.wav")
+    assert (tmp_path / "p.wav").read_bytes() == before
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate")])
+def test_too_little_memory_names_what_to_lower(
+    error: Exception, training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("wavenet.trainer.Trainer.time_step", fail)
+    line = fails("train", training_folder, "-c", config_file, "-o", tmp_path / "run")
+    assert "needs more memory than there is; lower train.batch or train.segment_seconds" in line
+
+
+def test_a_full_disk_gets_one_line(model: Path, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    """Files may not pass 20 kB: what a full disk looks like to a process."""
+    import resource
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    arguments = ["generate", str(model), "--seconds", "60", "--engine", "reference", "-o", str(tmp_path / "a.wav")]
+    command = [sys.executable, "-m", "wavenet", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=limit)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "a.wav: cannot be written on" in result.stderr.splitlines()[-1]
+    assert len(sf.read(tmp_path / "a.wav")[0]) > 4000
 
 
 def started(*args: object) -> "subprocess.Popen[str]":

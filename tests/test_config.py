@@ -29,6 +29,24 @@ def test_a_config_survives_toml(tmp_path: Path) -> None:
     assert original.train.learning_rate == 3e-4
 
 
+def test_a_list_given_beside_layers_still_replaces_them() -> None:
+    assert config.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model.schedule == (1, 2)
+
+
+def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
+    (tmp_path / "my voice.toml").write_text("[model]\nlayers = 3")
+    assert config.load(tmp_path / "my voice.toml").name == "my-voice"
+    (tmp_path / "evil.toml").write_text('name = "../../escape"')
+    with pytest.raises(ConfigError, match=r"name = ../../escape: must be letters"):
+        config.load(tmp_path / "evil.toml")
+
+
+def test_a_preset_is_not_hidden_by_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").write_text("not a config")
+    assert config.load("tiny").name == "tiny"
+
+
 def test_differences_name_key_old_and_new() -> None:
     a, b = config.load("small"), config.load("small", ["train.steps=7", "model.dilations=[1]"])
     assert config.differences(a, b) == ["model.dilations: unset -> [1]", "train.steps: 20000 -> 7"]

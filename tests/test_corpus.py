@@ -99,6 +99,12 @@ def test_duplicates_stay_on_one_side(make_folder: Callable[..., Path], small_con
         assert held.isdisjoint({s.offset for s in c.training})
 
 
+def test_one_short_clip_is_not_validation_enough(make_folder: Callable[..., Path], small_config: Config) -> None:
+    files = {f"{i}.wav": noisy(3.0, seed=i) for i in range(8)} | {"jingle.wav": noisy(0.2, seed=9)}
+    c = corpus(make_folder(files), small_config)
+    assert sum(len(s) for s in c.validation) >= 3.0 * 8000
+
+
 def test_held_out_files_hardly_change_when_one_is_added(make_folder: Callable[..., Path], small_config: Config) -> None:
     files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(30)}
     before = set(corpus(make_folder(files), small_config).held_out)

@@ -105,6 +105,18 @@ def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> N
     assert found.ignored == 2
 
 
+def test_audio_without_a_suffix_and_files_that_cannot_be_read(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a.wav": tone(0.5)})
+    (folder / "a.wav").rename(folder / "track")
+    sf.write(folder / "take.wave", noisy(0.5), 8000, format="WAV")
+    (folder / "README").write_text("not audio")
+    (folder / "gone.wav").symlink_to("/nowhere/at/all.wav")
+    found = index(folder)
+    assert [r.name for r in found.recordings] == ["take.wave", "track"]
+    assert [(s.name, s.reason) for s in found.skipped] == [("gone.wav", "cannot be read (No such file or directory)")]
+    assert found.ignored == 1
+
+
 def test_unusable_folders_are_named(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

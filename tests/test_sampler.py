@@ -20,6 +20,11 @@ def test_noise_is_the_same_however_it_is_cut() -> None:
     assert (uniforms(6, 2, 0, 100) != whole).any()
 
 
+def test_large_seeds_differ() -> None:
+    assert (uniforms(2**63, 0, 0, 50) != uniforms(2**63 + 1, 0, 0, 50)).any()
+    assert (uniforms(2**64 - 1, 0, 0, 50) != uniforms(2**63, 0, 0, 50)).any()
+
+
 def test_noise_is_uniform_and_strictly_inside() -> None:
     noise = uniforms(0, 0, 0, 200_000)
     assert noise.dtype == np.float32
@@ -77,6 +82,9 @@ def test_a_prompt_of_any_length_and_rate_continues(make_folder: Callable[..., Pa
     continued = wavenet.generate(model, 0.05, 3, prompt=folder / "long.wav")
     assert (continued == wavenet.generate(model, 0.05, 3, prompt=folder / "end.wav")).all()  # only its receptive field matters
     assert (continued != wavenet.generate(model, 0.05, 3, prompt=folder / "two.wav")).any()
+    several = wavenet.generate(model, 0.05, 3, count=3, prompt=folder / "long.wav")
+    assert (several[0] == continued).all()
+    assert (several[1] != continued).any()
     sf.write(folder / "fast.wav", tone(1.0, 44100), 44100)
     assert len(read_prompt(folder / "fast.wav", model).x) == 11
 

@@ -1,6 +1,7 @@
 """Runs as users start, stop and resume them."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from safetensors.numpy import load_file
 
 from tests.conftest import STARTER, noisy, tone
 from wavenet import checkpoint, config
-from wavenet.errors import RunError, TrainingError, WavenetError
+from wavenet.errors import CheckpointError, RunError, TrainingError, WavenetError
 from wavenet.run import Run
 from wavenet.session import Report, Request, train
+from wavenet.trainer import Trainer
 
 
 class Notes(Report):
@@ -88,10 +90,10 @@ def test_other_settings_or_recordings_are_named_and_need_a_word(
         sit(training_folder, out, "train.learning_rate=1e-4")
     with pytest.raises(RunError, match=r"train.steps: 10 -> 20"):
         sit(training_folder, out, "train.steps=20")
-    with pytest.raises(RunError, match=r"model.layers: 5 -> 6.*start a new run with another --out"):
+    with pytest.raises(RunError, match=r"was trained otherwise \(model.layers: 5 -> 6\), which cannot change; start a new run"):
         sit(training_folder, out, "model.layers=6", accept_changes=True)
     other = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)}, name="other")
-    with pytest.raises(RunError, match=r"recordings: those of .* -> others"):
+    with pytest.raises(RunError, match=r"recordings: 1 removed \(short.wav\), 5 changed \(0.wav, \.\.\.\)"):
         sit(other, out)
     run, _ = sit(other, out, "train.steps=6", accept_changes=True)
     assert checkpoint.steps(run.checkpoints)[-1] == 6
@@ -131,18 +133,64 @@ def test_places_that_cannot_be_runs_are_named(training_folder: Path, config_file
     assert (tmp_path / "full" / "thesis.doc").read_text() == "precious"
 
 
-def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(
+def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
-    monkeypatch.setattr("wavenet.trainer.Trainer._loss", lambda self, step: (self.model.output.bias * float("nan")).sum())
-    with pytest.raises(
-        TrainingError, match=r"not finite at step 5; the last good checkpoint is of step 5. Go on from it with --set train.lea"
-    ):
-        sit(None, tmp_path / "run")
+    out = tmp_path / "run"
+    sit(training_folder, out, "train.evaluate_every=2", config=str(config_file), stop_at=6)
+    loss = Trainer._loss
+    monkeypatch.setattr(Trainer, "_loss", lambda self, step: loss(self, step) * (float("nan") if step >= 6 else 1))
+    with pytest.raises(TrainingError) as e:
+        sit(None, out)
+    assert "the loss is not finite at step 6; the last good checkpoint is of step 4" in str(e.value)
+    assert f"wavenet train --out {out} --set train.learning_rate=0.0007 --accept-changes" in str(e.value)
+    assert (out / "checkpoints" / "step-00000006.diverged").exists()  # weights that fail at once are set aside, not deleted
     monkeypatch.undo()
-    run, _ = sit(None, tmp_path / "run")
+    run, _ = sit(None, out, "train.learning_rate=0.0007", accept_changes=True)
     assert checkpoint.steps(run.checkpoints)[-1] == 10
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_loss", lambda self, step: (self.model.output.bias * 0).sum().sqrt())  # value 0, slope infinite
+    with pytest.raises(TrainingError, match=r"the gradient is not finite at step 0; there is no checkpoint before it"):
+        sit(training_folder, tmp_path / "run", config=str(config_file))
+
+
+def test_other_recordings_start_the_search_for_the_best_anew(
+    training_folder: Path, config_file: Path, tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
+    out = tmp_path / "run"
+    sit(training_folder, out, config=str(config_file), stop_at=5)
+    noise = make_folder({f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}, name="noise")
+    run, _ = sit(noise, out, accept_changes=True)
+    assert checkpoint.load(checkpoint.find(run.folder)).training.step == 10
+
+
+def test_a_run_inside_the_folder_is_not_trained_on(training_folder: Path, config_file: Path) -> None:
+    out = training_folder / "runs" / "mine"
+    sit(training_folder, out, "train.sample_seconds=0.2", config=str(config_file), stop_at=5)
+    assert list((out / "samples").glob("*.wav"))
+    run, _ = sit(None, out)
+    assert checkpoint.steps(run.checkpoints)[-1] == 10
+
+
+def test_names_of_any_bytes_are_taken(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.wav")
+    (training_folder / "0.wav").rename(training_folder / odd)
+    (training_folder / os.fsdecode(b"\xff.wav")).write_text("not audio")
+    run, _ = sit(training_folder, tmp_path / "run", config=str(config_file))
+    assert "caf\\udce9.wav" in (run.folder / "recordings.csv").read_text()
+
+
+def test_a_damaged_newest_checkpoint_names_the_one_before(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    run, _ = sit(training_folder, tmp_path / "run", config=str(config_file))
+    newest = checkpoint.step_path(run.checkpoints, 10)
+    newest.write_bytes(newest.read_bytes()[:-9])
+    for attempt in (lambda: sit(None, run.folder), lambda: checkpoint.find(run.folder)):
+        with pytest.raises(CheckpointError, match=r"a damaged one .*; delete it to use that of step 5"):
+            attempt()
 
 
 @pytest.mark.parametrize(("kind", "warns"), [("noise", True), ("speech", False)])

@@ -42,6 +42,14 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
         raise AudioError(f"{path}: cannot be read as audio ({reason.strip().rstrip('.')})") from None
 
 
+def readable(path: Path) -> bool:
+    """Whether libsndfile knows this file's format."""
+    try:
+        return bool(sf.info(path).samplerate)
+    except (sf.LibsndfileError, OSError):
+        return False
+
+
 @dataclass(frozen=True)
 class Level:
     """What a recording holds: its length, its peak, and where sound starts and ends, in samples."""
@@ -108,5 +116,10 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
     except (sf.LibsndfileError, OSError) as e:
         reason = getattr(e, "error_string", None) or str(e)
         raise AudioError(f"{path}: cannot be written at {sample_rate} Hz ({reason.strip().rstrip('.')})") from None
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except sf.LibsndfileError as e:
+        raise AudioError(
+            f"{path}: cannot be written on ({e.error_string.strip().rstrip('.')}); is the disk full? What fitted is kept"
+        ) from None

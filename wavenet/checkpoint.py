@@ -27,7 +27,7 @@ class Training:
 
     step: int = 0
     seconds: float = 0.0  # spent training so far
-    validation_bits: float | None = None  # bits per sample at this step
+    validation_bits: float | None = None  # bits per sample, when last evaluated
     best_bits: float | None = None
     best_step: int | None = None
     folder: str = ""
@@ -51,11 +51,12 @@ class Checkpoint:
     @property
     def weights(self) -> dict[str, Array]:
         """What to evaluate and generate with: the averaged weights."""
-        return self.part("average") or self.part("model")
+        return self.part("average")
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically: to a neighbour first, flushed to the disk, then renamed over `path`."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     about = {"format": FORMAT, "config": checkpoint.config.to_dict(), "training": vars(checkpoint.training)}
@@ -65,6 +66,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         with open(partial, "rb+") as f:
             os.fsync(f.fileno())
         os.replace(partial, path)
+    except SafetensorError as e:
+        raise CheckpointError(f"{path}: cannot be written ({e}); is the disk full? Earlier checkpoints are intact") from None
     finally:
         partial.unlink(missing_ok=True)
 
@@ -128,13 +131,13 @@ def find(source: Path) -> Path:
     if not source.is_dir():
         return source
     folder = source / "checkpoints" if (source / "checkpoints").is_dir() else source
-    newest = latest(folder)
+    newest = load_latest(folder)
     if newest is None:
         hint = "" if (source / "config.toml").exists() else " (a run folder has config.toml and checkpoints/)"
         raise CheckpointError(f"{source}: holds no checkpoint yet; train for longer, or name another run{hint}")
-    best = load(newest).training.best_step
-    path = step_path(folder, best) if best is not None else newest
-    return path if path.exists() else newest
+    best = newest.training.best_step
+    path = step_path(folder, newest.training.step if best is None else best)
+    return path if path.exists() else step_path(folder, newest.training.step)
 
 
 def step_path(folder: Path, step: int) -> Path:
@@ -147,6 +150,12 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(s) for s in found if s.isdigit())
 
 
-def latest(folder: Path) -> Path | None:
+def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:
+    """The newest checkpoint in `folder`. Raises CheckpointError that names the one before when it is damaged."""
     found = steps(folder)
-    return step_path(folder, found[-1]) if found else None
+    if not found:
+        return None
+    try:
+        return load(step_path(folder, found[-1]), resume=resume)
+    except CheckpointError as e:
+        raise CheckpointError(f"{e}; delete it to use that of step {found[-2]}" if len(found) > 1 else str(e)) from None

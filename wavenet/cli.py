@@ -9,6 +9,9 @@ from typer.core import TyperGroup
 
 from wavenet.errors import ConfigError, WavenetError
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which newer versions of Typer bring along under another name
+_NO_MEMORY = ("out of memory", "can't allocate memory")  # in torch's RuntimeErrors
+
 
 class _OneLineErrors(TyperGroup):
     """Users meet one line, never a traceback."""
@@ -16,8 +19,16 @@ class _OneLineErrors(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except WavenetError as e:
-            typer.echo(f"wavenet: {e}", err=True)
+        except (WavenetError, UsageError) as e:
+            hint = "" if isinstance(e, WavenetError) else f"; see wavenet {ctx.invoked_subcommand or ''} --help"
+            message = str(e) if isinstance(e, WavenetError) else e.format_message().rstrip(".")
+            typer.echo(f"wavenet: {message}{hint}", err=True)
+            raise typer.Exit(1) from None
+        except (MemoryError, RuntimeError) as e:
+            if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
+                raise
+            advice = "lower train.batch or train.segment_seconds" if ctx.invoked_subcommand == "train" else "lower --count"
+            typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
             raise typer.Exit(1) from None
         except OSError as e:
             typer.echo(f"wavenet: {e.filename or 'a file'}: {e.strerror or e}; what was finished is kept", err=True)
@@ -51,7 +62,7 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,
-    stop_at: Annotated[int | None, typer.Option(min=1, help="End this sitting at this step; the schedule stays as it is.")] = None,
+    stop_at: Annotated[int | None, typer.Option(help="End this sitting at this step; the schedule stays as it is.")] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option(help="Of the weights' start and the choice of windows.")] = None,
     settings: SetOption = None,
@@ -144,7 +155,7 @@ def _config_of(source: str | None, settings: list[str]) -> tuple[str, Any]:
 
     name = source or config.DEFAULT_PRESET
     path = Path(name)
-    if path.is_dir():
+    if path.is_dir() and name not in config.preset_names():
         if not (path / "config.toml").exists():
             raise ConfigError(f"{path}: is a folder without config.toml, so not a run; name a preset, a .toml file, a run or a checkpoint")
         return name, config.load(path / "config.toml", settings)

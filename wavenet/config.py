@@ -6,6 +6,7 @@ A run folder and a checkpoint carry the whole `Config`, so no command repeats an
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -151,6 +152,10 @@ class Config(_Checked):
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(re.fullmatch(r"\w[\w.-]*", self.name) is not None, "name", self.name, "must be letters, digits, dots and dashes")
+
     @property
     def trims(self) -> bool:
         """Whether ends are trimmed. `tails` never trims: its figures compare with those published for whole files."""
@@ -209,11 +214,11 @@ def preset_names() -> list[str]:
 def load(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     """A preset by name or a TOML file, with `key=value` overrides. Raises ConfigError."""
     path = Path(source)
-    if path.suffix != ".toml" and not path.is_file():
+    if str(source) in preset_names():
         path = preset_folder() / f"{source}.toml"
-        if str(source) not in preset_names():
-            hint = _nearest(str(source), preset_names()) or "`wavenet presets` lists them, or give a .toml file"
-            raise ConfigError(f"{source}: no such preset; {hint}")
+    elif path.suffix != ".toml" and not path.is_file():
+        hint = _nearest(str(source), preset_names()) or "`wavenet presets` lists them, or give a .toml file"
+        raise ConfigError(f"{source}: no such preset; {hint}")
     try:
         nested = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -222,12 +227,14 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{path}: cannot be read as a config file ({getattr(e, 'strerror', None) or 'not text'})") from None
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"{path}: not a TOML file ({e})") from None
-    return parse(override(nested, overrides), str(path))
+    return parse({"name": re.sub(r"[^\w.-]", "-", path.stem)} | override(nested, overrides), str(path))
 
 
 def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Apply `--set key=value` settings to a nested dict. Values are TOML; a bare word is a string. Raises ConfigError."""
     result = {k: dict(v) if isinstance(v, dict) else v for k, v in nested.items()}
+    settings = list(settings)
+    lists_dilations = any(s.partition("=")[0].strip() == "model.dilations" for s in settings)
     for setting in settings:
         key, equals, text = setting.partition("=")
         key = key.strip()
@@ -238,7 +245,7 @@ def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
                 f"{key}: unknown setting; {_nearest(key, _known_keys()) or '`wavenet presets` shows where they are documented'}"
             )
         section, _, name = key.rpartition(".")
-        if key in ("model.layers", "model.dilation_cycle") and isinstance(result.get("model"), dict):
+        if key in ("model.layers", "model.dilation_cycle") and not lists_dilations and isinstance(result.get("model"), dict):
             result["model"].pop("dilations", None)  # asking for a cycle undoes an inherited explicit list
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):

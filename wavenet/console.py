@@ -2,7 +2,6 @@
 
 import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ class ConsoleReport(Report):
         self._smooth: float | None = None
 
     def note(self, text: str) -> None:
-        tqdm.write(text, file=sys.stdout)
+        tqdm.write(text.encode("utf-8", "backslashreplace").decode(), file=sys.stdout)  # names of files may hold any bytes
 
     def indexing(self, done: int, total: int) -> None:
         if self._bar is None:
@@ -74,18 +73,18 @@ class ConsoleReport(Report):
         left = until - trainer.step
         self.note(
             f"training   steps {trainer.step + 1} to {until} of {trainer.config.train.steps} on {trainer.device}{threads}: "
-            f"{seconds_per_step:.2f} s a step, about {duration(left * seconds_per_step)} in all"
+            f"{seconds_per_step:.2f} s a step, about {duration(left * seconds_per_step)} plus evaluations"
         )
         self._bar = bar(until, "steps", trainer.step)
         self._levels = trainer.config.model.levels
-        self._clock, self._clocked_step = time.monotonic(), trainer.step
+        self._seconds, self._first_step = trainer.seconds, trainer.step
 
     def stepped(self, trainer: Trainer, bits: float) -> None:
         assert self._bar is not None
         self._smooth = bits if self._smooth is None else 0.95 * self._smooth + 0.05 * bits
         config = trainer.config
         per_step = config.train.batch * config.segment_samples
-        rate = per_step * (trainer.step - self._clocked_step) / max(1e-9, time.monotonic() - self._clock)
+        rate = per_step * (trainer.step - self._first_step) / max(1e-9, trainer.seconds - self._seconds)
         self._bar.set_postfix_str(f"{self._smooth:.2f} of {math.log2(self._levels):g} bits, {rate / 1000:.1f}k samples/s", refresh=False)
         self._bar.update()
 
@@ -123,6 +122,8 @@ def corpus_lines(corpus: Corpus) -> list[str]:
     if index.skipped:
         lines.append(f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all")
         lines += [f"           {s.name}: {s.reason}" for s in index.skipped[:SKIPPED_SHOWN]]
+    if index.ignored:
+        lines.append(f"ignored    {index.ignored} other files: hidden, or not audio by their names")
     held = sum(len(s) for s in corpus.validation) / index.sample_rate
     what = f"{len(corpus.held_out)} whole recordings" if corpus.held_out else "the last tenth of each recording"
     lines.append(f"held out   {duration(held)} for validation: {what}")
@@ -156,7 +157,7 @@ def preset_table() -> list[str]:
 
 
 def receptive_lines(name: str, config: Config, r: ReceptiveReport) -> list[str]:
-    """The receptive field's table, layers of a cycle on one line each."""
+    """The receptive field's table, a line per layer."""
     head = [
         f"{name}: hears {r.receptive_field:,} samples = {r.receptive_field_ms:.1f} ms at {config.audio.sample_rate} Hz",
         f"  {r.parameters:,} parameters, {r.macs_per_sample:,} multiply-adds per sample, {r.state_bytes:,} bytes of state per stream",

@@ -21,6 +21,7 @@ from wavenet.shapes import Samples, Wav
 TAILS_MIN_SECONDS = 1.0
 TAILS_FRACTION = 0.1
 FEWEST_FILES = 4  # different recordings needed to hold whole ones out
+BLOCK_SAMPLES = 1 << 18
 STATISTICS_SAMPLES = 4_000_000  # read at most about this many for the unigram figure
 
 
@@ -53,6 +54,7 @@ class Corpus:
         self.distribution = Categorical(config.model.levels)
         self.notes: list[str] = []
         self.held_out: list[str] = []  # names of whole recordings held out
+        self.left_out: list[str] = []  # names of recordings that `tails` finds too short
         self._pcm = index.pcm()
         self._silence = self.distribution.silence
         self.training, self.validation = self._split()
@@ -63,6 +65,11 @@ class Corpus:
         """Changes when a recording is added, removed or changed, or decoded otherwise."""
         content = sorted((r.sha256, r.samples) for r in self.index.recordings)
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Every recording's name and SHA-256."""
+        return {r.name: r.sha256 for r in self.index.recordings}
 
     @property
     def training_samples(self) -> int:
@@ -123,20 +130,21 @@ class Corpus:
 
         Counts of the training samples plus 0.1, so that nothing is impossible.
         """
-        levels = self.distribution.levels
-        pairs = np.full(levels * levels, 0.1)
-        for s in self.training:
-            x = self._codes(s.offset + s.start, s.offset + s.stop)
-            pairs += np.bincount(x[:-1] * levels + x[1:], minlength=len(pairs))
-        table = pairs.reshape(levels, levels)
+        table = self._pairs(self.training) + 0.1
         unigram = -np.log2(table.sum(axis=1) / table.sum())
         bigram = -np.log2(table / table.sum(axis=1, keepdims=True))
-        totals, count = np.zeros(2), 0
-        for s in self.validation:
-            x = self._codes(s.offset + max(0, s.start - 1), s.offset + s.stop)
-            totals += unigram[x[1:]].sum(), bigram[x[:-1], x[1:]].sum()
-            count += len(x) - 1
-        return float(totals[0] / max(count, 1)), float(totals[1] / max(count, 1))
+        held = self._pairs(self.validation)
+        return float((held * unigram).sum() / held.sum()), float((held * bigram).sum() / held.sum())
+
+    def _pairs(self, spans: list[Span]) -> NDArray[np.float64]:
+        """How often each code follows each other, [before, after], within the spans."""
+        levels = self.distribution.levels
+        counts = np.zeros(levels * levels)
+        for s in spans:
+            for start in range(max(1, s.start), s.stop, BLOCK_SAMPLES):
+                x = self._codes(s.offset + start - 1, s.offset + min(start + BLOCK_SAMPLES, s.stop))
+                counts += np.bincount(x[:-1] * levels + x[1:], minlength=len(counts))
+        return counts.reshape(levels, levels)
 
     def wav(self, span: Span) -> Wav:
         """A span's audio, at its level in the cache."""
@@ -167,15 +175,19 @@ class Corpus:
         for r in recordings:
             by_content.setdefault(r.sha256, []).append(r)
         groups = [by_content[sha] for sha in sorted(by_content)]
-        chosen: list[Recording] = []
-        for group in groups:
-            if sum(r.samples for r in chosen + group) <= goal:
-                chosen += group
-        if not chosen:  # every recording is longer than the goal
-            chosen = min(groups, key=lambda g: sum(r.samples for r in g))
-        self.held_out = sorted(r.name for r in chosen)
-        held = {r.name for r in chosen}
-        return [Span(r.offset, 0, r.samples) for r in recordings if r.name not in held], [Span(r.offset, 0, r.samples) for r in chosen]
+        sizes = [sum(r.samples for r in group) for group in groups]
+        chosen: list[int] = []
+        held = 0
+        for i, size in enumerate(sizes):
+            if held + size <= goal:
+                chosen.append(i)
+                held += size
+        if held < goal / 2 and len(chosen) < len(groups) - 1:  # the rest are longer than the goal: take one of them all the same
+            chosen.append(min((i for i in range(len(groups)) if i not in chosen), key=lambda i: sizes[i]))
+        out = [r for i in chosen for r in groups[i]]
+        self.held_out = sorted(r.name for r in out)
+        names = set(self.held_out)
+        return [Span(r.offset, 0, r.samples) for r in recordings if r.name not in names], [Span(r.offset, 0, r.samples) for r in out]
 
     def _hold_out_tails(self, recordings: tuple[Recording, ...], min_seconds: float) -> tuple[list[Span], list[Span]]:
         least = min_seconds * self.index.sample_rate

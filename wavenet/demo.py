@@ -9,7 +9,7 @@ import soundfile as sf
 from wavenet import audio, pictures
 from wavenet.console import ConsoleReport, duration
 from wavenet.corpus import Corpus
-from wavenet.errors import CorpusError
+from wavenet.errors import ChangedRunError, CorpusError, RunError
 from wavenet.pcm_cache import index_folder
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
@@ -17,6 +17,7 @@ from wavenet.sampler import generate, load
 from wavenet.session import Request, train
 
 BUNDLED = Path(__file__).parent.parent / "data" / "starter" / "speech"
+PRESET = "tiny"
 PROMPT_SECONDS = 1.5
 NEW_SECONDS = 3.0
 SEED = 1
@@ -30,9 +31,15 @@ def run_demo(folder: Path | None, out: Path, steps: int | None, cache: Path | No
     settings = () if steps is None else (f"train.steps={steps}",)
     report = ConsoleReport()
     try:
-        run = train(Request(folder, None if Run(out).exists else "tiny", settings, out, cache=cache), report)
+        run = train(Request(folder, None if Run(out).exists else PRESET, settings, out, cache=cache), report)
+    except ChangedRunError:
+        raise RunError(f"{out}: holds a demo of other recordings or length; delete it, or choose another place with -o") from None
     finally:
         report.close()
+    last = run.latest()
+    if last is None or last.training.step < last.config.train.steps:
+        yield f"the demo goes on where it stopped with: wavenet demo -o {out}"
+        return
     yield from _listen(run, folder, cache)
 
 

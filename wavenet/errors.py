@@ -25,6 +25,10 @@ class RunError(WavenetError):
     """A run folder cannot be created, resumed or used."""
 
 
+class ChangedRunError(RunError):
+    """A run would go on with other settings or recordings, and nobody said that it may."""
+
+
 class TrainingError(WavenetError):
     """Training cannot go on."""
 

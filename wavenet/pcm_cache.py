@@ -22,7 +22,7 @@ from wavenet.errors import AudioError, CorpusError
 from wavenet.shapes import Wav
 
 VERSION = 1  # raise it when decoding, trimming or levelling changes what lands in pcm.bin
-READABLE = ".wav .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
+READABLE = ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
 UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"  # audio that libsndfile cannot read is named as skipped, not ignored
 AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
 
@@ -80,29 +80,25 @@ def index_folder(
     folder = folder.expanduser()
     if not folder.is_dir():
         raise CorpusError(f"{folder}: {'is a file; give the folder it lies in' if folder.exists() else 'no such folder'}")
-    files, ignored = _audio_files(folder)
+    files, closed, ignored = _audio_files(folder)
     if not files:
         raise CorpusError(f"{folder}: holds no recordings ({ignored} other files); wav, flac, ogg, mp3 and what else libsndfile reads")
     place = _cache_folder(folder, settings, trim, cache)
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / "lock", timeout=0):
-            return _update(folder, place, settings, trim, files, ignored, on_file)
+            entries, decoded = _update(folder, place, settings, trim, files, on_file)
     except Timeout:
         raise CorpusError(f"{folder}: another process is indexing it; wait for it to finish") from None
     except OSError as e:
         raise CorpusError(f"{place}: the cache cannot be written ({e.strerror or e}); choose another place with --cache") from None
+    return _as_index(folder, place, settings.sample_rate, entries, closed, ignored, decoded)
 
 
 def _update(
-    folder: Path,
-    place: Path,
-    settings: AudioConfig,
-    trim: bool,
-    files: list[Path],
-    ignored: int,
-    on_file: Callable[[int, int], None] | None,
-) -> Index:
+    folder: Path, place: Path, settings: AudioConfig, trim: bool, files: list[Path], on_file: Callable[[int, int], None] | None
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """Bring the cache up to date. Returns an index entry per file, and how many were decoded now."""
     known = _read_index(place)
     entries: dict[str, dict[str, Any]] = {}
     decoded = 0
@@ -113,11 +109,16 @@ def _update(
         by_content = {e["sha256"]: e for e in known.values()}
         for i, path in enumerate(files):
             name = path.relative_to(folder).as_posix()
-            stat = path.stat()
-            stamp = {"name": name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-            entry = known.get(name)
-            if entry is None or any(entry[k] != v for k, v in stamp.items()):
-                sha256 = _sha256(path)
+            try:
+                stat = path.stat()
+                stamp = {"name": name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+                entry = known.get(name)
+                fresh = entry is not None and all(entry[k] == v for k, v in stamp.items())
+                sha256 = "" if fresh else _sha256(path)
+            except OSError as e:  # not remembered: it may be readable next time
+                entries[name] = {"skip": f"cannot be read ({e.strerror})"}
+                continue
+            if entry is None or not fresh:
                 same = by_content.get(sha256)
                 found = {k: v for k, v in same.items() if k not in stamp} if same else _decode(path, settings, trim, pcm)
                 decoded += same is None
@@ -130,12 +131,14 @@ def _update(
                 on_file(i + 1, len(files))
     about = {"folder": str(folder.resolve()), "audio": asdict(settings), "trim": trim, "version": VERSION}
     (place / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-    return _as_index(folder, place, settings.sample_rate, entries, ignored, decoded)
+    return entries, decoded
 
 
-def _as_index(folder: Path, place: Path, sample_rate: int, entries: dict[str, dict[str, Any]], ignored: int, decoded: int) -> Index:
+def _as_index(
+    folder: Path, place: Path, rate: int, entries: dict[str, dict[str, Any]], closed: list[Skipped], ignored: int, decoded: int
+) -> Index:
     recordings: list[Recording] = []
-    skipped: list[Skipped] = []
+    skipped = list(closed)
     first: dict[str, str] = {}
     for name, e in entries.items():
         if "skip" in e:
@@ -146,7 +149,7 @@ def _as_index(folder: Path, place: Path, sample_rate: int, entries: dict[str, di
         recordings.append(Recording(name, **details, duplicate_of=None if twin == name else twin))
     if not recordings:
         raise CorpusError(f"{folder}: none of its {len(skipped)} audio files can be used; {skipped[0].name}: {skipped[0].reason}")
-    return Index(folder, place, sample_rate, tuple(recordings), tuple(skipped), ignored, decoded)
+    return Index(folder, place, rate, tuple(recordings), tuple(skipped), ignored, decoded)
 
 
 def _decode(path: Path, settings: AudioConfig, trim: bool, pcm: BinaryIO) -> dict[str, Any]:
@@ -208,24 +211,34 @@ def _read_index(place: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _audio_files(folder: Path) -> tuple[list[Path], int]:
-    """Files that are audio by suffix, in a fixed order, and how many others there are. Follows links, but never in circles."""
+def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
+    """Audio files by suffix (without one, by content) in a fixed order; folders that cannot be read; how many other files there are.
+
+    Follows links, but never in circles.
+    """
     files: list[Path] = []
+    closed: list[Skipped] = []
     ignored = 0
     seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+
+    def unreadable(e: OSError) -> None:
+        closed.append(Skipped(Path(e.filename).relative_to(folder).as_posix(), f"folder cannot be read ({e.strerror})"))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(parent)
-        if real in seen:
+        if real in seen or ("config.toml" in names and "checkpoints" in folders):  # a run of ours: what it rendered is no recording
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in names:
-            if name.startswith(".") or Path(name).suffix.lower() not in AUDIO_SUFFIXES:
-                ignored += 1
+            path = Path(parent, name)
+            suffix = path.suffix.lower()
+            if not name.startswith(".") and (suffix in AUDIO_SUFFIXES or (not suffix and audio.readable(path))):
+                files.append(path)
             else:
-                files.append(Path(parent, name))
-    return sorted(files, key=lambda p: p.relative_to(folder).as_posix()), ignored
+                ignored += 1
+    return sorted(files, key=lambda p: p.relative_to(folder).as_posix()), closed, ignored
 
 
 def _cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path | None) -> Path:

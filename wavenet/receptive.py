@@ -24,7 +24,7 @@ class LayerReach:
 
 @dataclass(frozen=True)
 class Report:
-    """What `wavenet receptive-field` prints. Multiply-adds are of one generated sample; state is float32, one stream."""
+    """What `wavenet receptive-field` prints. Multiply-adds are of one generated sample; state is the least a stream needs, in float32."""
 
     receptive_field: int
     receptive_field_ms: float

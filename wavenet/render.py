@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import soundfile as sf
 from tqdm import tqdm
 
@@ -50,13 +49,15 @@ def render(request: GenerateRequest) -> Iterator[str]:
     yield f"{sampler.engine.name} engine, checkpoint of step {model.training.step}, seed {seed}"
     with ExitStack() as open_files:
         files = [open_files.enter_context(audio.writer(path, rate)) for path in paths]
+        kept = 0
         if request.keep_prompt and request.prompt is not None:
             for block in audio.read_blocks(request.prompt, rate):
+                kept += len(block)
                 for file in files:
                     file.write(block)
         made = _write_blocks(sampler, samples, files, rate)
     for path in paths:
-        yield f"{path}  {made / rate:.2f} s"
+        yield f"{path}  {made / rate:.2f} s" + (f" after {kept / rate:.2f} s of prompt" if kept else "")
     if made < samples:
         yield "interrupted: what was made until then is kept"
 
@@ -67,7 +68,7 @@ def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rat
     with tqdm(total=samples * len(files), bar_format="{percentage:3.0f}% |{bar:24}| {remaining} left{postfix}", dynamic_ncols=True) as bar:
         try:
             for block in sampler.blocks(samples):
-                for file, wav in zip(files, np.clip(block, -1, 1), strict=True):
+                for file, wav in zip(files, block, strict=True):
                     file.write(wav)
                 made += block.shape[1]
                 bar.update(block.size)

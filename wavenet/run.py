@@ -1,7 +1,7 @@
 """A run folder, which describes itself.
 
 config.toml       every setting
-corpus.json       the folder of recordings and its fingerprint
+corpus.json       the folder of recordings and what they held
 recordings.csv    what became of each file
 metrics.jsonl     one line per logged step and per evaluation
 samples/          a wav and a picture from each evaluation
@@ -63,20 +63,21 @@ class Run:
         """Write the config and what became of every recording."""
         index = corpus.index
         _write(self.config_file, corpus.config.to_toml())
-        about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint}
+        about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
+        held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         _write(self.folder / "corpus.json", json.dumps(about, indent=1))
-        with open(self.folder / "recordings.csv", "w", newline="", encoding="utf-8") as f:
+        with open(self.folder / "recordings.csv", "w", newline="", encoding="utf-8", errors="backslashreplace") as f:
             table = csv.writer(f)
             table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
             for r in index.recordings:
                 reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
-                use = "validation" if r.name in corpus.held_out else "training"
+                use = "validation" if r.name in held_out else "left out" if r.name in left_out else "training"
                 table.writerow([r.name, use, reason, f"{r.samples / index.sample_rate:.3f}", r.gain_db, r.loudest_db, r.trimmed_seconds])
             for s in index.skipped:
                 table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
 
-    def corpus(self) -> dict[str, str]:
-        """The folder and fingerprint this run was trained on, or {} when it never got that far."""
+    def corpus(self) -> dict[str, Any]:
+        """What this run was trained on: folder, fingerprint, recordings by name; {} when it never got that far."""
         try:
             found = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -85,8 +86,13 @@ class Run:
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint, with all that resuming needs."""
-        path = checkpoint.latest(self.checkpoints)
-        return None if path is None else checkpoint.load(path, resume=True)
+        return checkpoint.load_latest(self.checkpoints, resume=True)
+
+    def set_aside(self, step: int) -> None:
+        """Take a checkpoint that training cannot go on from out of the way, keeping the file."""
+        path = checkpoint.step_path(self.checkpoints, step)
+        if path.exists():
+            path.rename(path.with_suffix(".diverged"))
 
     def save(self, saved: Checkpoint) -> Path:
         """Write a checkpoint and delete old ones, but for the last few and the best."""
@@ -114,7 +120,7 @@ class Run:
         return lines
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics of steps that a crash undid, so that a resumed curve is the uninterrupted one."""
+        """Drop metrics of steps that a crash undid, so that each step stands once in a resumed curve."""
         kept = [m for m in self.metrics() if m["step"] <= step]
         _write(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept))
 

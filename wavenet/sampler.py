@@ -29,7 +29,7 @@ def load(source: str | Path) -> Checkpoint:
 
 def uniforms(seed: int, stream: int, start: int, count: int) -> Noise:
     """Noise for times start ... start + count of one stream: (k + 1/2) / 2^23 in float32, never 0 and never 1."""
-    bits = np.random.Philox(key=[seed, stream], counter=[start // 4, 0, 0, 0])  # each count yields four words
+    bits = np.random.Philox(key=np.array([seed, stream], np.uint64), counter=[start // 4, 0, 0, 0])  # each count yields four words
     words = bits.random_raw(start % 4 + count)[start % 4 :]
     return ((words >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 
@@ -83,10 +83,11 @@ class Sampler:
         self.engine = pick(engine, model.config.model, model.weights) if isinstance(engine, str) else engine
         self.gain = 1.0 if prompt is None else prompt.gain
         self.time = 0
-        self.state: Any = self.engine.init_state(count)
+        self.state: Any = self.engine.init_state(1)
         if prompt is not None:
             for start in range(0, len(prompt.x), BLOCK_SAMPLES):
-                self.engine.feed(self.state, np.tile(prompt.x[start : start + BLOCK_SAMPLES], (count, 1)))
+                self.engine.feed(self.state, prompt.x[None, start : start + BLOCK_SAMPLES])
+        self.state = self.engine.repeat(self.state, count)
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
         """The next `samples` of every stream, as blocks (count, up to `block`) at the prompt's own level."""
@@ -95,7 +96,7 @@ class Sampler:
             noise = np.stack([uniforms(self.seed, stream, self.time, n) for stream in range(self.count)])
             x = self.engine.generate(self.state, noise, self.sampling)
             self.time += n
-            yield self.distribution.decode(x) / np.float32(self.gain)
+            yield np.clip(self.distribution.decode(x) / np.float32(self.gain), -1, 1)
 
 
 def generate(

@@ -17,7 +17,7 @@ from wavenet import audio, config, pictures
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
 from wavenet.corpus import Corpus
-from wavenet.errors import RunError, TrainingError, WavenetError
+from wavenet.errors import ChangedRunError, RunError, TrainingError, WavenetError
 from wavenet.pcm_cache import index_folder
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
@@ -57,6 +57,8 @@ class Report:
 
 def train(request: Request, report: Report) -> Run:
     """Train, or go on training. Raises WavenetError; what was finished stays in the run folder."""
+    if request.stop_at is not None and request.stop_at < 1:
+        raise RunError(f"--stop-at {request.stop_at}: must be a step from 1 on")
     run, wanted = _open(request)
     run.check()
     device = pick_device(request.device)
@@ -98,8 +100,12 @@ def _open(request: Request) -> tuple[Run, Config]:
         return run, config.load(request.config or config.DEFAULT_PRESET, request.settings)
     old = run.config()
     if request.config is not None:
-        return run, config.load(request.config, request.settings)
-    return run, config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
+        wanted = config.load(request.config, request.settings)
+    else:
+        wanted = config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
+    if fixed := [c for c in config.differences(old, wanted) if c.startswith(("model.", "audio."))]:
+        raise RunError(f"{run.folder}: was trained otherwise ({'; '.join(fixed)}), which cannot change; start a new run with another --out")
+    return run, wanted
 
 
 def _folder(request: Request, run: Run) -> Path:
@@ -117,16 +123,16 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
     latest = run.latest() if run.exists else None
     if latest is not None:
         changes = config.differences(latest.config, wanted)
-        if [c for c in changes if c.startswith(("model.", "audio."))]:
-            raise RunError(f"{run.folder}: was trained with other sizes ({'; '.join(changes)}); start a new run with another --out")
         if corpus.fingerprint != latest.training.fingerprint:
-            changes.append(f"recordings: those of {latest.training.folder} -> others, in {corpus.index.folder}")
+            changes.append(f"recordings: {changed_recordings(run.corpus().get('recordings', {}), corpus.contents)}")
         if changes and not request.accept_changes:
-            raise RunError(f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it")
+            raise ChangedRunError(f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it")
     run.describe(corpus)
     trainer = Trainer(wanted, corpus, device)
     if latest is not None:
         trainer.restore(latest)
+        if any(c.startswith(("recordings", "train.validation", "train.segment_seconds")) for c in changes):
+            trainer.best = None  # it was measured on other audio
         report.note(f"resuming {run.folder} at step {trainer.step}")
         was = latest.training
         if device.type == "cpu" and (was.torch, was.threads) != (torch.__version__, torch.get_num_threads()):
@@ -136,6 +142,17 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
             )
     run.forget_after(trainer.step)
     return trainer
+
+
+def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
+    """What was added, removed and changed between two {name: content hash}, in a few words."""
+    kinds = {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": sorted(k for k in old.keys() & new.keys() if old[k] != new[k]),
+    }
+    parts = [f"{len(names)} {kind} ({names[0]}{', ...' if len(names) > 1 else ''})" for kind, names in kinds.items() if names]
+    return ", ".join(parts) or "decoded otherwise"
 
 
 # --- fitting ---------------------------------------------------------------------------------------------------------
@@ -167,11 +184,21 @@ def _fit(trainer: Trainer, run: Run, until: int, report: Report) -> None:
         try:
             trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=interrupted)
         except TrainingError as e:
-            good = run.latest()
-            last = f"the last good checkpoint is of step {good.training.step}" if good else "there is no checkpoint yet"
-            lower = f"--set train.learning_rate={trainer.config.train.learning_rate / 3:.1g} --accept-changes"
-            raise TrainingError(f"{e}; {last}. Go on from it with {lower}") from None
+            raise TrainingError(f"{e}; {_way_back(trainer, run)}") from None
     report.finished(trainer, run, interrupted() and trainer.step < until)
+
+
+def _way_back(trainer: Trainer, run: Run) -> str:
+    """How to go on after weights or gradients stopped being finite."""
+    run.set_aside(trainer.step)  # if the very next step fails, that checkpoint is none to go on from
+    good = run.latest()
+    if good is None:
+        return "there is no checkpoint before it. Start again with a lower train.learning_rate"
+    rate = f"train.learning_rate={trainer.config.train.learning_rate / 3:.1g}"
+    return (
+        f"the last good checkpoint is of step {good.training.step}. Go on from it with: "
+        f"wavenet train --out {run.folder} --set {rate} --accept-changes"
+    )
 
 
 def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Config) -> str | None:

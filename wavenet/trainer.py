@@ -28,8 +28,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
         there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())] + ["mps"] * torch.backends.mps.is_available()
         raise RunError(f"--device {name}: not available here; use auto or one of {', '.join(there)}") from None
     return device
@@ -102,7 +102,9 @@ class Trainer:
             raise TrainingError(f"the loss is not finite at step {self.step}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm_(self.model.parameters(), train.clip_norm)
+        norm = clip_grad_norm_(self.model.parameters(), train.clip_norm)
+        if not torch.isfinite(norm):
+            raise TrainingError(f"the gradient is not finite at step {self.step}")
         self.optimizer.step()
         self.average.update_parameters(self.model)
         self.step += 1

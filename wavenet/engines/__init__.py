@@ -27,6 +27,10 @@ class Engine(Protocol):
         """The state of `batch` streams that have heard nothing but silence."""
         ...
 
+    def repeat(self, state: Any, count: int) -> Any:
+        """A state whose streams all go on from what the one stream of `state` has heard."""
+        ...
+
     def feed(self, state: Any, x: Samples) -> Params:
         """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, levels)."""
         ...

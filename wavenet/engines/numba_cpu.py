@@ -13,6 +13,7 @@ All kernels live in this file, because numba's on-disk cache notices a change in
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -22,8 +23,16 @@ from wavenet.distributions import Categorical, Sampling
 from wavenet.engines.packed import PackedWeights, pack
 from wavenet.shapes import Array, Noise, Params, Samples
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})  # contract: fused multiply-add only
 _float = np.float32
+
+
+def _compiled(function):  # type: ignore[no-untyped-def]
+    """Compile, and remember it on disk where any cache folder can be written. `contract` allows fused multiply-add only."""
+    options: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # numba found no place for its cache
+        return njit(**options)(function)
 
 
 @dataclass
@@ -50,7 +59,10 @@ class NumbaEngine:
         rows = int(self.sizes.sum())
         ring = np.zeros((rows, self.weights.residual_channels), np.float32)
         _fill_with_silence(self.weights, self.firsts, self.sizes, ring, silence)
-        return State(np.tile(ring, (batch, 1, 1)), 0, np.full(batch, silence, np.int64))
+        return self.repeat(State(ring[None], 0, np.array([silence], np.int64)), batch)
+
+    def repeat(self, state: State, count: int) -> State:
+        return State(np.repeat(state.ring, count, axis=0), state.time, np.repeat(state.last, count))
 
     def feed(self, state: State, x: Samples) -> Params:
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)

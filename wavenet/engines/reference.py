@@ -50,7 +50,11 @@ class ReferenceEngine:
         for layer, lookback in enumerate(lookbacks):  # endless silence: all taps of a layer hear the same
             rings.append(np.tile(x, (lookback + 1, 1)))
             x, _ = self._layer(layer, [x] * self.weights.kernel_size)
-        return [Stream([r.copy() for r in rings], 0, silence) for _ in range(batch)]
+        return self.repeat([Stream(rings, 0, silence)], batch)
+
+    def repeat(self, state: list[Stream], count: int) -> list[Stream]:
+        (stream,) = state
+        return [Stream([r.copy() for r in stream.rings], stream.time, stream.last) for _ in range(count)]
 
     def feed(self, state: list[Stream], x: Samples) -> Params:
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)

@@ -1,0 +1,36 @@
+"""Validation bits per sample over minutes of training.
+
+python benchmarks/learning_curve.py FOLDER PRESET STEPS [key=value ...]     trains runs/curve-FOLDER-PRESET, then prints
+python benchmarks/learning_curve.py RUN                                     prints the curve of an existing run
+"""
+
+import sys
+from pathlib import Path
+
+from machine import machine
+
+from wavenet.console import ConsoleReport
+from wavenet.run import Run
+from wavenet.session import Request, train
+
+
+def main() -> None:
+    first, *rest = sys.argv[1:]
+    run = Run(Path(first))
+    if rest:
+        preset, steps, *settings = rest
+        out = Path("runs") / f"curve-{Path(first).name}-{preset}"
+        settings += [f"train.steps={steps}", "train.sample_seconds=0"]
+        run = train(Request(Path(first), preset, tuple(settings), out), ConsoleReport())
+    config = run.config()
+    print(f"{machine()}; {config.name}, batch {config.train.batch} x {config.segment_samples} samples, {config.train.steps} steps")
+    print(f"{'minutes':>8} {'step':>7} {'training':>9} {'validation':>11}   bits per sample")
+    training = float("nan")
+    for m in run.metrics():
+        training = m.get("train_bits", training)
+        if m.get("validation_bits") is not None:
+            print(f"{m['seconds'] / 60:>8.1f} {m['step']:>7} {training:>9.3f} {m['validation_bits']:>11.3f}")
+
+
+if __name__ == "__main__":
+    main()
