@@ -86,6 +86,14 @@ def test_level_and_trim(make_folder: Callable[..., Path]) -> None:
     assert len(samples(levelled, "quiet.wav")) == pytest.approx(8000, abs=1200)
 
 
+def test_a_loud_stereo_48_khz_float_file_is_not_silence(make_folder: Callable[..., Path]) -> None:
+    stereo = np.stack([tone(1.0, 48000, amplitude=0.9), tone(1.0, 48000, amplitude=0.7)], axis=1)
+    found = index(make_folder({"loud.wav": stereo}, 48000), trim=True)
+    assert found.skipped == ()
+    assert np.abs(samples(found, "loud.wav")).max() == pytest.approx(0.8, abs=0.01)
+    assert found.recordings[0].samples == 8000
+
+
 def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> None:
     broken = tone(0.5)
     broken[100] = np.inf

@@ -5,7 +5,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 from filelock import FileLock
 from safetensors.numpy import load_file
 
@@ -63,6 +65,33 @@ def test_a_run_describes_itself(training_folder: Path, config_file: Path, tmp_pa
     assert sum(",validation," in r for r in rows) >= 1
     assert {p.name for p in run.samples.iterdir()} == {f"step-{s:08d}.{k}" for s in (5, 10) for k in ("wav", "png")}
     assert not list(run.folder.rglob("*.partial"))
+
+
+def test_rendered_samples_continue_a_held_out_recording(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    run, _ = sit(training_folder, tmp_path / "run", "train.sample_seconds=0.1", "model.levels=256", config=str(config_file))
+    wav, _ = sf.read(run.samples / "step-00000010.wav")
+    assert len(wav) == 4000 + 800
+    rows = (run.folder / "recordings.csv").read_text().splitlines()
+    held = max((r.split(",") for r in rows if ",validation," in r), key=lambda r: float(r[3]))
+    recording, _ = sf.read(training_folder / held[0])
+    middle = len(recording) // 2
+    np.testing.assert_allclose(wav[:4000], recording[middle - 4000 : middle], atol=1e-3)
+
+
+def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> float:
+        raise MemoryError
+
+    monkeypatch.setattr(Trainer, "time_step", fail)
+    with pytest.raises(MemoryError):
+        sit(training_folder, tmp_path / "run", config=str(config_file))
+    monkeypatch.undo()
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
+    run, _ = sit(training_folder, tmp_path / "run", "model.layers=3", "train.batch=1")
+    assert run.config().model.layers == 3
+    assert run.config().train.steps == 10
 
 
 def test_the_last_few_and_the_best_checkpoints_stay(training_folder: Path, config_file: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class _OneLineErrors(TyperGroup):
         except (MemoryError, RuntimeError) as e:
             if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
                 raise
-            advice = "lower train.batch or train.segment_seconds" if ctx.invoked_subcommand == "train" else "lower --count"
+            advice = "lower train.batch or train.segment_seconds" if ctx.invoked_subcommand in ("train", "demo") else "lower --count"
             typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
             raise typer.Exit(1) from None
         except OSError as e:

@@ -109,20 +109,18 @@ def _update(
         by_content = {e["sha256"]: e for e in known.values()}
         for i, path in enumerate(files):
             name = path.relative_to(folder).as_posix()
+            entry = known.get(name, {})
             try:
                 stat = path.stat()
                 stamp = {"name": name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-                entry = known.get(name)
-                fresh = entry is not None and all(entry[k] == v for k, v in stamp.items())
-                sha256 = "" if fresh else _sha256(path)
-            except OSError as e:  # not remembered: it may be readable next time
-                entries[name] = {"skip": f"cannot be read ({e.strerror})"}
-                continue
-            if entry is None or not fresh:
-                same = by_content.get(sha256)
-                found = {k: v for k, v in same.items() if k not in stamp} if same else _decode(path, settings, trim, pcm)
+                changed = None if stamp.items() <= entry.items() else _sha256(path)
+            except OSError as e:
+                entry, changed = {"skip": f"cannot be read ({e.strerror})"}, None  # not remembered: it may be readable next time
+            if changed:
+                same = by_content.get(changed)
+                found = dict(same) if same else _decode(path, settings, trim, pcm)
                 decoded += same is None
-                entry = by_content[sha256] = {**stamp, **found, "sha256": sha256}
+                entry = by_content[changed] = {**found, **stamp, "sha256": changed}
                 pcm.flush()
                 index.write(json.dumps(entry) + "\n")
                 index.flush()

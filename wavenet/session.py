@@ -11,21 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from wavenet import audio, config, pictures
+from wavenet import audio, checkpoint, config, pictures
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
-from wavenet.corpus import Corpus
+from wavenet.corpus import Corpus, Span
 from wavenet.errors import ChangedRunError, RunError, TrainingError, WavenetError
 from wavenet.pcm_cache import index_folder
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
-from wavenet.sampler import Sampler
+from wavenet.sampler import Prompt, Sampler
+from wavenet.shapes import Wav
 from wavenet.trainer import Trainer, learning_rate, pick_device
 
 LOG_EVERY = 10  # steps
 RECENT = 50  # steps averaged before judging whether anything is learnt
+LEAD_SECONDS = 0.5  # of a held-out recording that a rendered sample starts from
 LEARNT_SHARE = 0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
 
 
@@ -103,7 +106,8 @@ def _open(request: Request) -> tuple[Run, Config]:
         wanted = config.load(request.config, request.settings)
     else:
         wanted = config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
-    if fixed := [c for c in config.differences(old, wanted) if c.startswith(("model.", "audio."))]:
+    fixed = [c for c in config.differences(old, wanted) if c.startswith(("model.", "audio."))]
+    if fixed and checkpoint.steps(run.checkpoints):
         raise RunError(f"{run.folder}: was trained otherwise ({'; '.join(fixed)}), which cannot change; start a new run with another --out")
     return run, wanted
 
@@ -176,7 +180,7 @@ def _fit(trainer: Trainer, run: Run, until: int, report: Report) -> None:
         if evaluated:
             bits = trainer.validation_bits
             run.log(step=trainer.step, seconds=round(trainer.seconds, 2), validation_bits=None if bits is None else round(bits, 5))
-            report.evaluated(trainer, _render(saved, run, report))
+            report.evaluated(trainer, _render(saved, trainer.corpus, run, report))
             if warning := nothing_learnt(trainer.step, list(recent), unigram, trainer.config):
                 report.note(warning)
 
@@ -213,22 +217,34 @@ def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Con
     )
 
 
-def _render(model: Checkpoint, run: Run, report: Report) -> Path | None:
-    """A short sample of what the model makes by now: a wav and a picture."""
+def _render(model: Checkpoint, corpus: Corpus, run: Run, report: Report) -> Path | None:
+    """What the model makes by now: a wav and a picture that continue a moment from the middle of a held-out recording."""
     seconds, rate = model.config.train.sample_seconds, model.config.audio.sample_rate
     if not seconds:
         return None
     path = run.samples / f"step-{model.training.step:08d}.wav"
+    lead = _lead(corpus, round(LEAD_SECONDS * rate))
+    prompt = Prompt(corpus.distribution.encode(lead), gain=1.0) if len(lead) else None
     try:
-        blocks = Sampler(model, seed=model.config.train.seed).blocks(max(1, round(seconds * rate)))
-        wav = pictures.joined(blocks)[0]
+        made = Sampler(model, seed=model.config.train.seed, prompt=prompt).blocks(max(1, round(seconds * rate)))
+        wav = np.concatenate([lead, pictures.joined(made)[0]])
         with audio.writer(path, rate) as file:
             file.write(wav)
-        pictures.sample(path.with_suffix(".png"), wav, rate, f"step {model.training.step}")
+        heard = f", after {len(lead) / rate:.1f} s of a held-out recording" if len(lead) else ""
+        pictures.sample(path.with_suffix(".png"), wav, rate, f"step {model.training.step}{heard}")
     except WavenetError as e:
         report.note(f"no sample rendered: {e}")
         return None
     return path
+
+
+def _lead(corpus: Corpus, samples: int) -> Wav:
+    """Up to `samples` before the middle of the longest held-out stretch: silence alone is a poor start to judge a model by."""
+    if not corpus.validation:
+        return np.zeros(0, np.float32)
+    span = max(corpus.validation, key=len)
+    middle = span.start + len(span) // 2
+    return corpus.wav(Span(span.offset, max(0, middle - samples), middle))
 
 
 @contextmanager
