@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
     {"errors", "shapes"},
     {"config"},
-    {"codec", "audio", "receptive"},
-    {"distributions", "layers"},
+    {"codec", "audio", "receptive", "progress"},
+    {"distributions", "layers", "tables"},
     {"model"},
     {"pcm_cache", "checkpoint", "engines.packed", "pictures"},
     {"corpus", "engines", "engines.reference", "engines.numba_cpu"},

@@ -122,7 +122,7 @@ def receptive_field(
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=1))
         return
-    from wavenet.console import receptive_lines
+    from wavenet.tables import receptive_lines
 
     typer.echo("\n".join(receptive_lines(name, config, report)))
 
@@ -130,7 +130,7 @@ def receptive_field(
 @app.command()
 def presets() -> None:
     """The configurations that come with the program."""
-    from wavenet.console import preset_table
+    from wavenet.tables import preset_table
 
     typer.echo("\n".join(preset_table()))
 

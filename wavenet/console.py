@@ -1,4 +1,4 @@
-"""What the command line shows: tables, bars and notes. Only this module and `cli` print."""
+"""What the command line shows of a sitting of training. Only this module and `cli` print."""
 
 import math
 import sys
@@ -7,11 +7,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from wavenet.config import Config, preset_names
-from wavenet.config import load as load_config
+from wavenet.config import Config
 from wavenet.corpus import Corpus
 from wavenet.pcm_cache import Index
-from wavenet.receptive import Report as ReceptiveReport
+from wavenet.progress import bar
 from wavenet.receptive import report as receptive_report
 from wavenet.run import Run
 from wavenet.session import Report
@@ -30,13 +29,6 @@ def duration(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-def bar(total: int, unit: str, initial: int = 0, form: str = "") -> "tqdm[Any]":
-    """A progress bar; redrawn seldom where the output is a file."""
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    layout = form or "{desc} {percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt} {unit}, {remaining} left{postfix}"
-    return tqdm(total=total, initial=initial, unit=unit, mininterval=interval, maxinterval=interval, bar_format=layout, dynamic_ncols=True)
-
-
 class ConsoleReport(Report):
     """Prints one sitting of training."""
 
@@ -49,11 +41,9 @@ class ConsoleReport(Report):
 
     def indexing(self, done: int, total: int) -> None:
         if self._bar is None:
-            self._bar = bar(total, "recordings")
-            self._bar.set_description_str("reading")
+            self._bar = bar(total, desc="reading ", unit="recordings", leave=False)
         self._bar.update(done - self._bar.n)
         if done == total:
-            self._bar.leave = False
             self._close()
 
     def prepared(self, config: Config, run: Run, corpus: Corpus) -> None:
@@ -75,7 +65,7 @@ class ConsoleReport(Report):
             f"training   steps {trainer.step + 1} to {until} of {trainer.config.train.steps} on {trainer.device}{threads}: "
             f"{seconds_per_step:.2f} s a step, about {duration(left * seconds_per_step)} plus evaluations"
         )
-        self._bar = bar(until, "steps", trainer.step)
+        self._bar = bar(until, unit="steps", initial=trainer.step)
         self._levels = trainer.config.model.levels
         self._seconds, self._first_step = trainer.seconds, trainer.step
 
@@ -144,29 +134,3 @@ def level_line(index: Index, config: Config) -> str:
 
 def cache_bytes(index: Index) -> int:
     return sum(p.stat().st_size for p in index.cache.iterdir())
-
-
-def preset_table() -> list[str]:
-    """One line per preset: receptive field, parameters, purpose."""
-    rows = [("preset", "hears", "", "parameters", "purpose")]
-    for name in preset_names():
-        config = load_config(name)
-        r = receptive_report(config.model, config.audio.sample_rate)
-        rows.append((name, f"{r.receptive_field:,}", f"{r.receptive_field_ms:.0f} ms", f"{r.parameters:,}", config.purpose))
-    return [f"{a:14} {b:>7} {c:>7} {d:>10}  {e}" for a, b, c, d, e in rows]
-
-
-def receptive_lines(name: str, config: Config, r: ReceptiveReport) -> list[str]:
-    """The receptive field's table, a line per layer."""
-    head = [
-        f"{name}: hears {r.receptive_field:,} samples = {r.receptive_field_ms:.1f} ms at {config.audio.sample_rate} Hz",
-        f"  {r.parameters:,} parameters, {r.macs_per_sample:,} multiply-adds per sample, {r.state_bytes:,} bytes of state per stream",
-        "",
-        "  layer  dilation  kernel   reach so far",
-    ]
-    rate = config.audio.sample_rate
-    rows = [
-        f"  {i + 1:>5}  {layer.dilation:>8}  {layer.kernel_size:>6}   {layer.reach:>6} samples  {1000 * layer.reach / rate:>7.2f} ms"
-        for i, layer in enumerate(r.layers)
-    ]
-    return head + rows

@@ -1,17 +1,18 @@
 """`wavenet generate`: audio is written as it is made, so that Ctrl-C and a full disk leave what there is."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile as sf
-from tqdm import tqdm
 
 from wavenet import audio
 from wavenet.distributions import Sampling
 from wavenet.errors import AudioError, CheckpointError, EngineError
+from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.sampler import Sampler, load, read_prompt, samples_for
 
 
@@ -65,15 +66,16 @@ def render(request: GenerateRequest) -> Iterator[str]:
 def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rate: int) -> int:
     """Write every stream's blocks to its file, under a bar that shows times real time. Returns the samples made of each."""
     made = 0
-    with tqdm(total=samples * len(files), bar_format="{percentage:3.0f}% |{bar:24}| {remaining} left{postfix}", dynamic_ncols=True) as bar:
+    started = time.monotonic()
+    with bar(samples * len(files), layout=LAYOUT_WITHOUT_COUNT) as progress:
         try:
             for block in sampler.blocks(samples):
                 for file, wav in zip(files, block, strict=True):
                     file.write(wav)
                 made += block.shape[1]
-                bar.update(block.size)
-                speed = bar.n / max(1e-9, float(bar.format_dict["elapsed"]))
-                bar.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time")
+                speed = made * len(files) / (time.monotonic() - started)
+                progress.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False)
+                progress.update(block.size)
         except KeyboardInterrupt:
             pass
     return made
