@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,22 @@ def test_blocks_of_any_size_make_the_same_audio() -> None:
     stopped = np.concatenate([*sampler.blocks(100), *sampler.blocks(200)], axis=1)
     assert (whole == pieces).all()
     assert (whole == stopped).all()
+
+
+def test_memory_does_not_grow_with_length() -> None:
+    model = as_checkpoint(network(SMALL))
+
+    def peak(samples: int) -> int:
+        sampler = Sampler(model, seed=1, engine="numba")
+        next(sampler.blocks(1))  # compiled by now
+        tracemalloc.start()
+        for _ in sampler.blocks(samples):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(200_000) < 1.5 * peak(5_000)
 
 
 def test_a_prompt_is_heard_at_its_own_level(make_folder: Callable[..., Path]) -> None:

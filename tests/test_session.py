@@ -1,5 +1,6 @@
 """Runs as users start, stop and resume them."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -100,6 +101,18 @@ def test_the_last_few_and_the_best_checkpoints_stay(training_folder: Path, confi
     best = checkpoint.load(checkpoint.step_path(run.checkpoints, 10)).training.best_step
     assert best is not None
     assert set(checkpoint.steps(run.checkpoints)) == {9, 10, best}
+
+
+def test_a_checkpoint_is_due_after_some_minutes_too(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr("wavenet.trainer.time.monotonic", lambda: 20.0 * next(clock))  # each look at the clock finds it 20 s on
+    settings = ("train.evaluate_every=100", "train.checkpoint_minutes=2.5", "train.keep_checkpoints=9")
+    run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
+    steps = checkpoint.steps(run.checkpoints)
+    assert 3 <= len(steps) <= 5
+    assert steps[-1] == 10
 
 
 def test_metrics_a_crash_undid_are_forgotten(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
