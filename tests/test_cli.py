@@ -178,22 +178,38 @@ def test_too_little_memory_names_what_to_lower(
     assert "needs more memory than there is; lower train.batch or train.segment_seconds" in line
 
 
-def test_a_full_disk_gets_one_line(model: Path, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    """Files may not pass 20 kB: what a full disk looks like to a process."""
+def with_files_up_to(kilobytes: int, *args: object) -> "subprocess.CompletedProcess[str]":
+    """Run a command whose files may not pass a size: what a full disk looks like to a process."""
     import resource
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000 * kilobytes, 1000 * kilobytes))
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
-    arguments = ["generate", str(model), "--seconds", "60", "--engine", "reference", "-o", str(tmp_path / "a.wav")]
-    command = [sys.executable, "-m", "wavenet", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=limit)
+    command = [sys.executable, "-m", "wavenet", *map(str, args)]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, preexec_fn=limit)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert "a.wav: cannot be written on" in result.stderr.splitlines()[-1]
-    assert len(sf.read(tmp_path / "a.wav")[0]) > 4000
+    return result
+
+
+def test_a_full_disk_keeps_the_audio_that_fitted(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    result = with_files_up_to(20, "generate", model, "--seconds", 60, "--engine", "reference", "-o", path)
+    assert f"{path}: cannot be written on" in result.stderr.splitlines()[-1]
+    assert len(sf.read(path)[0]) > 4000
+
+
+def test_a_full_disk_keeps_the_checkpoints_that_fitted(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    common = ("train", training_folder, "-o", run, "--cache", cache)
+    assert wavenet(*common, "-c", config_file, "--stop-at", 5).exit_code == 0
+    size = checkpoint.step_path(run / "checkpoints", 5).stat().st_size
+    result = with_files_up_to(size // 1000 - 1, "train", "--out", run, "--cache", cache)
+    assert "step-00000010.safetensors: cannot be written" in result.stderr.splitlines()[-1]
+    assert "Earlier checkpoints are intact" in result.stderr
+    assert checkpoint.load(checkpoint.find(run)).training.step == 5
+    assert not list(run.rglob("*.partial"))
 
 
 def started(*args: object) -> "subprocess.Popen[str]":

@@ -84,9 +84,7 @@ def test_too_short_an_input_is_refused() -> None:
         model(torch.zeros(1, model.receptive_field - 1, dtype=torch.long))
 
 
-def test_the_same_seed_starts_the_same_and_leaves_torch_alone() -> None:
-    before = torch.random.get_rng_state()
+def test_the_same_seed_starts_the_same() -> None:
     a, b, c = WaveNet(SMALL, seed=5), WaveNet(SMALL, seed=5), WaveNet(SMALL, seed=6)
     assert torch.equal(a.hidden.weight, b.hidden.weight)
     assert not torch.equal(a.hidden.weight, c.hidden.weight)
-    del before

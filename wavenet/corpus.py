@@ -90,12 +90,9 @@ class Corpus:
 
     def validation_batches(self) -> Iterator[Batch]:
         """Every held-out sample once with its exact context, or evenly chosen windows when that is over validation_seconds."""
-        return self.scoring_batches(self.validation, self.config.train.validation_seconds)
-
-    def scoring_batches(self, spans: list[Span], seconds: float) -> Iterator[Batch]:
         segment, batch = self.config.segment_samples, self.config.train.batch
-        starts = [(span, at) for span in spans for at in range(span.start, span.stop, segment)]
-        most = max(1, int(seconds * self.config.audio.sample_rate) // segment)
+        starts = [(span, at) for span in self.validation for at in range(span.start, span.stop, segment)]
+        most = max(1, int(self.config.train.validation_seconds * self.config.audio.sample_rate) // segment)
         if len(starts) > most:
             starts = [starts[i * len(starts) // most] for i in range(most)]
         for i in range(0, len(starts), batch):

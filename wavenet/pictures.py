@@ -1,6 +1,6 @@
 """Waveforms, spectrograms and curves, drawn without a screen."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
 
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
-
-
-def joined(blocks: Iterable[Wav]) -> Wav:
-    """Blocks (batch, n) end to end: (batch, time)."""
-    return np.concatenate(list(blocks), axis=1)
 
 
 def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:

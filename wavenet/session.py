@@ -227,7 +227,7 @@ def _render(model: Checkpoint, corpus: Corpus, run: Run, report: Report) -> Path
     prompt = Prompt(corpus.distribution.encode(lead), gain=1.0) if len(lead) else None
     try:
         made = Sampler(model, seed=model.config.train.seed, prompt=prompt).blocks(max(1, round(seconds * rate)))
-        wav = np.concatenate([lead, pictures.joined(made)[0]])
+        wav = np.concatenate([lead, *(block[0] for block in made)])
         with audio.writer(path, rate) as file:
             file.write(wav)
         heard = f", after {len(lead) / rate:.1f} s of a held-out recording" if len(lead) else ""
