@@ -24,9 +24,12 @@ STARTER = Path(__file__).parent.parent / "data" / "starter"
 
 
 @pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A patch of its own, so that a test which undoes its patches does not fall back on the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("platformdirs.user_cache_path", lambda _name: folder)
+        yield folder
 
 
 def network(config: ModelConfig, seed: int = 0) -> WaveNet:

@@ -89,7 +89,6 @@ def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
     with pytest.raises(MemoryError):
         sit(training_folder, tmp_path / "run", config=str(config_file))
     monkeypatch.undo()
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
     run, _ = sit(training_folder, tmp_path / "run", "model.layers=3", "train.batch=1")
     assert run.config().model.layers == 3
     assert run.config().train.steps == 10

@@ -3,8 +3,9 @@
 Everything streams, so a recording of any length passes at flat memory. Audio is mono throughout: channels are averaged.
 """
 
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,13 @@ BLOCK_SAMPLES = 1 << 18
 FRAME_SECONDS = 0.02  # of the level measurement
 SILENCE_DBFS = -70.0  # nothing below this counts as sound
 TRIM_MARGIN_SECONDS = 0.05  # kept before the first and after the last sound
+UNHELPFUL = {  # what libsndfile says, and what it means for a file that is there
+    "": "damaged",
+    "Unspecified internal error": "damaged",
+    "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",
+    "Internal psf_fseek() failed": "damaged, or written to a pipe, so that its header gives no length; convert it once",
+}
+SFC_SET_UPDATE_HEADER_AUTO = 0x1061  # of libsndfile's sf_command
 WRITABLE = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", "MPEG_LAYER_III")}
 
 
@@ -29,25 +37,54 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
     if not path.exists():
         raise AudioError(f"{path}: no such file")
     try:
-        with sf.SoundFile(path) as file:
+        with _quiet():
+            opened = sf.SoundFile(path)
+        with opened as file:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
             same_rate = file.samplerate == sample_rate
-            for block in file.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+            while True:
+                with _quiet():
+                    block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+                if not len(block):
+                    break
                 mono = block.mean(axis=1, dtype=np.float32)
                 yield mono if same_rate else resampler.resample_chunk(mono)
             if not same_rate:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
     except (sf.LibsndfileError, OSError, ValueError) as e:
-        reason = getattr(e, "error_string", None) or getattr(e, "strerror", None) or str(e)
-        raise AudioError(f"{path}: cannot be read as audio ({reason.strip().rstrip('.')})") from None
+        raise AudioError(f"{path}: cannot be read as audio ({_reason(e)})") from None
 
 
 def readable(path: Path) -> bool:
     """Whether libsndfile knows this file's format."""
     try:
-        return bool(sf.info(path).samplerate)
+        with _quiet():
+            return bool(sf.info(path).samplerate)
     except (sf.LibsndfileError, OSError):
         return False
+
+
+def _reason(e: Exception) -> str:
+    """Why a file could not be read or written, in the library's words where those say something."""
+    text = str(getattr(e, "error_string", None) or getattr(e, "strerror", None) or "").strip().rstrip(".")
+    return UNHELPFUL.get(text, text)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the MP3 decoder inside libsndfile from writing its remarks to standard error: it knows no other way to be silenced."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # there is no standard error to keep clean
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 @dataclass(frozen=True)
@@ -114,12 +151,12 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
     try:
         file = sf.SoundFile(path, "w", sample_rate, 1, subtype, format=form)
     except (sf.LibsndfileError, OSError) as e:
-        reason = getattr(e, "error_string", None) or str(e)
-        raise AudioError(f"{path}: cannot be written at {sample_rate} Hz ({reason.strip().rstrip('.')})") from None
+        raise AudioError(f"{path}: cannot be written at {sample_rate} Hz ({_reason(e)})") from None
     try:
         with file:
+            if form == "WAV":  # its header then tells the true length at every moment, so that even kill -9 leaves a whole file
+                with suppress(AttributeError):
+                    sf._snd.sf_command(file._file, SFC_SET_UPDATE_HEADER_AUTO, sf._ffi.NULL, 1)
             yield file
     except sf.LibsndfileError as e:
-        raise AudioError(
-            f"{path}: cannot be written on ({e.error_string.strip().rstrip('.')}); is the disk full? What fitted is kept"
-        ) from None
+        raise AudioError(f"{path}: cannot be written on ({_reason(e)}); is the disk full? What fitted is kept") from None

@@ -19,6 +19,7 @@ from wavenet.shapes import Array
 
 FORMAT = 1
 SUFFIX = ".safetensors"
+PARTIAL = ".partial"  # at the end of a name: not whole yet
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Training:
     fingerprint: str = ""  # of the corpus
     torch: str = ""
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.step < 0:
+            raise ValueError(f"step {self.step} is below 0")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     from safetensors.numpy import save_file
 
     about = {"format": FORMAT, "config": checkpoint.config.to_dict(), "training": vars(checkpoint.training)}
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     try:
         save_file(dict(checkpoint.arrays), partial, metadata={"wavenet": json.dumps(about)})
         with open(partial, "rb+") as f:
@@ -74,6 +79,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 def load(path: Path, *, resume: bool = False) -> Checkpoint:
     """Read a checkpoint; only what generation needs unless `resume`. Raises CheckpointError."""
+    from pydantic import TypeAdapter, ValidationError
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -85,13 +91,19 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
                 raise CheckpointError(f"{path}: is of format {about['format']}, this version reads format {FORMAT}; upgrade wavenet-audio")
             names = [k for k in file.keys() if resume or k.startswith("average.")]  # noqa: SIM118 - not a dict
             checkpoint = Checkpoint(
-                parse(about["config"], str(path)), {k: file.get_tensor(k) for k in names}, Training(**about["training"])
+                parse(about["config"], str(path)),
+                {k: file.get_tensor(k) for k in names},
+                TypeAdapter(Training).validate_python(about["training"]),
             )
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, ConfigError, OSError) as e:
-        raise CheckpointError(f"{path}: not a checkpoint of this program, or a damaged one ({e})") from None
-    _check_shapes(path, checkpoint)
+    except ValidationError as e:
+        problem = e.errors()[0]
+        where = ".".join(["training", *map(str, problem["loc"])])
+        raise CheckpointError(f"{path}: not a checkpoint of this program, or a damaged one ({where}: {problem['msg']})") from None
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, ConfigError, OSError) as e:
+        raise CheckpointError(f"{path}: not a checkpoint of this program, or a damaged one ({e or type(e).__name__})") from None
+    _check_arrays(path, checkpoint, ("model", "average") if resume else ("average",))
     return checkpoint
 
 
@@ -111,19 +123,21 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_shapes(path: Path, checkpoint: Checkpoint) -> None:
+def _check_arrays(path: Path, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
+    """Raise CheckpointError unless each part, and Adam's moments if there are any, is what the config asks for."""
     expected = expected_shapes(checkpoint.config)
-    parts = {name.partition(".")[0] for name in checkpoint.arrays} - {"adam"}
-    if not parts:
-        raise CheckpointError(f"{path}: holds no weights")
-    for part in sorted(parts):
+    moments = ("adam.mean", "adam.square") if any(k.startswith("adam.") for k in checkpoint.arrays) else ()
+    for part in (*parts, *moments):
         found = {k: v.shape for k, v in checkpoint.part(part).items()}
         wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
         if wrong:
-            k = f"{part}.{wrong[0]}"
             raise CheckpointError(
-                f"{path}: {k} has shape {found.get(wrong[0], 'missing')}, its config asks for {expected.get(wrong[0], 'none')}"
+                f"{path}: {part}.{wrong[0]} has shape {found.get(wrong[0], 'missing')}, "
+                f"its config asks for {expected.get(wrong[0], 'none')}"
             )
+    for name, array in checkpoint.arrays.items():
+        if array.dtype != "float32":
+            raise CheckpointError(f"{path}: {name} holds {array.dtype} numbers instead of float32")
 
 
 def find(source: Path) -> Path:

@@ -108,6 +108,23 @@ def generate(
         typer.echo(line)
 
 
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of recordings to score.")],
+    split: Annotated[str, typer.Option(help="all: every sample; tails: the last tenth of files over one second.")] = "all",
+    engine: Annotated[str, typer.Option(help="parallel, or a generation engine: numba, reference. All give the same figure.")] = "parallel",
+    device: DeviceOption = "auto",
+    cache: CacheOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How well a model predicts recordings: bits per sample, beside simple yardsticks."""
+    from wavenet import score
+
+    for line in score.evaluate(score.EvaluateRequest(model, folder, split, engine, device, cache), as_json):
+        typer.echo(line)
+
+
 @app.command("receptive-field")
 def receptive_field(
     source: Annotated[str | None, typer.Argument(help="A preset, a .toml file, a run folder or a checkpoint. Default: small.")] = None,
@@ -133,6 +150,19 @@ def presets() -> None:
     from wavenet.tables import preset_table
 
     typer.echo("\n".join(preset_table()))
+
+
+@app.command()
+def cache(
+    folder: Annotated[Path | None, typer.Argument(help="Only what was decoded from this folder of recordings.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete what is listed; it is decoded again when next needed.")] = False,
+    place: CacheOption = None,
+) -> None:
+    """List the decoded recordings that training keeps, or clear them."""
+    from wavenet.housekeeping import tend
+
+    for line in tend(folder, clear, place):
+        typer.echo(line)
 
 
 @app.command()

@@ -20,3 +20,11 @@ def decode(x: Array, levels: int) -> Wav:
     y = 2 * np.asarray(x, np.float64) / mu - 1
     wav: Wav = (np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu).astype(np.float32)
     return wav
+
+
+def edges(levels: int) -> Array:
+    """Where one code ends and the next begins: levels - 1 values of audio, ascending; code c spans edges[c - 1] ... edges[c]."""
+    mu = levels - 1
+    y = (2 * np.arange(1, levels) - 1) / mu - 1
+    found: Array = np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu
+    return found

@@ -225,7 +225,7 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path}: cannot be read as a config file ({getattr(e, 'strerror', None) or 'not text'})") from None
-    except tomllib.TOMLDecodeError as e:
+    except (ValueError, RecursionError) as e:  # TOMLDecodeError among them; numbers and nesting without end are the others
         raise ConfigError(f"{path}: not a TOML file ({e})") from None
     return parse({"name": re.sub(r"[^\w.-]", "-", path.stem)} | override(nested, overrides), str(path))
 
@@ -292,5 +292,5 @@ def _nearest(word: str, known: Iterable[str]) -> str | None:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wavenet import baselines
 from wavenet.config import Config
 from wavenet.distributions import Categorical
 from wavenet.errors import CorpusError
-from wavenet.pcm_cache import Index, Recording
+from wavenet.pcm_cache import Index, Recording, as_wav
 from wavenet.shapes import Samples, Wav
 
 TAILS_MIN_SECONDS = 1.0
@@ -123,25 +124,15 @@ class Corpus:
         return float(-(p * np.log2(p)).sum())
 
     def held_out_baselines(self) -> tuple[float, float]:
-        """(unigram, bigram) bits per held-out sample: guessed by how often each code occurs in training, and by the code before.
-
-        Counts of the training samples plus 0.1, so that nothing is impossible.
-        """
-        table = self._pairs(self.training) + 0.1
-        unigram = -np.log2(table.sum(axis=1) / table.sum())
-        bigram = -np.log2(table / table.sum(axis=1, keepdims=True))
-        held = self._pairs(self.validation)
-        return float((held * unigram).sum() / held.sum()), float((held * bigram).sum() / held.sum())
-
-    def _pairs(self, spans: list[Span]) -> NDArray[np.float64]:
-        """How often each code follows each other, [before, after], within the spans."""
+        """(unigram, bigram) bits per held-out sample: guessed by how often each code occurs in training, and by the code before."""
         levels = self.distribution.levels
-        counts = np.zeros(levels * levels)
+        learnt, scored = (baselines.pairs(self._pair_blocks(spans), levels) for spans in (self.training, self.validation))
+        return baselines.pair_bits(learnt, scored)
+
+    def _pair_blocks(self, spans: list[Span]) -> Iterator[Samples]:
         for s in spans:
             for start in range(max(1, s.start), s.stop, BLOCK_SAMPLES):
-                x = self._codes(s.offset + start - 1, s.offset + min(start + BLOCK_SAMPLES, s.stop))
-                counts += np.bincount(x[:-1] * levels + x[1:], minlength=len(counts))
-        return counts.reshape(levels, levels)
+                yield self._codes(s.offset + start - 1, s.offset + min(start + BLOCK_SAMPLES, s.stop))
 
     def wav(self, span: Span) -> Wav:
         """A span's audio, at its level in the cache."""
@@ -151,7 +142,7 @@ class Corpus:
         return self.distribution.encode(self._wav(start, stop))
 
     def _wav(self, start: int, stop: int) -> Wav:
-        return self._pcm[start:stop].astype(np.float32) / np.float32(32768)
+        return as_wav(self._pcm[start:stop])
 
     # --- the split -----------------------------------------------------------------------------------------------
 

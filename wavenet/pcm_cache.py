@@ -1,17 +1,19 @@
 """A folder of recordings, decoded once: one file of 16-bit samples and an index that says which recording lies where.
 
 Layout of a cache folder: `pcm.bin`, little-endian int16, recordings end to end; `index.jsonl`, one line per file, appended
-after its samples are safely written, so that a crash loses at most the recording it fell on; `about.json` for people.
+once its samples are safely on the disk, so that a crash loses at most the last seconds' work; `about.json` for people.
 Later lines replace earlier ones of the same name. Recordings are decoded again only when their content changes.
 """
 
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -25,6 +27,7 @@ VERSION = 1  # raise it when decoding, trimming or levelling changes what lands 
 READABLE = ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
 UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"  # audio that libsndfile cannot read is named as skipped, not ignored
 AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
+COMMIT_SECONDS = 2.0  # of decoding that a crash may undo
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class Index:
         return sum(r.samples for r in self.recordings) / self.sample_rate
 
 
+def as_wav(pcm: np.ndarray[Any, np.dtype[np.int16]]) -> Wav:
+    """Cached samples as audio in -1 ... 1."""
+    return pcm.astype(np.float32) / np.float32(32768)
+
+
 def index_folder(
     folder: Path, settings: AudioConfig, *, trim: bool, cache: Path | None = None, on_file: Callable[[int, int], None] | None = None
 ) -> Index:
@@ -99,14 +107,11 @@ def _update(
     folder: Path, place: Path, settings: AudioConfig, trim: bool, files: list[Path], on_file: Callable[[int, int], None] | None
 ) -> tuple[dict[str, dict[str, Any]], int]:
     """Bring the cache up to date. Returns an index entry per file, and how many were decoded now."""
-    known = _read_index(place)
+    known, end = _read_index(place)
     entries: dict[str, dict[str, Any]] = {}
     decoded = 0
-    (place / "pcm.bin").touch()
-    with open(place / "pcm.bin", "r+b") as pcm, open(place / "index.jsonl", "a", encoding="utf-8") as index:
-        pcm.seek(max((e["offset"] + e["samples"] for e in known.values() if "offset" in e), default=0) * 2)
-        pcm.truncate()  # of what a crash left half-written
-        by_content = {e["sha256"]: e for e in known.values()}
+    by_content = {e["sha256"]: e for e in known.values()}
+    with _appending(place, end) as (pcm, note):
         for i, path in enumerate(files):
             name = path.relative_to(folder).as_posix()
             entry = known.get(name, {})
@@ -121,15 +126,56 @@ def _update(
                 found = dict(same) if same else _decode(path, settings, trim, pcm)
                 decoded += same is None
                 entry = by_content[changed] = {**found, **stamp, "sha256": changed}
-                pcm.flush()
-                index.write(json.dumps(entry) + "\n")
-                index.flush()
+                note(entry)
             entries[name] = entry
             if on_file:
                 on_file(i + 1, len(files))
-    about = {"folder": str(folder.resolve()), "audio": asdict(settings), "trim": trim, "version": VERSION}
-    (place / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    about = {
+        "folder": str(folder.resolve()),
+        "recordings": sum("skip" not in e for e in entries.values()),
+        "trim": trim,
+        "version": VERSION,
+    }
+    (place / "about.json").write_text(json.dumps(about | {"audio": asdict(settings)}, indent=1), encoding="utf-8")
     return entries, decoded
+
+
+@contextmanager
+def _appending(place: Path, end: int) -> Iterator[tuple[BinaryIO, Callable[[dict[str, Any]], None]]]:
+    """pcm.bin opened behind its first `end` samples, and a function that notes an entry in the index.
+
+    Entries reach the disk after the samples they point at, every few seconds and when the block is left, however that happens.
+    """
+    (place / "pcm.bin").touch()
+    pending: list[str] = []
+    committed = time.monotonic()
+    with open(place / "pcm.bin", "r+b") as pcm, open(place / "index.jsonl", "a", encoding="utf-8") as index:
+        pcm.seek(2 * end)
+        pcm.truncate()  # of what a crash left half-written
+
+        def commit() -> None:
+            nonlocal committed
+            _to_disk(pcm)
+            index.write("".join(pending))
+            _to_disk(index)
+            pending.clear()
+            committed = time.monotonic()
+
+        def note(entry: dict[str, Any]) -> None:
+            pending.append(json.dumps(entry) + "\n")
+            if time.monotonic() - committed > COMMIT_SECONDS:
+                commit()
+
+        try:
+            yield pcm, note
+        finally:
+            if pending:
+                commit()
+
+
+def _to_disk(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _as_index(
@@ -156,18 +202,28 @@ def _decode(path: Path, settings: AudioConfig, trim: bool, pcm: BinaryIO) -> dic
     try:
         level = audio.measure(audio.read_blocks(path, rate), rate, settings.trim_db)
     except AudioError as e:
-        return {"skip": str(e).removeprefix(f"{path}: ")}
+        advice = "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
+        return {"skip": str(e).removeprefix(f"{path}: ") + advice}
     if not level.finite:
         return {"skip": "holds NaN or infinite samples"}
+    if not level.samples:
+        return {"skip": "empty: holds no samples"}
     if level.samples < settings.min_seconds * rate:
         return {"skip": f"too short: {level.samples / rate:.3f} s, below audio.min_seconds = {settings.min_seconds:g}"}
     if level.silent:
-        return {"skip": f"silent: its loudest 20 ms are at {level.loudest_db:.0f} dBFS"}
+        return {"skip": f"silent: its loudest 20 ms are at {level.loudest_db:.0f} dBFS" if level.peak else "silent: nothing but zeros"}
     start, stop = (level.start, level.stop) if trim else (0, level.samples)
     gain = audio.gain_for(level.peak, settings.level, settings.peak_db)
     offset = pcm.tell() // 2
-    for block in _cut(audio.read_blocks(path, rate), start, stop):
-        pcm.write(np.clip(np.rint(block * (gain * 32768)), -32768, 32767).astype("<i2").tobytes())
+    try:
+        for block in _cut(audio.read_blocks(path, rate), start, stop):
+            pcm.write(np.clip(np.rint(block * (gain * 32768)), -32768, 32767).astype("<i2").tobytes())
+        whole = pcm.tell() == 2 * (offset + stop - start)
+    except AudioError:
+        whole = False
+    if not whole:
+        pcm.seek(2 * offset)
+        return {"skip": "changed while it was read; train again when it is finished"}
     return {
         "offset": offset,
         "samples": stop - start,
@@ -185,28 +241,31 @@ def _cut(blocks: Iterator[Wav], start: int, stop: int) -> Iterator[Wav]:
         at += len(block)
 
 
-def _read_index(place: Path) -> dict[str, dict[str, Any]]:
-    """Entries by name. A last line cut short by a crash is dropped; so is an index that mostly points at replaced samples."""
+def _read_index(place: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Entries by name, and where the samples of all entries end, replaced ones included: a run may be reading those.
+
+    A last line cut short by a crash is dropped; so is an index that mostly points at replaced samples, or at lost ones.
+    """
     path = place / "index.jsonl"
     entries: dict[str, dict[str, Any]] = {}
-    whole = 0
+    whole = end = 0
     if path.exists():
         for line in path.read_bytes().splitlines(keepends=True):
             try:
                 entry = json.loads(line)
+                end = max(end, entry.get("offset", 0) + entry.get("samples", 0))
                 entries[entry["name"]] = entry
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 break
             whole += len(line)
         os.truncate(path, whole)
     size = (place / "pcm.bin").stat().st_size if (place / "pcm.bin").exists() else 0
-    live = {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e}
-    used = 2 * sum(samples for _, samples in live)
-    if size > 2 * used + (1 << 24) or any(2 * (o + n) > size for o, n in live):
+    used = 2 * sum(samples for _, samples in {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e})
+    if 2 * end > size or size > 2 * used + (1 << 24):
         for name in ("index.jsonl", "pcm.bin"):
             (place / name).unlink(missing_ok=True)
-        return {}
-    return entries
+        return {}, 0
+    return entries, end
 
 
 def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
@@ -239,14 +298,17 @@ def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
     return sorted(files, key=lambda p: p.relative_to(folder).as_posix()), closed, ignored
 
 
-def _cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path | None) -> Path:
-    if cache is None:
-        import platformdirs
+def default_cache() -> Path:
+    """Where caches lie unless the user says otherwise."""
+    import platformdirs
 
-        cache = platformdirs.user_cache_path("wavenet") / "pcm"
+    return platformdirs.user_cache_path("wavenet") / "pcm"
+
+
+def _cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path | None) -> Path:
     key = json.dumps([VERSION, str(folder.resolve()), asdict(settings), trim])
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in folder.resolve().name)[:40]
-    return cache / f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return (cache or default_cache()) / f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _sha256(path: Path) -> str:

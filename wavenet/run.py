@@ -17,11 +17,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from wavenet import checkpoint
-from wavenet.checkpoint import Checkpoint
+from wavenet.checkpoint import PARTIAL, Checkpoint
 from wavenet.config import Config
 from wavenet.config import load as load_config
 from wavenet.corpus import Corpus
 from wavenet.errors import RunError
+
+OURS = {"samples", "checkpoints", ".lock"}  # what a run that a crash ended before its config was written may hold
 
 
 class Run:
@@ -40,16 +42,20 @@ class Run:
 
     def check(self) -> None:
         """Raise RunError when the folder holds something other than a run."""
-        if not self.exists and self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if self.exists or not self.folder.exists():
+            return
+        if not self.folder.is_dir() or any(p.name not in OURS and p.suffix != PARTIAL for p in self.folder.iterdir()):
             raise RunError(f"{self.folder}: exists and is not a run; choose another --out")
 
     def create(self) -> FileLock:
-        """Make the folders and lock the run for this process. Raises RunError."""
+        """Make the folders, lock the run for this process, and sweep what a crash left half-written. Raises RunError."""
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
             lock = FileLock(self.folder / ".lock", timeout=0)
             lock.acquire()
+            for leftover in (*self.folder.glob(f"*{PARTIAL}"), *self.checkpoints.glob(f"*{PARTIAL}")):
+                leftover.unlink()
         except Timeout:
             raise RunError(f"{self.folder}: another process is training this run") from None
         except OSError as e:
@@ -64,6 +70,7 @@ class Run:
         index = corpus.index
         _write(self.config_file, corpus.config.to_toml())
         about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
+        about["held_out"] = corpus.held_out
         held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         _write(self.folder / "corpus.json", json.dumps(about, indent=1))
         with open(self.folder / "recordings.csv", "w", newline="", encoding="utf-8", errors="backslashreplace") as f:
@@ -126,6 +133,6 @@ class Run:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(path.name + PARTIAL)
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

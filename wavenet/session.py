@@ -106,10 +106,21 @@ def _open(request: Request) -> tuple[Run, Config]:
         wanted = config.load(request.config, request.settings)
     else:
         wanted = config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
-    fixed = [c for c in config.differences(old, wanted) if c.startswith(("model.", "audio."))]
-    if fixed and checkpoint.steps(run.checkpoints):
-        raise RunError(f"{run.folder}: was trained otherwise ({'; '.join(fixed)}), which cannot change; start a new run with another --out")
+    latest = checkpoint.load_latest(run.checkpoints)
+    if latest is not None:
+        changes = config.differences(latest.config, wanted)
+        if fixed := [c for c in changes if c.startswith(("model.", "audio."))]:
+            raise RunError(
+                f"{run.folder}: was trained otherwise ({'; '.join(fixed)}), which cannot change; start a new run with another --out"
+            )
+        _refuse(run, changes, request)
     return run, wanted
+
+
+def _refuse(run: Run, changes: list[str], request: Request) -> None:
+    """Raise ChangedRunError when there are changes and nobody said that there may be."""
+    if changes and not request.accept_changes:
+        raise ChangedRunError(f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it")
 
 
 def _folder(request: Request, run: Run) -> Path:
@@ -129,8 +140,7 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
         changes = config.differences(latest.config, wanted)
         if corpus.fingerprint != latest.training.fingerprint:
             changes.append(f"recordings: {changed_recordings(run.corpus().get('recordings', {}), corpus.contents)}")
-        if changes and not request.accept_changes:
-            raise ChangedRunError(f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it")
+        _refuse(run, changes, request)
     run.describe(corpus)
     trainer = Trainer(wanted, corpus, device)
     if latest is not None:
@@ -249,19 +259,24 @@ def _lead(corpus: Corpus, samples: int) -> Wav:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first press finishes the step and saves, a second one breaks off."""
-    pressed = threading.Event()
+    """Whether Ctrl-C or SIGTERM (a cluster taking its machine back) came: the first finishes the step and saves, a second breaks off."""
+    asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield asked.is_set
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
-    def press(*_: object) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    signal.signal(signal.SIGINT, press)
+    def ask(*_: object) -> None:
+        asked.set()
+        put_back()
+
+    for number in before:
+        signal.signal(number, ask)
     try:
-        yield pressed.is_set
+        yield asked.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        put_back()

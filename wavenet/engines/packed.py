@@ -48,11 +48,16 @@ class PackedWeights(NamedTuple):
         return 1 + (self.kernel_size - 1) * int(self.dilations.sum())
 
 
-def pack(config: ModelConfig, weights: Mapping[str, Array]) -> PackedWeights:
-    """Pack a checkpoint's weights, or a module's state as NumPy arrays. Raises EngineError when one is not finite."""
+def require_finite(weights: Mapping[str, Array]) -> None:
+    """Raises EngineError that names the first weight with NaN or infinite numbers."""
     for name, array in weights.items():
         if not np.isfinite(array).all():
-            raise EngineError(f"weight {name} holds NaN or infinite numbers: this model cannot generate; use an earlier checkpoint")
+            raise EngineError(f"weight {name} holds NaN or infinite numbers: this model is of no use; take an earlier checkpoint")
+
+
+def pack(config: ModelConfig, weights: Mapping[str, Array]) -> PackedWeights:
+    """Pack a checkpoint's weights, or a module's state as NumPy arrays. Raises EngineError when one is not finite."""
+    require_finite(weights)
     n = len(config.schedule)
 
     def rows(name: str) -> Array:

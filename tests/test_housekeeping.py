@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.conftest import noisy, tone
+from wavenet.config import AudioConfig
+from wavenet.errors import CorpusError
+from wavenet.housekeeping import kept, tend
+from wavenet.pcm_cache import index_folder
+
+SLOW, FAST = AudioConfig(sample_rate=8000), AudioConfig(sample_rate=16000)
+
+
+@pytest.fixture
+def folders(make_folder: Callable[..., Path]) -> tuple[Path, Path]:
+    one = make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)}, name="one")
+    other = make_folder({"a.wav": tone(0.7)}, name="other")
+    for folder, settings in ((one, SLOW), (one, FAST), (other, SLOW)):
+        index_folder(folder, settings, trim=False)
+    return one, other
+
+
+def lines(folder: Path | None = None, clear: bool = False, cache: Path | None = None) -> str:
+    return "\n".join(tend(folder, clear, cache))
+
+
+def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> None:
+    one, other = folders
+    found = kept()
+    assert [(k.folder, k.recordings, k.sample_rate) for k in found] == [(str(one), 2, 16000), (str(one), 2, 8000), (str(other), 1, 8000)]
+    assert found[0].bytes > 2 * 16000
+    assert sum(p.stat().st_size for k in found for p in k.place.iterdir()) == sum(k.bytes for k in found)
+    text = lines()
+    assert text.count(str(one)) == 2
+    assert "0.1 MB in " in text
+
+
+def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
+    one, other = folders
+    assert "cleared: " in lines(one, clear=True)
+    assert [k.folder for k in kept()] == [str(other)]
+    assert "holds no decoded recordings of" in lines(one)
+    assert index_folder(one, SLOW, trim=False).decoded == 2  # and is made anew when needed
+    lines(clear=True)
+    assert kept() == []
+    assert not any(folders[0].parent.rglob("pcm.bin"))
+    assert "holds no decoded recordings" in lines(clear=True)
+
+
+def test_a_cache_in_use_is_not_cleared(folders: tuple[Path, Path]) -> None:
+    found = kept()[0]
+    with FileLock(found.place / "lock"), pytest.raises(CorpusError, match="another process is indexing it"):
+        lines(clear=True)
+    assert (found.place / "pcm.bin").exists()
+
+
+def test_folders_that_are_gone_and_caches_without_a_word_are_told(folders: tuple[Path, Path]) -> None:
+    _, other = folders
+    other.rename(other.with_name("elsewhere"))
+    (kept()[0].place / "about.json").write_text('{"folder": ')
+    text = lines()
+    assert f"{other}  (no longer there)" in text
+    assert "  ?\n" in text
+    lines(clear=True)
+    assert kept() == []
+
+
+def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no such folder"):
+        lines(cache=tmp_path / "no")

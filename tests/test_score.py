@@ -1,0 +1,128 @@
+"""`wavenet evaluate`: the same exact figure by every way to predict."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
+from wavenet import checkpoint, score
+from wavenet.checkpoint import Checkpoint
+from wavenet.config import AudioConfig, Config
+from wavenet.engines.reference import ReferenceEngine
+from wavenet.errors import CheckpointError, CorpusError, EngineError, WavenetError
+from wavenet.score import EvaluateRequest
+from wavenet.session import Report, Request, train
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    checkpoint.save(path, as_checkpoint(network(SMALL), step=7))
+    return path
+
+
+@pytest.fixture
+def folder(make_folder: Callable[..., Path]) -> Path:
+    return make_folder(
+        {"a.wav": tone(1.2), "b/b.wav": noisy(0.7), "long.wav": tone(3.0, hertz=99), "silent.wav": np.zeros(8000)}, name="scored"
+    )
+
+
+def evaluated(model: Path, folder: Path, **more: object) -> dict[str, object]:
+    (line,) = score.evaluate(EvaluateRequest(model, folder, **more), as_json=True)  # type: ignore[arg-type]
+    found: dict[str, object] = json.loads(line)
+    return found
+
+
+def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluated(model, folder)
+    assert whole["samples"] == 9600 + 5600 + 24000
+    for engine, block in (("parallel", 1000), ("numba", 1 << 15), ("numba", 777), ("reference", 5000)):
+        monkeypatch.setattr(score, "BLOCK_SAMPLES", block)
+        monkeypatch.setattr(score, "FEED_SAMPLES", 64)
+        other = evaluated(model, folder, engine=engine)
+        assert other["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-6)
+        for key in ("unigram_bits", "bigram_bits", "lpc_bits"):
+            assert other[key] == pytest.approx(whole[key], rel=1e-9), key
+
+
+def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> None:
+    """One file, sample by sample from a fresh start, by the specification's own engine."""
+    found = evaluated(model, folder)["files"]
+    loaded = checkpoint.load(model)
+    from wavenet.codec import encode
+
+    x = encode(np.round(noisy(0.7) * 32768) / 32768, SMALL.levels)
+    engine = ReferenceEngine(SMALL, loaded.weights)
+    params = engine.feed(engine.init_state(1), x[None])[0].astype(np.float64)
+    p = np.exp(params) / np.exp(params).sum(axis=1, keepdims=True)
+    bits = -np.log2(p[np.arange(len(x)), x]).mean()
+    assert isinstance(found, list)
+    assert {f["file"]: f["bits_per_sample"] for f in found}["b/b.wav"] == pytest.approx(bits, rel=1e-4)
+
+
+def test_files_add_up_to_the_whole(model: Path, folder: Path) -> None:
+    found = evaluated(model, folder)
+    files = found["files"]
+    assert isinstance(files, list)
+    assert [f["file"] for f in files] == ["a.wav", "b/b.wav", "long.wav"]
+    mean = sum(f["samples"] * f["bits_per_sample"] for f in files) / sum(f["samples"] for f in files)
+    assert found["bits_per_sample"] == pytest.approx(mean, rel=1e-9)
+    assert found["skipped"] == [{"name": "silent.wav", "reason": "silent: nothing but zeros"}]
+
+
+def test_tails_are_what_a_run_validates_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    settings = ("train.validation=tails",)
+    run = train(Request(training_folder, str(config_file), settings, out=tmp_path / "run"), Report())
+    best = checkpoint.load(checkpoint.find(run.folder)).training.best_bits
+    found = evaluated(run.folder, training_folder, split="tails")
+    assert found["bits_per_sample"] == pytest.approx(best, rel=1e-5)
+    assert found["samples"] == 5 * 960  # the short recording is left out
+    lines = "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder, split="tails")))
+    assert "1 recordings of 1 s or less left out" in lines
+    assert "the last tenth of each, after hearing the rest" in lines
+    assert "trained on" not in lines
+    assert "was trained on 6 of these recordings" in "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder)))
+
+
+def test_held_out_recordings_do_not_count_as_trained_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    run = train(Request(training_folder, str(config_file), out=tmp_path / "run"), Report())
+    held_out = len(run.corpus()["held_out"])
+    assert held_out
+    lines = "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder)))
+    assert f"was trained on {6 - held_out} of these recordings" in lines
+
+
+def test_training_lowers_the_figure_below_guessing(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    settings = ("train.steps=150", "train.evaluate_every=50", "train.learning_rate=1e-2")
+    run = train(Request(training_folder, str(config_file), settings, out=tmp_path / "run"), Report())
+    found = evaluated(run.folder, training_folder)
+    assert found["bits_per_sample"] < found["unigram_bits"] - 0.5  # type: ignore[operator]
+    assert found["unigram_bits"] < math.log2(SMALL.levels)  # type: ignore[operator]
+
+
+def test_wrong_requests_are_named(model: Path, folder: Path, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    short = make_folder({"s.wav": tone(0.5)}, name="short")
+    cases: list[tuple[type[WavenetError], str, EvaluateRequest]] = [
+        (CorpusError, "--split tail: must be all", EvaluateRequest(model, folder, split="tail")),
+        (CorpusError, "needs recordings over 1 s; use --split all", EvaluateRequest(model, short, split="tails")),
+        (CorpusError, "no such folder", EvaluateRequest(model, tmp_path / "no")),
+        (CheckpointError, "no such run or checkpoint", EvaluateRequest(tmp_path / "no", folder)),
+        (EngineError, "--engine warp: unknown; use parallel, auto or one of", EvaluateRequest(model, folder, engine="warp")),
+        (WavenetError, "--device cuda:99: not available", EvaluateRequest(model, folder, device="cuda:99")),
+    ]
+    for kind, message, request in cases:
+        with pytest.raises(kind, match=message):
+            list(score.evaluate(request))
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path, tmp_path: Path) -> None:
+    made = as_checkpoint(network(SMALL))
+    made.arrays["average.hidden.bias"][0] = np.nan
+    checkpoint.save(tmp_path / "nan.safetensors", Checkpoint(Config(audio=AudioConfig(sample_rate=8000), model=SMALL), made.arrays))
+    with pytest.raises(EngineError, match=r"weight hidden.bias holds NaN"):
+        evaluated(tmp_path / "nan.safetensors", folder)
