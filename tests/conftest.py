@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import scipy.io.wavfile
@@ -20,6 +21,9 @@ SMALL = ModelConfig(
     layers=5, dilation_cycle=4, kernel_size=2, residual_channels=10, gate_channels=12, skip_channels=9, head_channels=7, levels=32
 )
 torch.set_num_threads(1)  # small models gain nothing from more, and a busy machine then costs little
+hypothesis.settings.register_profile("default", max_examples=150, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True, database=None)
+hypothesis.settings.load_profile("default")
 STARTER = Path(__file__).parent.parent / "data" / "starter"
 
 

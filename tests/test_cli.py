@@ -111,6 +111,27 @@ def test_receptive_field_json_has_the_promised_keys() -> None:
     assert json.loads(wavenet("receptive-field", GOLDEN, "--json").stdout)["receptive_field"] == 11
 
 
+def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(model: Path, training_folder: Path, tmp_path: Path) -> None:
+    (training_folder / "text.wav").write_text("not audio")
+    result = wavenet("evaluate", model, training_folder)
+    assert result.exit_code == 0, result.output
+    for part in ("checkpoint of step 0 on 6 recordings", "short.wav", "text.wav: cannot be read", "bits per sample over", "of order 24"):
+        assert part in result.stdout, part
+    found = json.loads(wavenet("evaluate", model, training_folder, "--split", "tails", "--engine", "numba", "--json").stdout)
+    assert found.keys() == {"bits_per_sample", "unigram_bits", "bigram_bits", "lpc_bits", "samples", "files", "skipped"}
+    assert found["samples"] == sum(f["samples"] for f in found["files"]) == 5 * 960
+    assert found["skipped"][0]["name"] == "text.wav"
+
+
+def test_cache_lists_and_clears(training_folder: Path, model: Path, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    assert wavenet("evaluate", model, training_folder, "--cache", place).exit_code == 0
+    assert str(training_folder) in wavenet("cache", "--cache", place).stdout
+    assert "cleared: " in wavenet("cache", training_folder, "--clear", "--cache", place).stdout
+    assert "holds no decoded recordings" in wavenet("cache", "--cache", place).stdout
+    assert list(place.iterdir()) == []
+
+
 def test_presets_are_listed_with_their_field_and_purpose() -> None:
     lines = wavenet("presets").output.splitlines()
     assert {line.split()[0] for line in lines[1:]} == {
@@ -142,6 +163,14 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("generate",), "; see wavenet generate --help"),
         (("generate", GOLDEN, "--sedonds", 3), "No such option: --sedonds"),
         (("train", ".", "--stop-at", 0), "--stop-at 0: must be a step from 1 on"),
+        (("evaluate", "no.safetensors", "."), "no.safetensors: no such run or checkpoint"),
+        (("evaluate", GOLDEN, "no"), "no: no such folder"),
+        (("evaluate", GOLDEN, ".", "--split", "half"), "--split half: must be all"),
+        (("evaluate", GOLDEN), "Missing argument 'folder'"),
+        (("cache", "--cache", "no"), "no: no such folder"),
+        (("generate", GOLDEN, "--prompt", "."), ".: is a folder, not a recording"),
+        (("generate", "."), ".: holds no checkpoint yet"),
+        (("train", ".", "-o", f"{__file__}/run"), "test_cli.py is a file); choose another --out"),
         (("receptive-field", "nonsense"), "nonsense: no such preset"),
         (("receptive-field", "."), "is a folder without config.toml"),
         (("receptive-field", __file__), "not a TOML file"),

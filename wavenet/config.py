@@ -7,6 +7,7 @@ A run folder and a checkpoint carry the whole `Config`, so no command repeats an
 import difflib
 import math
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -213,16 +214,14 @@ def preset_names() -> list[str]:
 
 def load(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     """A preset by name or a TOML file, with `key=value` overrides. Raises ConfigError."""
-    path = Path(source)
-    if str(source) in preset_names():
-        path = preset_folder() / f"{source}.toml"
-    elif path.suffix != ".toml" and not path.is_file():
-        hint = _nearest(str(source), preset_names()) or "`wavenet presets` lists them, or give a .toml file"
-        raise ConfigError(f"{source}: no such preset; {hint}")
+    path = preset_folder() / f"{source}.toml" if str(source) in preset_names() else Path(source)
     try:
         nested = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config file") from None
+        if path.suffix == ".toml":
+            raise ConfigError(f"{path}: no such config file") from None
+        hint = _nearest(str(source), preset_names()) or "`wavenet presets` lists them, or give a .toml file"
+        raise ConfigError(f"{source}: no such preset; {hint}") from None
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path}: cannot be read as a config file ({getattr(e, 'strerror', None) or 'not text'})") from None
     except (ValueError, RecursionError) as e:  # TOMLDecodeError among them; numbers and nesting without end are the others
@@ -267,7 +266,7 @@ def parse(nested: Mapping[str, Any], where: str = "config") -> Config:
             raise ConfigError(
                 f"{where}: {key}: unknown setting; {_nearest(key, _known_keys()) or 'see configs/ for all of them'}"
             ) from None
-        raise ConfigError(f"{where}: {key} = {problem['input']!r}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+        raise ConfigError(f"{where}: {key} = {reprlib.repr(problem['input'])}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
     except ConfigError as e:
         raise ConfigError(f"{where}: {e}") from None
 

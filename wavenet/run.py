@@ -41,7 +41,12 @@ class Run:
         return self.config_file.exists()
 
     def check(self) -> None:
-        """Raise RunError when the folder holds something other than a run."""
+        """Raise RunError when the folder holds something other than a run, or cannot be made or written."""
+        nearest = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+        if nearest.is_dir() and not os.access(nearest, os.W_OK):
+            raise RunError(f"{self.folder}: cannot be written (no permission for {nearest}); choose another --out")
+        if not self.folder.exists() and not nearest.is_dir():
+            raise RunError(f"{self.folder}: cannot be written ({nearest} is a file); choose another --out")
         if self.exists or not self.folder.exists():
             return
         if not self.folder.is_dir() or any(p.name not in OURS and p.suffix != PARTIAL for p in self.folder.iterdir()):

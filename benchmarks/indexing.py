@@ -1,0 +1,64 @@
+"""How fast a folder of recordings is decoded into the cache, and in how much memory.
+
+    python benchmarks/indexing.py [FILES] [HOURS]
+
+Thousands of half-second files (44.1 kHz stereo), then one long one (48 kHz stereo), both to 16 kHz. Prints Markdown's code block.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from machine import machine
+
+from wavenet.config import AudioConfig
+from wavenet.pcm_cache import Index, index_folder
+
+HALF_SECOND = 22050
+
+
+def main(files: int, hours: float) -> None:
+    print(machine())
+    print(f"{'what':44} {'seconds':>8} {'files a minute':>15} {'x real time':>12} {'peak memory':>12}")
+    with tempfile.TemporaryDirectory() as place:
+        many, long = Path(place, "many"), Path(place, "long")
+        many.mkdir()
+        long.mkdir()
+        rng = np.random.default_rng(0)
+        for i in range(files):
+            sf.write(many / f"{i:05}.wav", 0.1 * rng.standard_normal((HALF_SECOND, 2)), 44100)
+        row(f"{files} files of half a second, first time", many)
+        row(f"{files} files, none changed", many)
+        sf.write(many / "00000.wav", 0.1 * rng.standard_normal((HALF_SECOND, 2)), 44100)
+        row(f"{files} files, one changed", many)
+        with sf.SoundFile(long / "long.wav", "w", 48000, 2, "PCM_16") as file:
+            minute = (0.1 * rng.standard_normal((60 * 48000, 2))).astype(np.float32)
+            for _ in range(round(60 * hours)):
+                file.write(minute)
+        row(f"one stereo file of {hours:g} hours at 48 kHz", long)
+
+
+def row(what: str, folder: Path) -> None:
+    """Index in a process of its own, so that its peak memory is its own."""
+    command = [sys.executable, __file__, "--index", str(folder)]
+    seconds, found, audio, peak = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    print(f"{what:44} {seconds:>8.2f} {60 * found / seconds:>15,.0f} {audio / seconds:>12,.0f} {peak:>9.0f} MB")
+
+
+def index(folder: Path) -> Index:
+    return index_folder(folder, AudioConfig(), trim=True, cache=folder.parent / "cache")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--index"]:
+        started = time.monotonic()
+        found = index(Path(sys.argv[2]))
+        taken = time.monotonic() - started
+        print(taken, len(found.recordings), found.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+    else:
+        main(int((sys.argv[1:] or [3000])[0]), float((sys.argv[2:] or [3])[0]))

@@ -1,0 +1,209 @@
+"""Property tests: whatever a config or a checkpoint holds, reading it gives a WavenetError of one line, or something that works."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save, save_file
+
+from tests.conftest import SMALL, as_checkpoint, network
+from wavenet import checkpoint, config
+from wavenet.checkpoint import Checkpoint
+from wavenet.config import Config
+from wavenet.engines.packed import pack
+from wavenet.errors import EngineError, WavenetError
+from wavenet.model import WaveNet
+
+pytestmark = pytest.mark.property
+KEYS = [*config.flatten(Config().to_dict()), "model.dilations", "model", "train", "audio", "layers", "x", ""]
+TOML = config.load("tiny").to_toml()
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-3, 1200),
+    st.sampled_from([2**31, 2**63, 2**64, -(2**63) - 1, 10**40]),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["none", "peak", "files", "tails", "cosine", "inf", "nan", "\0", "\ud800"]),
+)
+values = st.recursive(
+    scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), v, max_size=4), max_leaves=9
+)
+
+
+def one_line(e: WavenetError, part: object = "") -> None:
+    assert "\n" not in str(e), str(e)
+    assert str(e)
+    assert str(part) in str(e)
+
+
+# --- configs ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), st.sampled_from(["", "model", "audio", "train"]))
+def test_any_nested_settings_are_a_config_or_refused(nested: dict[str, Any], section: str) -> None:
+    inner = {k.rpartition(".")[2]: v for k, v in nested.items()}
+    try:
+        found = config.parse({section: inner} if section else nested)
+    except WavenetError as e:
+        one_line(e)
+    else:
+        assert config.parse(found.to_dict()) == found
+        assert found.model.schedule
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(["=", "", " = ", "=="]), st.text(max_size=12)), min_size=1, max_size=3))
+def test_any_setting_on_the_command_line_is_taken_or_refused(settings: list[tuple[str, str, str]]) -> None:
+    try:
+        found = config.load("tiny", ["".join(parts) for parts in settings])
+    except WavenetError as e:
+        one_line(e)
+    else:
+        assert isinstance(found, Config)
+
+
+def spoilt(draw: st.DrawFn, content: bytes) -> bytes:
+    """The content with a few of its parts cut out, doubled, or replaced by other bytes."""
+    spoilt = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(spoilt)))
+        length = draw(st.integers(0, 40))
+        spoilt[at : at + length] = draw(st.one_of(st.binary(max_size=12), st.just(bytes(spoilt[at : at + length]) * 2)))
+    return bytes(spoilt)
+
+
+@given(st.data())
+def test_any_spoilt_config_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = tmp_path_factory.getbasetemp() / "spoilt.toml"
+    path.write_bytes(data.draw(st.composite(spoilt)(TOML.encode())))
+    try:
+        found = config.load(path)
+    except WavenetError as e:
+        one_line(e, path)
+    else:
+        assert isinstance(found, Config)
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 100_000, "[model]\nlayers = " + "9" * 5000, "train.steps = 1e999", "\0", "[model]\nlayers = 1979-05-27"]
+)
+def test_numbers_and_nesting_without_end(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(WavenetError) as e:
+        config.load(path)
+    one_line(e.value)
+
+
+@pytest.mark.parametrize("source", ["", ".", "\0", "a\0b.toml", "x" * 5000, "~", "/", "*.toml"])
+def test_sources_that_cannot_be_files(source: str) -> None:
+    with pytest.raises(WavenetError) as e:
+        config.load(source)
+    one_line(e.value)
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def trained() -> Checkpoint:
+    """A whole checkpoint of a small network: weights, average, and Adam's moments."""
+    made = as_checkpoint(network(SMALL), step=7)
+    parts = ("model", "average", "adam.mean", "adam.square")
+    return Checkpoint(made.config, {f"{part}.{k}": v for part in parts for k, v in made.weights.items()}, made.training)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "whole.safetensors"
+    checkpoint.save(path, trained())
+    return path
+
+
+def check(path: Path) -> None:
+    """Loading gives one line, or what a network and a trainer can take up."""
+    for resume in (False, True):
+        try:
+            found = checkpoint.load(path, resume=resume)
+            pack(found.config.model, found.weights)
+        except EngineError as e:
+            one_line(e, "holds NaN or infinite")  # a spoilt weight
+            continue
+        except WavenetError as e:
+            one_line(e, path)
+            continue
+        WaveNet.from_arrays(found.config.model, found.weights)
+        if resume:
+            network = WaveNet.from_arrays(found.config.model, found.part("model"))
+            assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == checkpoint.expected_shapes(found.config)
+            assert found.training.step >= 0
+
+
+@given(st.data())
+def test_any_spoilt_checkpoint_is_read_or_refused(whole: Path, data: st.DataObject) -> None:
+    content = whole.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    if data.draw(st.booleans()):
+        changed = data.draw(st.composite(spoilt)(content[:header])) + content[header:]  # where the damage is most of the time harmless
+    else:
+        changed = data.draw(st.composite(spoilt)(content))
+    path = whole.with_name("spoilt.safetensors")
+    path.write_bytes(changed)
+    check(path)
+
+
+@given(st.data())
+def test_any_foreign_description_is_read_or_refused(whole: Path, data: st.DataObject) -> None:
+    """A good file whose metadata says something else in one place, or something else altogether."""
+    made = trained()
+    about: Any = {"format": 1, "config": made.config.to_dict(), "training": dict(vars(made.training))}
+    place, keys = about, list(about)
+    while True:
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], dict) and place[key] and data.draw(st.integers(0, 3)):
+            place, keys = place[key], list(place[key])
+            continue
+        if data.draw(st.integers(0, 4)):
+            place[key] = data.draw(values)
+        else:
+            del place[key]
+        break
+    text = json.dumps(data.draw(st.just(about) | values) if data.draw(st.integers(0, 9)) == 0 else about)
+    path = whole.with_name("foreign.safetensors")
+    save_file({k: np.asarray(v) for k, v in made.arrays.items()}, path, metadata={"wavenet": text})
+    check(path)
+
+
+@given(st.data())
+def test_any_other_arrays_are_read_or_refused(whole: Path, data: st.DataObject) -> None:
+    arrays = load_file(whole)
+    for name in data.draw(st.lists(st.sampled_from(sorted(arrays)), min_size=1, max_size=3, unique=True)):
+        array = arrays.pop(name)
+        match data.draw(st.sampled_from(["gone", "renamed", "type", "shape", "nan", "empty"])):
+            case "renamed":
+                arrays[data.draw(st.sampled_from(["model.", "average.", "adam.mean.", "", "x."])) + data.draw(st.text(max_size=6))] = array
+            case "type":
+                arrays[name] = array.astype(data.draw(st.sampled_from(["float64", "float16", "int32", "uint8", "bool"])))
+            case "shape":
+                arrays[name] = np.ascontiguousarray(array.reshape(-1)[: data.draw(st.integers(0, array.size))])
+            case "nan":
+                arrays[name] = np.full_like(array, data.draw(st.sampled_from([np.nan, np.inf])))
+            case "empty":
+                arrays[name] = np.zeros((0, *array.shape[1:]), np.float32)
+    path = whole.with_name("arrays.safetensors")
+    about = {"format": 1, "config": trained().config.to_dict(), "training": {"step": 7}}
+    path.write_bytes(save(arrays, metadata={"wavenet": json.dumps(about)}))
+    check(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1, "config": ' + "9" * 5000 + "}", "", "null", "[]", '{"format": []}'])
+def test_descriptions_without_end_or_sense(whole: Path, text: str) -> None:
+    path = whole.with_name("deep.safetensors")
+    save_file(load_file(whole), path, metadata={"wavenet": text})
+    with pytest.raises(WavenetError) as e:
+        checkpoint.load(path)
+    one_line(e.value)
