@@ -207,7 +207,7 @@ def test_too_little_memory_names_what_to_lower(
     assert "needs more memory than there is; lower train.batch or train.segment_seconds" in line
 
 
-def with_files_up_to(kilobytes: int, *args: object) -> "subprocess.CompletedProcess[str]":
+def with_files_up_to(kilobytes: int, *args: object, code: int = 1, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command whose files may not pass a size: what a full disk looks like to a process."""
     import resource
 
@@ -216,8 +216,9 @@ def with_files_up_to(kilobytes: int, *args: object) -> "subprocess.CompletedProc
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000 * kilobytes, 1000 * kilobytes))
 
     command = [sys.executable, "-m", "wavenet", *map(str, args)]
-    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, preexec_fn=limit)
-    assert result.returncode == 1
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=limit)
+    assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     return result
 
@@ -236,9 +237,18 @@ def test_a_full_disk_keeps_the_checkpoints_that_fitted(training_folder: Path, co
     size = checkpoint.step_path(run / "checkpoints", 5).stat().st_size
     result = with_files_up_to(size // 1000 - 1, "train", "--out", run, "--cache", cache)
     assert "step-00000010.safetensors: cannot be written" in result.stderr.splitlines()[-1]
-    assert "Earlier checkpoints are intact" in result.stderr
+    assert "everything finished before is intact" in result.stderr
     assert checkpoint.load(checkpoint.find(run)).training.step == 5
     assert not list(run.rglob("*.partial"))
+
+
+def test_compiled_code_that_finds_no_room_is_used_all_the_same(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.wav"
+    args = ("generate", model, "--seconds", 0.1, "--seed", 1, "-o", out)
+    result = with_files_up_to(8, *args, code=0, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
+    assert "numba engine" in result.stdout
+    assert wavenet("generate", model, "--seconds", 0.1, "--seed", 1, "-o", tmp_path / "b.wav").exit_code == 0
+    assert out.read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def started(*args: object) -> "subprocess.Popen[str]":

@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
 from wavenet import checkpoint, pcm_cache
 from wavenet.config import AudioConfig
+from wavenet.files import PARTIAL
 from wavenet.pcm_cache import index_folder
 from wavenet.run import Run
 from wavenet.session import Report, Request, train
@@ -118,12 +119,16 @@ def sit_and_die(stage: str, *args: Any) -> None:
     """Killed at one exact moment of writing the next checkpoint."""
     import safetensors.numpy
 
-    save_file, replace, fsync = safetensors.numpy.save_file, os.replace, os.fsync
+    replace, fsync = os.replace, os.fsync
 
-    def half(arrays: Any, path: Path, metadata: Any) -> None:
-        save_file(arrays, path, metadata)
-        os.truncate(path, path.stat().st_size // 2)
-        die()
+    def a_checkpoint(number: int) -> bool:
+        return os.readlink(f"/proc/self/fd/{number}").endswith(checkpoint.SUFFIX + PARTIAL)
+
+    def half(number: int) -> None:
+        if a_checkpoint(number):
+            os.truncate(number, os.fstat(number).st_size // 2)
+            die()
+        fsync(number)
 
     def renaming(source: Path, target: Path) -> None:
         if Path(target).suffix != checkpoint.SUFFIX:
@@ -134,13 +139,13 @@ def sit_and_die(stage: str, *args: Any) -> None:
 
     def synced(number: int) -> None:
         fsync(number)
-        if os.readlink(f"/proc/self/fd/{number}").endswith(checkpoint.SUFFIX + checkpoint.PARTIAL):
+        if a_checkpoint(number):
             die()
 
     if stage == "nothing written":
-        safetensors.numpy.save_file = die
+        safetensors.numpy.save = die
     elif stage == "half written":
-        safetensors.numpy.save_file = half
+        os.fsync = half
     elif stage == "written":
         os.fsync = synced
     elif stage in ("about to be renamed", "renamed"):

@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
     {"errors", "shapes"},
-    {"config"},
+    {"config", "files"},
     {"codec", "audio", "receptive", "progress"},
     {"distributions", "layers", "tables"},
     {"model", "baselines"},

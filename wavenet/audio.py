@@ -21,6 +21,7 @@ FRAME_SECONDS = 0.02  # of the level measurement
 SILENCE_DBFS = -70.0  # nothing below this counts as sound
 TRIM_MARGIN_SECONDS = 0.05  # kept before the first and after the last sound
 UNHELPFUL = {  # what libsndfile says, and what it means for a file that is there
+    "System error": "the disk is full, or refuses",
     "": "damaged",
     "Unspecified internal error": "damaged",
     "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",
@@ -159,4 +160,4 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
                     sf._snd.sf_command(file._file, SFC_SET_UPDATE_HEADER_AUTO, sf._ffi.NULL, 1)
             yield file
     except sf.LibsndfileError as e:
-        raise AudioError(f"{path}: cannot be written on ({_reason(e)}); is the disk full? What fitted is kept") from None
+        raise AudioError(f"{path}: cannot be written on ({_reason(e)}); what fitted is kept") from None

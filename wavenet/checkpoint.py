@@ -8,18 +8,17 @@ resuming, `adam.mean.*` and `adam.square.*`; metadata key `wavenet` holds the JS
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavenet.config import Config, parse
 from wavenet.errors import CheckpointError, ConfigError
+from wavenet.files import write_whole
 from wavenet.shapes import Array
 
 FORMAT = 1
 SUFFIX = ".safetensors"
-PARTIAL = ".partial"  # at the end of a name: not whole yet
 
 
 @dataclass(frozen=True)
@@ -60,21 +59,11 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically: to a neighbour first, flushed to the disk, then renamed over `path`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    """Write atomically and flushed to the disk. Raises OutputError."""
+    from safetensors import numpy as safetensors
 
     about = {"format": FORMAT, "config": checkpoint.config.to_dict(), "training": vars(checkpoint.training)}
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        save_file(dict(checkpoint.arrays), partial, metadata={"wavenet": json.dumps(about)})
-        with open(partial, "rb+") as f:
-            os.fsync(f.fileno())
-        os.replace(partial, path)
-    except SafetensorError as e:
-        raise CheckpointError(f"{path}: cannot be written ({e}); is the disk full? Earlier checkpoints are intact") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(about)}))
 
 
 def load(path: Path, *, resume: bool = False) -> Checkpoint:

@@ -20,7 +20,7 @@ class _OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except (WavenetError, UsageError) as e:
-            hint = "" if isinstance(e, WavenetError) else f"; see wavenet {ctx.invoked_subcommand or ''} --help"
+            hint = "" if isinstance(e, WavenetError) else f"; see {' '.join(filter(None, ('wavenet', ctx.invoked_subcommand)))} --help"
             message = str(e) if isinstance(e, WavenetError) else e.format_message().rstrip(".")
             typer.echo(f"wavenet: {message}{hint}", err=True)
             raise typer.Exit(1) from None

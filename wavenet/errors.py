@@ -32,6 +32,10 @@ class ChangedRunError(RunError):
     """A run would go on with other settings or recordings, and nobody said that it may."""
 
 
+class OutputError(WavenetError):
+    """A file cannot be written."""
+
+
 class TrainingError(WavenetError):
     """Training cannot go on."""
 

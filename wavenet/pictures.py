@@ -1,11 +1,13 @@
 """Waveforms, spectrograms and curves, drawn without a screen."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavenet.files import write_whole
 from wavenet.shapes import Wav
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
     top.set_title(title, loc="left")
     spectrogram(bottom, wav, sample_rate)
     bottom.set_xlabel("seconds")
-    figure.savefig(path)
+    _save(figure, path)
 
 
 def waveform(axes: "Axes", wav: Wav, sample_rate: int) -> None:
@@ -84,7 +86,13 @@ def overview(
             left.set_xlabel("seconds")
             right.set_xlabel("seconds")
     curve(figure.add_subplot(grid[len(clips), :]), metrics, levels, marks)
-    figure.savefig(path)
+    _save(figure, path)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    write_whole(path, drawn.getvalue())
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -17,11 +17,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from wavenet import checkpoint
-from wavenet.checkpoint import PARTIAL, Checkpoint
+from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
 from wavenet.config import load as load_config
 from wavenet.corpus import Corpus
 from wavenet.errors import RunError
+from wavenet.files import PARTIAL, write_whole, writing
 
 OURS = {"samples", "checkpoints", ".lock"}  # what a run that a crash ended before its config was written may hold
 
@@ -73,12 +74,13 @@ class Run:
     def describe(self, corpus: Corpus) -> None:
         """Write the config and what became of every recording."""
         index = corpus.index
-        _write(self.config_file, corpus.config.to_toml())
+        write_whole(self.config_file, corpus.config.to_toml().encode())
         about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
         about["held_out"] = corpus.held_out
         held_out, left_out = set(corpus.held_out), set(corpus.left_out)
-        _write(self.folder / "corpus.json", json.dumps(about, indent=1))
-        with open(self.folder / "recordings.csv", "w", newline="", encoding="utf-8", errors="backslashreplace") as f:
+        write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
+        path = self.folder / "recordings.csv"
+        with writing(path), open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as f:
             table = csv.writer(f)
             table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
             for r in index.recordings:
@@ -117,7 +119,7 @@ class Run:
         return path
 
     def log(self, **metrics: Any) -> None:
-        with open(self.metrics_file, "a", encoding="utf-8") as f:
+        with writing(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8") as f:
             f.write(json.dumps(metrics) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -134,10 +136,4 @@ class Run:
     def forget_after(self, step: int) -> None:
         """Drop metrics of steps that a crash undid, so that each step stands once in a resumed curve."""
         kept = [m for m in self.metrics() if m["step"] <= step]
-        _write(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept))
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + PARTIAL)
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+        write_whole(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept).encode())

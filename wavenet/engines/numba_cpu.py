@@ -24,6 +24,7 @@ from wavenet.engines.packed import PackedWeights, pack
 from wavenet.shapes import Array, Noise, Params, Samples
 
 _float = np.float32
+MOST_SAVES = 40  # more than the functions below, each of which is saved once
 
 
 def _compiled(function):  # type: ignore[no-untyped-def]
@@ -33,6 +34,16 @@ def _compiled(function):  # type: ignore[no-untyped-def]
         return njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no place for its cache
         return njit(**options)(function)
+
+
+def _call(function, *arguments):  # type: ignore[no-untyped-def]
+    """Call a compiled function even if its cache lies on a full disk: what cannot be saved is compiled all the same."""
+    for _ in range(MOST_SAVES):
+        try:
+            return function(*arguments)
+        except OSError:
+            continue
+    return function(*arguments)
 
 
 @dataclass
@@ -58,7 +69,7 @@ class NumbaEngine:
         silence = self.distribution.silence
         rows = int(self.sizes.sum())
         ring = np.zeros((rows, self.weights.residual_channels), np.float32)
-        _fill_with_silence(self.weights, self.firsts, self.sizes, ring, silence)
+        _call(_fill_with_silence, self.weights, self.firsts, self.sizes, ring, silence)
         return self.repeat(State(ring[None], 0, np.array([silence], np.int64)), batch)
 
     def repeat(self, state: State, count: int) -> State:
@@ -77,8 +88,8 @@ class NumbaEngine:
     def _run(self, state: State, x: Samples, noise: Noise, sampling: Sampling, params: Params) -> None:
         top_k = sampling.top_k or self.distribution.levels
         for b in range(len(x)):
-            _run(
-                self.weights, self.firsts, self.sizes, state.ring[b], state.time, state.last[b],
+            _call(
+                _run, self.weights, self.firsts, self.sizes, state.ring[b], state.time, state.last[b],
                 x[b], noise[b], params[b],
                 _float(sampling.temperature), top_k, sampling.top_p,
             )  # fmt: skip
