@@ -292,6 +292,16 @@ def test_ctrl_c_keeps_the_audio_made_so_far(model: Path, tmp_path: Path) -> None
     assert (sf.read(tmp_path / "b.wav")[0] == kept[:8000]).all()
 
 
+def test_a_reader_that_leaves_early_ends_it_quietly(model: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "wavenet", "receptive-field", str(model)]
+    result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert result.returncode == 1
+    assert result.stderr == ""
+
+
 def test_python_cli_py_works_from_a_checkout() -> None:
     script = Path(__file__).parent.parent / "cli.py"
     result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)

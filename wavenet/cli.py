@@ -30,6 +30,8 @@ class _OneLineErrors(TyperGroup):
             advice = "lower train.batch or train.segment_seconds" if ctx.invoked_subcommand in ("train", "demo") else "lower --count"
             typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
             raise typer.Exit(1) from None
+        except BrokenPipeError:
+            raise  # the reader of our output has gone (`wavenet evaluate ... | head`): Typer ends quietly
         except OSError as e:
             typer.echo(f"wavenet: {e.filename or 'a file'}: {e.strerror or e}; what was finished is kept", err=True)
             raise typer.Exit(1) from None
