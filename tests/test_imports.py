@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
     {"errors", "shapes"},
     {"config", "files"},
-    {"codec", "audio", "receptive", "progress"},
+    {"codec", "audio", "receptive", "progress", "time_major"},
     {"distributions", "layers", "tables"},
     {"model", "baselines"},
     {"pcm_cache", "checkpoint", "engines.packed", "pictures"},

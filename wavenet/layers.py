@@ -1,7 +1,6 @@
-"""Dilated causal convolution, gated. Nothing is padded: a layer's output is shorter than its input by what it looks back.
+"""What a WaveNet is made of, as weights; `time_major` computes with them.
 
-So no output can see the future, and none is computed from made-up zeros: whoever calls supplies the past (recorded audio, or
-the silence before it).
+Weights are shaped (outputs, inputs, taps), as `torch.nn.Conv1d` has them.
 """
 
 import math
@@ -9,13 +8,25 @@ import math
 import torch
 from torch import Tensor, nn
 
+from wavenet.time_major import LayerWeights
 
-class CausalConv1d(nn.Conv1d):
-    """Dilated convolution whose output i has heard inputs up to i + lookback and none after. (batch, channels, time)"""
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int = 1, dilation: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel_size, dilation=dilation)
-        self.lookback = (kernel_size - 1) * dilation  # samples by which the output is shorter
+class Taps(nn.Module):
+    """Weight and bias of a causal convolution; with one tap, of a product per sample."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size) / math.sqrt(inputs * kernel_size))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(rows, inputs) -> (rows, outputs), for one tap."""
+        return torch.nn.functional.linear(rows, self.weight.squeeze(2), self.bias)
+
+    def initialise(self, std: float, generator: torch.Generator) -> None:
+        """Normal weights, zero bias."""
+        nn.init.normal_(self.weight, std=std, generator=generator)
+        nn.init.zeros_(self.bias)
 
 
 class GatedLayer(nn.Module):
@@ -24,27 +35,31 @@ class GatedLayer(nn.Module):
     The last layer of a stack feeds nothing but the skip path and has no `residual`.
     """
 
-    def __init__(self, residual: int, gate: int, skip: int, kernel_size: int, dilation: int, *, last: bool = False) -> None:
+    def __init__(self, residual: int, gate: int, skip: int, kernel_size: int, *, last: bool = False) -> None:
         super().__init__()
-        self.dilated = CausalConv1d(residual, gate, kernel_size, dilation)
-        self.residual = None if last else CausalConv1d(gate // 2, residual)
-        self.skip = CausalConv1d(gate // 2, skip)
+        self.dilated = Taps(residual, gate, kernel_size)
+        self.residual = None if last else Taps(gate // 2, residual)
+        self.skip = Taps(gate // 2, skip)
 
-    def forward(self, x: Tensor, keep: int) -> tuple[Tensor | None, Tensor]:
-        """x (batch, R, time) -> the next layer's input (batch, R, time - lookback), and the skip path's last `keep` samples."""
-        filtered, gate = self.dilated(x).chunk(2, dim=1)
-        z = torch.tanh(filtered) * torch.sigmoid(gate)  # (batch, G, time - lookback)
-        skip = self.skip(z[:, :, -keep:])
-        return (None if self.residual is None else x[:, :, self.dilated.lookback :] + self.residual(z)), skip
+    def weights(self, dtype: torch.dtype) -> LayerWeights:
+        """As the stack computes with them; gradients flow back to the parameters."""
+        gate = self.dilated.bias.numel()
+        doubled = torch.ones(gate, device=self.dilated.bias.device, dtype=self.dilated.bias.dtype)
+        doubled[: gate // 2] = 2  # tanh(a) = 2 sigmoid(2a) - 1
+        taps = (self.dilated.weight * doubled[:, None, None]).permute(2, 0, 1).contiguous()
+        residual = self.residual
+        return LayerWeights(
+            taps.to(dtype),
+            (self.dilated.bias * doubled).to(dtype),
+            None if residual is None else residual.weight.squeeze(2).to(dtype),
+            None if residual is None else residual.bias.to(dtype),
+            self.skip.weight.squeeze(2).to(dtype),
+        )
 
-
-def initialise(layer: GatedLayer, layers: int, generator: torch.Generator) -> None:
-    """Unit variance through the gate; residual and skip sums of `layers` terms stay near unit variance too."""
-    weight = layer.dilated.weight
-    nn.init.normal_(weight, std=1 / math.sqrt(weight[0].numel()), generator=generator)
-    for path in (layer.residual, layer.skip):
-        if path is not None:
-            # a gate of unit inputs has variance near 0.2, so 2/sqrt(G) restores it; 1/sqrt(layers) keeps the sum of all layers there
-            nn.init.normal_(path.weight, std=2 / math.sqrt(path.in_channels * layers), generator=generator)
-            nn.init.zeros_(path.bias)  # type: ignore[arg-type]
-    nn.init.zeros_(layer.dilated.bias)  # type: ignore[arg-type]
+    def initialise(self, layers: int, generator: torch.Generator) -> None:
+        """Unit variance through the gate; residual and skip sums of `layers` terms stay near unit variance too."""
+        self.dilated.initialise(1 / math.sqrt(self.dilated.weight[0].numel()), generator)
+        for path in (self.residual, self.skip):
+            if path is not None:
+                # a gate of unit inputs has variance near 0.2, so 2/sqrt(G) restores it; 1/sqrt(layers) keeps the sum of all layers there
+                path.initialise(2 / math.sqrt(path.weight.shape[1] * layers), generator)

@@ -9,33 +9,39 @@ from torch.nn.functional import relu
 
 from wavenet.config import ModelConfig
 from wavenet.distributions import Categorical
-from wavenet.layers import CausalConv1d, GatedLayer, initialise
+from wavenet.layers import GatedLayer, Taps
 from wavenet.receptive import receptive_field
+from wavenet.time_major import Shape, gated_stack
 
 
 class WaveNetStack(nn.Module):
-    """Gated layers with the config's dilations; returns the sum of their skip paths."""
+    """Gated layers with the config's dilations; returns the sum of their skip paths.
+
+    Nothing is padded: what comes out is shorter than what goes in by what the stack looks back, so no output can see the future and
+    none is computed from made-up zeros. `group` trades time for memory: with N > 0 only every Nth layer's input is kept for the
+    backward pass and the rest is computed again.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        dilations = config.schedule
-        self.receptive_field = receptive_field(dilations, config.kernel_size)
-        self.layers = nn.ModuleList(
-            GatedLayer(
-                config.residual_channels, config.gate_channels, config.skip_channels, config.kernel_size, d, last=i == len(dilations) - 1
-            )
-            for i, d in enumerate(dilations)
-        )
+        self.dilations = config.schedule
+        self.receptive_field = receptive_field(self.dilations, config.kernel_size)
+        self.group = 0
+        sizes = (config.residual_channels, config.gate_channels, config.skip_channels, config.kernel_size)
+        self.layers = nn.ModuleList(GatedLayer(*sizes, last=i == len(self.dilations) - 1) for i in range(len(self.dilations)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (batch, R, time) -> (batch, S, time - receptive_field + 1)."""
-        keep = x.shape[2] - self.receptive_field + 1
-        total: Tensor | None = None
-        for layer in self.layers:
-            x, skip = layer(x, keep)
-            total = skip if total is None else total + skip
-        assert total is not None
-        return total
+        """x (time, batch, R) -> (time - receptive_field + 1, batch, S)."""
+        time, batch, channels = x.shape
+        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
+        predicted = time - self.receptive_field + 1
+        skip_bias = torch.stack([layer.skip.bias for layer in layers]).sum(0)
+        shape = Shape(self.dilations, batch, predicted * batch, self.group)
+        with torch.autocast(x.device.type, enabled=False):
+            rows = x.reshape(time * batch, channels).to(dtype)
+            skips = gated_stack(rows, skip_bias.to(dtype), [layer.weights(dtype) for layer in layers], shape)
+        return skips.view(predicted, batch, -1)
 
 
 class WaveNet(nn.Module):
@@ -47,8 +53,8 @@ class WaveNet(nn.Module):
         self.distribution = Categorical(config.levels)
         self.embedding = nn.Embedding(config.levels, config.residual_channels)
         self.stack = WaveNetStack(config)
-        self.hidden = CausalConv1d(config.skip_channels, config.head_channels)
-        self.output = CausalConv1d(config.head_channels, self.distribution.n_params)
+        self.hidden = Taps(config.skip_channels, config.head_channels)
+        self.output = Taps(config.head_channels, self.distribution.n_params)
         self._initialise(torch.Generator().manual_seed(seed))
 
     @property
@@ -64,19 +70,17 @@ class WaveNet(nn.Module):
         """
         if x.shape[1] < self.receptive_field:
             raise ValueError(f"{x.shape[1]} samples are fewer than the receptive field of {self.receptive_field}: prepend silence")
-        skips = self.stack(self.embedding(x).transpose(1, 2))  # (batch, S, time - receptive_field + 1)
+        skips = self.stack(self.embedding(x.t()))  # (time - receptive_field + 1, batch, S)
         params: Tensor = self.output(relu(self.hidden(relu(skips))))
-        return params.transpose(1, 2)
+        return params.transpose(0, 1)
 
     def _initialise(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.embedding.weight, generator=generator)
         for layer in self.stack.layers:
             assert isinstance(layer, GatedLayer)
-            initialise(layer, len(self.stack.layers), generator)
-        nn.init.normal_(self.hidden.weight, std=math.sqrt(2 / self.hidden.in_channels), generator=generator)
-        nn.init.normal_(self.output.weight, std=0.01, generator=generator)  # logits near 0: the first loss is ln(levels)
-        for conv in (self.hidden, self.output):
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            layer.initialise(len(self.stack.layers), generator)
+        self.hidden.initialise(math.sqrt(2 / self.hidden.weight.shape[1]), generator)
+        self.output.initialise(0.01, generator)  # logits near 0: the first loss is ln(levels)
 
     @classmethod
     def from_arrays(cls, config: ModelConfig, arrays: Mapping[str, object]) -> "WaveNet":

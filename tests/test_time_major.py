@@ -1,0 +1,139 @@
+"""The time-major stack against ordinary convolutions: values, gradients, blocks, groups, precisions."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import conv1d_form
+from tests.conftest import SMALL, network
+from wavenet import time_major
+from wavenet.config import ModelConfig
+from wavenet.model import WaveNet, WaveNetStack
+from wavenet.time_major import LayerWeights, Shape, gated_stack
+
+SHAPES = [
+    SMALL,
+    ModelConfig(dilations=(1,), residual_channels=3, gate_channels=4, skip_channels=5, head_channels=2, levels=16),
+    ModelConfig(dilations=(3, 1, 5), kernel_size=3, residual_channels=8, gate_channels=6, skip_channels=4, head_channels=6, levels=16),
+    ModelConfig(layers=7, dilation_cycle=4, kernel_size=4, residual_channels=5, gate_channels=14, skip_channels=3, levels=16),
+]
+
+
+def example(config: ModelConfig, batch: int = 3, segment: int = 29) -> tuple[WaveNet, Tensor]:
+    model = network(config).double()
+    x = torch.randint(0, config.levels, (batch, model.receptive_field + segment), generator=torch.Generator().manual_seed(1))
+    return model, x
+
+
+def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
+    """Of a loss in which every output counts differently."""
+    model.zero_grad()
+    weights = torch.randn(params.shape, dtype=params.dtype, generator=torch.Generator().manual_seed(2))
+    (params * weights).sum().backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_same_gradients(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-12) -> None:
+    assert found.keys() == expected.keys()
+    for name, g in expected.items():
+        torch.testing.assert_close(found[name], g, rtol=tolerance, atol=tolerance * g.abs().max().item(), msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("config", SHAPES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_time_major_equals_convolutions(config: ModelConfig, batch: int) -> None:
+    model, x = example(config, batch)
+    expected = conv1d_form.forward(model, x)
+    torch.testing.assert_close(model(x), expected, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x)), gradients(model, expected))
+
+
+def test_float32_is_as_exact_as_convolutions_are() -> None:
+    model, x = example(ModelConfig(layers=20, dilation_cycle=16), segment=300)
+    exact = conv1d_form.forward(model, x)
+    single = model.float()
+    ours, theirs = ((f(x).double() - exact).abs().max() for f in (single, lambda x: conv1d_form.forward(single, x)))
+    assert ours < 2 * theirs
+    assert theirs > 0
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    residual, gate, skip, batch, dilations = 3, 4, 2, 2, (1, 2)
+
+    def random(*size: int) -> Tensor:
+        return torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_()
+
+    weights = [random(kernel_size, gate, residual), random(gate), random(residual, gate // 2), random(residual), random(skip, gate // 2)]
+    last = [random(kernel_size, gate, residual), random(gate), None, None, random(skip, gate // 2)]
+    predicted = 3
+    x = random((predicted + (kernel_size - 1) * sum(dilations)) * batch, residual)
+    inputs = [x, random(skip), *weights, *(w for w in last if w is not None)]
+
+    def run(x: Tensor, bias: Tensor, *w: Tensor) -> Tensor:
+        layers = [LayerWeights(*w[:5]), LayerWeights(w[5], w[6], None, None, w[7])]
+        return gated_stack(x, bias, layers, Shape(dilations, batch, predicted * batch, 0))
+
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 20_000])
+def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = example(SHAPES[2], batch=2, segment=700)
+    whole, expected = model(x), gradients(model, model(x))
+    monkeypatch.setattr(time_major, "BLOCK_BYTES", block_bytes)
+    blocks = time_major._blocks(1400, 40, torch.zeros(1, dtype=torch.float64))
+    assert len(blocks) > 2
+    torch.testing.assert_close(model(x), whole, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x)), expected)
+
+
+@pytest.mark.parametrize("config", SHAPES)
+@pytest.mark.parametrize("group", [1, 2, 3, 100])
+def test_checkpointed_equals_not_checkpointed(config: ModelConfig, group: int) -> None:
+    model, x = example(config)
+    params, expected = model(x), gradients(model, model(x))
+    model.stack.group = group
+    assert torch.equal(model(x), params)
+    found = gradients(model, model(x))
+    assert all(torch.equal(found[n], g) for n, g in expected.items())
+
+
+def test_nothing_is_kept_when_no_gradient_is_wanted() -> None:
+    model, x = example(SMALL)
+    expected = model(x)
+    with torch.no_grad():
+        params = model(x)
+    assert not params.requires_grad
+    assert torch.equal(params, expected)
+
+
+def test_two_forwards_before_one_backward() -> None:
+    model, x = example(SMALL)
+    other = x.flip(1)
+    separate = {n: g + gradients(model, model(x))[n] for n, g in gradients(model, model(other)).items()}
+    first, second = model(other), model(x)
+    weights = torch.randn(first.shape, dtype=first.dtype, generator=torch.Generator().manual_seed(2))
+    model.zero_grad()
+    ((first + second) * weights).sum().backward()
+    assert_same_gradients({n: p.grad for n, p in model.named_parameters() if p.grad is not None}, separate)
+
+
+def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision() -> None:
+    model, x = example(ModelConfig(layers=10, dilation_cycle=16))
+    model = model.float()
+    exact = model(x)
+    expected = gradients(model, exact)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = model(x), conv1d_form.forward(model, x)
+    assert 0 < (ours.float() - exact).abs().mean() < 2 * (theirs.float() - exact).abs().mean()
+    found, usual = gradients(model, ours.float()), gradients(model, theirs.float())
+    for name, g in expected.items():
+        assert found[name].dtype == torch.float32
+        assert (found[name] - g).norm() < 2 * (usual[name] - g).norm(), name
+
+
+def test_a_stack_alone_takes_time_before_batch() -> None:
+    stack = WaveNetStack(SMALL)
+    assert stack(torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)).shape == (5, 2, SMALL.skip_channels)
