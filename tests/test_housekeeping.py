@@ -70,3 +70,10 @@ def test_folders_that_are_gone_and_caches_without_a_word_are_told(folders: tuple
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no such folder"):
         lines(cache=tmp_path / "no")
+
+
+def test_a_folder_that_is_not_of_ours_is_never_touched(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "mine" / "voices").mkdir(parents=True)
+    (tmp_path / "mine" / "voices" / "pcm.bin").write_bytes(b"precious")
+    assert "holds no decoded recordings" in lines(clear=True, cache=tmp_path / "mine")
+    assert (tmp_path / "mine" / "voices" / "pcm.bin").read_bytes() == b"precious"

@@ -1,6 +1,7 @@
 """A folder as people really have them: every file is used, or skipped with a reason, and nothing else happens."""
 
 import csv
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.conftest import STARTER, noisy, tone
 from wavenet import audio
 from wavenet.config import AudioConfig
 from wavenet.corpus import Corpus
+from wavenet.errors import AudioError, CorpusError
 from wavenet.pcm_cache import Index, index_folder
 from wavenet.session import Report, Request, train
 
@@ -61,6 +63,7 @@ SKIPPED = {
     "empty.wav": "cannot be read as audio (Format not recognised)",
     "text.wav": "cannot be read as audio (Format not recognised)",
     "corrupt.mp3": "cannot be read as audio (damaged)",
+    "cut.mp3": "damaged: only ",
     "piped.flac": "written to a pipe",
     "one_sample.wav": "too short: 0.000 s",
     "ten_ms.wav": "too short: 0.010 s, below audio.min_seconds = 0.1",
@@ -89,6 +92,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "twin.wav": (folder / "stereo_16.wav").read_bytes(),
         "tagged.mp3": b"ID3\x03\0\0" + struct.pack(">I", len(frames)) + frames + mp3,  # its tags make the decoder complain
         "corrupt.mp3": mp3[:2000] + damage + mp3[2000:],
+        "cut.mp3": mp3[: len(mp3) // 2],
         "piped.flac": _unfinished_flac(folder / "hires.flac"),
         "film.m4a": b"\0\0\0\x20ftypM4A " + bytes(200),
         "empty.wav": b"",
@@ -206,3 +210,44 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(messy: Path, tmp_path: 
     a, c = (found.pcm()[r.offset : r.offset + r.samples] for r in found.recordings)
     assert (a == c).all()
     assert [r.name for r in indexed(folder).recordings] == ["a.wav", "b.wav", "c.wav"]  # its half is whole by now
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are any bytes on POSIX only")
+def test_a_name_that_is_no_text_is_read_and_a_pipe_is_not_waited_for(messy: Path, tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.wav")).write_bytes((messy / "UPPER.WAV").read_bytes())
+    os.mkfifo(tmp_path / "pipe.wav")
+    os.mkfifo(tmp_path / "pipe")
+    found = indexed(tmp_path)
+    assert [os.fsencode(r.name) for r in found.recordings] == [b"caf\xe9.wav"]
+    assert {s.name: s.reason for s in found.skipped} == {"pipe.wav": "not a regular file", "pipe": "not a regular file"}
+    with pytest.raises(AudioError, match="is not a regular file"):
+        next(audio.read_blocks(tmp_path / "pipe.wav", RATE))
+
+
+def test_what_cannot_be_read_is_tried_again(messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mono.opus", "UPPER.WAV"):
+        (tmp_path / name).write_bytes((messy / name).read_bytes())
+    read_blocks = audio.read_blocks
+
+    def old_library(path: Path, rate: int) -> Any:
+        if path.suffix == ".opus":
+            raise AudioError(f"{path}: cannot be read as audio (Format not recognised)")
+        return read_blocks(path, rate)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audio, "read_blocks", old_library)
+        assert [s.name for s in indexed(tmp_path).skipped] == ["mono.opus"]
+    assert indexed(tmp_path).skipped == ()
+
+
+def test_a_run_inside_the_folder_is_left_alone_and_said_so(messy: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "x"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.toml").touch()
+    (run / "sample.wav").write_bytes((messy / "UPPER.WAV").read_bytes())
+    with pytest.raises(CorpusError, match=r"holds no recordings \(0 other files; runs/x: a run of this program"):
+        indexed(tmp_path)
+    (tmp_path / "a.wav").write_bytes((messy / "UPPER.WAV").read_bytes())
+    found = indexed(tmp_path)
+    assert [r.name for r in found.recordings] == ["a.wav"]
+    assert [s.name for s in found.skipped] == ["runs/x"]

@@ -86,7 +86,9 @@ def test_tails_are_what_a_run_validates_on(training_folder: Path, config_file: P
     assert "1 recordings of 1 s or less left out" in lines
     assert "the last tenth of each, after hearing the rest" in lines
     assert "trained on" not in lines
-    assert "was trained on 6 of these recordings" in "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder)))
+    assert "was trained on 5 of these recordings" in "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder)))
+    file = checkpoint.find(run.folder)
+    assert "was trained on 5 of these recordings" in "\n".join(score.evaluate(EvaluateRequest(file, training_folder)))
 
 
 def test_held_out_recordings_do_not_count_as_trained_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
@@ -113,6 +115,7 @@ def test_wrong_requests_are_named(model: Path, folder: Path, make_folder: Callab
         (CorpusError, "no such folder", EvaluateRequest(model, tmp_path / "no")),
         (CheckpointError, "no such run or checkpoint", EvaluateRequest(tmp_path / "no", folder)),
         (EngineError, "--engine warp: unknown; use parallel, auto or one of", EvaluateRequest(model, folder, engine="warp")),
+        (EngineError, "--device cpu: --engine numba picks its own", EvaluateRequest(model, folder, engine="numba", device="cpu")),
         (WavenetError, "--device cuda:99: not available", EvaluateRequest(model, folder, device="cuda:99")),
     ]
     for kind, message, request in cases:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -19,6 +20,7 @@ from wavenet.shapes import Array, Wav
 BLOCK_SAMPLES = 1 << 18
 FRAME_SECONDS = 0.02  # of the level measurement
 SILENCE_DBFS = -70.0  # nothing below this counts as sound
+MISSING = 0.01  # of a recording's announced length may turn out not to be there
 TRIM_MARGIN_SECONDS = 0.05  # kept before the first and after the last sound
 UNHELPFUL = {  # what libsndfile says, and what it means for a file that is there
     "System error": "the disk is full, or refuses",
@@ -35,11 +37,12 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
     """Mono blocks of a recording at `sample_rate` Hz. Raises AudioError for what libsndfile cannot read."""
     if path.is_dir():
         raise AudioError(f"{path}: is a folder, not a recording; give one audio file")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file")
+    if not path.is_file():
+        raise AudioError(f"{path}: {'is not a regular file' if path.exists() else 'no such file'}")
     try:
         with _quiet():
-            opened = sf.SoundFile(path)
+            opened = sf.SoundFile(_name(path))
+        frames = 0
         with opened as file:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
             same_rate = file.samplerate == sample_rate
@@ -48,26 +51,36 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
                     block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
                 if not len(block):
                     break
+                frames += len(block)
                 mono = block.mean(axis=1, dtype=np.float32)
                 yield mono if same_rate else resampler.resample_chunk(mono)
             if not same_rate:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            whole, rate = file.frames, file.samplerate
     except (sf.LibsndfileError, OSError, ValueError) as e:
         raise AudioError(f"{path}: cannot be read as audio ({_reason(e)})") from None
+    if frames < (1 - MISSING) * whole:
+        raise AudioError(f"{path}: damaged: only {frames / rate:.1f} of its {whole / rate:.1f} s can be read")
 
 
 def readable(path: Path) -> bool:
     """Whether libsndfile knows this file's format."""
     try:
         with _quiet():
-            return bool(sf.info(path).samplerate)
-    except (sf.LibsndfileError, OSError):
+            return bool(sf.info(_name(path)).samplerate)
+    except (sf.LibsndfileError, OSError, ValueError):
         return False
+
+
+def _name(path: Path) -> Any:
+    """As libsndfile takes it: on POSIX a name is any bytes, which soundfile would insist on encoding."""
+    return os.fsencode(path) if os.name == "posix" else str(path)
 
 
 def _reason(e: Exception) -> str:
     """Why a file could not be read or written, in the library's words where those say something."""
-    text = str(getattr(e, "error_string", None) or getattr(e, "strerror", None) or "").strip().rstrip(".")
+    text = getattr(e, "error_string", "") if isinstance(e, sf.LibsndfileError) else getattr(e, "strerror", None) or e
+    text = str(text).strip().rstrip(".")
     return UNHELPFUL.get(text, text)
 
 
@@ -150,7 +163,7 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
         )
     form, subtype = WRITABLE[path.suffix.lower()]
     try:
-        file = sf.SoundFile(path, "w", sample_rate, 1, subtype, format=form)
+        file = sf.SoundFile(_name(path), "w", sample_rate, 1, subtype, format=form)
     except (sf.LibsndfileError, OSError) as e:
         raise AudioError(f"{path}: cannot be written at {sample_rate} Hz ({_reason(e)})") from None
     try:

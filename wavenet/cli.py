@@ -1,6 +1,8 @@
 """The commands: parse, call, print. Heavy imports wait until a command needs them."""
 
 import json
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,13 +12,16 @@ from typer.core import TyperGroup
 from wavenet.errors import ConfigError, WavenetError
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which newer versions of Typer bring along under another name
-_NO_MEMORY = ("out of memory", "can't allocate memory")  # in torch's RuntimeErrors
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's RuntimeErrors
+_SPARE_MEMORY = {"generate": "lower --count", "evaluate": "close other programs, or use --device cpu"}
 
 
 class _OneLineErrors(TyperGroup):
     """Users meet one line, never a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
         try:
             return super().invoke(ctx)
         except (WavenetError, UsageError) as e:
@@ -27,7 +32,7 @@ class _OneLineErrors(TyperGroup):
         except (MemoryError, RuntimeError) as e:
             if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
                 raise
-            advice = "lower train.batch or train.segment_seconds" if ctx.invoked_subcommand in ("train", "demo") else "lower --count"
+            advice = _SPARE_MEMORY.get(ctx.invoked_subcommand, "lower train.batch or train.segment_seconds")
             typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:

@@ -37,7 +37,7 @@ class ConsoleReport(Report):
         self._smooth: float | None = None
 
     def note(self, text: str) -> None:
-        tqdm.write(text.encode("utf-8", "backslashreplace").decode(), file=sys.stdout)  # names of files may hold any bytes
+        tqdm.write(text, file=sys.stdout)
 
     def indexing(self, done: int, total: int) -> None:
         if self._bar is None:

@@ -180,10 +180,9 @@ class Corpus:
     def _hold_out_tails(self, recordings: tuple[Recording, ...], min_seconds: float) -> tuple[list[Span], list[Span]]:
         least = min_seconds * self.index.sample_rate
         kept = [r for r in recordings if r.samples > least]
-        if len(kept) < len(recordings):
-            self.notes.append(
-                f"train.validation = tails uses files over {min_seconds:g} s: {len(recordings) - len(kept)} shorter ones left out"
-            )
+        self.left_out = [r.name for r in recordings if r.samples <= least]
+        if self.left_out:
+            self.notes.append(f"train.validation = tails uses files over {min_seconds:g} s: {len(self.left_out)} shorter ones left out")
         if not kept:
             raise CorpusError(f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files")
         cuts = [(r, int(r.samples * (1 - TAILS_FRACTION))) for r in kept]

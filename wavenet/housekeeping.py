@@ -1,15 +1,17 @@
 """`wavenet cache`: what decoded recordings take up, and clearing them. They are decoded again when they are next needed."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from wavenet.errors import CorpusError
-from wavenet.pcm_cache import default_cache
+from wavenet.pcm_cache import NAME, default_cache
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ def kept(cache: Path | None = None) -> list[Kept]:
     """Everything under a cache's place, largest first."""
     found = []
     for place in (cache or default_cache()).glob("*/"):
-        if not (place / "pcm.bin").exists():
+        if not re.search(NAME, place.name) or not (place / "pcm.bin").exists():
             continue
         try:
             about = json.loads((place / "about.json").read_text(encoding="utf-8"))
@@ -46,7 +48,8 @@ def clear(one: Kept) -> None:
         with FileLock(one.place / "lock", timeout=0):
             for name in ("index.jsonl", "pcm.bin", "about.json"):  # without its index, what is left counts for nothing
                 (one.place / name).unlink(missing_ok=True)
-        (one.place / "lock").unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows deletes no open file, and filelock deletes it there on release
+                (one.place / "lock").unlink(missing_ok=True)
         one.place.rmdir()
     except Timeout:
         raise CorpusError(f"{one.place}: another process is indexing it; wait for it to finish") from None

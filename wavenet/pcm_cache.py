@@ -27,6 +27,7 @@ VERSION = 1  # raise it when decoding, trimming or levelling changes what lands 
 READABLE = ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
 UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"  # audio that libsndfile cannot read is named as skipped, not ignored
 AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
+NAME = r"-[0-9a-f]{12}$"  # how the name of every cache folder ends
 COMMIT_SECONDS = 2.0  # of decoding that a crash may undo
 
 
@@ -90,7 +91,8 @@ def index_folder(
         raise CorpusError(f"{folder}: {'is a file; give the folder it lies in' if folder.exists() else 'no such folder'}")
     files, closed, ignored = _audio_files(folder)
     if not files:
-        raise CorpusError(f"{folder}: holds no recordings ({ignored} other files); wav, flac, ogg, mp3 and what else libsndfile reads")
+        found = f"{ignored} other files" + "".join(f"; {s.name}: {s.reason}" for s in closed[:1])
+        raise CorpusError(f"{folder}: holds no recordings ({found}); wav, flac, ogg, mp3 and what else libsndfile reads")
     place = _cache_folder(folder, settings, trim, cache)
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -123,10 +125,14 @@ def _update(
                 entry, changed = {"skip": f"cannot be read ({e.strerror})"}, None  # not remembered: it may be readable next time
             if changed:
                 same = by_content.get(changed)
-                found = dict(same) if same else _decode(path, settings, trim, pcm)
                 decoded += same is None
-                entry = by_content[changed] = {**found, **stamp, "sha256": changed}
-                note(entry)
+                try:
+                    found = dict(same) if same else _decode(path, settings, trim, pcm)
+                    entry = by_content[changed] = {**found, **stamp, "sha256": changed}
+                    note(entry)
+                except AudioError as e:  # not remembered either: another version of libsndfile may read it
+                    advice = "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
+                    entry = {"skip": str(e).removeprefix(str(AudioError(f"{path}: "))) + advice}
             entries[name] = entry
             if on_file:
                 on_file(i + 1, len(files))
@@ -197,13 +203,9 @@ def _as_index(
 
 
 def _decode(path: Path, settings: AudioConfig, trim: bool, pcm: BinaryIO) -> dict[str, Any]:
-    """Append one recording to the open pcm file. Returns its index entry, or {"skip": reason}."""
+    """Append one recording to the open pcm file. Returns its index entry, or {"skip": reason}. Raises AudioError."""
     rate = settings.sample_rate
-    try:
-        level = audio.measure(audio.read_blocks(path, rate), rate, settings.trim_db)
-    except AudioError as e:
-        advice = "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
-        return {"skip": str(e).removeprefix(f"{path}: ") + advice}
+    level = audio.measure(audio.read_blocks(path, rate), rate, settings.trim_db)
     if not level.finite:
         return {"skip": "holds NaN or infinite samples"}
     if not level.samples:
@@ -271,7 +273,7 @@ def _read_index(place: Path) -> tuple[dict[str, dict[str, Any]], int]:
 def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
     """Audio files by suffix (without one, by content) in a fixed order; folders that cannot be read; how many other files there are.
 
-    Follows links, but never in circles.
+    Follows links, but never in circles. A run of ours is left alone: what it rendered is no recording.
     """
     files: list[Path] = []
     closed: list[Skipped] = []
@@ -279,11 +281,17 @@ def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
     seen: set[str] = set()
 
     def unreadable(e: OSError) -> None:
-        closed.append(Skipped(Path(e.filename).relative_to(folder).as_posix(), f"folder cannot be read ({e.strerror})"))
+        leave(Path(e.filename), f"folder cannot be read ({e.strerror})")
+
+    def leave(path: Path, reason: str) -> None:
+        closed.append(Skipped(path.relative_to(folder).as_posix(), reason))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         real = os.path.realpath(parent)
-        if real in seen or ("config.toml" in names and "checkpoints" in folders):  # a run of ours: what it rendered is no recording
+        ours = "config.toml" in names and "checkpoints" in folders
+        if ours:
+            leave(Path(parent), "a run of this program, not recordings")
+        if ours or real in seen:
             folders.clear()
             continue
         seen.add(real)
@@ -291,7 +299,11 @@ def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
         for name in names:
             path = Path(parent, name)
             suffix = path.suffix.lower()
-            if not name.startswith(".") and (suffix in AUDIO_SUFFIXES or (not suffix and audio.readable(path))):
+            if name.startswith(".") or (suffix and suffix not in AUDIO_SUFFIXES):
+                ignored += 1
+            elif path.exists() and not path.is_file():  # a named pipe would keep us waiting
+                leave(path, "not a regular file")
+            elif suffix or audio.readable(path):
                 files.append(path)
             else:
                 ignored += 1

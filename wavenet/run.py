@@ -11,6 +11,7 @@ checkpoints/      the last few, and the best
 import csv
 import json
 import os
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,19 @@ class Run:
         index = corpus.index
         write_whole(self.config_file, corpus.config.to_toml().encode())
         about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
-        about["held_out"] = corpus.held_out
+        about |= {"held_out": corpus.held_out, "left_out": corpus.left_out}
         held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
-        path = self.folder / "recordings.csv"
-        with writing(path), open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as f:
-            table = csv.writer(f)
-            table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
-            for r in index.recordings:
-                reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
-                use = "validation" if r.name in held_out else "left out" if r.name in left_out else "training"
-                table.writerow([r.name, use, reason, f"{r.samples / index.sample_rate:.3f}", r.gain_db, r.loudest_db, r.trimmed_seconds])
-            for s in index.skipped:
-                table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
+        text = StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
+        for r in index.recordings:
+            reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
+            use = "validation" if r.name in held_out else "left out" if r.name in left_out else "training"
+            table.writerow([r.name, use, reason, f"{r.samples / index.sample_rate:.3f}", r.gain_db, r.loudest_db, r.trimmed_seconds])
+        for s in index.skipped:
+            table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
+        write_whole(self.folder / "recordings.csv", text.getvalue().encode("utf-8", "backslashreplace"))
 
     def corpus(self) -> dict[str, Any]:
         """What this run was trained on: folder, fingerprint, recordings by name; {} when it never got that far."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wavenet import baselines
 from wavenet.checkpoint import Checkpoint
@@ -19,7 +20,7 @@ from wavenet.distributions import Categorical
 from wavenet.engines import pick
 from wavenet.engines.packed import require_finite
 from wavenet.errors import CheckpointError, CorpusError, EngineError
-from wavenet.pcm_cache import Index, Recording, Skipped, as_wav, index_folder
+from wavenet.pcm_cache import Index, Skipped, as_wav, index_folder
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
@@ -87,7 +88,8 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
     config = model.config
     nats = _scorer(request, model)
     tails = request.split == "tails"
-    index = index_folder(request.folder, config.audio, trim=config.audio.trim and not tails, cache=request.cache)
+    index = index_folder(request.folder, config.audio, trim=False, cache=request.cache)
+    pcm = index.pcm()
     spans = [(r, int(r.samples * (1 - TAILS_FRACTION)) if tails else 0) for r in index.recordings]
     spans = [(r, start) for r, start in spans if not tails or r.samples > TAILS_MIN_SECONDS * index.sample_rate]
     if not spans:
@@ -98,7 +100,8 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
         yield f"{'bits':>7} {'samples':>11}  file"
     with bar(sum(r.samples - start for r, start in spans), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
         for recording, start in spans:
-            found = _score(index, recording, start, config, nats, totals, progress.update)
+            whole = pcm[recording.offset : recording.offset + recording.samples]
+            found = _score(recording.name, whole, start, config, nats, totals, progress.update)
             files.append(found)
             if not as_json:
                 progress.clear()
@@ -125,11 +128,10 @@ def _summary(score: Score, index: Index, tails: bool) -> Iterator[str]:
 
 
 def _score(
-    index: Index, recording: Recording, start: int, config: Config, nats: Nats, totals: Totals, advance: Callable[[int], object]
+    name: str, pcm: NDArray[np.int16], start: int, config: Config, nats: Nats, totals: Totals, advance: Callable[[int], object]
 ) -> FileScore:
     """Score one recording from sample `start` on, and add what the yardsticks need to the totals."""
-    pcm = index.pcm()[recording.offset : recording.offset + recording.samples]
-    levels, reach, stop = config.model.levels, receptive_field(config.model.schedule, config.model.kernel_size), recording.samples
+    levels, reach, stop = config.model.levels, receptive_field(config.model.schedule, config.model.kernel_size), len(pcm)
     distribution = Categorical(levels)
 
     def codes(begin: int, end: int) -> Samples:
@@ -153,16 +155,16 @@ def _score(
         at += len(block)
     totals.nats += found
     totals.samples += stop - start
-    return FileScore(recording.name, stop - start, found / (stop - start) / math.log(2))
+    return FileScore(name, stop - start, found / (stop - start) / math.log(2))
 
 
 def _trained_on(request: EvaluateRequest, index: Index, config: Config) -> int:
     """How many of the recordings the run has trained on, as far as its folder tells; with tails held out, none."""
     if request.split == config.train.validation == "tails":
         return 0
-    known = Run(request.model).corpus()
-    held_out = set(known.get("held_out", []))
-    trained = {sha for name, sha in known.get("recordings", {}).items() if name not in held_out}
+    known = Run(request.model if request.model.is_dir() else request.model.parent.parent).corpus()
+    unused = {*known.get("held_out", []), *known.get("left_out", [])}
+    trained = {sha for name, sha in known.get("recordings", {}).items() if name not in unused}
     return sum(r.sha256 in trained for r in index.recordings)
 
 
@@ -172,6 +174,8 @@ def _trained_on(request: EvaluateRequest, index: Index, config: Config) -> int:
 def _scorer(request: EvaluateRequest, model: Checkpoint) -> Nats:
     """The parallel forward pass for `parallel`, else an engine fed sample by sample: the same figure, and its own test."""
     require_finite(model.weights)
+    if request.engine != "parallel" and request.device != "auto":
+        raise EngineError(f"--device {request.device}: --engine {request.engine} picks its own; only parallel takes one")
     return _parallel(request.device, model) if request.engine == "parallel" else _by_engine(request.engine, model)
 
 
