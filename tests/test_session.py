@@ -179,8 +179,8 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
 ) -> None:
     out = tmp_path / "run"
     sit(training_folder, out, "train.evaluate_every=2", config=str(config_file), stop_at=6)
-    loss = Trainer._loss
-    monkeypatch.setattr(Trainer, "_loss", lambda self, step: loss(self, step) * (float("nan") if step >= 6 else 1))
+    losses = Trainer._losses
+    monkeypatch.setattr(Trainer, "_losses", lambda self: [x * (float("nan") if self.step >= 6 else 1) for x in losses(self)])
     with pytest.raises(TrainingError) as e:
         sit(None, out)
     assert "the loss is not finite at step 6; the last good checkpoint is of step 4" in str(e.value)
@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainer, "_loss", lambda self, step: (self.model.output.bias * 0).sum().sqrt())  # value 0, slope infinite
+    monkeypatch.setattr(Trainer, "_losses", lambda self: [(self.model.output.bias * 0).sum().sqrt()])  # value 0, slope infinite
     with pytest.raises(TrainingError, match=r"the gradient is not finite at step 0; there is no checkpoint before it"):
         sit(training_folder, tmp_path / "run", config=str(config_file))
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import noisy
 from wavenet.config import Config, TrainConfig
-from wavenet.corpus import Corpus
+from wavenet.corpus import Batch, Corpus
+from wavenet.device import pick_device, pick_precision
 from wavenet.errors import RunError, TrainingError
 from wavenet.pcm_cache import index_folder
+from wavenet.prefetch import Prefetch
 from wavenet.receptive import receptive_field
 from wavenet.session import nothing_learnt
-from wavenet.trainer import Trainer, learning_rate, pick_device
+from wavenet.trainer import Trainer, learning_rate
 
 CPU = torch.device("cpu")
 
@@ -47,6 +51,122 @@ def test_restored_training_is_bit_identical(training_folder: Path, small_config:
     for name in expected:
         assert (expected[name] == found[name]).all(), name
     assert not np.array_equal(first.checkpoint().arrays["model.output.weight"], expected["model.output.weight"])
+
+
+@pytest.mark.parametrize(("accumulate", "checkpoint_layers"), [(2, 0), (3, 0), (1, 2), (2, 100)])
+def test_parts_and_groups_change_only_the_memory(
+    make_folder: Callable[..., Path], small_config: Config, accumulate: int, checkpoint_layers: int
+) -> None:
+    """Accumulated = the whole batch, also where windows count for different shares; checkpointed = not checkpointed."""
+    folder = make_folder({f"{i}.wav": noisy(0.15 + 0.1 * i, seed=i) for i in range(6)})
+    whole = replace(small_config.train, batch=5, segment_seconds=0.3)
+    parts = replace(whole, accumulate=accumulate, checkpoint_layers=checkpoint_layers)
+    a, b = (trainer(folder, replace(small_config, train=t)) for t in (whole, parts))
+    uneven = next(step for step in range(100) if len(set(a.corpus.batch(step).counts.sum(1))) > 1)
+    for t in (a, b):
+        t.model.double()
+        t.step = uneven
+    torch.testing.assert_close(b._backward(), a._backward())
+    for (name, p), q in zip(a.model.named_parameters(), b.model.parameters(), strict=True):
+        assert p.grad is not None
+        torch.testing.assert_close(q.grad, p.grad, rtol=1e-6, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_like_single(training_folder: Path, small_config: Config, precision: str) -> None:
+    train = replace(small_config.train, learning_rate=1e-2, steps=40, warmup_steps=2)
+    single, half = (trainer(training_folder, replace(small_config, train=replace(train, precision=p))) for p in ("fp32", precision))
+    assert (single.precision, half.precision) == ("fp32", precision)
+    pairs = [(single.train_step(), half.train_step()) for _ in range(40)]
+    assert single.model.output.weight.dtype == half.model.output.weight.dtype == torch.float32
+    assert pairs[-1][0] < 4
+    assert abs(pairs[-1][0] - pairs[-1][1]) < 0.1
+    assert pairs[-1][0] != pairs[-1][1]
+
+
+def test_fp16_skips_a_step_that_overflows_and_resumes_exactly(training_folder: Path, small_config: Config) -> None:
+    config = replace(small_config, train=replace(small_config.train, precision="fp16"))
+    straight, resumed = trainer(training_folder, config), trainer(training_folder, config)
+    straight.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = straight.model.output.weight.clone()
+    straight.train_step()
+    assert straight.skipped == 1
+    assert torch.equal(straight.model.output.weight, before)
+    while straight.skipped == straight.step:
+        straight.train_step()
+    resumed.restore(straight.checkpoint())
+    assert resumed.scaler.get_scale() == straight.scaler.get_scale()
+    for _ in range(6):
+        assert straight.train_step() == resumed.train_step()
+    expected, found = straight.checkpoint(), resumed.checkpoint()
+    assert vars(found.training) == vars(expected.training) | {"seconds": found.training.seconds}
+    assert all((found.arrays[n] == a).all() for n, a in expected.arrays.items())
+
+
+def test_fp16_that_never_fits_is_told(training_folder: Path, small_config: Config) -> None:
+    t = trainer(training_folder, replace(small_config, train=replace(small_config.train, precision="fp16")))
+    t._losses = lambda: iter([(t.model.output.bias * 0).sum().sqrt()])  # type: ignore[method-assign] # value 0, slope infinite
+    while t.scaler.get_scale() > 1:
+        t.train_step()
+    with pytest.raises(TrainingError, match="the gradient is not finite at step 16"):
+        t.train_step()
+
+
+def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_config: Config) -> None:
+    t = trainer(training_folder, small_config)
+    for step in (0, 1, 2, 7, 3, 3):
+        x, counts = t.batches.take(step)
+        assert np.array_equal(x.numpy(), t.corpus.batch(step).x)
+        assert np.array_equal(counts.numpy(), t.corpus.batch(step).counts)
+
+
+def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Path, small_config: Config) -> None:
+    def broken(step: int) -> Batch:
+        if step == 2:
+            raise OSError("the disk is gone")
+        return corpus.batch(step)
+
+    corpus = trainer(training_folder, small_config).corpus
+    batches = Prefetch(broken, CPU)
+    batches.take(1)
+    with pytest.raises(OSError, match="the disk is gone"):
+        batches.take(2)
+
+
+def test_compiled_gates_give_the_same_gradients(training_folder: Path, small_config: Config) -> None:
+    config = replace(small_config, train=replace(small_config.train, compile=True))
+    try:
+        compiled = trainer(training_folder, config)
+    except RunError as e:
+        pytest.skip(str(e))
+    plain = trainer(training_folder, small_config)
+    torch.testing.assert_close(compiled._backward(), plain._backward())
+    for p, q in zip(plain.model.parameters(), compiled.model.parameters(), strict=True):
+        torch.testing.assert_close(q.grad, p.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_missing_compiler_is_one_line(training_folder: Path, small_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no C++ compiler\nat all")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    with pytest.raises(RunError, match=r"torch.compile does not work here \(no C\+\+ compiler\); set train.compile=false"):
+        trainer(training_folder, replace(small_config, train=replace(small_config.train, compile=True)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "bf16", "found"),
+    [("auto", "cpu", True, "fp32"), ("auto", "cuda", True, "bf16"), ("auto", "cuda", False, "fp32"), ("auto", "mps", True, "fp32"),
+     ("fp16", "cuda", False, "fp16"), ("bf16", "cpu", False, "bf16"), ("bf16", "cuda", False, None), ("bf16", "mps", True, None),
+     ("fp16", "mps", True, None)],
+)  # fmt: skip
+def test_precision_suits_the_device(wanted: str, device: str, bf16: bool, found: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    if found:
+        assert pick_precision(wanted, torch.device(device)) == found
+        return
+    with pytest.raises(RunError, match=f"train.precision = {wanted}: {device} cannot do that; use fp32"):
+        pick_precision(wanted, torch.device(device))
 
 
 def test_the_average_trails_the_weights(training_folder: Path, small_config: Config) -> None:

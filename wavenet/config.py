@@ -103,6 +103,10 @@ class TrainConfig(_Checked):
 
     steps: int = 20_000  # length of the schedule
     batch: int = 8  # windows per step
+    accumulate: int = 1  # parts that a step's batch is computed in, one after the other: less memory, the same result
+    checkpoint_layers: int = 0  # keep every Nth layer's input only and compute the rest again: less memory, more time; 0 keeps all
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the products; auto is bf16 on GPUs that have it, else fp32
+    compile: bool = False  # let torch.compile fuse the passes over the gates
     segment_seconds: float = 0.5  # predicted samples per window; the receptive field comes on top as context
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -124,6 +128,8 @@ class TrainConfig(_Checked):
         bounds: dict[str, tuple[float, float]] = {
             "steps": (1, 1e9),
             "batch": (1, 65536),
+            "accumulate": (1, self.batch),
+            "checkpoint_layers": (0, 1000),
             "segment_seconds": (0.001, 60),
             "learning_rate": (1e-9, 10),
             "warmup_steps": (0, 1e9),

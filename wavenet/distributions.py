@@ -52,16 +52,16 @@ class Categorical:
     def decode(self, x: Array) -> Wav:
         return codec.decode(x, self.levels)
 
-    def loss(self, params: "Tensor", x: "Tensor", counts: "Tensor | None" = None) -> "Tensor":
-        """Mean negative log-likelihood, nats per sample; softmax in float32.
+    def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
+        """Negative log-likelihood in nats, summed with `weights` (batch, time), or its mean over all samples; softmax in float32.
 
-        params (batch, time, levels), x (batch, time); `counts` (batch, time) is 1 where a sample counts and 0 where it is padding.
+        params (batch, time, levels), x (batch, time).
         """
         from torch.nn.functional import cross_entropy
 
         # time before batch: so the network's rows lie in memory, and flattening them copies nothing
         nats = cross_entropy(params.transpose(0, 1).flatten(0, 1).float(), x.t().flatten(), reduction="none")
-        return nats.mean() if counts is None else (nats * counts.t().flatten()).sum() / counts.sum()
+        return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
         """The oracle every engine's own draw is tested against: params (..., levels), noise (...) -> codes (...).

@@ -19,7 +19,6 @@ def bits_per_sample(model: WaveNet, batches: Iterable[Batch], device: torch.devi
     for batch in batches:
         x = torch.from_numpy(batch.x).to(device)
         counts = torch.from_numpy(batch.counts).to(device)
-        count = float(batch.counts.sum())
-        loss = model.distribution.loss(model(x[:, :-1]), x[:, model.receptive_field :], counts)
-        nats, samples = nats + float(loss) * count, samples + count
+        nats += float(model.distribution.loss(model(x[:, :-1]), x[:, model.receptive_field :], counts))
+        samples += float(batch.counts.sum())
     return nats / samples / math.log(2) if samples else None

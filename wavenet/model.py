@@ -19,7 +19,7 @@ class WaveNetStack(nn.Module):
 
     Nothing is padded: what comes out is shorter than what goes in by what the stack looks back, so no output can see the future and
     none is computed from made-up zeros. `group` trades time for memory: with N > 0 only every Nth layer's input is kept for the
-    backward pass and the rest is computed again.
+    backward pass and the rest is computed again. `compiled` lets torch.compile fuse the passes over the gates.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -27,6 +27,7 @@ class WaveNetStack(nn.Module):
         self.dilations = config.schedule
         self.receptive_field = receptive_field(self.dilations, config.kernel_size)
         self.group = 0
+        self.compiled = False
         sizes = (config.residual_channels, config.gate_channels, config.skip_channels, config.kernel_size)
         self.layers = nn.ModuleList(GatedLayer(*sizes, last=i == len(self.dilations) - 1) for i in range(len(self.dilations)))
 
@@ -37,7 +38,7 @@ class WaveNetStack(nn.Module):
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
         skip_bias = torch.stack([layer.skip.bias for layer in layers]).sum(0)
-        shape = Shape(self.dilations, batch, predicted * batch, self.group)
+        shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
             skips = gated_stack(rows, skip_bias.to(dtype), [layer.weights(dtype) for layer in layers], shape)

@@ -182,8 +182,8 @@ def _scorer(request: EvaluateRequest, model: Checkpoint) -> Nats:
 def _parallel(device_name: str, model: Checkpoint) -> Nats:
     import torch
 
+    from wavenet.device import pick_device
     from wavenet.model import WaveNet
-    from wavenet.trainer import pick_device
 
     device = pick_device(device_name)
     network = WaveNet.from_arrays(model.config.model, model.weights).to(device).eval()

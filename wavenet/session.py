@@ -18,13 +18,14 @@ from wavenet import audio, checkpoint, config, pictures
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
 from wavenet.corpus import Corpus, Span
+from wavenet.device import pick_device
 from wavenet.errors import ChangedRunError, RunError, TrainingError, WavenetError
 from wavenet.pcm_cache import index_folder
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
 from wavenet.sampler import Prompt, Sampler
 from wavenet.shapes import Wav
-from wavenet.trainer import Trainer, learning_rate, pick_device
+from wavenet.trainer import Trainer, learning_rate
 
 LOG_EVERY = 10  # steps
 RECENT = 50  # steps averaged before judging whether anything is learnt

@@ -17,7 +17,8 @@ Backward, the gradient of the residual stream lives in one matrix of the first l
 its input's place, so the residual path's gradient is there already, and each tap adds its part some rows further up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -45,6 +46,7 @@ class Shape(NamedTuple):
     batch: int
     predicted: int  # rows at the end whose skip paths are summed
     group: int  # layers whose activations are computed again in the backward pass, 0 to keep all
+    compiled: bool = False  # the passes over the gates are fused by torch.compile
 
 
 def gated_stack(x: Tensor, skip_bias: Tensor, layers: Sequence[LayerWeights], shape: Shape) -> Tensor:
@@ -128,10 +130,8 @@ def _forward(x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: Sh
         torch.addmm(layer.bias, x[lookback + a : lookback + b], layer.taps[-1].t(), out=gates)
         for k in range(len(layer.taps) - 1):
             gates.addmm_(x[k * hop + a : k * hop + b], layer.taps[k].t())
-        gates.sigmoid_()
-        if out is None and skips is None:
-            continue
-        z = _minus_z(gates, minus_z[: b - a])
+        z = minus_z[: b - a]
+        _gates(shape)[0](gates, z)
         if out is not None and layer.residual is not None and layer.residual_bias is not None:
             torch.add(x[lookback + a : lookback + b], layer.residual_bias, out=out[a:b])
             out[a:b].addmm_(z, layer.residual.t(), alpha=-1)
@@ -156,7 +156,6 @@ def _backward(x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: Shape, d
     blocks = _blocks(rows, x.shape[1] * 2 + h.shape[1] * 2, x)
     minus_z, minus_dz, dh = (_empty(x, blocks[0][1], width) for width in (half, half, 2 * half))
     for a, b in blocks:
-        t, s = h[a:b, :half], h[a:b, half:]
         z, dz, d = _minus_z(h[a:b], minus_z[: b - a]), minus_dz[: b - a], dh[: b - a]
         if layer.residual is not None and dresidual is not None:
             torch.addmm(dz, dout[a:b], layer.residual, beta=0, alpha=-1, out=dz)
@@ -167,14 +166,35 @@ def _backward(x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: Shape, d
             at = max(a, first)
             dz[at - a :].addmm_(dskips[at - first : b - first], layer.skip, alpha=-1)
             dskip.addmm_(dskips[at - first : b - first].t(), z[at - a :], alpha=-1)
-        torch.mul(dz, s, out=d[:, :half])  # the filter's: 2 dz s, short of -1/2
-        torch.addcmul(dz, dz, t, value=-2, out=d[:, half:])  # the gate's: dz (2t - 1)
-        _sigmoid_backward(d, h[a:b], grad_input=d)
-        dbias += d.sum(0)
+        _gates(shape)[1](h[a:b], dz, d, dbias)
         for k in reversed(range(len(taps))):  # the newest first: its rows are those that dout lay in
             dtaps[k].addmm_(d.t(), x[k * hop + a : k * hop + b])
             din[k * hop + a : k * hop + b].addmm_(d, taps[k])
     return dtaps * factor[:, None], dbias * factor, dresidual, dresidual_bias, dskip
+
+
+def _open_gates(h: Tensor, minus_z: Tensor) -> None:
+    """h -> its sigmoids, in place, and what they let through."""
+    h.sigmoid_()
+    _minus_z(h, minus_z)
+
+
+def _close_gates(h: Tensor, minus_dz: Tensor, dh: Tensor, dbias: Tensor) -> None:
+    """From the gates' sigmoids and -dz, fill dh, its filter's half short of a factor of -2, and add its rows up in `dbias`."""
+    half = h.shape[1] // 2
+    torch.mul(minus_dz, h[:, half:], out=dh[:, :half])  # the filter's: 2 dz s
+    torch.addcmul(minus_dz, minus_dz, h[:, :half], value=-2, out=dh[:, half:])  # the gate's: dz (2t - 1)
+    _sigmoid_backward(dh, h, grad_input=dh)
+    dbias += dh.sum(0)
+
+
+@cache
+def _fused() -> tuple[Callable[..., None], Callable[..., None]]:
+    return torch.compile(_open_gates, dynamic=True), torch.compile(_close_gates, dynamic=True)
+
+
+def _gates(shape: Shape) -> tuple[Callable[..., None], Callable[..., None]]:
+    return _fused() if shape.compiled else (_open_gates, _close_gates)
 
 
 def _minus_z(gates: Tensor, out: Tensor) -> Tensor:

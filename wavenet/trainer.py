@@ -5,7 +5,7 @@ All randomness is a pure function of (seed, step), so weights, average, Adam's m
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import torch
@@ -15,24 +15,13 @@ from torch.optim.swa_utils import AveragedModel
 from wavenet.checkpoint import Checkpoint, Training
 from wavenet.config import Config, TrainConfig
 from wavenet.corpus import Corpus
-from wavenet.errors import RunError, TrainingError
+from wavenet.device import PRECISIONS, check_compiler, pick_precision
+from wavenet.errors import TrainingError
 from wavenet.evaluate import bits_per_sample
 from wavenet.model import WaveNet
+from wavenet.prefetch import Prefetch
 
 TensorList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` takes a CUDA GPU if there is one, else the CPU. Raises RunError for what is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
-        there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())] + ["mps"] * torch.backends.mps.is_available()
-        raise RunError(f"--device {name}: not available here; use auto or one of {', '.join(there)}") from None
-    return device
 
 
 def learning_rate(step: int, train: TrainConfig) -> float:
@@ -51,11 +40,19 @@ class Trainer:
         self.config = config
         self.corpus = corpus
         self.device = device
+        self.precision = pick_precision(config.train.precision, device)
+        self.batches = Prefetch(corpus.batch, device)
         self.model = WaveNet(config.model, config.train.seed).to(device)
+        self.model.stack.group = config.train.checkpoint_layers
+        self.model.stack.compiled = config.train.compile
+        if config.train.compile:
+            check_compiler()
         self.average = AveragedModel(self.model, multi_avg_fn=self._mix)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.train.learning_rate, betas=(0.9, 0.99), weight_decay=config.train.weight_decay
         )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")  # fp16's gradients would vanish unscaled
+        self.skipped = 0  # steps that only found out that the scale was too large
         self.step = 0
         self.seconds = 0.0
         self.validation_bits: float | None = None
@@ -92,32 +89,28 @@ class Trainer:
                 saved = time.monotonic()
 
     def train_step(self) -> float:
-        """One optimisation step. Returns the batch's loss in bits per sample."""
-        train = self.config.train
+        """One optimisation step. Returns the batch's loss in bits per sample. Raises TrainingError, the weights untouched."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, train)
-        loss = self._loss(self.step)
-        bits = float(loss.detach()) / math.log(2)
-        if not math.isfinite(bits):
-            raise TrainingError(f"the loss is not finite at step {self.step}")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = clip_grad_norm_(self.model.parameters(), train.clip_norm)
-        if not torch.isfinite(norm):
-            raise TrainingError(f"the gradient is not finite at step {self.step}")
-        self.optimizer.step()
+            group["lr"] = learning_rate(self.step, self.config.train)
+        loss = self._backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
+        nats, length = torch.stack([loss, norm]).tolist()  # here the step waits for the device, once
+        self._require_finite(nats, length)
+        self.scaler.step(self.optimizer)
+        scale = self.scaler.get_scale()
+        self.scaler.update()
+        self.skipped += self.scaler.get_scale() < scale
         self.average.update_parameters(self.model)
         self.step += 1
-        return bits
+        return float(nats) / math.log(2)
 
     def time_step(self) -> float:
         """Seconds of one real step's forward and backward pass, the best of three. Leaves the training state as it was."""
         best = math.inf
         for _ in range(3):
             started = time.monotonic()
-            self._loss(self.step).backward()  # type: ignore[no-untyped-call]
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+            self._backward().item()  # waits for the device
             best = min(best, time.monotonic() - started)
         self.optimizer.zero_grad(set_to_none=True)
         return best
@@ -128,12 +121,31 @@ class Trainer:
         if self.validation_bits is not None and (self.best is None or self.validation_bits < self.best[0]):
             self.best = (self.validation_bits, self.step)
 
-    def _loss(self, step: int) -> torch.Tensor:
-        batch = self.corpus.batch(step)
-        x = torch.from_numpy(batch.x).to(self.device)
-        counts = torch.from_numpy(batch.counts).to(self.device)
-        params = self.model(x[:, :-1])  # (batch, segment, levels)
-        return self.model.distribution.loss(params, x[:, self.model.receptive_field :], counts)
+    def _backward(self) -> torch.Tensor:
+        """Fill the gradients, one part of the batch after the other. Returns the loss, nats per sample."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for part in self._losses():
+            self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
+            total += part.detach()
+        return total
+
+    def _losses(self) -> Iterator[torch.Tensor]:
+        """Parts of the mean over all samples that count: their sum does not depend on how many there are."""
+        x, counts = self.batches.take(self.step)
+        weights = counts / counts.sum()
+        size = -(-len(x) // self.config.train.accumulate)
+        for codes, weight in zip(torch.split(x, size), torch.split(weights, size), strict=True):
+            with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
+                params = self.model(codes[:, :-1])  # (windows, segment, levels)
+            yield self.model.distribution.loss(params, codes[:, self.model.receptive_field :], weight)
+
+    def _require_finite(self, loss: float, gradient: float) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss is not finite at step {self.step}")
+        if math.isfinite(gradient) or (self.scaler.is_enabled() and self.scaler.get_scale() > 1):
+            return  # fp16 overflows now and then: the scaler skips the step and lowers its scale
+        raise TrainingError(f"the gradient is not finite at step {self.step}")
 
     def _mix(self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int) -> None:
         """Decay grows with the steps seen, so that the average of a short run is not its random start."""
@@ -163,6 +175,9 @@ class Trainer:
             fingerprint=self.corpus.fingerprint,
             torch=torch.__version__,
             threads=torch.get_num_threads(),
+            skipped=self.skipped,
+            loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
+            loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),
         )
         return Checkpoint(self.config, {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}, training)
 
@@ -170,7 +185,7 @@ class Trainer:
         """Take up a checkpoint loaded with `resume=True`."""
 
         def tensors(part: str) -> dict[str, torch.Tensor]:
-            return {k: torch.from_numpy(v).to(self.device) for k, v in checkpoint.part(part).items()}
+            return {k: torch.from_numpy(v).to(self.device, copy=True) for k, v in checkpoint.part(part).items()}
 
         self.model.load_state_dict(tensors("model"))
         self.averaged.load_state_dict(tensors("average"))
@@ -179,8 +194,12 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             if name in means:
                 self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(was.step)), "exp_avg": means[name], "exp_avg_sq": squares[name]
+                    "step": torch.tensor(float(was.step - was.skipped)), "exp_avg": means[name], "exp_avg_sq": squares[name]
                 }  # fmt: skip
         self.average.n_averaged.fill_(was.step)
+        if self.scaler.is_enabled() and was.loss_scale is not None:
+            state = {"scale": was.loss_scale, "_growth_tracker": was.loss_scale_age}
+            self.scaler.load_state_dict(self.scaler.state_dict() | state)
+        self.skipped = was.skipped
         self.step, self.seconds, self.validation_bits = was.step, was.seconds, was.validation_bits
         self.best = (was.best_bits, was.best_step) if was.best_bits is not None and was.best_step is not None else None
