@@ -65,15 +65,17 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
     def random(*size: int) -> Tensor:
         return torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_()
 
-    weights = [random(kernel_size, gate, residual), random(gate), random(residual, gate // 2), random(residual), random(skip, gate // 2)]
-    last = [random(kernel_size, gate, residual), random(gate), None, None, random(skip, gate // 2)]
+    def layer() -> list[Tensor]:
+        return [random(kernel_size, gate, residual), random(gate), random(skip, gate // 2), random(skip)]
+
+    first, last, path = layer(), layer(), [random(residual, gate // 2), random(residual)]
     predicted = 3
     x = random((predicted + (kernel_size - 1) * sum(dilations)) * batch, residual)
-    inputs = [x, random(skip), *weights, *(w for w in last if w is not None)]
+    inputs = [x, *first, *last, *path]
 
-    def run(x: Tensor, bias: Tensor, *w: Tensor) -> Tensor:
-        layers = [LayerWeights(*w[:5]), LayerWeights(w[5], w[6], None, None, w[7])]
-        return gated_stack(x, bias, layers, Shape(dilations, batch, predicted * batch, 0))
+    def run(x: Tensor, *w: Tensor) -> Tensor:
+        layers = [LayerWeights(w[0], w[1], w[8], w[9], w[2], w[3]), LayerWeights(w[4], w[5], None, None, w[6], w[7])]
+        return gated_stack(x, layers, Shape(dilations, batch, predicted * batch, 0))
 
     assert torch.autograd.gradcheck(run, inputs)
 
@@ -118,6 +120,14 @@ def test_two_forwards_before_one_backward() -> None:
     model.zero_grad()
     ((first + second) * weights).sum().backward()
     assert_same_gradients({n: p.grad for n, p in model.named_parameters() if p.grad is not None}, separate)
+
+
+def test_every_gradient_has_memory_of_its_own() -> None:
+    """Else clipping in place would scale those that share it over and over."""
+    model, x = example(SMALL)
+    model(x).sum().backward()
+    places = [p.grad.untyped_storage().data_ptr() for p in model.parameters() if p.grad is not None]
+    assert len(set(places)) == len(places) == len(list(model.parameters()))
 
 
 def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision() -> None:

@@ -54,6 +54,7 @@ class GatedLayer(nn.Module):
             None if residual is None else residual.weight.squeeze(2).to(dtype),
             None if residual is None else residual.bias.to(dtype),
             self.skip.weight.squeeze(2).to(dtype),
+            self.skip.bias.to(dtype),
         )
 
     def initialise(self, layers: int, generator: torch.Generator) -> None:

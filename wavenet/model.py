@@ -37,11 +37,10 @@ class WaveNetStack(nn.Module):
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
-        skip_bias = torch.stack([layer.skip.bias for layer in layers]).sum(0)
         shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
-            skips = gated_stack(rows, skip_bias.to(dtype), [layer.weights(dtype) for layer in layers], shape)
+            skips = gated_stack(rows, [layer.weights(dtype) for layer in layers], shape)
         return skips.view(predicted, batch, -1)
 
 

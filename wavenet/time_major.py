@@ -37,6 +37,7 @@ class LayerWeights(NamedTuple):
     residual: Tensor | None  # (R, G)
     residual_bias: Tensor | None  # (R,)
     skip: Tensor  # (S, G)
+    skip_bias: Tensor  # (S,)
 
 
 class Shape(NamedTuple):
@@ -49,10 +50,10 @@ class Shape(NamedTuple):
     compiled: bool = False  # the passes over the gates are fused by torch.compile
 
 
-def gated_stack(x: Tensor, skip_bias: Tensor, layers: Sequence[LayerWeights], shape: Shape) -> Tensor:
-    """x (time * batch, R) -> the skip paths' sum (predicted, S), `skip_bias` (S,) included."""
+def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: Shape) -> Tensor:
+    """x (time * batch, R) -> the skip paths' sum (predicted, S)."""
     flat = [w for layer in layers for w in layer]
-    skips: Tensor = _GatedStack.apply(x, skip_bias, shape, torch.is_grad_enabled(), *flat)  # type: ignore[no-untyped-call]
+    skips: Tensor = _GatedStack.apply(x, shape, torch.is_grad_enabled(), *flat)  # type: ignore[no-untyped-call]
     return skips
 
 
@@ -69,9 +70,9 @@ def _blocks(rows: int, width: int, like: Tensor) -> list[tuple[int, int]]:
 
 class _GatedStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, skip_bias: Tensor, shape: Shape, keep: bool, *flat: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, shape: Shape, keep: bool, *flat: Tensor | None) -> Tensor:
         layers = _unflatten(flat)
-        skips = skip_bias.expand(shape.predicted, -1).clone()
+        skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
         kept: list[tuple[Tensor, Tensor]] = []  # x and h of every layer, when there is no group
         starts = [x]  # the x of every group's first layer, when there is one
         ctx.save_for_backward(*flat)
@@ -93,14 +94,16 @@ class _GatedStack(torch.autograd.Function):
         layers, shape, dskips = _unflatten(ctx.saved_tensors), ctx.shape, dskips.contiguous()
         dx = torch.zeros_like(ctx.starts[0])  # the gradient of every layer's x in turn, each the last rows of the one before
         grads: list[tuple[Tensor | None, ...]] = []
+        dskip_bias = dskips.sum(0)
         group = shape.group or len(layers)
         for start in reversed(range(0, len(layers), group)):
             kept = ctx.kept or _again(ctx.starts[start // group], layers, range(start, min(start + group, len(layers))), shape)
             for i in reversed(range(start, min(start + group, len(layers)))):
                 x, h = kept[i - start]
-                grads.append(_backward(x, h, layers[i], i, shape, dx, dskips))
+                # cloned, since whoever scales or adds to gradients in place does it to each
+                grads.append((*_backward(x, h, layers[i], i, shape, dx, dskips), dskip_bias.clone()))
             del kept
-        return dx, dskips.sum(0), None, None, *(g for layer in reversed(grads) for g in layer)
+        return dx, None, None, *(g for layer in reversed(grads) for g in layer)
 
 
 def _again(x: Tensor, layers: Sequence[LayerWeights], which: range, shape: Shape) -> list[tuple[Tensor, Tensor]]:
