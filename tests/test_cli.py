@@ -204,7 +204,24 @@ def test_too_little_memory_names_what_to_lower(
 
     monkeypatch.setattr("wavenet.trainer.Trainer.time_step", fail)
     line = fails("train", training_folder, "-c", config_file, "-o", tmp_path / "run")
-    assert "needs more memory than there is; lower train.batch or train.segment_seconds" in line
+    assert "needs more memory than there is; lower train.batch or train.segment_seconds, or raise train.accumulate" in line
+
+
+def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    told = wavenet("train", training_folder, "-c", config_file, "-o", out, "--dry-run", "--set", "train.accumulate=3", "--tensorboard")
+    assert told.exit_code == 0, told.output
+    for part in (
+        "2,501 parameters, hears 11 samples",
+        "3 windows of 400 samples, each after 11 of context, in 3 parts, in fp32 on cpu (1 threads)",
+        "0 MB estimated: ",
+        "the whole process has used ",
+        " s a step, ",
+        "10 steps take about ",
+        "nothing was written but the cache of decoded recordings",
+    ):
+        assert part in told.output, part
+    assert not out.exists()
 
 
 def with_files_up_to(kilobytes: int, *args: object, code: int = 1, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -248,3 +248,24 @@ def test_very_short_recordings_can_be_learnt_from(make_folder: Callable[..., Pat
     folder = make_folder({f"{i}.wav": tone(0.11, hertz=100 + 30 * i) for i in range(5)})
     run, _ = sit(folder, tmp_path / "run", "train.segment_seconds=0.5", config=str(config_file))
     assert run.metrics()[-1]["validation_bits"] < 5
+
+
+def test_max_hours_ends_a_sitting_with_everything_saved(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    report = Notes()
+    train(Request(training_folder, str(config_file), ("train.steps=100000",), out, max_hours=1 / 3600), report)
+    run = Run(out)
+    step = checkpoint.steps(run.checkpoints)[-1]
+    assert 0 < step < 100000
+    last = run.metrics()[-1]
+    assert last["step"] == step
+    assert last["validation_bits"] < 5  # scored as it stands, at a step where none was due
+    train(Request(None, None, (), out, max_hours=0.5 / 3600), report)
+    assert checkpoint.steps(run.checkpoints)[-1] > step
+
+
+@pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
+def test_impossible_hours_are_refused(hours: float, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"--max-hours {hours:g}: must be above 0"):
+        train(Request(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours), Report())
+    assert not (tmp_path / "run").exists()

@@ -32,7 +32,7 @@ class _OneLineErrors(TyperGroup):
         except (MemoryError, RuntimeError) as e:
             if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
                 raise
-            advice = _SPARE_MEMORY.get(ctx.invoked_subcommand, "lower train.batch or train.segment_seconds")
+            advice = _SPARE_MEMORY.get(ctx.invoked_subcommand, "lower train.batch or train.segment_seconds, or raise train.accumulate")
             typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:
@@ -75,19 +75,39 @@ def train(
     settings: SetOption = None,
     cache: CacheOption = None,
     accept_changes: Annotated[bool, typer.Option(help="Go on with an existing run under other settings or recordings.")] = False,
+    max_hours: Annotated[float | None, typer.Option(help="End this sitting after so many hours; everything is saved.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write scalars, audio and spectrograms for TensorBoard.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Try a few steps, say what training would take, keep nothing.")] = False,
 ) -> None:
     """Learn from a folder of recordings; run it again to go on."""
+    from wavenet.board import Board
     from wavenet.console import ConsoleReport
-    from wavenet.session import Request
+    from wavenet.session import Request, rehearse
     from wavenet.session import train as run_session
 
     extra = [f"train.steps={steps}"] * (steps is not None) + [f"train.seed={seed}"] * (seed is not None)
-    request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes)
-    report = ConsoleReport()
+    request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes, max_hours)
+    report = Board() if tensorboard and not dry_run else ConsoleReport()
     try:
-        run_session(request, report)
+        if dry_run:
+            rehearse(request, report)
+        else:
+            run_session(request, report)
     finally:
         report.close()
+
+
+@app.command()
+def plot(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    over: Annotated[str, typer.Option(help="steps or hours.")] = "steps",
+    out: Annotated[Path, typer.Option("--out", "-o", help="A PNG.")] = Path("loss.png"),
+) -> None:
+    """Draw the loss of one or several runs."""
+    from wavenet.plot import plot as draw
+
+    for line in draw(runs, over, out):
+        typer.echo(line)
 
 
 @app.command()

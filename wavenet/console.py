@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 from wavenet.config import Config
 from wavenet.corpus import Corpus
+from wavenet.device import peak_bytes
+from wavenet.memory import estimate
 from wavenet.pcm_cache import Index
 from wavenet.progress import bar
 from wavenet.receptive import report as receptive_report
@@ -27,6 +29,11 @@ def duration(seconds: float) -> str:
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+def size(count: float) -> str:
+    """Bytes: 31_000_000 -> '31 MB', 1_100_000_000 -> '1.10 GB'."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 class ConsoleReport(Report):
@@ -57,17 +64,36 @@ class ConsoleReport(Report):
         self.note(f"run        {run.folder}")
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
-        import torch
-
-        threads = f" ({torch.get_num_threads()} threads)" if trainer.device.type == "cpu" else ""
         left = until - trainer.step
         self.note(
-            f"training   steps {trainer.step + 1} to {until} of {trainer.config.train.steps} on {trainer.device}{threads}: "
+            f"training   steps {trainer.step + 1} to {until} of {trainer.config.train.steps} {_where(trainer)}: "
             f"{seconds_per_step:.2f} s a step, about {duration(left * seconds_per_step)} plus evaluations"
         )
         self._bar = bar(until, unit="steps", initial=trainer.step)
         self._levels = trainer.config.model.levels
         self._seconds, self._first_step = trainer.seconds, trainer.step
+
+    def rehearsed(self, trainer: Trainer, seconds_per_step: float) -> None:
+        config, train = trainer.config, trainer.config.train
+        number = 4 if trainer.precision == "fp32" else 2
+        needed = estimate(config, number, blocks=trainer.device.type == "cpu")
+        used = peak_bytes(trainer.device)
+        whole = "the whole process has used" if trainer.device.type == "cpu" else "measured"
+        parts = f", in {train.accumulate} parts" if train.accumulate > 1 else ""
+        rate = train.batch * config.segment_samples / seconds_per_step
+        self.note(
+            f"step       {train.batch} windows of {config.segment_samples:,} samples, each after "
+            f"{trainer.model.receptive_field:,} of context{parts}, {_where(trainer)}"
+        )
+        self.note(
+            f"memory     {size(needed.total)} estimated: {size(needed.weights)} for weights, gradients, average and moments, "
+            f"{size(needed.activations)} for activations" + ("" if used is None else f"; {whole} {size(used)}")
+        )
+        self.note(
+            f"time       {seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s; {train.steps:,} steps take about "
+            f"{duration(train.steps * seconds_per_step)} plus evaluations"
+        )
+        self.note("dry run    nothing was written but the cache of decoded recordings")
 
     def stepped(self, trainer: Trainer, bits: float) -> None:
         assert self._bar is not None
@@ -98,6 +124,13 @@ class ConsoleReport(Report):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _where(trainer: Trainer) -> str:
+    import torch
+
+    threads = f" ({torch.get_num_threads()} threads)" if trainer.device.type == "cpu" else ""
+    return f"in {trainer.precision} on {trainer.device}{threads}"
 
 
 def corpus_lines(corpus: Corpus) -> list[str]:

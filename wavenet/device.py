@@ -1,5 +1,7 @@
 """Where to train and in which precision: what the user asked for, or the best there is."""
 
+import sys
+
 import torch
 
 from wavenet.errors import RunError
@@ -28,6 +30,17 @@ def pick_precision(name: str, device: torch.device) -> str:
     if (name == "bf16" and not has_bf16) or (name == "fp16" and device.type == "mps"):
         raise RunError(f"train.precision = {name}: {device} cannot do that; use fp32" + " or fp16" * (device.type == "cuda"))
     return name
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """The most memory that was in use so far: a GPU's tensors, or this whole process. None where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def check_compiler() -> None:

@@ -1,7 +1,7 @@
 """Waveforms, spectrograms and curves, drawn without a screen."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
+AXES: dict[str, Callable[[dict[str, Any]], float]] = {"steps": lambda m: m["step"], "hours": lambda m: m["seconds"] / 3600}
 
 
 def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
@@ -69,6 +70,23 @@ def curve(axes: "Axes", metrics: Sequence[dict[str, Any]], levels: int, marks: d
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("bits per sample")
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9), frameon=False)
+
+
+def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) -> None:
+    """Training (thin) and validation (marked) bits per sample of every run, over one of AXES."""
+    figure = _figure(9, 5)
+    axes = figure.subplots()
+    for i, (name, metrics) in enumerate(runs.items()):
+        for key, style in (("train_bits", {"linewidth": 0.6, "alpha": 0.6}), ("validation_bits", {"marker": "o", "markersize": 3})):
+            points = [(AXES[over](m), m[key]) for m in metrics if m.get(key) is not None]
+            if points:
+                kind = "training" if key == "train_bits" else "validation"
+                axes.plot(*zip(*points, strict=True), color=f"C{i}", label=f"{name} {kind}", **style)
+    axes.set_xlabel("hours of training" if over == "hours" else "steps")
+    axes.set_ylabel("bits per sample")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    _save(figure, path)
 
 
 def overview(

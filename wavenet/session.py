@@ -3,13 +3,17 @@
 It prints nothing: a `Report` is told what happens, and the command line's prints it.
 """
 
+import math
 import signal
+import statistics
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +22,7 @@ from wavenet import audio, checkpoint, config, pictures
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
 from wavenet.corpus import Corpus, Span
-from wavenet.device import pick_device
+from wavenet.device import pick_device, pick_precision
 from wavenet.errors import ChangedRunError, RunError, TrainingError, WavenetError
 from wavenet.pcm_cache import index_folder
 from wavenet.receptive import receptive_field
@@ -28,6 +32,7 @@ from wavenet.shapes import Wav
 from wavenet.trainer import Trainer, learning_rate
 
 LOG_EVERY = 10  # steps
+REHEARSED = 3  # steps timed by a dry run
 RECENT = 50  # steps averaged before judging whether anything is learnt
 LEAD_SECONDS = 0.5  # of a held-out recording that a rendered sample starts from
 LEARNT_SHARE = 0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
@@ -45,6 +50,7 @@ class Request:
     device: str = "auto"
     cache: Path | None = None
     accept_changes: bool = False
+    max_hours: float | None = None  # of this sitting
 
 
 class Report:
@@ -54,20 +60,18 @@ class Report:
     def indexing(self, done: int, total: int) -> None: ...
     def prepared(self, config: Config, run: Run, corpus: Corpus) -> None: ...
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None: ...
+    def rehearsed(self, trainer: Trainer, seconds_per_step: float) -> None: ...
     def stepped(self, trainer: Trainer, bits: float) -> None: ...
+    def logged(self, metrics: dict[str, Any]) -> None: ...
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None: ...
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None: ...
 
 
 def train(request: Request, report: Report) -> Run:
     """Train, or go on training. Raises WavenetError; what was finished stays in the run folder."""
-    if request.stop_at is not None and request.stop_at < 1:
-        raise RunError(f"--stop-at {request.stop_at}: must be a step from 1 on")
-    run, wanted = _open(request)
-    run.check()
-    device = pick_device(request.device)
-    index = index_folder(_folder(request, run), wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
-    corpus = Corpus(index, wanted, receptive_field(wanted.model.schedule, wanted.model.kernel_size))
+    started = time.monotonic()
+    run, corpus, device = _prepare(request, report)
+    wanted = corpus.config
     lock = run.create()
     try:
         trainer = _trainer(request, run, corpus, device, report)
@@ -81,10 +85,37 @@ def train(request: Request, report: Report) -> Run:
             )
             return run
         report.starting(trainer, until, trainer.time_step())
-        _fit(trainer, run, until, report)
+        _fit(trainer, run, until, report, math.inf if request.max_hours is None else started + 3600 * request.max_hours)
     finally:
         lock.release()
     return run
+
+
+def rehearse(request: Request, report: Report) -> None:
+    """Real steps on the user's recordings, of which nothing is kept: what training would take. Raises WavenetError."""
+    run, corpus, device = _prepare(request, report)
+    trainer = Trainer(corpus.config, corpus, device)
+    report.prepared(corpus.config, run, corpus)
+    taken = []
+    for _ in range(1 + REHEARSED):
+        started = time.monotonic()
+        trainer.train_step()
+        taken.append(time.monotonic() - started)
+    report.rehearsed(trainer, statistics.median(taken[1:]))
+
+
+def _prepare(request: Request, report: Report) -> tuple[Run, Corpus, torch.device]:
+    """Check what can be checked before recordings are read, then read them."""
+    if request.stop_at is not None and request.stop_at < 1:
+        raise RunError(f"--stop-at {request.stop_at}: must be a step from 1 on")
+    if request.max_hours is not None and not 0 < request.max_hours < math.inf:
+        raise RunError(f"--max-hours {request.max_hours:g}: must be above 0")
+    run, wanted = _open(request)
+    run.check()
+    device = pick_device(request.device)
+    pick_precision(wanted.train.precision, device)
+    index = index_folder(_folder(request, run), wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
+    return run, Corpus(index, wanted, receptive_field(wanted.model.schedule, wanted.model.kernel_size)), device
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
@@ -173,9 +204,14 @@ def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
 # --- fitting ---------------------------------------------------------------------------------------------------------
 
 
-def _fit(trainer: Trainer, run: Run, until: int, report: Report) -> None:
+def _fit(trainer: Trainer, run: Run, until: int, report: Report, deadline: float) -> None:
     recent: deque[float] = deque(maxlen=RECENT)
     unigram = trainer.corpus.unigram_bits()
+
+    def log(**values: float | None) -> None:
+        metrics = {"step": trainer.step, "seconds": round(trainer.seconds, 2)} | values
+        run.log(**metrics)
+        report.logged(metrics)
 
     def on_step(bits: float) -> None:
         recent.append(bits)
@@ -183,21 +219,21 @@ def _fit(trainer: Trainer, run: Run, until: int, report: Report) -> None:
         if trainer.step % LOG_EVERY == 0 or trainer.step == until:
             mean = sum(list(recent)[-LOG_EVERY:]) / min(LOG_EVERY, len(recent))
             rate = learning_rate(trainer.step - 1, trainer.config.train)
-            run.log(step=trainer.step, seconds=round(trainer.seconds, 2), train_bits=round(mean, 5), learning_rate=rate)
+            log(train_bits=round(mean, 5), learning_rate=rate)
 
     def on_checkpoint(evaluated: bool) -> None:
         saved = trainer.checkpoint()
         run.save(saved)
         if evaluated:
             bits = trainer.validation_bits
-            run.log(step=trainer.step, seconds=round(trainer.seconds, 2), validation_bits=None if bits is None else round(bits, 5))
+            log(validation_bits=None if bits is None else round(bits, 5))
             report.evaluated(trainer, _render(saved, trainer.corpus, run, report))
             if warning := nothing_learnt(trainer.step, list(recent), unigram, trainer.config):
                 report.note(warning)
 
     with _interrupts() as interrupted:
         try:
-            trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=interrupted)
+            trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=interrupted, deadline=deadline)
         except TrainingError as e:
             raise TrainingError(f"{e}; {_way_back(trainer, run)}") from None
     report.finished(trainer, run, interrupted() and trainer.step < until)

@@ -73,32 +73,34 @@ class _GatedStack(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, shape: Shape, keep: bool, *flat: Tensor | None) -> Tensor:
         layers = _unflatten(flat)
         skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
-        kept: list[tuple[Tensor, Tensor]] = []  # x and h of every layer, when there is no group
-        starts = [x]  # the x of every group's first layer, when there is one
-        ctx.save_for_backward(*flat)
+        kept: list[Tensor] = [x]  # x and h of every layer in turn, or with a group, the x of every group's first layer
         for i, layer in enumerate(layers):
             h = _empty(x, _rows_after(x, i, layer, shape), layer.bias.numel()) if keep and not shape.group else None
             out = _forward(x, h, layer, i, shape, skips)
             if h is not None:
-                kept.append((x, h))
+                kept.append(h)
             if out is not None:
                 x = out
-                if keep and shape.group and (i + 1) % shape.group == 0:
-                    starts.append(x)
-        ctx.shape, ctx.kept, ctx.starts = shape, kept, starts if keep else []
+                if keep and (not shape.group or (i + 1) % shape.group == 0):
+                    kept.append(x)
+        ctx.shape = shape
+        ctx.save_for_backward(*flat, *kept)
         return skips
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dskips: Tensor) -> tuple[Tensor | None, ...]:
-        layers, shape, dskips = _unflatten(ctx.saved_tensors), ctx.shape, dskips.contiguous()
-        dx = torch.zeros_like(ctx.starts[0])  # the gradient of every layer's x in turn, each the last rows of the one before
+        shape, dskips = ctx.shape, dskips.contiguous()
+        weights = len(LayerWeights._fields) * len(shape.dilations)
+        layers, saved = _unflatten(ctx.saved_tensors[:weights]), ctx.saved_tensors[weights:]
+        dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
         grads: list[tuple[Tensor | None, ...]] = []
         dskip_bias = dskips.sum(0)
         group = shape.group or len(layers)
         for start in reversed(range(0, len(layers), group)):
-            kept = ctx.kept or _again(ctx.starts[start // group], layers, range(start, min(start + group, len(layers))), shape)
-            for i in reversed(range(start, min(start + group, len(layers)))):
+            which = range(start, min(start + group, len(layers)))
+            kept = _again(saved[start // group], layers, which, shape) if shape.group else list(zip(saved[::2], saved[1::2], strict=True))
+            for i in reversed(which):
                 x, h = kept[i - start]
                 # cloned, since whoever scales or adds to gradients in place does it to each
                 grads.append((*_backward(x, h, layers[i], i, shape, dx, dskips), dskip_bias.clone()))

@@ -65,11 +65,19 @@ class Trainer:
         assert isinstance(model, WaveNet)
         return model
 
-    def fit(self, until: int, *, on_step: Callable[[float], None], on_checkpoint: Callable[[bool], None], stop: Callable[[], bool]) -> None:
-        """Train up to step `until`. After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`.
+    def fit(
+        self,
+        until: int,
+        *,
+        on_step: Callable[[float], None],
+        on_checkpoint: Callable[[bool], None],
+        stop: Callable[[], bool],
+        deadline: float = math.inf,
+    ) -> None:
+        """Train up to step `until`, or until the monotonic clock passes `deadline`.
 
-        `stop` is asked between steps; when it says so a last checkpoint is due and fit returns. Raises TrainingError when the
-        loss is no longer finite.
+        After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`. `stop` is asked between steps; when it
+        says so a last checkpoint is due and fit returns. Raises TrainingError when the loss is no longer finite.
         """
         train = self.config.train
         saved = time.monotonic()
@@ -78,7 +86,8 @@ class Trainer:
             bits = self.train_step()
             self.seconds += time.monotonic() - started
             on_step(bits)
-            evaluated = self.step % train.evaluate_every == 0 or self.step == until
+            over = self.step == until or time.monotonic() > deadline
+            evaluated = over or self.step % train.evaluate_every == 0
             if evaluated:
                 self.evaluate()
             if stop():
@@ -87,6 +96,8 @@ class Trainer:
             if evaluated or time.monotonic() - saved > 60 * train.checkpoint_minutes:
                 on_checkpoint(evaluated)
                 saved = time.monotonic()
+            if over:
+                return
 
     def train_step(self) -> float:
         """One optimisation step. Returns the batch's loss in bits per sample. Raises TrainingError, the weights untouched."""
@@ -136,9 +147,12 @@ class Trainer:
         weights = counts / counts.sum()
         size = -(-len(x) // self.config.train.accumulate)
         for codes, weight in zip(torch.split(x, size), torch.split(weights, size), strict=True):
-            with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
-                params = self.model(codes[:, :-1])  # (windows, segment, levels)
-            yield self.model.distribution.loss(params, codes[:, self.model.receptive_field :], weight)
+            yield self._loss(codes, weight)
+
+    def _loss(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
+            params = self.model(x[:, :-1])  # (windows, segment, levels)
+        return self.model.distribution.loss(params, x[:, self.model.receptive_field :], weights)
 
     def _require_finite(self, loss: float, gradient: float) -> None:
         if not math.isfinite(loss):

@@ -1,0 +1,62 @@
+"""The estimate against what processes really use."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from wavenet import config
+from wavenet.memory import estimate
+
+STEP = """
+import re, sys, numpy as np, torch, torch._dynamo
+from wavenet import config
+from wavenet.corpus import Batch
+from wavenet.receptive import receptive_field
+from wavenet.trainer import Trainer
+
+torch.set_num_threads(1)
+c = config.load("small", sys.argv[1:])
+x = np.zeros((c.train.batch, receptive_field(c.model.schedule, 2) + c.segment_samples), np.int64)
+
+class Corpus:
+    def batch(self, step):
+        return Batch(x, np.ones((len(x), c.segment_samples), np.float32))
+
+def status(key):
+    return 1024 * int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+open("/proc/self/clear_refs", "w").write("5")  # forget the peak of importing
+before = status("VmRSS")
+trainer = Trainer(c, Corpus(), torch.device("cpu"))
+trainer.train_step()
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measured in /proc")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["train.batch=4"],
+        ["train.batch=8", "train.checkpoint_layers=5"],
+        ["train.batch=9", "train.accumulate=3"],
+    ],
+)
+def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:
+    measured = int(subprocess.run([sys.executable, "-c", STEP, *settings], check=True, capture_output=True, text=True).stdout)
+    expected = estimate(config.load("small", settings), 4, blocks=True).total
+    assert 0.75 * measured < expected < 1.25 * measured, f"measured {measured / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB"
+
+
+def test_what_saves_memory_is_estimated_to_save_it() -> None:
+    base = config.load("paper")
+
+    def total(number: int = 4, **train: int) -> int:
+        return estimate(replace(base, train=replace(base.train, **train)), number, blocks=True).total
+
+    assert total(checkpoint_layers=5) < total() / 2
+    assert total(accumulate=2) < 0.6 * total()
+    assert total(number=2) < 0.7 * total()
+    assert total(batch=8) > 1.9 * total(batch=4)

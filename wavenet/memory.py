@@ -1,0 +1,42 @@
+"""How much memory a training step takes: arithmetic on the config, checked against real steps in the tests."""
+
+from dataclasses import dataclass
+
+from wavenet.config import Config
+from wavenet.receptive import receptive_field, report
+
+FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes at the fullest moment of a step; the program itself comes on top, a few hundred megabytes."""
+
+    weights: int  # weights, gradients, their average, Adam's two moments, and the copy that the stack computes with
+    activations: int  # what is kept for the backward pass, and the gradients on their way
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.activations
+
+
+def estimate(config: Config, number: int, *, blocks: bool) -> Memory:
+    """Memory of a step whose activations take `number` bytes each. `blocks`: rows are worked on in small blocks, as on a CPU."""
+    m, train = config.model, config.train
+    windows = -(-train.batch // train.accumulate)
+    field = receptive_field(m.schedule, m.kernel_size)
+    rows = [(receptive_field(m.schedule[i:], m.kernel_size) - 1 + config.segment_samples) * windows for i in range(len(m.schedule) + 1)]
+    group = train.checkpoint_layers or len(m.schedule)
+    kept = [rows[i] * m.residual_channels + rows[i + 1] * m.gate_channels for i in range(len(m.schedule))]
+    groups = [sum(kept[i : i + group]) for i in range(0, len(kept), group)]
+    starts = sum(rows[i] * m.residual_channels for i in range(group, len(kept), group))
+    on_the_way = rows[0] * m.residual_channels + (0 if blocks else 2 * rows[0] * m.gate_channels)
+    predicted = config.segment_samples * windows
+    head = predicted * (2 * m.skip_channels + 2 * m.head_channels)
+    odds = predicted * m.levels * FLOAT  # log-probabilities, their gradient and that of the logits, in single precision
+    whole = len(groups) == 1 and not train.checkpoint_layers
+    in_head = (head + (groups[0] if whole else rows[0] * m.residual_channels + starts)) * number + 3 * odds
+    in_stack = (head + max(groups) + starts + on_the_way) * number
+    embedded = 0 if number == FLOAT else (field - 1 + config.segment_samples) * windows * m.residual_channels * FLOAT
+    parameters = report(m, config.audio.sample_rate).parameters
+    return Memory(parameters * (6 * FLOAT + number), max(in_head, in_stack) + embedded)
