@@ -22,6 +22,11 @@ def main() -> None:
         out = Path("runs") / f"curve-{Path(first).name}-{preset}"
         settings += [f"train.steps={steps}", "train.sample_seconds=0"]
         run = train(Request(Path(first), preset, tuple(settings), out), ConsoleReport())
+    curve(run)
+
+
+def curve(run: Run) -> None:
+    """Print a run's validation figures over minutes."""
     config = run.config()
     print(f"{machine()}; {config.name}, batch {config.train.batch} x {config.segment_samples} samples, {config.train.steps} steps")
     print(f"{'minutes':>8} {'step':>7} {'training':>9} {'validation':>11}   bits per sample")

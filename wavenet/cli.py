@@ -1,6 +1,7 @@
 """The commands: parse, call, print. Heavy imports wait until a command needs them."""
 
 import json
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -10,6 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from wavenet.errors import ConfigError, WavenetError
+
+# Before torch is loaded: its threads wait for each other some microseconds awake, then asleep. Left to itself OpenMP stays awake for
+# milliseconds, and a step takes several times as long as soon as another program wants a core.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which newer versions of Typer bring along under another name
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's RuntimeErrors

@@ -1,0 +1,234 @@
+"""Time and memory of a training step: our layer, the same network in nn.Conv1d, and each option.
+
+    python benchmarks/training.py [--device cuda] [--peer CHECKOUT] [--learn FOLDER --minutes 8]
+
+Every contestant is a process of its own, so that its peak memory is its own; rounds of all alternate, so that a change in the
+machine's speed falls on all; ratios are taken within each round. A step is all of it: making the batch, forward, backward,
+clipping, Adam, averaging. `--peer` adds the module of a checkout of r9y9/wavenet_vocoder, trained its own way; it pads with zeros
+instead of hearing real context, so it computes fewer rows for the same predicted samples. `--learn` trains `paper` on a folder
+afterwards and prints its validation curve.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from learning_curve import curve
+from machine import machine
+
+from wavenet import config
+from wavenet.config import Config
+from wavenet.console import ConsoleReport
+from wavenet.corpus import Batch
+from wavenet.device import PRECISIONS, peak_bytes, pick_device
+from wavenet.receptive import receptive_field
+from wavenet.session import Request, train
+from wavenet.trainer import Trainer
+
+ROUNDS = 7
+SETUPS = {"paper": ["train.batch=4", "train.segment_seconds=0.5"], "r9y9-mulaw256": ["train.batch=2", "train.segment_seconds=0.3628"]}
+OURS = {
+    "time-major": [],
+    "in groups of 5 layers": ["train.checkpoint_layers=5"],
+    "in 2 parts": ["train.accumulate=2"],
+    "bf16": ["train.precision=bf16"],
+    "fp16": ["train.precision=fp16"],
+    "compiled gates": ["train.compile=true"],
+    "bf16, compiled gates": ["train.precision=bf16", "train.compile=true"],
+}
+ON_CPU = ("time-major", "in groups of 5 layers", "in 2 parts", "bf16", "compiled gates")
+BASE, PEER = "nn.Conv1d", "r9y9's module"
+
+
+# --- a contestant, in its own process -------------------------------------------------------------------------------
+
+
+class Noise:
+    """Stands for a corpus: windows of random codes."""
+
+    def __init__(self, settings: Config) -> None:
+        self.config = settings
+        self.field = receptive_field(settings.model.schedule, settings.model.kernel_size)
+
+    def batch(self, step: int) -> Batch:
+        shape = (self.config.train.batch, self.field + self.config.segment_samples)
+        x = np.random.default_rng(step).integers(0, self.config.model.levels, shape)
+        return Batch(x, np.ones((shape[0], self.config.segment_samples), np.float32))
+
+
+class Convolutions(Trainer):
+    """The same training with the network in ordinary convolutions."""
+
+    def _loss(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        from tests import conv1d_form
+
+        params = conv1d_form.forward(self.model, x[:, :-1])
+        return self.model.distribution.loss(params, x[:, self.model.receptive_field :], weights)
+
+
+def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable[[], object]:
+    """A step of r9y9's module at the preset's sizes: one-hot input, Adam at 1e-3, one segment a window."""
+    sys.path.insert(0, checkout)
+    from wavenet_vocoder.wavenet import WaveNet as Peer
+
+    m, segment = settings.model, settings.segment_samples
+    cycles = len(m.schedule) // m.dilation_cycle.bit_length()
+    sizes = (m.levels, len(m.schedule), cycles, m.residual_channels, m.gate_channels, m.skip_channels, m.kernel_size, 0.05)
+    module = Peer(*sizes, scalar_input=False).to(device)
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    x = torch.randint(0, m.levels, (settings.train.batch, segment + 1), device=device)
+
+    def step() -> float:
+        hot = torch.nn.functional.one_hot(x[:, :-1], m.levels).transpose(1, 2).float()
+        loss = torch.nn.functional.cross_entropy(module(hot), x[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def contestant(name: str, preset: str, device_name: str, peer: str) -> None:
+    """Answer each line on standard input with the seconds of one step, and the end of it with the peak memory in bytes."""
+    device = pick_device(device_name)
+    settings = config.load(preset, SETUPS[preset] + OURS.get(name, []))
+    if name == PEER:
+        step = peer_step(peer, settings, device)
+    else:
+        kind = Convolutions if name == BASE else Trainer
+        step = kind(settings, Noise(settings), device).train_step  # type: ignore[arg-type]
+    for _ in range(2):
+        step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        step()
+        print(time.perf_counter() - started, flush=True)
+    print(peak_bytes(device), flush=True)
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    options = parse()
+    if options.contestant:
+        contestant(options.contestant, options.preset, options.device, options.peer)
+        return
+    device = pick_device(options.device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"{machine()}; {where}; medians of {options.rounds} rounds")
+    rates = {name: matrix_rate(dtype, device) for name, dtype in PRECISIONS.items() if device.type == "cuda" or name != "fp16"}
+    print("matrix products alone: " + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items()))
+    seconds = {preset: table(preset, options, device, rates) for preset in options.presets}
+    if options.learn:
+        learn(options, seconds.get("paper", 1.0))
+
+
+def table(preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]) -> float:
+    """Print one preset's rows. Returns the seconds of our plain step."""
+    settings = config.load(preset, SETUPS[preset])
+    predicted = settings.train.batch * settings.segment_samples
+    names = [PEER] * bool(options.peer) + [BASE] + [n for n in OURS if device.type == "cuda" or n in ON_CPU]
+    found = race(names, preset, options)
+    print(f"\n{preset}, {settings.train.batch} windows of {settings.segment_samples:,} samples")
+    print(f"{'':24}{'s a step':>9} {'samples/s':>10} {'x ' + BASE:>12} {'peak memory':>12} {'share of matrix rate':>21}")
+    for name in names:
+        times, peak = found[name]
+        if not times:
+            print(f"{name:24}failed: {peak}")
+            continue
+        median = statistics.median(times)
+        ratio = statistics.median(a / b for a, b in zip(found[BASE][0], times, strict=True))
+        rate = rates["bf16" if "bf16" in name else "fp16" if "fp16" in name else "fp32"]
+        share = "" if name == PEER else f"{work(settings, recomputed='groups' in name) / median / rate:.0%}"
+        print(f"{name:24}{median:>9.3f} {predicted / median:>10,.0f} {ratio:>12.2f} {peak / 1e6:>9,.0f} MB {share:>21}", flush=True)
+    return statistics.median(found["time-major"][0])
+
+
+def race(names: list[str], preset: str, options: argparse.Namespace) -> dict[str, tuple[list[float], Any]]:
+    """Step times of every contestant, a round of all after the other, and peak memory (or what it failed with)."""
+    running = {name: start(name, preset, options) for name in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    ready = [name for name in names if running[name].stdout.readline() == "ready\n"]  # type: ignore[union-attr]
+    for _ in range(options.rounds):
+        for name in ready:
+            process = running[name]
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            times[name].append(float(process.stdout.readline()))
+    ends = {name: process.communicate() for name, process in running.items()}
+    return {n: (times[n], int(out) if n in ready else (error.strip().splitlines() or ["?"])[-1]) for n, (out, error) in ends.items()}
+
+
+def start(name: str, preset: str, options: argparse.Namespace) -> "subprocess.Popen[str]":
+    """GOMP_SPINCOUNT as the command line sets it, for all of them."""
+    command = [sys.executable, __file__, "--contestant", name, "--preset", preset, "--device", options.device, "--peer", options.peer]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env={"GOMP_SPINCOUNT": "2000"} | os.environ)
+
+
+def work(settings: Config, recomputed: bool) -> float:
+    """Floating-point operations of a step's matrix products: two a multiply-add, backward twice the forward pass."""
+    m, t = settings.model, settings.train
+    g = m.gate_channels // 2
+    rows = [t.batch * (receptive_field(m.schedule[i + 1 :], m.kernel_size) - 1 + settings.segment_samples) for i in range(len(m.schedule))]
+    predicted = t.batch * settings.segment_samples
+    per_row = m.kernel_size * m.residual_channels * 2 * g + g * m.residual_channels
+    stack = sum(rows) * per_row + len(rows) * predicted * g * m.skip_channels
+    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * m.levels)
+    return 2 * (3 * (stack + head) + recomputed * sum(rows) * per_row)
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """Floating-point operations a second of one large matrix product, the best of ten."""
+    n = 8192 if device.type == "cuda" else 2048
+    a = torch.randn(n, n, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(10):
+        started = time.perf_counter()
+        (a @ a)[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2 * n**3 / best
+
+
+def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
+    """Train `paper` on real recordings for so many minutes, on a schedule that ends there."""
+    steps = max(50, round(options.minutes * 60 * 0.9 / seconds_per_step))
+    settings = [*SETUPS["paper"], f"train.steps={steps}", f"train.evaluate_every={max(1, steps // 8)}", "train.sample_seconds=0"]
+    settings += ["train.validation=tails", *options.set]
+    out = Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}"
+    hours = options.minutes / 60
+    run = train(Request(Path(options.learn), "paper", tuple(settings), out, device=options.device, max_hours=hours), ConsoleReport())
+    print()
+    curve(run)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("presets", nargs="*", default=list(SETUPS), help=f"of {', '.join(SETUPS)}")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--peer", default="", help="a checkout of r9y9/wavenet_vocoder to measure beside ours")
+    parser.add_argument("--learn", default="", help="a folder of recordings to train on afterwards")
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--set", action="append", default=[], help="settings of that training")
+    parser.add_argument("--contestant", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--preset", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
