@@ -8,11 +8,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
     {"errors", "shapes"},
-    {"config", "files"},
+    {"config", "files", "engines.host"},
     {"codec", "audio", "receptive", "progress", "time_major"},
     {"distributions", "layers", "tables"},
     {"model", "baselines"},
-    {"pcm_cache", "checkpoint", "engines.packed", "pictures"},
+    {"pcm_cache", "checkpoint", "engines.packed", "engines.vectors", "pictures"},
+    {"engines.panels"},
+    {"engines.kernels"},
+    {"engines.compiled"},
     {"corpus", "housekeeping", "engines", "engines.reference", "engines.numba_cpu"},
     {"evaluate", "run"},
     {"trainer", "sampler"},
