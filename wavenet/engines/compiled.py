@@ -16,10 +16,11 @@ from numba import njit
 from numba.core import event
 
 from wavenet.engines.kernels import OPTIONS, advance_streams
+from wavenet.engines.pipeline import lead_stream, trail_stream
 from wavenet.engines.vectors import HOST
 
 Report = Callable[[str], object]
-SOURCES = ("host.py", "vectors.py", "panels.py", "kernels.py", "compiled.py")
+SOURCES = ("host.py", "vectors.py", "panels.py", "kernels.py", "pipeline.py", "compiled.py")
 _MOST_SAVES = 40  # more than there are kernels, each of which is saved once
 
 
@@ -74,4 +75,4 @@ def reporting(report: Report) -> Iterator[None]:
         yield
 
 
-advance = compiled(advance_streams)
+advance, lead, trail = compiled(advance_streams), compiled(lead_stream), compiled(trail_stream)

@@ -18,8 +18,7 @@ are computed for up to 8 steps at once: every weight read from memory serves 8 t
 the layers so that each step has an equal share of them, and what is computed ahead is part of the state: where a call ends and the
 next goes on changes nothing.
 
-(b) With two threads at one stream, `lead` does everything that the next layer waits for and `trail` follows behind with the skips and
-the older taps, up to one step late. Their weights then lie in two cores' caches instead of one's.
+(b) With two threads at one stream the skips and the older taps move to the second: see `pipeline`.
 
 Memory of one stream, in rows of R' channels (R filled up to whole vectors), and of 2 G' for `ahead`:
 
@@ -33,17 +32,13 @@ of streams, threads or steps in a call, so none of these changes a single bit of
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
 from wavenet.engines.panels import BLOCK, PANEL, Sizes, Weights, aligned
 from wavenet.engines.vectors import HOST, LANES, add, at, copy, exponentials, gate, move, product, relu, sum_of
 from wavenet.shapes import Array
 
 _float = np.float32
-_yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
-SPINS = 2000  # looks at a count before the core is offered to others: about 10 us
-STOP, LED, TRAILED, SKIPPED, FLAGS = 0, 16, 32, 48, 64  # places of the counts two threads share, each on its own cache lines
-
 # products of 8, 4 and 2 vectors with one row; and of 2 vectors with as many rows as registers hold
 _one8, _one4, _one2 = product(8, 1), product(4, 1), product(2, 1)
 _tall, _short = product(2, HOST.rows), product(2, 4)
@@ -55,8 +50,8 @@ class Scratch(NamedTuple):
 
     x: Array  # (rows, R')
     h: Array  # (rows, 2 G')
-    z: Array  # (2, L, rows, G'): of this step and, for `trail`, of the one before
-    out: Array  # (rows, the wider of R' and S')
+    z: Array  # (2, L, rows, G'): of this step and, for `trail`, of the one before; and one for itself
+    out: Array  # (2, rows, the wider of R' and S'), one for each of two threads
     total: Array  # (2, rows, S'), likewise
     hidden: Array  # (rows, H')
     logits: Array  # (rows, levels')
@@ -75,16 +70,16 @@ class Draw(NamedTuple):
 
 def scratch(n: Sizes, rows: int) -> Scratch:
     r, g, s, h, levels = (v * LANES for v in (n.r_vectors, n.g_vectors, n.s_vectors, n.h_vectors, n.level_vectors))
-    counts = (r, 2 * g, 2 * n.layers * g, max(r, s), 2 * s, h, levels)
+    counts = (r, 2 * g, (2 * n.layers + 1) * g, 2 * max(r, s), 2 * s, h, levels)
     return Scratch._make([*(aligned(rows * count) for count in counts), aligned(BLOCK * (n.taps - 1) * n.r + r)])
 
 
 OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-_part = njit(**OPTIONS)
+part = njit(**OPTIONS)
 
 
-@_part
-def _weight_pointers(w):  # type: ignore[no-untyped-def]
+@part
+def weight_pointers(w):  # type: ignore[no-untyped-def]
     """Pointers can be handed on at no cost; handing on arrays would count references each time."""
     return Weights(
         at(w.embedding, 0), at(w.newest, 0), at(w.older, 0), at(w.conv_bias, 0), at(w.residual, 0), at(w.residual_bias, 0),
@@ -92,14 +87,14 @@ def _weight_pointers(w):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@_part
-def _scratch_pointers(s):  # type: ignore[no-untyped-def]
+@part
+def scratch_pointers(s):  # type: ignore[no-untyped-def]
     return Scratch(
         at(s.x, 0), at(s.h, 0), at(s.z, 0), at(s.out, 0), at(s.total, 0), at(s.hidden, 0), at(s.logits, 0), at(s.heard, 0)
     )  # fmt: skip
 
 
-@_part
+@part
 def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_step, vectors):  # type: ignore[no-untyped-def]
     """y (rows, vectors) = start + x (rows, inputs) @ panels. Pointers all; steps lead from row to row; words: see `Sizes`."""
     done = 0
@@ -132,8 +127,8 @@ def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_st
         done += panel
 
 
-@_part
-def _look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
+@part
+def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
     """Compute a layer's older taps for the block of steps that begins at `time`. ring: its first row; ahead: the block's first row."""
     channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, (n.taps - 1) * n.r
     for step in range(block):
@@ -147,8 +142,8 @@ def _look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  
     )  # fmt: skip
 
 
-@_part
-def _gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-untyped-def]
+@part
+def gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-untyped-def]
     """z = gate(what the older taps added up to + x @ newest), of all rows."""
     width = 2 * n.g_vectors * LANES
     _product(
@@ -159,8 +154,8 @@ def _gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-un
         gate(move(h, row * width), n.g_vectors * LANES, move(z, row * n.g_vectors * LANES), n.g_vectors)
 
 
-@_part
-def _residual(n, w, layer, z, rows, out, x):  # type: ignore[no-untyped-def]
+@part
+def residual(n, w, layer, z, rows, out, x):  # type: ignore[no-untyped-def]
     """x += z @ residual + bias."""
     _product(
         n.words, move(w.residual, layer * n.g * n.r_vectors * n.words), move(w.residual_bias, layer * n.r_vectors * LANES), 0,
@@ -169,8 +164,8 @@ def _residual(n, w, layer, z, rows, out, x):  # type: ignore[no-untyped-def]
     add(x, out, x, rows * n.r_vectors)
 
 
-@_part
-def _skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
+@part
+def skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
     """total += z @ skip + bias."""
     _product(
         n.words, move(w.skip, layer * n.g * n.s_vectors * n.words), move(w.skip_bias, layer * n.s_vectors * LANES), 0,
@@ -179,8 +174,8 @@ def _skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
     add(total, out, total, rows * n.s_vectors)
 
 
-@_part
-def _head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
+@part
+def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     relu(total, rows * n.s_vectors)
     _product(
         n.words, w.hidden, w.hidden_bias, 0, total, n.s_vectors * LANES, rows, n.s, hidden, n.h_vectors * LANES, n.h_vectors
@@ -191,8 +186,8 @@ def _head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@_part
-def _draw(logits, noise, how):  # type: ignore[no-untyped-def]
+@part
+def draw(logits, noise, how):  # type: ignore[no-untyped-def]
     """The draw that `Categorical.draw` specifies; logits (levels)."""
     levels, p = len(logits), how.p
     top = 0
@@ -224,7 +219,7 @@ def _draw(logits, noise, how):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@_part
+@part
 def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
     """Zero all but the top_k largest, and of those all but the fewest that hold top_p of what is left. Ties go to the lower code.
 
@@ -258,7 +253,7 @@ def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
         before += q
 
 
-@_part
+@part
 def _sink(p, heap, i, size):  # type: ignore[no-untyped-def]
     """Let the code at place i of a heap sink below likelier ones."""
     while True:
@@ -274,15 +269,17 @@ def _sink(p, heap, i, size):  # type: ignore[no-untyped-def]
         i = best
 
 
-def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, params, how):  # type: ignore[no-untyped-def]
-    """Advance streams over x (rows, steps). With noise (rows, steps), draw x; without, x is given and predictions go to params.
+def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, params, how, begin, end):  # type: ignore[no-untyped-def]
+    """Advance streams over steps begin ... end - 1 of x (rows, steps), whose first column is at `time`.
 
-    ring (rows, all rings) and ahead (rows, L, 8, 2 G') are the streams' memory; last (rows) their last samples.
+    With noise (rows, steps), draw x; without, x is given and predictions go to params (rows, steps, levels). ring (rows, all rings)
+    and ahead (rows, L, 8, 2 G') are the streams' memory; last (rows) their last samples.
     """
-    w, s = _weight_pointers(weights), _scratch_pointers(work)
+    w, s = weight_pointers(weights), scratch_pointers(work)
     rows, channels, width = len(last), n.r_vectors * LANES, 2 * n.g_vectors * LANES
     ring_step, ahead_step = n.ring_rows * channels, n.layers * BLOCK * width
-    for t in range(time, time + x.shape[1]):
+    for i in range(begin, end):
+        t = time + i
         for row in range(rows):
             copy(move(w.embedding, last[row] * channels), move(s.x, row * channels), n.r_vectors)
         work.total[:] = 0
@@ -293,16 +290,16 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, p
                 memory = at(ring, row * ring_step + first * channels)
                 copy(move(s.x, row * channels), move(memory, (t & mask) * channels), n.r_vectors)
                 if t + phase & block - 1 == 0:
-                    _look_ahead(n, w, layer, dilation, t, mask, block, memory, at(ahead, row * ahead_step + slot * width), s.heard)
-            _gated(n, w, layer, s.x, at(ahead, slot * width), ahead_step, rows, s.h, s.z)
-            _skip(n, w, layer, s.z, rows, s.out, s.total)
+                    look_ahead(n, w, layer, dilation, t, mask, block, memory, at(ahead, row * ahead_step + slot * width), s.heard)
+            gated(n, w, layer, s.x, at(ahead, slot * width), ahead_step, rows, s.h, s.z)
             if layer + 1 < n.layers:
-                _residual(n, w, layer, s.z, rows, s.out, s.x)
-        _head(n, w, s.total, rows, s.hidden, s.logits)
+                residual(n, w, layer, s.z, rows, s.out, s.x)
+            skip(n, w, layer, s.z, rows, s.out, s.total)
+        head(n, w, s.total, rows, s.hidden, s.logits)
         for row in range(rows):
             logits = work.logits[row * n.level_vectors * LANES :][: n.levels]
             if noise.shape[1] > 0:
-                x[row, t - time] = _draw(logits, noise[row, t - time], how)
+                x[row, i] = draw(logits, noise[row, i], how)
             else:
-                params[row, t - time] = logits
-            last[row] = x[row, t - time]
+                params[row, i] = logits
+            last[row] = x[row, i]

@@ -1,22 +1,31 @@
-"""The engine for CPUs: compiled loops on explicit vectors, in one thread or two per stream, float32 or bf16 weights.
+"""The engine for CPUs: compiled loops on explicit vectors, one thread or several, float32 or bf16 weights.
 
-`kernels` holds the loops and says how memory is laid out, `vectors` what they are made of, `panels` how weights are packed.
+`kernels` holds the loops and says how memory is laid out, `pipeline` the form for two threads, `vectors` what both are made of, `panels`
+how weights are packed, `pace` when threads are used.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from wavenet.config import ModelConfig
 from wavenet.distributions import Categorical, Sampling
-from wavenet.engines.compiled import advance
-from wavenet.engines.kernels import Draw, scratch
+from wavenet.engines.compiled import advance, lead, reporting, trail
+from wavenet.engines.kernels import Draw, Scratch, scratch
+from wavenet.engines.options import EngineOptions
+from wavenet.engines.pace import Pace
 from wavenet.engines.packed import pack
 from wavenet.engines.panels import BLOCK, aligned, aligned_copy, as_heard, endless_silence, laid_out, plan, sizes
-from wavenet.engines.vectors import LANES
+from wavenet.engines.pipeline import FLAGS, STOP, available
+from wavenet.engines.vectors import HOST, LANES
 from wavenet.errors import EngineError
 from wavenet.shapes import Array, Noise, Params, Samples
+
+WORTH_SHARING = 1 << 19  # bytes of weights above which one stream may run on two cores; smaller ones only wait for each other
 
 
 @dataclass
@@ -28,18 +37,49 @@ class State:
     time: int
     last: Array
 
+    def part(self, rows: slice) -> "State":
+        """Some of the streams: the same memory, not a copy."""
+        return State(self.ring[rows], self.ahead[rows], self.time, self.last[rows])
+
+
+@dataclass(frozen=True)
+class Work:
+    """Steps `begin` to `end` of x (batch, steps), which starts at `time`: drawn from noise (batch, steps), or given and params written."""
+
+    x: Samples
+    noise: Noise
+    params: Params
+    sampling: Sampling
+    time: int
+    begin: int
+    end: int
+
+    def part(self, rows: slice) -> "Work":
+        """For some of the streams."""
+        return replace(self, x=self.x[rows], noise=self.noise[rows], params=self.params[rows])
+
 
 class NumbaEngine:
     name = "numba"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], precision: str = "fp32", threads: int = 0) -> None:
-        self.precision = precision
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
         self.distribution = Categorical(config.levels)
         packed = pack(config, weights)
-        self._heard = as_heard(packed, precision)
+        self._heard = as_heard(packed, self.options.precision)
         self._plan, ring_rows = plan(packed)
-        self._sizes = sizes(packed, precision, ring_rows)
-        self._weights = laid_out(packed, precision)
+        self._sizes = sizes(packed, self.options.precision, ring_rows)
+        self._weights = laid_out(packed, self.options.precision)
+        self._pace = Pace()
+        self._pool: ThreadPoolExecutor | None = None
+        self._refused = False
+        self._compiled: set[bool] = set()
+
+    def describe(self, batch: int) -> str:
+        threads = self._threads(batch)
+        sharing = "1 thread" if threads == 1 else f"up to {threads} threads"
+        slow = "" if HOST.tuned else "; no fused multiply-add here, so slower than it could be"
+        return f"{self.name} engine ({HOST.name}, {self.options.precision}, {sharing}{slow})"
 
     def init_state(self, batch: int) -> State:
         silence = self.distribution.silence
@@ -58,23 +98,117 @@ class NumbaEngine:
 
     def feed(self, state: State, x: Samples) -> Params:
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
-        self._run(state, np.ascontiguousarray(x, np.int64), np.zeros((len(x), 0), np.float32), Sampling(), params)
+        none = np.zeros((len(x), 0), np.float32)
+        self._run(state, Work(np.array(x, np.int64), none, params, Sampling(), state.time, 0, x.shape[1]))
         return params
 
     def generate(self, state: State, noise: Noise, sampling: Sampling) -> Samples:
         x = np.empty(noise.shape, np.int64)
-        self._run(state, x, np.ascontiguousarray(noise), sampling, np.zeros((len(x), 0, 0), np.float32))
+        none = np.zeros((len(x), 0, 0), np.float32)
+        self._run(state, Work(x, np.array(noise, np.float32), none, sampling, state.time, 0, noise.shape[1]))
         return x
 
-    def _run(self, state: State, x: Samples, noise: Noise, sampling: Sampling, params: Params) -> None:
-        levels = self.distribution.levels
+    def _run(self, state: State, work: Work) -> None:
+        """Do the work in stretches, each shared between threads or not, whichever was faster lately."""
+        batch, steps = len(work.x), work.end
+        threads = self._threads(batch)
+        self._compile(shared=threads > 1 and batch == 1)
+        done = 0
+        while done < steps:
+            count, shared = self._pace.next(steps - done) if threads > 1 else (steps - done, False)
+            stretch = replace(work, begin=done, end=done + count)
+            with self._pace.measuring(count, shared):
+                helpers = self._helpers() if shared else None
+                if helpers is None:
+                    logits = self._alone(state, stretch)
+                elif batch == 1:
+                    logits = self._piped(state, stretch, helpers)
+                else:
+                    logits = self._split(state, stretch, helpers, threads)
+            done += count
+            state.time += count
+            if not np.isfinite(logits).all():
+                raise EngineError(f"what the network predicts is not finite after {state.time} samples: its weights are too large")
+
+    def _threads(self, batch: int) -> int:
+        """How many threads may serve so many streams."""
+        most = self.options.most_threads
+        if batch > 1:
+            return min(most, batch)
+        return 2 if most > 1 and available() and sum(a.nbytes for a in self._weights) >= WORTH_SHARING else 1
+
+    def _alone(self, state: State, work: Work) -> Array:
+        """In this thread. Returns the last step's logits."""
+        space = scratch(self._sizes, len(work.x))
+        advance(self._sizes, self._weights, self._plan, space, *self._arguments(state, work))
+        return space.logits
+
+    def _split(self, state: State, work: Work, helpers: ThreadPoolExecutor, threads: int) -> Array:
+        """Each thread takes some of the streams."""
+        bounds = np.linspace(0, len(work.x), threads + 1).astype(int)
+        parts = [slice(a, b) for a, b in pairwise(bounds)]
+        others: list[Future[Array]] = []
+        try:
+            others = [helpers.submit(self._alone, state.part(rows), work.part(rows)) for rows in parts[1:]]
+            mine = self._alone(state.part(parts[0]), work.part(parts[0]))
+        finally:
+            wait(others)  # Ctrl-C included: nobody may go on writing into the state
+        return np.concatenate([mine, *(other.result() for other in others)])
+
+    def _piped(self, state: State, work: Work, helpers: ThreadPoolExecutor) -> Array:
+        """One stream in two threads."""
+        space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
+        arguments = self._arguments(state, work)
+        helper = helpers.submit(self._trail, space, flags, arguments)
+        try:
+            complete = lead(self._sizes, self._weights, self._plan, space, flags, *arguments)
+        finally:
+            flags[STOP] = 1  # whatever happened, the helper ends
+            wait([helper])
+        helper.result()
+        assert complete
+        return space.logits
+
+    def _trail(self, space: Scratch, flags: Array, arguments: tuple[Any, ...]) -> None:
+        try:
+            trail(self._sizes, self._weights, self._plan, space, flags, *arguments[:3], *arguments[-2:])
+        except BaseException:
+            flags[STOP] = 1  # lead would wait for ever
+            raise
+
+    def _arguments(self, state: State, work: Work) -> tuple[Any, ...]:
+        levels, sampling = self.distribution.levels, work.sampling
         top_k = min(sampling.top_k or levels, levels)
-        how = Draw(np.float32(sampling.temperature), top_k, sampling.top_p, aligned(levels), aligned(levels, np.int64))
-        work = scratch(self._sizes, len(x))
-        advance(
-            self._sizes, self._weights, self._plan, work, state.ring.reshape(-1), state.ahead.reshape(-1), state.time, state.last,
-            x, noise, params, how,
+        how = Draw(np.float32(sampling.temperature), top_k, float(sampling.top_p), aligned(levels), aligned(levels, np.int64))
+        return (
+            state.ring.reshape(-1), state.ahead.reshape(-1), work.time, state.last,
+            work.x, work.noise, work.params, how, work.begin, work.end,
         )  # fmt: skip
-        if x.size and not np.isfinite(work.logits).all():
-            raise EngineError(f"the network's output is not finite after {state.time + x.shape[1]} samples: its weights are too large")
-        state.time += x.shape[1]
+
+    def _helpers(self) -> ThreadPoolExecutor | None:
+        """Threads to share work with, started once; None where the system refuses them."""
+        if self._pool is None and not self._refused:
+            pool = ThreadPoolExecutor(max(1, self.options.most_threads - 1), "wavenet")
+            try:
+                for _ in range(self.options.most_threads - 1):
+                    pool.submit(int)
+            except RuntimeError:
+                self._refused = True
+                return None
+            self._pool = pool
+        return self._pool
+
+    def _compile(self, shared: bool) -> None:
+        """Have the kernels ready, before anything is timed: with no steps they do nothing."""
+        if shared in self._compiled:
+            return
+        state = State(aligned((1, 1, LANES)), aligned((1, 1, LANES)), 0, np.zeros(1, np.int64))
+        x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0), np.float32)
+        arguments = self._arguments(state, Work(x, none, np.zeros((1, 0, 0), np.float32), Sampling(), 0, 0, 0))
+        with reporting(self.options.report):
+            space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
+            advance(self._sizes, self._weights, self._plan, space, *arguments)
+            if shared:
+                lead(self._sizes, self._weights, self._plan, space, flags, *arguments)
+                trail(self._sizes, self._weights, self._plan, space, flags, *arguments[:3], 0, 0)
+        self._compiled |= {shared, False}

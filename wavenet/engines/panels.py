@@ -228,5 +228,6 @@ def endless_silence(weights: PackedWeights, silence: int) -> tuple[Array, Array]
         inputs.append(x)
         older.append(bias + x @ conv[:-1].sum(0, dtype=np.float64))
         filtered, gate = np.split(older[-1] + x @ conv[-1], 2)
-        x = x + ((np.tanh(filtered) / (1 + np.exp(-gate))) @ out + out_bias)[: len(x)]
+        z = np.tanh(filtered) * (0.5 + 0.5 * np.tanh(gate / 2))  # sigmoid, without overflow
+        x = x + (z @ out + out_bias)[: len(x)]
     return np.array(inputs), np.array(older)

@@ -261,6 +261,23 @@ def add(typing, a, b, y, vectors):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def fetch(typing, x, vectors):  # type: ignore[no-untyped-def]
+    """Have x brought into the cache while other work goes on: it was written by another core. Changes nothing."""
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        w = _Writer(builder)
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _WORD, _WORD, _WORD])
+        prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        with w.loop(values[1]) as i:
+            place = w.move(values[0], builder.mul(i, _COUNT(LANES)))
+            builder.call(prefetch, [builder.bitcast(place, byte), _WORD(0), _WORD(3), _WORD(1)])  # to read; all caches; data
+        return context.get_dummy_value()
+
+    return _nothing(FLOATS, _count), write
+
+
+@intrinsic
 def relu(typing, x, vectors):  # type: ignore[no-untyped-def]
     """x = max(x, 0), in place."""
 
