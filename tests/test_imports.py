@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
-    {"errors", "shapes"},
+    {"errors", "shapes", "machine"},
     {"config", "files", "engines.host", "engines.options", "engines.pace"},
     {"codec", "audio", "receptive", "progress", "time_major"},
     {"distributions", "layers", "tables"},
@@ -17,10 +17,10 @@ LAYERS = [
     {"engines.kernels"},
     {"engines.pipeline"},
     {"engines.compiled"},
-    {"corpus", "housekeeping", "engines", "engines.reference", "engines.numba_cpu"},
+    {"corpus", "housekeeping", "engines", "engines.reference", "engines.numba_cpu", "engines.ceilings"},
     {"evaluate", "run", "eager"},
     {"trainer", "sampler"},
-    {"session", "render", "score"},
+    {"session", "render", "score", "bench"},
     {"console"},
     {"demo"},
     {"cli"},

@@ -143,6 +143,20 @@ def evaluate(
         typer.echo(line)
 
 
+@app.command()
+def bench(
+    source: Annotated[str | None, typer.Argument(help="A preset, a .toml file, a run folder or a checkpoint. Default: small.")] = None,
+    settings: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How fast each engine generates on this machine, and how fast it could."""
+    name, config = _config_of(source, settings or [])
+    from wavenet.bench import bench as run_bench
+
+    for line in run_bench(name, config, as_json, report=lambda line: typer.echo(line, err=True)):
+        typer.echo(line)
+
+
 @app.command("receptive-field")
 def receptive_field(
     source: Annotated[str | None, typer.Argument(help="A preset, a .toml file, a run folder or a checkpoint. Default: small.")] = None,

@@ -1,10 +1,10 @@
 """How an engine is to run: what the user chose, and whom to tell."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from wavenet.errors import EngineError
+from wavenet.machine import cores
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -29,4 +29,4 @@ class EngineOptions:
     @property
     def most_threads(self) -> int:
         """Threads that may be used: what was asked for, or a thread for each core this process may use."""
-        return self.threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return self.threads or cores()
