@@ -30,7 +30,7 @@ model = ModelConfig(
 weights = random_weights(Config(model=model))
 weights["output.weight"] *= 8
 engine, reference = NumbaEngine(model, weights, EngineOptions(threads=1)), ReferenceEngine(model, weights)
-x = np.random.default_rng(0).integers(0, 64, (6, 150))
+x = np.random.default_rng(0).integers(0, 64, (6, 500))
 found = engine.feed(engine.init_state(6), x)
 expected = reference.feed(reference.init_state(6), x)
 assert expected.std() > 0.3
