@@ -76,6 +76,7 @@ def scratch(n: Sizes, rows: int) -> Scratch:
 
 OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 part = njit(**OPTIONS)
+inlined = njit(forceinline=True, **OPTIONS)  # their many arguments would else be written to memory and read back at each call
 
 
 @part
@@ -127,7 +128,7 @@ def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_st
         done += panel
 
 
-@part
+@inlined
 def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
     """Compute a layer's older taps for the block of steps that begins at `time`. ring: its first row; ahead: the block's first row."""
     channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, (n.taps - 1) * n.r
@@ -142,7 +143,7 @@ def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  #
     )  # fmt: skip
 
 
-@part
+@inlined
 def gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-untyped-def]
     """z = gate(what the older taps added up to + x @ newest), of all rows."""
     width = 2 * n.g_vectors * LANES
@@ -154,7 +155,7 @@ def gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-unt
         gate(move(h, row * width), n.g_vectors * LANES, move(z, row * n.g_vectors * LANES), n.g_vectors)
 
 
-@part
+@inlined
 def residual(n, w, layer, z, rows, out, x):  # type: ignore[no-untyped-def]
     """x += z @ residual + bias."""
     _product(
@@ -164,7 +165,7 @@ def residual(n, w, layer, z, rows, out, x):  # type: ignore[no-untyped-def]
     add(x, out, x, rows * n.r_vectors)
 
 
-@part
+@inlined
 def skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
     """total += z @ skip + bias."""
     _product(
@@ -174,7 +175,7 @@ def skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
     add(total, out, total, rows * n.s_vectors)
 
 
-@part
+@inlined
 def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     relu(total, rows * n.s_vectors)
     _product(
@@ -282,7 +283,7 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, p
         t = time + i
         for row in range(rows):
             copy(move(w.embedding, last[row] * channels), move(s.x, row * channels), n.r_vectors)
-        work.total[:] = 0
+        work.total[: rows * n.s_vectors * LANES] = 0
         for layer in range(n.layers):
             dilation, first, mask, block, phase = plan[layer]
             slot = layer * BLOCK + (t + phase & BLOCK - 1)
