@@ -3,7 +3,7 @@
     python benchmarks/generation.py [PRESET ...]
 
 It prints what `wavenet bench` prints for each preset, and then the rows that the project has set itself targets for. Contestants take
-turns, so that a change in the machine's speed falls on all; medians are of seven rounds, ratios to the eager step of the same number
+turns, so that a change in the machine's speed falls on all; medians are of five rounds, ratios to the eager step of the same number
 of streams are taken within each round. The eager step runs in one thread: with more, PyTorch is slower here, and far slower on a busy
 machine.
 """
@@ -14,7 +14,7 @@ from wavenet import bench, config
 from wavenet.bench import HEADER, Row
 from wavenet.machine import machine
 
-ROUNDS = 7
+ROUNDS = 5
 TARGETS = [  # preset, streams, precision, threads, at least so many times the eager step
     ("paper", 1, "fp32", 1, 28),
     ("paper", 1, "fp32", 2, 60),

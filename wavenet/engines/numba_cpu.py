@@ -82,6 +82,7 @@ class NumbaEngine:
         return f"{self.name} engine ({HOST.name}, {self.options.precision}, {sharing}{slow})"
 
     def init_state(self, batch: int) -> State:
+        self._compile(shared=self._threads(1) > 1)
         silence = self.distribution.silence
         inputs, older = endless_silence(self._heard, silence)
         n = self._sizes
