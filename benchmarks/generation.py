@@ -11,10 +11,9 @@ machine.
 import sys
 
 from wavenet import bench, config
-from wavenet.bench import HEADER, Row
+from wavenet.bench import HEADER, ROUNDS, Row
 from wavenet.machine import machine
 
-ROUNDS = 5
 TARGETS = [  # preset, streams, precision, threads, at least so many times the eager step
     ("paper", 1, "fp32", 1, 28),
     ("paper", 1, "fp32", 2, 60),
@@ -31,7 +30,7 @@ def main() -> None:
     found: dict[str, list[Row]] = {}
     for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
         preset = config.load(name)
-        found[name] = bench.measure(preset, bench.contestants(preset), ROUNDS)
+        found[name] = bench.measure(preset, bench.contestants(preset))
         print(f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}", *map(bench.line, found[name]), sep="\n", flush=True)
     print(f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x eager':>8} {'target':>7}")
     for name, batch, precision, threads, target in TARGETS:

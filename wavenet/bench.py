@@ -27,6 +27,7 @@ EAGER = "eager PyTorch"
 BATCHES = (1, 16)
 ROUNDS = 5
 SECONDS = 0.4  # of each contestant in each round
+WARM_UP = 4096  # samples of each stream at once, at most
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Contestant:
     def warm_up(self) -> None:
         """Compile, let engines find their pace, and choose a chunk of about a tenth of a second."""
         self.run(_noise(self.row.batch, self.chunk))
-        while self.chunk < 4096:
+        while self.chunk < WARM_UP:
             started = time.perf_counter()
             self.run(_noise(self.row.batch, self.chunk))
             if time.perf_counter() - started > 0.05:
@@ -87,9 +88,7 @@ def random_weights(config: Config) -> dict[str, Array]:
 def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callable[[str], object] = _say_nothing) -> list[Contestant]:
     """All that can run here: eager steps first, then every engine, precision and number of threads."""
     weights, found = random_weights(config), []
-    for batch in batches:
-        if importlib.util.find_spec("torch") is None:
-            break
+    for batch in batches if importlib.util.find_spec("torch") else ():
         import torch
 
         from wavenet.eager import EagerStep
@@ -111,11 +110,11 @@ def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callab
     return found
 
 
-def measure(config: Config, runners: list[Contestant], rounds: int = ROUNDS, seconds: float = SECONDS) -> list[Row]:
+def measure(config: Config, runners: list[Contestant]) -> list[Row]:
     """Medians over rounds in which all take turns."""
     for runner in runners:
         runner.warm_up()
-    speeds = [[runner.speed(seconds) for runner in runners] for _ in range(rounds)]
+    speeds = [[runner.speed(SECONDS) for runner in runners] for _ in range(ROUNDS)]
     rows = [runner.row for runner in runners]
     eager = {row.batch: i for i, row in enumerate(rows) if row.engine == EAGER}
     bounds = _bounds(config, rows)
