@@ -29,9 +29,11 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
 class Shared(pace.Pace):
     """Shares everything, in stretches of odd lengths."""
 
+    turns = 0
+
     def next(self, steps: int) -> tuple[int, bool]:
-        self.waited += 1
-        return min(steps, 1 + 13 * self.waited % 29), True
+        self.turns += 1
+        return min(steps, 1 + 13 * self.turns % 29), True
 
 
 def engines(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> tuple[NumbaEngine, NumbaEngine]:
@@ -133,7 +135,7 @@ def test_threads_that_cannot_be_started_are_done_without(config: ModelConfig, mo
 def test_the_faster_way_is_taken_and_the_other_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(pace.time, "perf_counter", lambda: now)
-    speeds = {True: 2.0, False: 1.0}
+    speeds = {True: 2e-4, False: 1e-4}  # seconds a step
     steps = {True: 0, False: 0}
     chosen = pace.Pace()
 
@@ -146,13 +148,27 @@ def test_the_faster_way_is_taken_and_the_other_tried_again(monkeypatch: pytest.M
             steps[shared] += count
             samples -= count
 
-    make(100_000)
-    assert steps[True] / steps[False] < 0.02
-    speeds[True] = 0.5  # the machine has become quiet
-    make(100_000)
-    assert steps[True] > 0.7 * 100_000
-    make(pace.TRIAL - 1)
+    make(200_000)
+    assert 0 < steps[True] / steps[False] < 0.01
+    assert now < 1.03 * 200_000 * speeds[False]
+    speeds[True] = 5e-5  # the machine has become quiet
+    make(200_000)
+    assert steps[True] > 0.7 * 200_000
     assert chosen.next(1) == (1, True)
+    speeds[True] = 100e-4  # and very busy: each look at the helper takes a turn of somebody else's
+    before, started = steps[True], now
+    make(200_000)
+    assert steps[True] - before < 2_000
+    assert now - started < 1.6 * 200_000 * speeds[False]
+
+
+def test_few_steps_are_not_timed() -> None:
+    chosen = pace.Pace()
+    for _ in range(100):
+        assert chosen.next(3) == (3, False)
+        with chosen.measuring(3, False):
+            pass
+    assert chosen.next(1000) == (64, True)
 
 
 def test_more_threads_than_streams_or_a_small_model_use_fewer() -> None:
