@@ -38,7 +38,6 @@ from wavenet.engines.panels import BLOCK, PANEL, Sizes, Weights, aligned
 from wavenet.engines.vectors import HOST, LANES, add, at, copy, exponentials, gate, move, product, relu, sum_of
 from wavenet.shapes import Array
 
-_float = np.float32
 # products of 8, 4 and 2 vectors with one row; and of 2 vectors with as many rows as registers hold
 _one8, _one4, _one2 = product(8, 1), product(4, 1), product(2, 1)
 _tall, _short = product(2, HOST.rows), product(2, 4)
