@@ -1,97 +1,43 @@
-"""Samples per second of every engine, beside an eager PyTorch step with a cache, one thread, one stream.
+"""Samples per second of every engine, beside an eager PyTorch step with a cache and the machine's own bound.
 
     python benchmarks/generation.py [PRESET ...]
 
-Rounds of all contestants alternate, so that a change in the machine's speed falls on all; medians are printed, and ratios to
-the eager step are taken within each round.
+It prints what `wavenet bench` prints for each preset, and then the rows that the project has set itself targets for. Contestants take
+turns, so that a change in the machine's speed falls on all; medians are of five rounds, ratios to the eager step of the same number
+of streams are taken within each round. The eager step runs in one thread: with more, PyTorch is slower here, and far slower on a busy
+machine.
 """
 
-import statistics
 import sys
-import time
-from collections.abc import Callable
 
-import numpy as np
-import torch
-from machine import machine
+from wavenet import bench, config
+from wavenet.bench import HEADER, ROUNDS, Row
+from wavenet.machine import machine
 
-from wavenet import config
-from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.engines import ENGINES, pick
-from wavenet.model import WaveNet
-from wavenet.sampler import uniforms
-
-ROUNDS = 7
-SECONDS = 0.7  # of each contestant in each round
-
-
-class Eager:
-    """The usual way: per layer a queue of past inputs, per sample a few small PyTorch operations a layer."""
-
-    def __init__(self, model: WaveNet) -> None:
-        self.model = model
-        self.matrices = [(layer.dilated.weight.permute(2, 0, 1).contiguous(), layer) for layer in model.stack.layers]
-        self.queues = [torch.zeros(layer.dilated.lookback + 1, layer.dilated.in_channels) for layer in model.stack.layers]
-        self.time = 0
-        self.last = model.distribution.silence
-
-    @torch.no_grad()
-    def run(self, noise: np.ndarray) -> None:
-        for u in noise[0]:
-            x = self.model.embedding.weight[self.last]
-            total = torch.zeros(self.model.hidden.in_channels)
-            for (taps, layer), queue in zip(self.matrices, self.queues, strict=True):
-                queue[self.time % len(queue)] = x
-                h = torch.mv(taps[-1], x) + layer.dilated.bias
-                for k in range(len(taps) - 1):
-                    back = (len(taps) - 1 - k) * layer.dilated.dilation[0]
-                    h += torch.mv(taps[k], queue[(self.time - back) % len(queue)])
-                filtered, gate = h.chunk(2)
-                z = torch.tanh(filtered) * torch.sigmoid(gate)
-                total += torch.addmv(layer.skip.bias, layer.skip.weight[..., 0], z)
-                if layer.residual is not None:
-                    x = x + torch.addmv(layer.residual.bias, layer.residual.weight[..., 0], z)
-            hidden = torch.addmv(self.model.hidden.bias, self.model.hidden.weight[..., 0], total.relu()).relu()
-            p = torch.addmv(self.model.output.bias, self.model.output.weight[..., 0], hidden).softmax(0)
-            self.last = min(int(torch.searchsorted(p.cumsum(0), float(u))), len(p) - 1)
-            self.time += 1
-
-
-def contestants(model: ModelConfig) -> dict[str, Callable[[np.ndarray], object]]:
-    network = WaveNet(model).eval()
-    weights = {k: v.numpy() for k, v in network.state_dict().items()}
-    runs: dict[str, Callable[[np.ndarray], object]] = {"eager PyTorch": Eager(network).run}
-    for name in ENGINES:
-        engine = pick(name, model, weights)
-        state = engine.init_state(1)
-        runs[name] = lambda noise, e=engine, s=state: e.generate(s, noise, Sampling())
-    return runs
-
-
-def speed(run: Callable[[np.ndarray], object]) -> float:
-    made, started, chunk = 0, time.perf_counter(), 16
-    while (passed := time.perf_counter() - started) < SECONDS:
-        run(uniforms(0, 0, made, chunk)[None])
-        made += chunk
-        chunk = min(2048, chunk * 2)
-    return made / passed
+TARGETS = [  # preset, streams, precision, threads, at least so many times the eager step
+    ("paper", 1, "fp32", 1, 28),
+    ("paper", 1, "fp32", 2, 60),
+    ("paper", 1, "bf16", 1, 85),
+    ("paper", 16, "fp32", 2, 12),
+    ("small", 1, "fp32", 1, 75),
+    ("r9y9-mulaw256", 1, "fp32", 2, 6),
+    ("r9y9-mulaw256", 1, "bf16", 2, 12),
+]
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    print(f"{machine()}; one thread, one stream, medians of {ROUNDS} rounds")
-    print(f"{'preset':14} {'engine':14} {'samples/s':>10} {'x real time':>12} {'x eager':>9}")
-    for name in sys.argv[1:] or ["tiny", "small", "paper", "r9y9-mulaw256", "nv-wavenet"]:
+    print(f"{machine()}; medians of {ROUNDS} rounds")
+    found: dict[str, list[Row]] = {}
+    for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
         preset = config.load(name)
-        runs = contestants(preset.model)
-        for run in runs.values():
-            run(uniforms(0, 0, 0, 4)[None])  # compile
-        rounds = [{who: speed(run) for who, run in runs.items()} for _ in range(ROUNDS)]
-        for who in runs:
-            median = statistics.median(r[who] for r in rounds)
-            ratio = statistics.median(r[who] / r["eager PyTorch"] for r in rounds)
-            print(f"{name:14} {who:14} {median:>10,.0f} {median / preset.audio.sample_rate:>12.2f} {ratio:>9.1f}", flush=True)
+        found[name] = bench.measure(preset, bench.contestants(preset))
+        print(f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}", *map(bench.line, found[name]), sep="\n", flush=True)
+    print(f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x eager':>8} {'target':>7}")
+    for name, batch, precision, threads, target in TARGETS:
+        for row in found.get(name, []):
+            if (row.batch, row.precision, row.threads) == (batch, precision, threads) and row.engine == "numba" and row.times_eager:
+                where = f"{name:14} {precision:>9} {threads:>8} {batch:>8}"
+                print(f"{where} {row.samples_per_second:>10,.0f} {row.times_eager:>8.1f} {target:>7}")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from machine import machine
 
 from wavenet.config import AudioConfig
+from wavenet.machine import machine
 from wavenet.pcm_cache import Index, index_folder
 
 HALF_SECOND = 22050

@@ -7,9 +7,8 @@ python benchmarks/learning_curve.py RUN                                     prin
 import sys
 from pathlib import Path
 
-from machine import machine
-
 from wavenet.console import ConsoleReport
+from wavenet.machine import machine
 from wavenet.run import Run
 from wavenet.session import Request, train
 

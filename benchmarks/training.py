@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 from learning_curve import curve
-from machine import machine
 
 from wavenet import config
 from wavenet.config import Config
 from wavenet.console import ConsoleReport
 from wavenet.corpus import Batch
 from wavenet.device import PRECISIONS, peak_bytes, pick_device
+from wavenet.machine import machine
 from wavenet.receptive import receptive_field
 from wavenet.session import Request, train
 from wavenet.trainer import Trainer

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_train_generate_and_inspect_a_folder(training_folder: Path, config_file:
     assert f"wavenet generate {run}" in trained.output
     made = wavenet("generate", run, "--seconds", 0.2, "--seed", 1, "-o", tmp_path / "a.wav")
     assert made.exit_code == 0, made.output
-    assert "numba engine, checkpoint of step" in made.output
+    assert re.search(r"numba engine \(.*fp32, .* threads?\), checkpoint of step", made.output)
     assert "x real time" in made.output
     wav, rate = sf.read(tmp_path / "a.wav")
     assert (len(wav), rate) == (1600, 8000)
@@ -159,6 +160,11 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("generate", GOLDEN, "-o", "no/such/a.wav"), "the folder no/such does not exist"),
         (("generate", GOLDEN, "-o", "a.xyz"), "use one of .wav, .flac, .ogg, .mp3"),
         (("generate", GOLDEN, "--engine", "warp"), "--engine warp: unknown"),
+        (("generate", GOLDEN, "--precision", "int8"), "--precision int8: must be fp32, or bf16"),
+        (("generate", GOLDEN, "--threads", -2), "--threads -2: must be 0 (as many as help)"),
+        (("generate", GOLDEN, "--engine", "reference", "--precision", "bf16"), "the reference engine computes in double precision"),
+        (("evaluate", GOLDEN, GOLDEN.parent, "--precision", "bf16"), "--precision bf16: only engines take one; add --engine numba"),
+        (("bench", "smal"), "smal: no such preset"),
         (("generate", GOLDEN, "--seconds", "abc"), "Invalid value for '--seconds'"),
         (("generate",), "; see wavenet generate --help"),
         (("generate", GOLDEN, "--sedonds", 3), "No such option: --sedonds"),
@@ -264,6 +270,7 @@ def test_compiled_code_that_finds_no_room_is_used_all_the_same(model: Path, tmp_
     args = ("generate", model, "--seconds", 0.1, "--seed", 1, "-o", out)
     result = with_files_up_to(8, *args, code=0, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
     assert "numba engine" in result.stdout
+    assert re.search(r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s", result.stderr)
     assert wavenet("generate", model, "--seconds", 0.1, "--seed", 1, "-o", tmp_path / "b.wav").exit_code == 0
     assert out.read_bytes() == (tmp_path / "b.wav").read_bytes()
 

@@ -63,6 +63,8 @@ app = typer.Typer(
 ConfigOption = Annotated[str | None, typer.Option("--config", "-c", help="A preset (see `wavenet presets`) or a .toml file.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting, as key=value: train.learning_rate=3e-4. Repeatable.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded recordings are kept. Default: the user's cache folder.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
+ThreadsOption = Annotated[int, typer.Option(help="At most so many threads; 0 is as many as help.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 
 
@@ -127,15 +129,20 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Draw from the fewest levels that hold this probability; 1 is all.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
     engine: Annotated[str, typer.Option(help="auto, numba or reference.")] = "auto",
+    precision: PrecisionOption = "fp32",
+    threads: ThreadsOption = 0,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="wav, flac, ogg or mp3; with --count, numbered. Default: RUN-SEED.wav.")
     ] = None,
 ) -> None:
     """Make new audio, or continue a recording."""
     from wavenet.distributions import Sampling
+    from wavenet.engines.options import EngineOptions
     from wavenet.render import GenerateRequest, render
 
-    request = GenerateRequest(model, seconds, count, prompt, keep_prompt, Sampling(temperature, top_k, top_p), seed, engine, out)
+    options = EngineOptions(precision, threads, report=lambda line: typer.echo(line, err=True))
+    sampling = Sampling(temperature, top_k, top_p)
+    request = GenerateRequest(model, seconds, count, prompt, keep_prompt, sampling, seed, engine, out, options)
     for line in render(request):
         typer.echo(line)
 
@@ -148,12 +155,30 @@ def evaluate(
     engine: Annotated[str, typer.Option(help="parallel, or a generation engine: numba, reference. All give the same figure.")] = "parallel",
     device: DeviceOption = "auto",
     cache: CacheOption = None,
+    precision: PrecisionOption = "fp32",
+    threads: ThreadsOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """How well a model predicts recordings: bits per sample, beside simple yardsticks."""
     from wavenet import score
+    from wavenet.engines.options import EngineOptions
 
-    for line in score.evaluate(score.EvaluateRequest(model, folder, split, engine, device, cache), as_json):
+    options = EngineOptions(precision, threads, report=lambda line: typer.echo(line, err=True))
+    for line in score.evaluate(score.EvaluateRequest(model, folder, split, engine, device, cache, options), as_json):
+        typer.echo(line)
+
+
+@app.command()
+def bench(
+    source: Annotated[str | None, typer.Argument(help="A preset, a .toml file, a run folder or a checkpoint. Default: small.")] = None,
+    settings: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """How fast each engine generates on this machine, and how fast it could."""
+    name, config = _config_of(source, settings or [])
+    from wavenet.bench import bench as run_bench
+
+    for line in run_bench(name, config, as_json, report=lambda line: typer.echo(line, err=True)):
         typer.echo(line)
 
 

@@ -4,13 +4,14 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import soundfile as sf
 
 from wavenet import audio
 from wavenet.distributions import Sampling
+from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, CheckpointError, EngineError
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.sampler import Sampler, load, read_prompt, samples_for
@@ -29,6 +30,7 @@ class GenerateRequest:
     seed: int | None
     engine: str
     out: Path | None
+    options: EngineOptions = field(default_factory=EngineOptions)
 
 
 def render(request: GenerateRequest) -> Iterator[str]:
@@ -41,13 +43,21 @@ def render(request: GenerateRequest) -> Iterator[str]:
     samples = samples_for(model, request.seconds)
     prompt = None if request.prompt is None else read_prompt(request.prompt, model)
     seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
-    sampler = Sampler(model, seed=seed, count=request.count, sampling=request.sampling, engine=request.engine, prompt=prompt)
+    sampler = Sampler(
+        model,
+        seed=seed,
+        count=request.count,
+        sampling=request.sampling,
+        engine=request.engine,
+        options=request.options,
+        prompt=prompt,
+    )
     name = request.model.resolve().name if request.model.is_dir() else request.model.stem
     paths = numbered(request.out or Path(f"{name}-{seed}.wav"), request.count)
     if request.prompt is not None and request.prompt.resolve() in [p.resolve() for p in paths]:
         raise AudioError(f"{request.prompt}: is the prompt itself; choose another -o")
     rate = model.config.audio.sample_rate
-    yield f"{sampler.engine.name} engine, checkpoint of step {model.training.step}, seed {seed}"
+    yield f"{sampler.engine.describe(request.count)}, checkpoint of step {model.training.step}, seed {seed}"
     with ExitStack() as open_files:
         files = [open_files.enter_context(audio.writer(path, rate)) for path in paths]
         kept = 0

@@ -15,6 +15,7 @@ from wavenet import audio, checkpoint
 from wavenet.checkpoint import Checkpoint
 from wavenet.distributions import Categorical, Sampling
 from wavenet.engines import Engine, pick
+from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, EngineError
 from wavenet.receptive import receptive_field
 from wavenet.shapes import Noise, Samples, Wav
@@ -72,6 +73,7 @@ class Sampler:
         count: int = 1,
         sampling: Sampling | None = None,
         engine: str | Engine = "auto",
+        options: EngineOptions | None = None,
         prompt: Prompt | None = None,
     ) -> None:
         if not 0 <= seed < 2**64:
@@ -80,7 +82,7 @@ class Sampler:
             raise EngineError(f"count {count}: must be 1 to 10000")
         self.seed, self.count, self.sampling = seed, count, sampling or Sampling()
         self.distribution = Categorical(model.config.model.levels)
-        self.engine = pick(engine, model.config.model, model.weights) if isinstance(engine, str) else engine
+        self.engine = pick(engine, model.config.model, model.weights, options) if isinstance(engine, str) else engine
         self.gain = 1.0 if prompt is None else prompt.gain
         self.time = 0
         self.state: Any = self.engine.init_state(1)
@@ -110,14 +112,19 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
     engine: str = "auto",
+    precision: str = "fp32",
+    threads: int = 0,
 ) -> Wav:
     """New audio in -1 ... 1 at `model.config.audio.sample_rate`: (time,), or (count, time) when count is above 1.
 
-    `prompt` names a recording to continue; it is not part of the result. Raises WavenetError for what cannot be done.
+    `prompt` names a recording to continue; it is not part of the result. `precision="bf16"` rounds the weights, for speed; `threads` is
+    the most that may be used, 0 for as many as help. Raises WavenetError for what cannot be done.
     """
+    options = EngineOptions(precision, threads)
     samples = samples_for(model, seconds)
     start = None if prompt is None else read_prompt(Path(prompt), model)
-    sampler = Sampler(model, seed=seed, count=count, sampling=Sampling(temperature, top_k, top_p), engine=engine, prompt=start)
+    sampling = Sampling(temperature, top_k, top_p)
+    sampler = Sampler(model, seed=seed, count=count, sampling=sampling, engine=engine, options=options, prompt=start)
     wav = np.concatenate(list(sampler.blocks(samples)), axis=1)
     return wav[0] if count == 1 else wav
 

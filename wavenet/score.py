@@ -18,6 +18,7 @@ from wavenet.config import Config
 from wavenet.corpus import TAILS_FRACTION, TAILS_MIN_SECONDS
 from wavenet.distributions import Categorical
 from wavenet.engines import pick
+from wavenet.engines.options import EngineOptions
 from wavenet.engines.packed import require_finite
 from wavenet.errors import CheckpointError, CorpusError, EngineError
 from wavenet.pcm_cache import Index, Skipped, as_wav, index_folder
@@ -43,6 +44,7 @@ class EvaluateRequest:
     engine: str = "parallel"
     device: str = "auto"
     cache: Path | None = None
+    options: EngineOptions = field(default_factory=EngineOptions)
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ def _scorer(request: EvaluateRequest, model: Checkpoint) -> Nats:
     require_finite(model.weights)
     if request.engine != "parallel" and request.device != "auto":
         raise EngineError(f"--device {request.device}: --engine {request.engine} picks its own; only parallel takes one")
-    return _parallel(request.device, model) if request.engine == "parallel" else _by_engine(request.engine, model)
+    if request.engine == "parallel" and request.options.precision != "fp32":
+        raise EngineError(f"--precision {request.options.precision}: only engines take one; add --engine numba")
+    return _parallel(request.device, model) if request.engine == "parallel" else _by_engine(request, model)
 
 
 def _parallel(device_name: str, model: Checkpoint) -> Nats:
@@ -199,9 +203,9 @@ def _parallel(device_name: str, model: Checkpoint) -> Nats:
     return nats
 
 
-def _by_engine(name: str, model: Checkpoint) -> Nats:
+def _by_engine(request: EvaluateRequest, model: Checkpoint) -> Nats:
     try:
-        engine = pick(name, model.config.model, model.weights)
+        engine = pick(request.engine, model.config.model, model.weights, request.options)
     except EngineError as e:
         raise EngineError(str(e).replace("use auto", "use parallel, auto")) from None
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
+from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError
 from wavenet.shapes import Array, Noise, Params, Samples
 
@@ -21,7 +22,11 @@ class Engine(Protocol):
 
     name: str
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None: ...
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None: ...
+
+    def describe(self, batch: int) -> str:
+        """Which engine this is and how it will run so many streams, for the user."""
+        ...
 
     def init_state(self, batch: int) -> Any:
         """The state of `batch` streams that have heard nothing but silence."""
@@ -40,7 +45,7 @@ class Engine(Protocol):
         ...
 
 
-def pick(name: str, config: ModelConfig, weights: Mapping[str, Array]) -> Engine:
+def pick(name: str, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> Engine:
     """The engine called `name`, loaded with a model; `auto` takes the fastest there is. Raises EngineError."""
     if name != "auto" and name not in ENGINES:
         raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")
@@ -48,7 +53,7 @@ def pick(name: str, config: ModelConfig, weights: Mapping[str, Array]) -> Engine
     for candidate in ENGINES if name == "auto" else [name]:
         module, _, cls = ENGINES[candidate].partition(":")
         try:
-            engine: Engine = getattr(importlib.import_module(module), cls)(config, weights)
+            engine: Engine = getattr(importlib.import_module(module), cls)(config, weights, options)
         except ImportError as e:
             reason = str(e)
         else:

@@ -1,262 +1,215 @@
-"""The CPU kernel: one compiled loop over time and layers that never returns to Python between samples.
+"""The engine for CPUs: compiled loops on explicit vectors, one thread or several, float32 or bf16 weights.
 
-It computes what `reference` does, in float32. Loops run over outputs inside inputs, so that the compiler turns them into
-vector instructions; tanh, sigmoid and softmax are built on one polynomial `_exp` that it can vectorise too.
-
-Memory of one stream: the rings of all layers end to end, `ring (rows, R)`. Layer l owns rows first[l] ... first[l] + size[l] - 1,
-size a power of two, and keeps the input of time t in row first[l] + (t & size[l] - 1):
-
-    ring   | layer 0: t-1  t | layer 1: t-3  t-2  t-1  t | layer 2: ...
-
-All kernels live in this file, because numba's on-disk cache notices a change in no other.
+`kernels` holds the loops and says how memory is laid out, `pipeline` the form for two threads, `vectors` what both are made of, `panels`
+how weights are packed, `pace` when threads are used.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from wavenet.config import ModelConfig
 from wavenet.distributions import Categorical, Sampling
-from wavenet.engines.packed import PackedWeights, pack
+from wavenet.engines.compiled import advance, lead, reporting, trail
+from wavenet.engines.kernels import Draw, Scratch, scratch
+from wavenet.engines.options import EngineOptions
+from wavenet.engines.pace import Pace
+from wavenet.engines.packed import pack
+from wavenet.engines.panels import BLOCK, aligned, aligned_copy, as_heard, endless_silence, laid_out, plan, sizes
+from wavenet.engines.pipeline import FLAGS, STOP, available
+from wavenet.engines.vectors import HOST, LANES
+from wavenet.errors import EngineError
 from wavenet.shapes import Array, Noise, Params, Samples
 
-_float = np.float32
-MOST_SAVES = 40  # more than the functions below, each of which is saved once
-
-
-def _compiled(function):  # type: ignore[no-untyped-def]
-    """Compile, and remember it on disk where any cache folder can be written. `contract` allows fused multiply-add only."""
-    options: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no place for its cache
-        return njit(**options)(function)
-
-
-def _call(function, *arguments):  # type: ignore[no-untyped-def]
-    """Call a compiled function even if its cache lies on a full disk: what cannot be saved is compiled all the same."""
-    for _ in range(MOST_SAVES):
-        try:
-            return function(*arguments)
-        except OSError:
-            continue
-    return function(*arguments)
+WORTH_SHARING = 1 << 19  # bytes of weights above which one stream may run on two cores; smaller ones only wait for each other
 
 
 @dataclass
 class State:
-    """All streams' memory: `ring` (batch, rows, R) float32, the time they share, and their last samples (batch,)."""
+    """All streams' memory: `ring` (batch, rows, R') and `ahead` (batch, L, 8, 2 G'), the time they share, their last samples (batch,)."""
 
     ring: Array
+    ahead: Array
     time: int
     last: Array
+
+    def part(self, rows: slice) -> "State":
+        """Some of the streams: the same memory, not a copy."""
+        return State(self.ring[rows], self.ahead[rows], self.time, self.last[rows])
+
+
+@dataclass(frozen=True)
+class Work:
+    """Steps `begin` to `end` of x (batch, steps), which starts at `time`: drawn from noise (batch, steps), or given and params written."""
+
+    x: Samples
+    noise: Noise
+    params: Params
+    sampling: Sampling
+    time: int
+    begin: int
+    end: int
+
+    def part(self, rows: slice) -> "Work":
+        """For some of the streams."""
+        return replace(self, x=self.x[rows], noise=self.noise[rows], params=self.params[rows])
 
 
 class NumbaEngine:
     name = "numba"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+        self.options = options or EngineOptions()
         self.distribution = Categorical(config.levels)
-        self.weights = pack(config, weights)
-        lookbacks = (self.weights.kernel_size - 1) * self.weights.dilations
-        self.sizes = np.array([1 << int(n).bit_length() for n in lookbacks], np.int64)  # at least lookback + 1
-        self.firsts = np.cumsum(self.sizes) - self.sizes
+        packed = pack(config, weights)
+        self._heard = as_heard(packed, self.options.precision)
+        self._plan, ring_rows = plan(packed)
+        self._sizes = sizes(packed, self.options.precision, ring_rows)
+        self._weights = laid_out(packed, self.options.precision)
+        self._pace = Pace()
+        self._pool: ThreadPoolExecutor | None = None
+        self._refused = False
+        self._compiled: set[bool] = set()
+
+    def describe(self, batch: int) -> str:
+        threads = self._threads(batch)
+        sharing = "1 thread" if threads == 1 else f"up to {threads} threads"
+        slow = "" if HOST.tuned else "; no fused multiply-add here, so slower than it could be"
+        return f"{self.name} engine ({HOST.name}, {self.options.precision}, {sharing}{slow})"
 
     def init_state(self, batch: int) -> State:
+        self._compile(shared=self._threads(1) > 1)
         silence = self.distribution.silence
-        rows = int(self.sizes.sum())
-        ring = np.zeros((rows, self.weights.residual_channels), np.float32)
-        _call(_fill_with_silence, self.weights, self.firsts, self.sizes, ring, silence)
-        return self.repeat(State(ring[None], 0, np.array([silence], np.int64)), batch)
+        inputs, older = endless_silence(self._heard, silence)
+        n = self._sizes
+        ring = aligned((1, n.ring_rows, n.r_vectors * LANES))
+        for x, (_, first, mask, _, _) in zip(inputs, self._plan, strict=True):
+            ring[0, first : first + mask + 1, : n.r] = x
+        ahead = aligned((1, n.layers, BLOCK, 2, n.g_vectors * LANES))
+        ahead[0, :, :, :, : n.g] = older.reshape(n.layers, 1, 2, n.g)
+        return self.repeat(State(ring, ahead, 0, np.array([silence], np.int64)), batch)
 
     def repeat(self, state: State, count: int) -> State:
-        return State(np.repeat(state.ring, count, axis=0), state.time, np.repeat(state.last, count))
+        ring, ahead = (aligned_copy(np.broadcast_to(a, (count, *a.shape[1:]))) for a in (state.ring, state.ahead))
+        return State(ring, ahead, state.time, np.repeat(state.last, count))
 
     def feed(self, state: State, x: Samples) -> Params:
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
-        self._run(state, np.ascontiguousarray(x, np.int64), np.zeros((len(x), 0), np.float32), Sampling(), params)
+        none = np.zeros((len(x), 0), np.float32)
+        self._run(state, Work(np.array(x, np.int64), none, params, Sampling(), state.time, 0, x.shape[1]))
         return params
 
     def generate(self, state: State, noise: Noise, sampling: Sampling) -> Samples:
         x = np.empty(noise.shape, np.int64)
-        self._run(state, x, noise, sampling, np.zeros((len(x), 0, 0), np.float32))
+        none = np.zeros((len(x), 0, 0), np.float32)
+        self._run(state, Work(x, np.array(noise, np.float32), none, sampling, state.time, 0, noise.shape[1]))
         return x
 
-    def _run(self, state: State, x: Samples, noise: Noise, sampling: Sampling, params: Params) -> None:
-        top_k = sampling.top_k or self.distribution.levels
-        for b in range(len(x)):
-            _call(
-                _run, self.weights, self.firsts, self.sizes, state.ring[b], state.time, state.last[b],
-                x[b], noise[b], params[b],
-                _float(sampling.temperature), top_k, sampling.top_p,
-            )  # fmt: skip
-        if x.shape[1]:
-            state.time += x.shape[1]
-            state.last[:] = x[:, -1]
+    def _run(self, state: State, work: Work) -> None:
+        """Do the work in stretches, each shared between threads or not, whichever was faster lately."""
+        batch, steps = len(work.x), work.end
+        threads = self._threads(batch)
+        self._compile(shared=threads > 1 and batch == 1)
+        done = 0
+        while done < steps:
+            count, shared = self._pace.next(steps - done) if threads > 1 else (steps - done, False)
+            stretch = replace(work, begin=done, end=done + count)
+            with self._pace.measuring(count, shared):
+                helpers = self._helpers() if shared else None
+                if helpers is None:
+                    logits = self._alone(state, stretch)
+                elif batch == 1:
+                    logits = self._piped(state, stretch, helpers)
+                else:
+                    logits = self._split(state, stretch, helpers, threads)
+            done += count
+            state.time += count
+            if not np.isfinite(logits).all():
+                raise EngineError(f"what the network predicts is not finite after {state.time} samples: its weights are too large")
 
+    def _threads(self, batch: int) -> int:
+        """How many threads may serve so many streams."""
+        most = self.options.most_threads
+        if batch > 1:
+            return min(most, batch)
+        return 2 if most > 1 and available() and sum(a.nbytes for a in self._weights) >= WORTH_SHARING else 1
 
-@_compiled
-def _run(weights: PackedWeights, firsts, sizes, ring, time, last, x, noise, params, temperature, top_k, top_p):  # type: ignore[no-untyped-def]
-    """Advance one stream over x (time,). With noise, draw x; without, x is given and its predictions go to params."""
-    levels = weights.output.shape[1]
-    h = np.empty(weights.conv.shape[3], np.float32)
-    z = np.empty(weights.conv.shape[3] // 2, np.float32)
-    out = np.empty(weights.out.shape[2], np.float32)
-    total = np.empty(weights.hidden.shape[0], np.float32)
-    hidden = np.empty(weights.hidden.shape[1], np.float32)
-    logits = np.empty(levels, np.float32)
-    p = np.empty(levels, np.float32)
-    for t in range(len(x)):
-        total[:] = 0
-        row = ring[firsts[0] + (time + t & sizes[0] - 1)]
-        row[:] = weights.embedding[last]
-        for layer in range(len(sizes)):
-            _layer(weights, firsts, sizes, ring, time + t, layer, h, z, out)
-            _residual_and_skip(firsts, sizes, ring, time + t, layer, out, total)
-        _head(weights, total, hidden, logits)
-        if len(noise):
-            x[t] = _draw(logits, noise[t], temperature, top_k, top_p, p)
-        else:
-            params[t] = logits
-        last = x[t]
+    def _alone(self, state: State, work: Work) -> Array:
+        """In this thread. Returns the last step's logits."""
+        space = scratch(self._sizes, len(work.x))
+        advance(self._sizes, self._weights, self._plan, space, *self._arguments(state, work))
+        return space.logits
 
+    def _split(self, state: State, work: Work, helpers: ThreadPoolExecutor, threads: int) -> Array:
+        """Each thread takes some of the streams."""
+        bounds = np.linspace(0, len(work.x), threads + 1).astype(int)
+        parts = [slice(a, b) for a, b in pairwise(bounds)]
+        others: list[Future[Array]] = []
+        try:
+            others = [helpers.submit(self._alone, state.part(rows), work.part(rows)) for rows in parts[1:]]
+            mine = self._alone(state.part(parts[0]), work.part(parts[0]))
+        finally:
+            wait(others)  # Ctrl-C included: nobody may go on writing into the state
+        return np.concatenate([mine, *(other.result() for other in others)])
 
-@_compiled
-def _fill_with_silence(weights, firsts, sizes, ring, silence):  # type: ignore[no-untyped-def]
-    """Leave in every layer's ring what endless silence leaves there: its input, the same in every row."""
-    h = np.empty(weights.conv.shape[3], np.float32)
-    z = np.empty(weights.conv.shape[3] // 2, np.float32)
-    out = np.empty(weights.out.shape[2], np.float32)
-    total = np.zeros(weights.hidden.shape[0], np.float32)
-    ring[0] = weights.embedding[silence]
-    for layer in range(len(sizes)):
-        for i in range(1, sizes[layer]):
-            ring[firsts[layer] + i] = ring[firsts[layer]]
-        _layer(weights, firsts, sizes, ring, 0, layer, h, z, out)
-        _residual_and_skip(firsts, sizes, ring, 0, layer, out, total)
+    def _piped(self, state: State, work: Work, helpers: ThreadPoolExecutor) -> Array:
+        """One stream in two threads."""
+        space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
+        arguments = self._arguments(state, work)
+        helper = helpers.submit(self._trail, space, flags, arguments)
+        try:
+            complete = lead(self._sizes, self._weights, self._plan, space, flags, *arguments)
+        finally:
+            flags[STOP] = 1  # whatever happened, the helper ends
+            wait([helper])
+        helper.result()
+        assert complete
+        return space.logits
 
+    def _trail(self, space: Scratch, flags: Array, arguments: tuple[Any, ...]) -> None:
+        try:
+            trail(self._sizes, self._weights, self._plan, space, flags, *arguments[:3], *arguments[-2:])
+        except BaseException:
+            flags[STOP] = 1  # lead would wait for ever
+            raise
 
-@_compiled
-def _layer(weights, firsts, sizes, ring, time, layer, h, z, out):  # type: ignore[no-untyped-def]
-    """out (R + S) = gate(sum of taps @ conv) @ out."""
-    h[:] = weights.conv_bias[layer]
-    taps = weights.conv.shape[1]
-    for k in range(taps):
-        past = time - (taps - 1 - k) * weights.dilations[layer]
-        _add_product(ring[firsts[layer] + (past & sizes[layer] - 1)], weights.conv[layer, k], h)
-    _gate(h, z)
-    out[:] = weights.out_bias[layer]
-    _add_product(z, weights.out[layer], out)
+    def _arguments(self, state: State, work: Work) -> tuple[Any, ...]:
+        levels, sampling = self.distribution.levels, work.sampling
+        top_k = min(sampling.top_k or levels, levels)
+        how = Draw(np.float32(sampling.temperature), top_k, float(sampling.top_p), aligned(levels), aligned(levels, np.int64))
+        return (
+            state.ring.reshape(-1), state.ahead.reshape(-1), work.time, state.last,
+            work.x, work.noise, work.params, how, work.begin, work.end,
+        )  # fmt: skip
 
+    def _helpers(self) -> ThreadPoolExecutor | None:
+        """Threads to share work with, started once; None where the system refuses them."""
+        if self._pool is None and not self._refused:
+            pool = ThreadPoolExecutor(max(1, self.options.most_threads - 1), "wavenet")
+            try:
+                for _ in range(self.options.most_threads - 1):
+                    pool.submit(int)
+            except RuntimeError:
+                self._refused = True
+                return None
+            self._pool = pool
+        return self._pool
 
-@_compiled
-def _residual_and_skip(firsts, sizes, ring, time, layer, out, total):  # type: ignore[no-untyped-def]
-    """Hand x + residual to the next layer's ring, and add the skip path to the total."""
-    channels = ring.shape[1]
-    if layer + 1 < len(sizes):
-        x = ring[firsts[layer] + (time & sizes[layer] - 1)]
-        onward = ring[firsts[layer + 1] + (time & sizes[layer + 1] - 1)]
-        for i in range(channels):
-            onward[i] = x[i] + out[i]
-    for i in range(len(total)):
-        total[i] += out[channels + i]
-
-
-@_compiled
-def _head(weights, total, hidden, logits):  # type: ignore[no-untyped-def]
-    for i in range(len(total)):
-        total[i] = max(total[i], _float(0))
-    hidden[:] = weights.hidden_bias
-    _add_product(total, weights.hidden, hidden)
-    for i in range(len(hidden)):
-        hidden[i] = max(hidden[i], _float(0))
-    logits[:] = weights.output_bias
-    _add_product(hidden, weights.output, logits)
-
-
-@_compiled
-def _add_product(x, matrix, y):  # type: ignore[no-untyped-def]
-    """y += x @ matrix, four inputs at a time so that y is loaded and stored a quarter as often."""
-    inputs = len(x)
-    whole = inputs - inputs % 4
-    for i in range(0, whole, 4):
-        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
-        for o in range(len(y)):
-            y[o] += a * matrix[i, o] + b * matrix[i + 1, o] + c * matrix[i + 2, o] + d * matrix[i + 3, o]
-    for i in range(whole, inputs):
-        a = x[i]
-        for o in range(len(y)):
-            y[o] += a * matrix[i, o]
-
-
-@_compiled
-def _exp(x):  # type: ignore[no-untyped-def]
-    """e^x within 3e-7 relative: 2^n from the exponent bits times a Taylor polynomial on |r| <= ln(2) / 2."""
-    x = min(max(x, _float(-87)), _float(87))
-    n = np.rint(x * _float(1.4426950408889634))  # 1 / ln 2
-    r = x - n * _float(0.693359375) + n * _float(2.12194440e-4)  # ln 2 in two parts, the first exact in few bits
-    p = _float(1 / 720)
-    p = p * r + _float(1 / 120)
-    p = p * r + _float(1 / 24)
-    p = p * r + _float(1 / 6)
-    p = p * r + _float(1 / 2)
-    p = p * r + _float(1)
-    p = p * r + _float(1)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@_compiled
-def _gate(h, z):  # type: ignore[no-untyped-def]
-    """z = tanh(first half of h) * sigmoid(second half), with one division for both. Beyond +-20 both have saturated."""
-    half = len(z)
-    for i in range(half):
-        a = _exp(_float(-2) * min(max(h[i], _float(-20)), _float(20)))
-        b = _exp(-min(max(h[half + i], _float(-20)), _float(20)))
-        z[i] = (_float(1) - a) / ((_float(1) + a) * (_float(1) + b))
-
-
-@_compiled
-def _draw(logits, noise, temperature, top_k, top_p, p):  # type: ignore[no-untyped-def]
-    """The draw that `Categorical.draw` specifies. p (levels,) is scratch."""
-    levels = len(logits)
-    top = 0
-    for i in range(levels):
-        if logits[i] > logits[top]:
-            top = i
-    if temperature == 0:
-        return top
-    for i in range(levels):
-        p[i] = _exp((logits[i] - logits[top]) / temperature)
-    if top_k < levels or top_p < 1:
-        _keep_likeliest(p, top_k, top_p)
-    total = 0.0
-    for i in range(levels):
-        total += p[i]
-    threshold = noise * total
-    cumulative = 0.0
-    chosen = top
-    for i in range(levels):
-        cumulative += p[i]
-        if cumulative > threshold:
-            chosen = i
-            break
-    return chosen
-
-
-@_compiled
-def _keep_likeliest(p, top_k, top_p):  # type: ignore[no-untyped-def]
-    """Zero all but the top_k largest, and of those all but the fewest that hold top_p of what is left."""
-    order = np.argsort(-p, kind="mergesort")
-    kept = 0.0
-    for rank in range(min(top_k, len(p))):
-        kept += p[order[rank]]
-    before = 0.0
-    for rank in range(len(p)):
-        i = order[rank]
-        q = p[i]
-        if rank >= top_k or before >= top_p * kept:
-            p[i] = 0
-        before += q
+    def _compile(self, shared: bool) -> None:
+        """Have the kernels ready, before anything is timed: with no steps they do nothing."""
+        if shared in self._compiled:
+            return
+        state = State(aligned((1, 1, LANES)), aligned((1, 1, LANES)), 0, np.zeros(1, np.int64))
+        x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0), np.float32)
+        arguments = self._arguments(state, Work(x, none, np.zeros((1, 0, 0), np.float32), Sampling(), 0, 0, 0))
+        with reporting(self.options.report):
+            space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
+            advance(self._sizes, self._weights, self._plan, space, *arguments)
+            if shared:
+                lead(self._sizes, self._weights, self._plan, space, flags, *arguments)
+                trail(self._sizes, self._weights, self._plan, space, flags, *arguments[:3], 0, 0)
+        self._compiled |= {shared, False}

@@ -21,7 +21,9 @@ import numpy as np
 
 from wavenet.config import ModelConfig
 from wavenet.distributions import Categorical, Sampling
+from wavenet.engines.options import EngineOptions
 from wavenet.engines.packed import PackedWeights, pack
+from wavenet.errors import EngineError
 from wavenet.shapes import Array, Noise, Params, Samples
 
 
@@ -37,10 +39,15 @@ class Stream:
 class ReferenceEngine:
     name = "reference"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+        if options and options.precision != "fp32":
+            raise EngineError(f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba")
         packed = pack(config, weights)
         self.distribution = Categorical(config.levels)
         self.weights = PackedWeights._make([*(a.astype(np.float64) for a in packed[:-1]), packed.dilations])
+
+    def describe(self, batch: int) -> str:
+        return "reference engine (double precision, 1 thread)"
 
     def init_state(self, batch: int) -> list[Stream]:
         silence = self.distribution.silence

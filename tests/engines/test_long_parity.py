@@ -1,0 +1,106 @@
+"""Three thousand steps of every way the CPU engine can run, against the float64 parallel forward."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import arrays, network
+from tests.engines.test_parity import UNEVEN, WIDE, teacher_forced
+from tests.engines.test_threads import Shared
+from wavenet.config import ModelConfig
+from wavenet.distributions import Categorical, Sampling
+from wavenet.engines import numba_cpu
+from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.engines.options import EngineOptions
+from wavenet.engines.packed import pack
+from wavenet.engines.panels import as_heard
+from wavenet.engines.reference import ReferenceEngine
+from wavenet.model import WaveNet
+from wavenet.sampler import uniforms
+
+STEPS = 3000
+NEAR = 1e-5  # of a boundary between codes, where rounding may decide
+DEEP = ModelConfig(
+    layers=16, dilation_cycle=128, kernel_size=2, residual_channels=40, gate_channels=80, skip_channels=48, head_channels=33, levels=256
+)
+ODD = ModelConfig(
+    dilations=(1, 2, 6, 11, 16, 100, 7),
+    kernel_size=3,
+    residual_channels=24,
+    gate_channels=36,
+    skip_channels=20,
+    head_channels=40,
+    levels=128,
+)
+MODELS = {"deep": DEEP, "odd dilations": ODD, "kernel 3": WIDE, "kernel 4": UNEVEN}
+WAYS = {"one stream": (1, False), "one stream, two threads": (1, True), "nine streams": (9, False), "five streams, two threads": (5, True)}
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def model(request: pytest.FixtureRequest) -> WaveNet:
+    return network(request.param)
+
+
+def engine_for(model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> NumbaEngine:
+    monkeypatch.setattr(numba_cpu, "WORTH_SHARING", 0)
+    engine = NumbaEngine(model.config, arrays(model), EngineOptions(precision, threads=1 + shared))
+    if shared:
+        engine._pace = Shared()
+    return engine
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_logits_stay_within_two_in_a_hundred_thousand(model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, shared = way
+    engine = engine_for(model, shared, monkeypatch)
+    x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, STEPS))
+    expected = teacher_forced(model, x)
+    error = np.abs(engine.feed(engine.init_state(batch), x) - expected).max(axis=(0, 2))
+    assert error.max() < 2e-5, f"largest difference {error.max():.1e} at sample {error.argmax()}"
+    assert expected.std() > 0.5
+
+
+def flips(model: WaveNet, x: np.ndarray, noise: np.ndarray) -> list[float]:  # type: ignore[type-arg]
+    """Where a generated sequence x differs from the draw of its own float64 prediction: how far noise lay from a boundary.
+
+    Every draw is judged on what was really heard before it, so one that may go either way does not spoil those after it.
+    """
+    params = teacher_forced(model, x)
+    drawn = Categorical(model.config.levels).draw(params, noise, Sampling())
+    found = []
+    for t in np.flatnonzero((drawn != x)[0]):
+        p = np.exp(params[0, t] - params[0, t].max())
+        shares = np.cumsum(p) / p.sum()
+        found.append(float(np.abs(shares - noise[0, t]).min()))
+    return found
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["one thread", "two threads"])
+def test_sequences_differ_only_where_noise_falls_on_a_boundary(model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, noise = engine_for(model, shared, monkeypatch), uniforms(11, 0, 0, STEPS)[None]
+    x = engine.generate(engine.init_state(1), noise, Sampling())
+    assert max(flips(model, x, noise), default=0) < NEAR
+    assert len(np.unique(x)) > 10
+
+
+def test_a_wrong_draw_would_be_found(model: WaveNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, noise = engine_for(model, False, monkeypatch), uniforms(11, 0, 0, STEPS)[None]
+    x = engine.generate(engine.init_state(1), noise, Sampling())
+    x[0, 2000] ^= 1
+    with pytest.raises(AssertionError):
+        assert max(flips(model, x, noise), default=0) < NEAR
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_bf16_computes_exactly_with_its_rounded_weights(model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the weights are rounded: with the same weights the reference finds the same logits as closely as in float32."""
+    batch, shared = way
+    engine = engine_for(model, shared, monkeypatch, "bf16")
+    x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, 300))
+    reference = ReferenceEngine(model.config, arrays(model))
+    exact = reference.feed(reference.init_state(1), x[:1])
+    rounded = as_heard(pack(model.config, arrays(model)), "bf16")
+    reference.weights = rounded._make([*(a.astype(np.float64) for a in rounded[:-1]), rounded.dilations])
+    expected = reference.feed(reference.init_state(batch), x)
+    assert np.abs(engine.feed(engine.init_state(batch), x) - expected).max() < 2e-5
+    difference = np.sqrt(np.square(expected[:1] - exact).mean())
+    assert 1e-4 < difference < 5e-2  # of logits that spread by about 2

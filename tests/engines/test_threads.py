@@ -1,0 +1,197 @@
+"""Threads, stretches and machines change how fast samples come, and nothing else."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.conftest import SMALL, arrays, network
+from wavenet.config import ModelConfig
+from wavenet.distributions import Sampling
+from wavenet.engines import numba_cpu, pace
+from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.engines.options import EngineOptions
+from wavenet.errors import EngineError
+from wavenet.sampler import uniforms
+
+UNEVEN = ModelConfig(
+    dilations=(1, 3, 9, 12, 40), kernel_size=3, residual_channels=19, gate_channels=26, skip_channels=37, head_channels=5, levels=64
+)
+
+
+@pytest.fixture(params=[SMALL, UNEVEN], ids=["kernel 2", "uneven"])
+def config(request: pytest.FixtureRequest) -> ModelConfig:
+    found: ModelConfig = request.param
+    return found
+
+
+class Shared(pace.Pace):
+    """Shares everything, in stretches of odd lengths."""
+
+    turns = 0
+
+    def next(self, steps: int) -> tuple[int, bool]:
+        self.turns += 1
+        return min(steps, 1 + 13 * self.turns % 29), True
+
+
+def engines(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> tuple[NumbaEngine, NumbaEngine]:
+    """One thread; and two that share every step."""
+    monkeypatch.setattr(numba_cpu, "WORTH_SHARING", 0)
+    weights = arrays(network(config))
+    alone, shared = (NumbaEngine(config, weights, EngineOptions(precision, threads)) for threads in (1, 2))
+    shared._pace = Shared()
+    return alone, shared
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_two_threads_make_the_same_samples_as_one(config: ModelConfig, precision: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.stack([uniforms(1, i, 0, 700) for i in range(batch)])
+    alone, shared = engines(config, monkeypatch, precision)
+    states = alone.init_state(batch), shared.init_state(batch)
+    a, b = alone.generate(states[0], noise, Sampling()), shared.generate(states[1], noise, Sampling())
+    assert (a == b).all()
+    assert len(np.unique(a)) > 10
+    for name in ("ring", "ahead", "last"):
+        assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
+    np.testing.assert_array_equal(alone.feed(states[0], a[:, :90]), shared.feed(states[1], a[:, :90]))
+
+
+def test_what_one_began_two_go_on_with(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, shared = engines(config, monkeypatch)
+    noise = uniforms(2, 0, 0, 400)[None]
+    whole = alone.generate(alone.init_state(1), noise, Sampling())
+    state, made, start = alone.init_state(1), [], 0
+    for i, count in enumerate([1, 2, 3, 61, 8, 8, 7, 110, 200]):
+        made.append((alone, shared)[i % 2].generate(state, noise[:, start : start + count], Sampling()))
+        start += count
+    assert start == 400
+    assert (np.concatenate(made, axis=1) == whole).all()
+
+
+def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> None:
+    """Rows of a product are computed eight, four or one at a time, and time blocks beside them: the sums never change."""
+    engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
+    x = np.random.default_rng(0).integers(0, config.levels, (13, 50))
+    together = engine.feed(engine.init_state(13), x)
+    for b in range(13):
+        np.testing.assert_array_equal(engine.feed(engine.init_state(1), x[b : b + 1])[0], together[b])
+
+
+def test_a_repeated_state_goes_on_from_the_middle_of_a_block(config: ModelConfig) -> None:
+    engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
+    x = np.random.default_rng(0).integers(0, config.levels, (1, 60))
+    for heard in (1, 3, 8, 21):
+        state = engine.init_state(1)
+        engine.feed(state, x[:, :heard])
+        copies = engine.repeat(state, 3)
+        rest = engine.feed(state, x[:, heard:])
+        np.testing.assert_array_equal(engine.feed(copies, np.repeat(x[:, heard:], 3, axis=0)), np.repeat(rest, 3, axis=0))
+
+
+def test_nobody_waits_for_a_helper_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, shared = engines(SMALL, monkeypatch)
+    shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
+
+    def failing(*_arguments: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(numba_cpu, "trail", failing)
+    with pytest.raises(MemoryError, match="no room"):
+        shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
+
+
+def test_a_helper_ends_when_its_leader_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may arrive between the start of one and of the other."""
+    _, shared = engines(SMALL, monkeypatch)
+    shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
+    with monkeypatch.context() as patch:
+
+        def interrupted(*_arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(numba_cpu, "lead", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            shared.generate(shared.init_state(1), uniforms(0, 0, 0, 1000)[None], Sampling())
+    assert shared._pool is not None
+    assert shared._pool.submit(int).result(timeout=10) == 0  # the only helper is free again
+
+
+def test_threads_that_cannot_be_started_are_done_without(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, shared = engines(config, monkeypatch)
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    for batch in (1, 4):
+        noise = np.stack([uniforms(1, i, 0, 100) for i in range(batch)])
+        expected = alone.generate(alone.init_state(batch), noise, Sampling())
+        assert (shared.generate(shared.init_state(batch), noise, Sampling()) == expected).all()
+
+
+def test_the_faster_way_is_taken_and_the_other_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: now)
+    speeds = {True: 2e-4, False: 1e-4}  # seconds a step
+    steps = {True: 0, False: 0}
+    chosen = pace.Pace()
+
+    def make(samples: int) -> None:
+        nonlocal now
+        while samples > 0:
+            count, shared = chosen.next(samples)
+            with chosen.measuring(count, shared):
+                now += count * speeds[shared]
+            steps[shared] += count
+            samples -= count
+
+    make(200_000)
+    assert 0 < steps[True] / steps[False] < 0.01
+    assert now < 1.03 * 200_000 * speeds[False]
+    speeds[True] = 5e-5  # the machine has become quiet
+    make(200_000)
+    assert steps[True] > 0.7 * 200_000
+    assert chosen.next(1) == (1, True)
+    speeds[True] = 100e-4  # and very busy: each look at the helper takes a turn of somebody else's
+    before, started = steps[True], now
+    make(200_000)
+    assert steps[True] - before < 2_000
+    assert now - started < 1.6 * 200_000 * speeds[False]
+
+
+def test_few_steps_are_not_timed() -> None:
+    chosen = pace.Pace()
+    for _ in range(100):
+        assert chosen.next(3) == (3, False)
+        with chosen.measuring(3, False):
+            pass
+    assert chosen.next(1000) == (64, True)
+
+
+def test_more_threads_than_streams_or_a_small_model_use_fewer() -> None:
+    weights = arrays(network(SMALL))
+    engine = NumbaEngine(SMALL, weights, EngineOptions(threads=8))
+    assert engine.describe(1).endswith("1 thread)")
+    assert "up to 3 threads" in engine.describe(3)
+    assert "up to 8 threads" in engine.describe(100)
+    big = ModelConfig(layers=4, residual_channels=128, gate_channels=256)
+    assert "up to 2 threads" in NumbaEngine(big, arrays(network(big)), EngineOptions(threads=8)).describe(1)
+
+
+def test_a_network_that_overflows_is_noticed() -> None:
+    weights = arrays(network(SMALL))
+    weights |= {"hidden.weight": weights["hidden.weight"] * np.float32(1e37), "output.weight": weights["output.weight"] * np.float32(1e5)}
+    engine = NumbaEngine(SMALL, weights, EngineOptions(threads=1))
+    with pytest.raises(EngineError, match=r"not finite after 40 samples: its weights are too large"):
+        engine.generate(engine.init_state(1), uniforms(0, 0, 0, 40)[None], Sampling())
+
+
+def test_unknown_options_are_named() -> None:
+    with pytest.raises(EngineError, match=r"--precision fp8: must be fp32, or bf16"):
+        EngineOptions("fp8")
+    with pytest.raises(EngineError, match=r"--threads -1: must be 0"):
+        EngineOptions(threads=-1)
+    assert replace(EngineOptions(), threads=3).most_threads == 3

@@ -1,0 +1,154 @@
+"""Each vector primitive computes what its twin in plain NumPy computes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from tests.conftest import SMALL, arrays, network
+from wavenet.engines import vectors
+from wavenet.engines.packed import PackedWeights, pack
+from wavenet.engines.panels import aligned, as_heard, bf16_pairs, from_bf16_pairs, padded, panel_sizes, panels
+from wavenet.engines.vectors import LANES, add, at, copy, exponentials, fetch, gate, move, product, publish, published, relu, sum_of
+
+_one, _rows = product(2, 1), product(2, 4)
+
+
+@njit
+def run_product(tall, weights, start, x, y, inputs):  # type: ignore[no-untyped-def]
+    stride = len(weights) // inputs
+    if tall:
+        _rows(at(weights, 0), stride, at(start, 0), 2 * LANES, at(x, 0), inputs, inputs, at(y, 0), 2 * LANES)
+    else:
+        _one(at(weights, 0), stride, at(start, 0), 0, at(x, 0), 0, inputs, at(y, 0), 0)
+
+
+@njit
+def run_elementwise(a, b, total, gated, copied, clipped, powers, top, divisor):  # type: ignore[no-untyped-def]
+    n = len(a) // LANES
+    fetch(at(a, 0), n)
+    add(at(a, 0), at(b, 0), at(total, 0), n)
+    gate(at(a, 0), len(a) // 2, at(gated, 0), n // 2)
+    copy(at(a, 0), at(copied, 0), n)
+    copy(at(a, 0), at(clipped, 0), n)
+    relu(move(at(clipped, 0), LANES), n - 1)
+    exponentials(at(a, 0), top, divisor, at(powers, 0), n)
+    return sum_of(at(a, LANES))
+
+
+@njit
+def run_counts(flags):  # type: ignore[no-untyped-def]
+    publish(at(flags, 3), 41)
+    return published(at(flags, 3)) + published(at(flags, 2))
+
+
+@pytest.mark.parametrize("kind", ["fp32", "bf16"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_products(kind: str, rows: int) -> None:
+    generator = np.random.default_rng(0)
+    inputs, outputs = 23, 2 * LANES
+    matrix = generator.standard_normal((inputs, outputs)).astype(np.float32)
+    x, start = generator.standard_normal((rows, inputs)), generator.standard_normal((rows, outputs))
+    y = aligned((rows, outputs))
+    weights = panels(matrix, kind)
+    heard = matrix if kind == "fp32" else from_bf16_pairs(bf16_pairs(matrix))
+    run_product(rows > 1, weights, start.astype(np.float32).ravel(), x.astype(np.float32).ravel(), y.reshape(-1), inputs)
+    np.testing.assert_allclose(y, start + x @ heard.astype(np.float64), atol=5e-6)
+
+
+def elementwise(a: Any, top: float = 0.0, divisor: float = 1.0) -> dict[str, Any]:
+    n = len(a)
+    b = np.arange(n, dtype=np.float32)
+    found = {name: aligned(n) for name in ("total", "gated", "copied", "clipped", "powers")}
+    found["sum"] = run_elementwise(a, b, *found.values(), np.float32(top), np.float32(divisor))
+    return found | {"b": b}
+
+
+def test_elementwise() -> None:
+    a = np.random.default_rng(1).normal(0, 3, 8 * LANES).astype(np.float32)
+    found = elementwise(a, top=2.5, divisor=0.7)
+    assert (found["total"] == a + found["b"]).all()
+    assert (found["copied"] == a).all()
+    assert (found["clipped"] == np.concatenate([a[:LANES], np.maximum(a[LANES:], 0)])).all()
+    half = len(a) // 2
+    wide = a.astype(np.float64)
+    np.testing.assert_allclose(found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=1e-6)
+    np.testing.assert_allclose(found["powers"], np.exp((wide - 2.5) / 0.7), rtol=2e-6)
+    assert found["sum"] == pytest.approx(wide[LANES : 2 * LANES].sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("range_", [0.1, 1, 10, 100])
+def test_gate_and_exponential_are_close_everywhere(range_: float) -> None:
+    a = np.linspace(-range_, range_, 512 * LANES).astype(np.float32)
+    a = np.concatenate([a, np.random.default_rng(0).permutation(a)])
+    found, wide, half = elementwise(a), a.astype(np.float64), len(a) // 2
+    np.testing.assert_allclose(found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=6e-7)
+    inside = np.abs(wide) < 87
+    np.testing.assert_allclose(found["powers"][inside], np.exp(wide[inside]), rtol=3e-7)
+    assert found["powers"][wide < -88].max(initial=0) <= np.float32(np.exp(-86.9))
+
+
+def test_what_is_not_a_number_stays_so() -> None:
+    """It must reach the logits, where it is looked for."""
+    a = np.full(4 * LANES, np.nan, np.float32)
+    found = elementwise(a)
+    for name in ("total", "copied", "clipped"):
+        assert np.isnan(found[name]).all(), name
+    assert np.isnan(found["gated"][: 2 * LANES]).all()
+
+
+def test_published_counts_are_read() -> None:
+    assert run_counts(np.zeros(4, np.int64)) == 41
+
+
+# --- packing -------------------------------------------------------------------------------------------------------------
+
+
+def test_panels_hold_every_weight_once() -> None:
+    assert panel_sizes(22) == [8, 8, 4, 2]
+    assert padded(1) == 2 * LANES
+    assert padded(2 * LANES + 1) == 4 * LANES
+    outputs = 10 * LANES
+    matrix = np.arange(3 * outputs, dtype=np.float32).reshape(3, outputs)
+    flat = panels(matrix, "fp32")
+    assert sorted(flat) == sorted(matrix.ravel())
+    assert (flat[: 8 * LANES] == matrix[0, : 8 * LANES]).all()
+    assert (flat[8 * LANES : 16 * LANES] == matrix[1, : 8 * LANES]).all()
+    assert (flat[24 * LANES : 26 * LANES] == matrix[0, 8 * LANES :]).all()
+
+
+def test_bf16_words_hold_the_nearest_weights() -> None:
+    generator = np.random.default_rng(0)
+    scales = 10.0 ** generator.integers(-20, 20, (50, 4 * LANES))
+    panel = (generator.standard_normal((50, 4 * LANES)) * scales).astype(np.float32)
+    heard = from_bf16_pairs(bf16_pairs(panel))
+    assert np.abs(heard / panel - 1).max() <= 2**-8  # half a step of 8 bits, and of the low halves' noise
+    pairs = panel.reshape(50, 2, 2, LANES)
+    naive = (pairs.view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)).view(np.float32)
+    words = naive[:, :, 1].view(np.uint32) | naive[:, :, 0].view(np.uint32) >> np.uint32(16)
+    noisy = words.view(np.float32)
+    chosen = heard.reshape(50, 2, 2, LANES)[:, :, 1]
+    assert np.abs(chosen / pairs[:, :, 1] - 1).mean() < 0.8 * np.abs(noisy / pairs[:, :, 1] - 1).mean()
+    special = np.zeros((1, 2 * LANES), np.float32)
+    special[0, :2], special[0, LANES : LANES + 2] = (3.4e38, -0.0), (-3.4e38, 1e-45)
+    assert np.isfinite(from_bf16_pairs(bf16_pairs(special))).all()
+
+
+def test_weights_as_heard_in_bf16_are_close_and_biases_exact() -> None:
+    packed = pack(SMALL, arrays(network(SMALL)))
+    heard = as_heard(packed, "bf16")
+    for name, a, b in zip(PackedWeights._fields, packed, heard, strict=True):
+        exact = name in ("embedding", "conv_bias", "out_bias", "hidden_bias", "output_bias", "dilations")
+        assert a.shape == b.shape
+        assert (a == b).all() == exact, name
+        assert np.allclose(a, b, rtol=2**-8), name
+
+
+def test_every_primitive_has_a_twin_here() -> None:
+    from numba.core.extending import _Intrinsic
+
+    there = {name for name, value in vars(vectors).items() if isinstance(value, _Intrinsic)}
+    assert there == {"at", "move", "add", "copy", "exponentials", "fetch", "gate", "publish", "published", "relu", "sum_of"}
+    assert isinstance(_one, Callable)  # type: ignore[arg-type]

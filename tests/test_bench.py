@@ -1,0 +1,104 @@
+"""`wavenet bench`: what it measures, not how fast."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+
+from tests.conftest import SMALL
+from wavenet import bench
+from wavenet.config import AudioConfig, Config
+from wavenet.engines.ceilings import Ceilings, sample_bytes, sample_macs
+from wavenet.receptive import report
+
+CONFIG = Config(audio=AudioConfig(sample_rate=8000), model=SMALL)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "ROUNDS", 2)
+    monkeypatch.setattr(bench, "SECONDS", 0.005)
+    monkeypatch.setattr(bench, "WARM_UP", 64)
+    monkeypatch.setattr(bench, "cores", lambda: 2)
+
+
+def rows() -> list[dict[str, object]]:
+    (line,) = bench.bench("small", CONFIG, True, lambda _line: None)
+    found: list[dict[str, object]] = json.loads(line)
+    return found
+
+
+def test_every_engine_precision_batch_and_thread_count_has_a_row() -> None:
+    found = rows()
+    for row in found:
+        assert row.keys() >= {"engine", "precision", "threads", "batch", "samples_per_second", "realtime"}
+        assert isinstance(row["samples_per_second"], float)
+        assert row["samples_per_second"] > 0
+        assert row["realtime"] == pytest.approx(row["samples_per_second"] / 8000)
+    keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in found}
+    assert len(keys) == len(found)
+    assert keys >= {("numba", p, t, b) for p in ("fp32", "bf16") for t in (1, 2) for b in (1, 16)}
+    assert keys >= {("eager PyTorch", "fp32", 1, 1), ("eager PyTorch", "fp32", 1, 16), ("reference", "fp32", 1, 1)}
+    for row in found:
+        assert (row["bound"] is not None) == (row["engine"] == "numba")
+        assert row["times_eager"] is not None
+        assert row["engine"] != "eager PyTorch" or row["times_eager"] == 1
+
+
+def test_the_table_names_the_machine_and_the_model() -> None:
+    head, about, columns, *table = bench.bench("small", CONFIG, False, lambda _line: None)
+    assert "cores, Python 3" in head
+    assert "numba" in head
+    assert about.startswith("small: ")
+    assert "x real time" in columns
+    assert len(table) == 11
+    assert all(len(line) == len(columns) for line in table)
+
+
+def test_without_torch_the_engines_are_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else there(name))
+    found = rows()
+    assert {r["engine"] for r in found} == {"numba", "reference"}
+    assert all(r["times_eager"] is None for r in found)
+
+
+def test_without_numba_the_reference_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wavenet.engines.numba_cpu", None)
+    said: list[str] = []
+    (line,) = bench.bench("small", CONFIG, True, said.append)
+    assert {r["engine"] for r in json.loads(line)} == {"eager PyTorch", "reference"}
+    assert "--engine numba: cannot be loaded" in said[0]
+
+
+def test_the_eager_step_draws_what_the_reference_draws() -> None:
+    """What speed is compared with computes the same thing."""
+    import numpy as np
+
+    from wavenet.distributions import Sampling
+    from wavenet.eager import EagerStep
+    from wavenet.engines.reference import ReferenceEngine
+    from wavenet.sampler import uniforms
+
+    weights = bench.random_weights(CONFIG)
+    noise = np.stack([uniforms(0, i, 0, 40) for i in range(3)])
+    reference = ReferenceEngine(SMALL, weights)
+    state = reference.init_state(3)
+    eager = EagerStep(SMALL, weights, 3)
+    for layer, ring in zip(eager.layers, state[0].rings, strict=True):
+        layer.queue[:] = layer.queue.new_tensor(ring[0])  # it starts in silence, not in zeros
+    expected = reference.generate(state, noise, Sampling())
+    assert [eager.run(noise[:, t : t + 1]).tolist() for t in range(40)] == expected.T.tolist()
+
+
+def test_bounds_follow_from_bytes_and_products() -> None:
+    macs = report(SMALL, 8000).macs_per_sample
+    assert macs < sample_macs(SMALL)  # padding is multiplied too
+    assert sample_bytes(SMALL, "fp32") == 2 * sample_bytes(SMALL, "bf16")
+    slow_memory = Ceilings({"fp32": 1e6, "bf16": 1e6}, 1e15)
+    assert slow_memory.bound(SMALL, "fp32", 1, 1) == pytest.approx(1e6 / sample_bytes(SMALL, "fp32"))
+    assert slow_memory.bound(SMALL, "fp32", 1, 2) == pytest.approx(2 * slow_memory.bound(SMALL, "fp32", 1, 1))
+    assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(32 * slow_memory.bound(SMALL, "fp32", 1, 1))
+    slow_arithmetic = Ceilings({"fp32": 1e15, "bf16": 1e15}, 1e6)
+    assert slow_arithmetic.bound(SMALL, "bf16", 16, 2) == pytest.approx(2e6 / sample_macs(SMALL))

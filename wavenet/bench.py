@@ -1,0 +1,161 @@
+"""`wavenet bench`: how fast each engine generates here, beside an eager PyTorch step and what the machine's memory and arithmetic allow.
+
+Speed does not depend on the weights, so they are drawn at random; a run lends its sizes only. Contestants take turns, round after
+round, so that a change in the machine's speed falls on all; figures are medians, and ratios are taken within each round.
+"""
+
+import importlib.util
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from wavenet.checkpoint import expected_shapes
+from wavenet.config import Config
+from wavenet.distributions import Sampling
+from wavenet.engines import ENGINES, pick
+from wavenet.engines.options import PRECISIONS, EngineOptions
+from wavenet.errors import EngineError
+from wavenet.machine import cores, machine
+from wavenet.sampler import uniforms
+from wavenet.shapes import Array, Noise
+
+EAGER = "eager PyTorch"
+BATCHES = (1, 16)
+ROUNDS = 5
+SECONDS = 0.4  # of each contestant in each round
+WARM_UP = 4096  # samples of each stream at once, at most
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `threads` is the most that may be used; `times_eager` compares with the eager step at the same batch."""
+
+    engine: str
+    precision: str
+    threads: int
+    batch: int
+    samples_per_second: float = 0.0
+    realtime: float = 0.0
+    times_eager: float | None = None
+    bound: float | None = None  # samples per second that this machine's memory and arithmetic allow
+
+
+@dataclass
+class Contestant:
+    row: Row
+    run: Callable[[Noise], object]  # makes as many samples as there is noise (batch, time)
+    chunk: int = 8  # samples of each stream made between looks at the clock
+
+    def speed(self, seconds: float) -> float:
+        """Samples per second, of all streams together."""
+        made, started = 0, time.perf_counter()
+        while (passed := time.perf_counter() - started) < seconds:
+            self.run(_noise(self.row.batch, self.chunk))
+            made += self.chunk
+        return made * self.row.batch / passed
+
+    def warm_up(self) -> None:
+        """Compile, let engines find their pace, and choose a chunk of about a tenth of a second."""
+        self.run(_noise(self.row.batch, self.chunk))
+        while self.chunk < WARM_UP:
+            started = time.perf_counter()
+            self.run(_noise(self.row.batch, self.chunk))
+            if time.perf_counter() - started > 0.05:
+                break
+            self.chunk *= 2
+
+
+def _say_nothing(_line: str) -> None: ...
+
+
+def _noise(batch: int, count: int) -> Noise:
+    return np.stack([uniforms(0, stream, 0, count) for stream in range(batch)])
+
+
+def random_weights(config: Config) -> dict[str, Array]:
+    """Weights of the config's shapes that keep every signal near unit size."""
+    generator = np.random.default_rng(0)
+    shapes = expected_shapes(config)
+    return {
+        k: (generator.standard_normal(s) / np.sqrt(np.prod(s[1:]) if len(s) > 1 else 100)).astype(np.float32) for k, s in shapes.items()
+    }
+
+
+def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callable[[str], object] = _say_nothing) -> list[Contestant]:
+    """All that can run here: eager steps first, then every engine, precision and number of threads."""
+    weights, found = random_weights(config), []
+    for batch in batches if importlib.util.find_spec("torch") else ():
+        import torch
+
+        from wavenet.eager import EagerStep
+
+        torch.set_num_threads(1)  # more threads make such small products slower, and on a busy machine far slower
+        found.append(Contestant(Row(EAGER, "fp32", 1, batch), EagerStep(config.model, weights, batch).run))
+    for name in ENGINES:
+        for precision in PRECISIONS if name == "numba" else PRECISIONS[:1]:
+            for threads in sorted({1, cores()}) if name == "numba" else [1]:
+                for batch in batches if name == "numba" else batches[:1]:
+                    try:
+                        engine = pick(name, config.model, weights, EngineOptions(precision, threads, report))
+                    except EngineError as e:
+                        report(str(e))
+                        continue
+                    state = engine.init_state(batch)
+                    row = Row(name, precision, threads, batch)
+                    found.append(Contestant(row, lambda noise, e=engine, s=state: e.generate(s, noise, Sampling())))  # type: ignore[misc]
+    return found
+
+
+def measure(config: Config, runners: list[Contestant]) -> list[Row]:
+    """Medians over rounds in which all take turns."""
+    for runner in runners:
+        runner.warm_up()
+    speeds = [[runner.speed(SECONDS) for runner in runners] for _ in range(ROUNDS)]
+    rows = [runner.row for runner in runners]
+    eager = {row.batch: i for i, row in enumerate(rows) if row.engine == EAGER}
+    bounds = _bounds(config, rows)
+    done = []
+    for i, row in enumerate(rows):
+        speed = statistics.median(r[i] for r in speeds)
+        ratio = statistics.median(r[i] / r[eager[row.batch]] for r in speeds) if row.batch in eager else None
+        done.append(replace(row, samples_per_second=speed, realtime=speed / config.audio.sample_rate, times_eager=ratio, bound=bounds[i]))
+    return done
+
+
+def _bounds(config: Config, rows: list[Row]) -> list[float | None]:
+    """Of the numba engine's rows."""
+    if not any(row.engine == "numba" for row in rows):
+        return [None] * len(rows)
+    from wavenet.engines.ceilings import measure as measure_ceilings
+
+    ceilings = measure_ceilings(config.model)
+    return [ceilings.bound(config.model, r.precision, r.batch, r.threads) if r.engine == "numba" else None for r in rows]
+
+
+HEADER = (
+    f"{'engine':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x real time':>12} {'x eager':>8} {'of bound':>9}"
+)
+
+
+def line(row: Row) -> str:
+    eager = "" if row.times_eager is None else f"{row.times_eager:.1f}"
+    bound = "" if row.bound is None else f"{row.samples_per_second / row.bound:.0%}"
+    where = f"{row.engine:14} {row.precision:>9} {row.threads:>8} {row.batch:>8}"
+    return f"{where} {row.samples_per_second:>10,.0f} {row.realtime:>12.2f} {eager:>8} {bound:>9}"
+
+
+def bench(name: str, config: Config, as_json: bool, report: Callable[[str], object]) -> Iterator[str]:
+    """Measure and tell. Yields lines to print: a table, or one JSON list of rows."""
+    if not as_json:
+        yield f"{machine()}; medians of {ROUNDS} rounds"
+        yield f"{name}: {sum(w.size for w in random_weights(config).values()):,} parameters at {config.audio.sample_rate} Hz"
+    rows = measure(config, contestants(config, report=report))
+    if as_json:
+        yield json.dumps([asdict(row) for row in rows], indent=1)
+        return
+    yield HEADER
+    yield from map(line, rows)

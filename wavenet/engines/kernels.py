@@ -1,0 +1,305 @@
+"""The loops over time and layers that run as machine code. `reference` says what they compute.
+
+    for each step t:
+        x = embedding[the sample before]
+        for each layer:
+            ring[t] = x
+            where a block of older taps begins at t:                                        (a)
+                ahead[t ... t + block - 1] = bias + older taps @ what they hear
+            h = ahead[t] + x @ newest
+            z = tanh(first half of h) * sigmoid(second half)
+            total += z @ skip + bias                                                        (b)
+            x += z @ residual + bias
+        logits = relu(relu(total) @ hidden + bias) @ output + bias
+        the sample = a draw from logits
+
+(a) A layer of dilation d hears, besides the present, only what lies d steps back or more. So its older taps are known d steps ahead, and
+are computed for up to 8 steps at once: every weight read from memory serves 8 times. Blocks begin at fixed times, staggered over
+the layers so that each step has an equal share of them, and what is computed ahead is part of the state: where a call ends and the
+next goes on changes nothing.
+
+(b) With two threads at one stream the skips and the older taps move to the second: see `pipeline`.
+
+Memory of one stream, in rows of R' channels (R filled up to whole vectors), and of 2 G' for `ahead`:
+
+    ring    | layer 0: t-1  t | layer 1: t-3  t-2  t-1  t | layer 2: ...          row of time t: first + (t & length - 1)
+    ahead   | layer 0: 8 rows | layer 1: 8 rows | ...                             row of time t: t + phase & 7
+
+Any number of streams advance together, each row of a product one of them. Every sum is formed in the same order whatever the number
+of streams, threads or steps in a call, so none of these changes a single bit of the result.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from wavenet.engines.panels import BLOCK, PANEL, Sizes, Weights, aligned
+from wavenet.engines.vectors import HOST, LANES, add, at, copy, exponentials, gate, move, product, relu, sum_of
+from wavenet.shapes import Array
+
+# products of 8, 4 and 2 vectors with one row; and of 2 vectors with as many rows as registers hold
+_one8, _one4, _one2 = product(8, 1), product(4, 1), product(2, 1)
+_tall, _short = product(2, HOST.rows), product(2, 4)
+_TALL, _SHORT = HOST.rows, 4
+
+
+class Scratch(NamedTuple):
+    """Memory for one step of `rows` streams, flat. Inside the kernels, pointers to the same."""
+
+    x: Array  # (rows, R')
+    h: Array  # (rows, 2 G')
+    z: Array  # (2, L, rows, G'): of this step and, for `trail`, of the one before; and one for itself
+    out: Array  # (2, rows, the wider of R' and S'), one for each of two threads
+    total: Array  # (2, rows, S'), likewise
+    hidden: Array  # (rows, H')
+    logits: Array  # (rows, levels')
+    heard: Array  # (8, (K - 1) R), and room for the last copy's padding
+
+
+class Draw(NamedTuple):
+    """How to draw, as `Sampling`, and memory for it."""
+
+    temperature: np.float32
+    top_k: int
+    top_p: float
+    p: Array  # (levels)
+    heap: Array  # (levels), int64
+
+
+def scratch(n: Sizes, rows: int) -> Scratch:
+    r, g, s, h, levels = (v * LANES for v in (n.r_vectors, n.g_vectors, n.s_vectors, n.h_vectors, n.level_vectors))
+    counts = (r, 2 * g, (2 * n.layers + 1) * g, 2 * max(r, s), 2 * s, h, levels)
+    return Scratch._make([*(aligned(rows * count) for count in counts), aligned(BLOCK * (n.taps - 1) * n.r + r)])
+
+
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+part = njit(**OPTIONS)
+inlined = njit(forceinline=True, **OPTIONS)  # their many arguments would else be written to memory and read back at each call
+
+
+@part
+def weight_pointers(w):  # type: ignore[no-untyped-def]
+    """Pointers can be handed on at no cost; handing on arrays would count references each time."""
+    return Weights(
+        at(w.embedding, 0), at(w.newest, 0), at(w.older, 0), at(w.conv_bias, 0), at(w.residual, 0), at(w.residual_bias, 0),
+        at(w.skip, 0), at(w.skip_bias, 0), at(w.hidden, 0), at(w.hidden_bias, 0), at(w.output, 0), at(w.output_bias, 0),
+    )  # fmt: skip
+
+
+@part
+def scratch_pointers(s):  # type: ignore[no-untyped-def]
+    return Scratch(
+        at(s.x, 0), at(s.h, 0), at(s.z, 0), at(s.out, 0), at(s.total, 0), at(s.hidden, 0), at(s.logits, 0), at(s.heard, 0)
+    )  # fmt: skip
+
+
+@part
+def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_step, vectors):  # type: ignore[no-untyped-def]
+    """y (rows, vectors) = start + x (rows, inputs) @ panels. Pointers all; steps lead from row to row; words: see `Sizes`."""
+    done = 0
+    while done < vectors:
+        left = vectors - done
+        panel = PANEL if left >= PANEL else 4 if left >= 4 else 2
+        stride = panel * words
+        row = 0
+        while rows - row >= _SHORT:
+            tall = rows - row >= _TALL
+            for sub in range(0, panel, 2):
+                w, to = move(weights, sub * words), (done + sub) * LANES
+                a, b, c = move(start, row * start_step + to), move(x, row * x_step), move(y, row * y_step + to)
+                if tall:
+                    _tall(w, stride, a, start_step, b, x_step, inputs, c, y_step)
+                else:
+                    _short(w, stride, a, start_step, b, x_step, inputs, c, y_step)
+            row += _TALL if tall else _SHORT
+        while row < rows:
+            to = done * LANES
+            a, b, c = move(start, row * start_step + to), move(x, row * x_step), move(y, row * y_step + to)
+            if panel == PANEL:
+                _one8(weights, stride, a, start_step, b, x_step, inputs, c, y_step)
+            elif panel == 4:
+                _one4(weights, stride, a, start_step, b, x_step, inputs, c, y_step)
+            else:
+                _one2(weights, stride, a, start_step, b, x_step, inputs, c, y_step)
+            row += 1
+        weights = move(weights, inputs * stride)
+        done += panel
+
+
+@inlined
+def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
+    """Compute a layer's older taps for the block of steps that begins at `time`. ring: its first row; ahead: the block's first row."""
+    channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, (n.taps - 1) * n.r
+    for step in range(block):
+        for tap in range(n.taps - 1):
+            back = (n.taps - 1 - tap) * dilation
+            # whole vectors; the next tap overwrites this one's padding
+            copy(move(ring, (time + step - back & mask) * channels), move(heard, step * inputs + tap * n.r), n.r_vectors)
+    _product(
+        n.words, move(w.older, layer * inputs * 2 * n.g_vectors * n.words), move(w.conv_bias, layer * width), 0,
+        heard, inputs, block, inputs, ahead, width, 2 * n.g_vectors,
+    )  # fmt: skip
+
+
+@inlined
+def gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-untyped-def]
+    """z = gate(what the older taps added up to + x @ newest), of all rows."""
+    width = 2 * n.g_vectors * LANES
+    _product(
+        n.words, move(w.newest, layer * n.r * 2 * n.g_vectors * n.words), ahead, ahead_step,
+        x, n.r_vectors * LANES, rows, n.r, h, width, 2 * n.g_vectors,
+    )  # fmt: skip
+    for row in range(rows):
+        gate(move(h, row * width), n.g_vectors * LANES, move(z, row * n.g_vectors * LANES), n.g_vectors)
+
+
+@inlined
+def residual(n, w, layer, z, rows, out, x):  # type: ignore[no-untyped-def]
+    """x += z @ residual + bias."""
+    _product(
+        n.words, move(w.residual, layer * n.g * n.r_vectors * n.words), move(w.residual_bias, layer * n.r_vectors * LANES), 0,
+        z, n.g_vectors * LANES, rows, n.g, out, n.r_vectors * LANES, n.r_vectors,
+    )  # fmt: skip
+    add(x, out, x, rows * n.r_vectors)
+
+
+@inlined
+def skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
+    """total += z @ skip + bias."""
+    _product(
+        n.words, move(w.skip, layer * n.g * n.s_vectors * n.words), move(w.skip_bias, layer * n.s_vectors * LANES), 0,
+        z, n.g_vectors * LANES, rows, n.g, out, n.s_vectors * LANES, n.s_vectors,
+    )  # fmt: skip
+    add(total, out, total, rows * n.s_vectors)
+
+
+@inlined
+def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
+    relu(total, rows * n.s_vectors)
+    _product(
+        n.words, w.hidden, w.hidden_bias, 0, total, n.s_vectors * LANES, rows, n.s, hidden, n.h_vectors * LANES, n.h_vectors
+    )  # fmt: skip
+    relu(hidden, rows * n.h_vectors)
+    _product(
+        n.words, w.output, w.output_bias, 0, hidden, n.h_vectors * LANES, rows, n.h, logits, n.level_vectors * LANES, n.level_vectors
+    )  # fmt: skip
+
+
+@part
+def draw(logits, noise, how):  # type: ignore[no-untyped-def]
+    """The draw that `Categorical.draw` specifies; logits (levels)."""
+    levels, p = len(logits), how.p
+    top = 0
+    for i in range(levels):
+        if logits[i] > logits[top]:
+            top = i
+    if how.temperature == 0:
+        return top
+    exponentials(at(logits, 0), logits[top], how.temperature, at(p, 0), levels // LANES)
+    if how.top_k < levels or how.top_p < 1:
+        _keep_likeliest(p, how.top_k, how.top_p, how.heap)
+    total = 0.0
+    for i in range(0, levels, LANES):
+        total += sum_of(at(p, i))
+    threshold = noise * total
+    cumulative = 0.0
+    chosen = top
+    for i in range(0, levels, LANES):
+        beyond = cumulative + sum_of(at(p, i))
+        if beyond > threshold:  # it is one of this vector's
+            for j in range(i, i + LANES):
+                cumulative += p[j]
+                if p[j] > 0:
+                    chosen = j
+                if cumulative > threshold:
+                    break
+            break
+        cumulative = beyond
+    return chosen
+
+
+@part
+def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
+    """Zero all but the top_k largest, and of those all but the fewest that hold top_p of what is left. Ties go to the lower code.
+
+    A heap hands out codes from the likeliest on, for as long as they are kept.
+    """
+    levels = len(p)
+    for i in range(levels):
+        heap[i] = i
+    for i in range(levels // 2 - 1, -1, -1):
+        _sink(p, heap, i, levels)
+    mass = 0.0
+    for i in range(levels):
+        mass += p[i]
+    if top_k < levels:
+        mass = 0.0
+    kept, size = 0, levels
+    before = 0.0
+    while kept < min(top_k, levels) and (top_k < levels or before < top_p * mass):
+        before += p[heap[0]]
+        size -= 1
+        heap[0], heap[size] = heap[size], heap[0]
+        _sink(p, heap, 0, size)
+        kept += 1
+    mass = before if top_k < levels else mass
+    before = 0.0
+    for rank in range(levels):  # taken codes lie at the end, the likeliest last
+        code = heap[levels - 1 - rank]
+        q = p[code]
+        if rank >= kept or before >= top_p * mass:
+            p[code] = 0
+        before += q
+
+
+@part
+def _sink(p, heap, i, size):  # type: ignore[no-untyped-def]
+    """Let the code at place i of a heap sink below likelier ones."""
+    while True:
+        best = i
+        for child in (2 * i + 1, 2 * i + 2):
+            if child < size:
+                a, b = heap[child], heap[best]
+                if p[a] > p[b] or (p[a] == p[b] and a < b):
+                    best = child
+        if best == i:
+            return
+        heap[i], heap[best] = heap[best], heap[i]
+        i = best
+
+
+def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, params, how, begin, end):  # type: ignore[no-untyped-def]
+    """Advance streams over steps begin ... end - 1 of x (rows, steps), whose first column is at `time`.
+
+    With noise (rows, steps), draw x; without, x is given and predictions go to params (rows, steps, levels). ring (rows, all rings)
+    and ahead (rows, L, 8, 2 G') are the streams' memory; last (rows) their last samples.
+    """
+    w, s = weight_pointers(weights), scratch_pointers(work)
+    rows, channels, width = len(last), n.r_vectors * LANES, 2 * n.g_vectors * LANES
+    ring_step, ahead_step = n.ring_rows * channels, n.layers * BLOCK * width
+    for i in range(begin, end):
+        t = time + i
+        for row in range(rows):
+            copy(move(w.embedding, last[row] * channels), move(s.x, row * channels), n.r_vectors)
+        work.total[: rows * n.s_vectors * LANES] = 0
+        for layer in range(n.layers):
+            dilation, first, mask, block, phase = plan[layer]
+            slot = layer * BLOCK + (t + phase & BLOCK - 1)
+            for row in range(rows):
+                memory = at(ring, row * ring_step + first * channels)
+                copy(move(s.x, row * channels), move(memory, (t & mask) * channels), n.r_vectors)
+                if t + phase & block - 1 == 0:
+                    look_ahead(n, w, layer, dilation, t, mask, block, memory, at(ahead, row * ahead_step + slot * width), s.heard)
+            gated(n, w, layer, s.x, at(ahead, slot * width), ahead_step, rows, s.h, s.z)
+            if layer + 1 < n.layers:
+                residual(n, w, layer, s.z, rows, s.out, s.x)
+            skip(n, w, layer, s.z, rows, s.out, s.total)
+        head(n, w, s.total, rows, s.hidden, s.logits)
+        for row in range(rows):
+            logits = work.logits[row * n.level_vectors * LANES :][: n.levels]
+            if noise.shape[1] > 0:
+                x[row, i] = draw(logits, noise[row, i], how)
+            else:
+                params[row, i] = logits
+            last[row] = x[row, i]

@@ -1,0 +1,26 @@
+"""Which machine a figure was taken on."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            model = next(line.partition(":")[2].strip() for line in f if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    found = []
+    for name in ("torch", "numba", "numpy"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return f"{model}, {cores()} cores, Python {platform.python_version()}, {', '.join(found)}"
