@@ -1,7 +1,5 @@
 """The time-major stack against ordinary convolutions: values, gradients, blocks, groups, precisions."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -91,32 +89,6 @@ def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.Mon
     assert len(blocks) > 2
     torch.testing.assert_close(model(x), whole, rtol=1e-12, atol=1e-12)
     assert_same_gradients(gradients(model, model(x)), expected)
-
-
-@pytest.fixture
-def four_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(("batch", "shares"), [(1, 1), (2, 2), (3, 3), (8, 4), (6, 3), (7, 1)])
-@pytest.mark.parametrize("group", [0, 2])
-def test_threads_that_share_the_windows_change_nothing(batch: int, shares: int, group: int, four_threads: None) -> None:
-    model, x = example(SHAPES[2], batch)
-    model.stack.group = group
-    shape = Shape(model.stack.dilations, batch, 1, group)
-    assert time_major._shares(x, shape) == shares
-    assert time_major._shares(x, shape._replace(compiled=True)) == 1
-    expected = conv1d_form.forward(model, x)
-    params = model(x)
-    torch.testing.assert_close(params, expected, rtol=1e-12, atol=1e-12)
-    found = gradients(model, params)
-    assert_same_gradients(found, gradients(model, expected))
-    again = gradients(model, model(x))
-    assert all(torch.equal(again[n], g) for n, g in found.items())  # the shares are added up in a fixed order
-    assert torch.get_num_threads() == 4
 
 
 @pytest.mark.parametrize("config", SHAPES)

@@ -13,25 +13,18 @@ the tap `back` samples ago hears is the same matrix from another row on: no padd
 Sigmoid in place of tanh: torch's takes a sixth of the time, to the same 1e-7. Only x and h are kept for the backward pass; z is
 one product away. With `group` set, only the x of every group-th layer is kept and the rest is computed again.
 
-On a CPU the windows are shared out among threads, each of which goes through all layers by itself: they meet twice a step, not at
-every operation, so a thread that another program holds up delays none but its own windows.
-
 Backward, the gradient of the residual stream lives in one matrix of the first layer's length. A layer's output is the last rows of
 its input's place, so the residual path's gradient is there already, and each tap adds its part some rows further up.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Barrier
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-T = TypeVar("T")
-U = TypeVar("U")
 BLOCK_BYTES = 4 << 20  # of a block's rows, x to skips, on a CPU: small enough for its caches, large enough to be worth the calls
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
@@ -76,109 +69,43 @@ def _blocks(rows: int, width: int, like: Tensor) -> list[tuple[int, int]]:
 
 
 class _GatedStack(torch.autograd.Function):
-    """The stack on all windows at once, or on a CPU on a share of them per thread: so threads never wait for each other."""
-
     @staticmethod
     def forward(ctx: Any, x: Tensor, shape: Shape, keep: bool, *flat: Tensor | None) -> Tensor:
-        layers, shares = _unflatten(flat), _shares(x, shape)
-        share = shape._replace(batch=shape.batch // shares, predicted=shape.predicted // shares)
-        done = _each(lambda rows: _all_forward(rows, layers, share, keep), _split(x, shape.batch, shares))
-        ctx.shape, ctx.share, ctx.shares = shape, share, shares
-        ctx.save_for_backward(*flat, *(tensor for _, kept in done for tensor in kept))
-        return _join([skips for skips, _ in done], share.batch)
+        layers = _unflatten(flat)
+        skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
+        kept: list[Tensor] = [x]  # x and h of every layer in turn, or with a group, the x of every group's first layer
+        for i, layer in enumerate(layers):
+            h = _empty(x, _rows_after(x, i, layer, shape), layer.bias.numel()) if keep and not shape.group else None
+            out = _forward(x, h, layer, i, shape, skips)
+            if h is not None:
+                kept.append(h)
+            if out is not None:
+                x = out
+                if keep and (not shape.group or (i + 1) % shape.group == 0):
+                    kept.append(x)
+        ctx.shape = shape
+        ctx.save_for_backward(*flat, *kept)
+        return skips
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dskips: Tensor) -> tuple[Tensor | None, ...]:
-        weights = len(LayerWeights._fields) * len(ctx.shape.dilations)
+        shape, dskips = ctx.shape, dskips.contiguous()
+        weights = len(LayerWeights._fields) * len(shape.dilations)
         layers, saved = _unflatten(ctx.saved_tensors[:weights]), ctx.saved_tensors[weights:]
-        each = len(saved) // ctx.shares
-        kept = [saved[i : i + each] for i in range(0, len(saved), each)]
-        tasks = list(zip(kept, _split(dskips, ctx.shape.batch, ctx.shares), strict=True))
-        done = _each(lambda task: _all_backward(task[0], layers, ctx.share, task[1]), tasks)
-        first, *others = (grads for _, grads in done)
-        for other in others:
-            for total, g in zip(first, other, strict=True):
-                if total is not None and g is not None:
-                    total += g
-        return _join([dx for dx, _ in done], ctx.share.batch), None, None, *first
-
-
-def _all_forward(x: Tensor, layers: Sequence[LayerWeights], shape: Shape, keep: bool) -> tuple[Tensor, list[Tensor]]:
-    """The skip paths' sum; and x and h of every layer in turn, or with a group, the x of every group's first layer."""
-    skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
-    kept: list[Tensor] = [x]
-    for i, layer in enumerate(layers):
-        h = _empty(x, _rows_after(x, i, layer, shape), layer.bias.numel()) if keep and not shape.group else None
-        out = _forward(x, h, layer, i, shape, skips)
-        if h is not None:
-            kept.append(h)
-        if out is not None:
-            x = out
-            if keep and (not shape.group or (i + 1) % shape.group == 0):
-                kept.append(x)
-    return skips, kept
-
-
-def _all_backward(
-    saved: Sequence[Tensor], layers: Sequence[LayerWeights], shape: Shape, dskips: Tensor
-) -> tuple[Tensor, list[Tensor | None]]:
-    """Gradients of x, and of every layer's weights in turn."""
-    dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
-    grads: list[tuple[Tensor | None, ...]] = []
-    dskip_bias = dskips.sum(0)
-    group = shape.group or len(layers)
-    for start in reversed(range(0, len(layers), group)):
-        which = range(start, min(start + group, len(layers)))
-        kept = _again(saved[start // group], layers, which, shape) if shape.group else list(zip(saved[::2], saved[1::2], strict=True))
-        for i in reversed(which):
-            x, h = kept[i - start]
-            # cloned, since whoever scales or adds to gradients in place does it to each
-            grads.append((*_backward(x, h, layers[i], i, shape, dx, dskips), dskip_bias.clone()))
-        del kept
-    return dx, [g for layer in reversed(grads) for g in layer]
-
-
-# --- shares of the windows ----------------------------------------------------------------------------------------
-
-
-def _shares(x: Tensor, shape: Shape) -> int:
-    """How many threads take windows of their own: as many as can take equally many."""
-    threads = 1 if shape.compiled or x.device.type != "cpu" else torch.get_num_threads()
-    return max(n for n in range(1, min(threads, shape.batch) + 1) if shape.batch % n == 0)
-
-
-def _split(rows: Tensor, batch: int, shares: int) -> list[Tensor]:
-    if shares == 1:
-        return [rows.contiguous()]
-    return [part.reshape(-1, rows.shape[1]) for part in torch.split(rows.view(-1, batch, rows.shape[1]), batch // shares, dim=1)]
-
-
-def _join(parts: list[Tensor], batch: int) -> Tensor:
-    if len(parts) == 1:
-        return parts[0]
-    return torch.cat([part.view(-1, batch, part.shape[1]) for part in parts], dim=1).flatten(0, 1)
-
-
-def _each(function: Callable[[T], U], tasks: Sequence[T]) -> list[U]:
-    """Call `function` on every task, on a thread for each."""
-    if len(tasks) == 1:
-        return [function(tasks[0])]
-    return list(_threads(len(tasks), torch.get_num_threads()).map(torch.no_grad()(function), tasks))
-
-
-@cache
-def _threads(count: int, among: int) -> ThreadPoolExecutor:
-    """`count` threads that share the `among` threads torch may use."""
-    pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="stack"), Barrier(count)
-
-    def start(_: int) -> None:
-        torch.set_num_threads(among // count)
-        all_there.wait()
-
-    list(pool.map(start, range(count)))
-    torch.set_num_threads(among)  # torch remembers the last call for threads to come
-    return pool
+        dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
+        grads: list[tuple[Tensor | None, ...]] = []
+        dskip_bias = dskips.sum(0)
+        group = shape.group or len(layers)
+        for start in reversed(range(0, len(layers), group)):
+            which = range(start, min(start + group, len(layers)))
+            kept = _again(saved[start // group], layers, which, shape) if shape.group else list(zip(saved[::2], saved[1::2], strict=True))
+            for i in reversed(which):
+                x, h = kept[i - start]
+                # cloned, since whoever scales or adds to gradients in place does it to each
+                grads.append((*_backward(x, h, layers[i], i, shape, dx, dskips), dskip_bias.clone()))
+            del kept
+        return dx, None, None, *(g for layer in reversed(grads) for g in layer)
 
 
 def _again(x: Tensor, layers: Sequence[LayerWeights], which: range, shape: Shape) -> list[tuple[Tensor, Tensor]]:
