@@ -219,7 +219,7 @@ def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(training_folder: 
     assert told.exit_code == 0, told.output
     for part in (
         "2,501 parameters, hears 11 samples",
-        "3 windows of 400 samples, each after 11 of context, in 3 parts, in fp32 on cpu (1 threads)",
+        "3 windows of 400 samples, each after 11 of context, 1 at a time, in fp32 on cpu (1 threads)",
         "0 MB estimated: ",
         "the whole process has used ",
         " s a step, ",

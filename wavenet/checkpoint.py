@@ -34,6 +34,7 @@ class Training:
     fingerprint: str = ""  # of the corpus
     torch: str = ""
     threads: int = 0
+    precision: str = ""
     skipped: int = 0  # steps whose gradients overflowed in fp16, which moved nothing
     loss_scale: float | None = None  # of fp16, and for how many steps it has held
     loss_scale_age: int = 0

@@ -18,7 +18,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which newer versions of Typer bring along under another name
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's RuntimeErrors
-_SPARE_MEMORY = {"generate": "lower --count", "evaluate": "close other programs, or use --device cpu"}
+_SPARE_MEMORY = {"train": "lower train.batch or train.segment_seconds, or raise train.accumulate", "generate": "lower --count"}
 
 
 class _OneLineErrors(TyperGroup):
@@ -37,7 +37,7 @@ class _OneLineErrors(TyperGroup):
         except (MemoryError, RuntimeError) as e:
             if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
                 raise
-            advice = _SPARE_MEMORY.get(ctx.invoked_subcommand, "lower train.batch or train.segment_seconds, or raise train.accumulate")
+            advice = _SPARE_MEMORY.get(ctx.invoked_subcommand, "close other programs, or take a smaller model")
             typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
             raise typer.Exit(1) from None
         except BrokenPipeError:
@@ -82,7 +82,7 @@ def train(
     settings: SetOption = None,
     cache: CacheOption = None,
     accept_changes: Annotated[bool, typer.Option(help="Go on with an existing run under other settings or recordings.")] = False,
-    max_hours: Annotated[float | None, typer.Option(help="End this sitting after so many hours; everything is saved.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="End this sitting after so many hours; then score, save and stop.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write scalars, audio and spectrograms for TensorBoard.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try a few steps, say what training would take, keep nothing.")] = False,
 ) -> None:
@@ -93,7 +93,7 @@ def train(
     from wavenet.session import train as run_session
 
     extra = [f"train.steps={steps}"] * (steps is not None) + [f"train.seed={seed}"] * (seed is not None)
-    request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes, max_hours)
+    request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes or dry_run, max_hours)
     report = Board() if tensorboard and not dry_run else ConsoleReport()
     try:
         if dry_run:

@@ -78,8 +78,9 @@ class ConsoleReport(Report):
         number = 4 if trainer.precision == "fp32" else 2
         needed = estimate(config, number, blocks=trainer.device.type == "cpu")
         used = peak_bytes(trainer.device)
-        whole = "the whole process has used" if trainer.device.type == "cpu" else "measured"
-        parts = f", in {train.accumulate} parts" if train.accumulate > 1 else ""
+        whole = "measured" if trainer.device.type == "cuda" else "the whole process has used"
+        windows = -(-train.batch // train.accumulate)
+        parts = f", {windows} at a time" if train.accumulate > 1 else ""
         rate = train.batch * config.segment_samples / seconds_per_step
         self.note(
             f"step       {train.batch} windows of {config.segment_samples:,} samples, each after "

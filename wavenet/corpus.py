@@ -91,7 +91,8 @@ class Corpus:
 
     def validation_batches(self) -> Iterator[Batch]:
         """Every held-out sample once with its exact context, or evenly chosen windows when that is over validation_seconds."""
-        segment, batch = self.config.segment_samples, self.config.train.batch
+        segment, train = self.config.segment_samples, self.config.train
+        batch = -(-train.batch // train.accumulate)  # what fits in memory while training fits here
         starts = [(span, at) for span in self.validation for at in range(span.start, span.stop, segment)]
         most = max(1, int(self.config.train.validation_seconds * self.config.audio.sample_rate) // segment)
         if len(starts) > most:

@@ -43,10 +43,10 @@ def peak_bytes(device: torch.device) -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def check_compiler() -> None:
+def check_compiler(device: torch.device) -> None:
     """Raises RunError when torch.compile does not work here, as without a C++ compiler on a CPU."""
     try:
-        torch.compile(lambda x: x.sigmoid() * 2, dynamic=True)(torch.zeros(4))
+        torch.compile(lambda x: x.sigmoid() * 2, dynamic=True)(torch.zeros(4, device=device))
     except Exception as e:  # whatever the compiler behind it raises
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
         raise RunError(f"train.compile = true: torch.compile does not work here ({reason}); set train.compile=false") from None

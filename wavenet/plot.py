@@ -13,7 +13,7 @@ def plot(folders: Sequence[Path], over: str, out: Path) -> Iterator[str]:
     if over not in pictures.AXES:
         raise RunError(f"--over {over}: unknown; use {' or '.join(pictures.AXES)}")
     if out.suffix.lower() != ".png":
-        raise RunError(f"{out}: is drawn as a PNG; name it {out.with_suffix('.png')}")
+        raise RunError(f"{out}: is drawn as a PNG; name it {out}.png")
     runs = {}
     for folder in folders:
         run = Run(folder)
@@ -21,7 +21,7 @@ def plot(folders: Sequence[Path], over: str, out: Path) -> Iterator[str]:
             raise RunError(f"{folder}: not a run; `wavenet train` makes one")
         runs[str(folder)] = run.metrics()
         if not runs[str(folder)]:
-            raise RunError(f"{folder}: has not trained yet, so there is nothing to draw")
+            raise RunError(f"{folder}: has logged nothing yet, so there is nothing to draw")
     pictures.curves(out, runs, over)
     width = max(len(name) for name in runs)
     for name, metrics in runs.items():

@@ -30,4 +30,7 @@ class Prefetch:
     def _tensors(self, step: int) -> tuple[Tensor, Tensor]:
         batch = self._make(step)
         x, counts = torch.from_numpy(batch.x), torch.from_numpy(batch.counts)
-        return (x.pin_memory(), counts.pin_memory()) if self._device.type == "cuda" else (x, counts)
+        if self._device.type != "cuda":
+            return x, counts
+        with torch.cuda.device(self._device):  # else the first GPU would be opened too
+            return x.pin_memory(), counts.pin_memory()

@@ -180,6 +180,8 @@ def _scorer(request: EvaluateRequest, model: Checkpoint) -> Nats:
         raise EngineError(f"--device {request.device}: --engine {request.engine} picks its own; only parallel takes one")
     if request.engine == "parallel" and request.options.precision != "fp32":
         raise EngineError(f"--precision {request.options.precision}: only engines take one; add --engine numba")
+    if request.engine == "parallel" and request.options.threads:
+        raise EngineError(f"--threads {request.options.threads}: only engines take a number; add --engine numba")
     return _parallel(request.device, model) if request.engine == "parallel" else _by_engine(request, model)
 
 

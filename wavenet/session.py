@@ -186,6 +186,8 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
                 f"note: it was trained with torch {was.torch} on {was.threads} threads, now torch {torch.__version__} on "
                 f"{torch.get_num_threads()}: results may differ in the last bits from an uninterrupted run"
             )
+        if was.precision and was.precision != trainer.precision:
+            report.note(f"note: it was trained in {was.precision} so far, from now on in {trainer.precision} (train.precision)")
     run.forget_after(trainer.step)
     return trainer
 

@@ -46,7 +46,7 @@ class Trainer:
         self.model.stack.group = config.train.checkpoint_layers
         self.model.stack.compiled = config.train.compile
         if config.train.compile:
-            check_compiler()
+            check_compiler(device)
         self.average = AveragedModel(self.model, multi_avg_fn=self._mix)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.train.learning_rate, betas=(0.9, 0.99), weight_decay=config.train.weight_decay
@@ -106,7 +106,7 @@ class Trainer:
         loss = self._backward()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
-        nats, length = torch.stack([loss, norm]).tolist()  # here the step waits for the device, once
+        nats, length = torch.stack([loss, norm]).tolist()  # here the step waits for the device, in fp32 and bf16 the only time
         self._require_finite(nats, length)
         self.scaler.step(self.optimizer)
         scale = self.scaler.get_scale()
@@ -189,6 +189,7 @@ class Trainer:
             fingerprint=self.corpus.fingerprint,
             torch=torch.__version__,
             threads=torch.get_num_threads(),
+            precision=self.precision,
             skipped=self.skipped,
             loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
             loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),

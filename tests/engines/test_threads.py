@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,57 @@ def test_a_helper_ends_when_its_leader_does(monkeypatch: pytest.MonkeyPatch) -> 
             shared.generate(shared.init_state(1), uniforms(0, 0, 0, 1000)[None], Sampling())
     assert shared._pool is not None
     assert shared._pool.submit(int).result(timeout=10) == 0  # the only helper is free again
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_nobody_writes_on_when_handing_out_work_is_interrupted(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C inside `submit`, after the task was queued. The state says that it is of no use any more."""
+    _, shared = engines(SMALL, monkeypatch)
+    noise = np.stack([uniforms(0, i, 0, 1000) for i in range(batch)])
+    state = shared.init_state(batch)
+    shared.generate(state, noise[:, :10], Sampling())
+    pool = shared._pool
+    assert pool is not None
+    submit = pool.submit
+
+    def interrupted(*task: Any) -> None:
+        submit(*task)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shared.generate(state, noise, Sampling())
+    assert submit(int).result(timeout=10) == 0
+    with pytest.raises(EngineError, match="this state was interrupted in the middle of a step; start from another"):
+        shared.generate(state, noise, Sampling())
+
+
+def test_threads_of_which_only_some_start_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, noise = arrays(network(SMALL)), np.stack([uniforms(1, i, 0, 100) for i in range(8)])
+    alone, shared = (NumbaEngine(SMALL, weights, EngineOptions(threads=n)) for n in (1, 4))
+    shared._pace = Shared()
+    start, before = threading.Thread.start, threading.active_count()
+
+    def second_refused(thread: threading.Thread) -> None:
+        if threading.active_count() > before:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", second_refused)
+    expected = alone.generate(alone.init_state(8), noise, Sampling())
+    assert (shared.generate(shared.init_state(8), noise, Sampling()) == expected).all()
+
+
+def test_what_compiled_code_would_not_check_is_refused() -> None:
+    engine = NumbaEngine(SMALL, arrays(network(SMALL)))
+    for code in (-1, 32):
+        with pytest.raises(EngineError, match="must be codes from 0 to 31"):
+            engine.feed(engine.init_state(1), np.array([[3, code]]))
+    for streams in (1, 3):
+        with pytest.raises(EngineError, match=f"{streams} streams do not go on from a state of 2"):
+            engine.generate(engine.init_state(2), np.full((streams, 5), 0.5, np.float32), Sampling())
+    x = np.random.default_rng(0).integers(0, 32, (20, 2))
+    np.testing.assert_array_equal(engine.feed(engine.init_state(2), x.T), engine.feed(engine.init_state(2), x.T.copy()))
 
 
 def test_threads_that_cannot_be_started_are_done_without(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,10 @@ def _features() -> set[str]:
         return {f[1:] for f in os.environ["NUMBA_CPU_FEATURES"].split(",") if f.startswith("+")}
     if os.environ.get("NUMBA_CPU_NAME", "host") != "host":
         return set()  # numba then leaves the features to the processor's name, which cannot be asked: assume the least
-    return {name for name, there in llvm.get_host_cpu_features().items() if there}
+    try:
+        return {name for name, there in llvm.get_host_cpu_features().items() if there}
+    except RuntimeError:  # LLVM does not know this kind of machine
+        return set()
 
 
 def _of(architecture: str, features: set[str]) -> Host:

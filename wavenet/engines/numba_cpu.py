@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class State:
     ahead: Array
     time: int
     last: Array
+    whole: bool = True  # False once it was left in the middle of a step
 
     def part(self, rows: slice) -> "State":
         """Some of the streams: the same memory, not a copy."""
@@ -98,26 +100,33 @@ class NumbaEngine:
         return State(ring, ahead, state.time, np.repeat(state.last, count))
 
     def feed(self, state: State, x: Samples) -> Params:
+        if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
+            raise EngineError(f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}")
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         none = np.zeros((len(x), 0), np.float32)
-        self._run(state, Work(np.array(x, np.int64), none, params, Sampling(), state.time, 0, x.shape[1]))
+        self._run(state, Work(np.array(x, np.int64, order="C"), none, params, Sampling(), state.time, 0, x.shape[1]))
         return params
 
     def generate(self, state: State, noise: Noise, sampling: Sampling) -> Samples:
         x = np.empty(noise.shape, np.int64)
         none = np.zeros((len(x), 0, 0), np.float32)
-        self._run(state, Work(x, np.array(noise, np.float32), none, sampling, state.time, 0, noise.shape[1]))
+        self._run(state, Work(x, np.array(noise, np.float32, order="C"), none, sampling, state.time, 0, noise.shape[1]))
         return x
 
     def _run(self, state: State, work: Work) -> None:
         """Do the work in stretches, each shared between threads or not, whichever was faster lately."""
         batch, steps = len(work.x), work.end
+        if batch != len(state.last):  # compiled code checks nothing
+            raise EngineError(f"{batch} streams do not go on from a state of {len(state.last)}")
+        if not state.whole:
+            raise EngineError("this state was interrupted in the middle of a step; start from another")
         threads = self._threads(batch)
         self._compile(shared=threads > 1 and batch == 1)
         done = 0
         while done < steps:
             count, shared = self._pace.next(steps - done) if threads > 1 else (steps - done, False)
             stretch = replace(work, begin=done, end=done + count)
+            state.whole = False
             with self._pace.measuring(count, shared):
                 helpers = self._helpers() if shared else None
                 if helpers is None:
@@ -128,6 +137,7 @@ class NumbaEngine:
                     logits = self._split(state, stretch, helpers, threads)
             done += count
             state.time += count
+            state.whole = True
             if not np.isfinite(logits).all():
                 raise EngineError(f"what the network predicts is not finite after {state.time} samples: its weights are too large")
 
@@ -150,7 +160,8 @@ class NumbaEngine:
         parts = [slice(a, b) for a, b in pairwise(bounds)]
         others: list[Future[Array]] = []
         try:
-            others = [helpers.submit(self._alone, state.part(rows), work.part(rows)) for rows in parts[1:]]
+            for rows in parts[1:]:
+                others.append(helpers.submit(self._alone, state.part(rows), work.part(rows)))
             mine = self._alone(state.part(parts[0]), work.part(parts[0]))
         finally:
             wait(others)  # Ctrl-C included: nobody may go on writing into the state
@@ -160,12 +171,13 @@ class NumbaEngine:
         """One stream in two threads."""
         space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
         arguments = self._arguments(state, work)
-        helper = helpers.submit(self._trail, space, flags, arguments)
+        helper: Future[None] | None = None
         try:
+            helper = helpers.submit(self._trail, space, flags, arguments)
             complete = lead(self._sizes, self._weights, self._plan, space, flags, *arguments)
         finally:
             flags[STOP] = 1  # whatever happened, the helper ends
-            wait([helper])
+            wait([helper] if helper else [])
         helper.result()
         assert complete
         return space.logits
@@ -189,12 +201,16 @@ class NumbaEngine:
     def _helpers(self) -> ThreadPoolExecutor | None:
         """Threads to share work with, started once; None where the system refuses them."""
         if self._pool is None and not self._refused:
-            pool = ThreadPoolExecutor(max(1, self.options.most_threads - 1), "wavenet")
+            pool, all_there = ThreadPoolExecutor(self.options.most_threads - 1, "wavenet"), Event()
             try:
                 for _ in range(self.options.most_threads - 1):
-                    pool.submit(int)
+                    pool.submit(all_there.wait)  # a task that does not end needs a thread of its own
             except RuntimeError:
                 self._refused = True
+            finally:
+                all_there.set()
+            if self._refused:
+                pool.shutdown()
                 return None
             self._pool = pool
         return self._pool

@@ -9,7 +9,7 @@ from wavenet.machine import cores
 PRECISIONS = ("fp32", "bf16")
 
 
-def _say_nothing(_line: str) -> None: ...
+def say_nothing(_line: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class EngineOptions:
 
     precision: str = "fp32"
     threads: int = 0
-    report: Callable[[str], object] = _say_nothing
+    report: Callable[[str], object] = say_nothing
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

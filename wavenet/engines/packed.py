@@ -43,10 +43,6 @@ class PackedWeights(NamedTuple):
     def residual_channels(self) -> int:
         return int(self.embedding.shape[1])
 
-    @property
-    def receptive_field(self) -> int:
-        return 1 + (self.kernel_size - 1) * int(self.dilations.sum())
-
 
 def require_finite(weights: Mapping[str, Array]) -> None:
     """Raises EngineError that names the first weight with NaN or infinite numbers."""

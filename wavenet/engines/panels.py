@@ -23,7 +23,6 @@ from wavenet.engines.packed import PackedWeights
 from wavenet.engines.vectors import LANES
 from wavenet.shapes import Array
 
-PRECISIONS = ("fp32", "bf16")
 PANEL = 8  # vectors
 BLOCK = 8  # steps that the older taps are computed ahead, where the dilation allows
 _ALIGNMENT = 64  # bytes of a cache line

@@ -31,7 +31,7 @@ LANES = HOST.lanes
 
 _FLOAT, _WORD, _COUNT = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR, _WORDS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_WORD, LANES)
-FLOATS, WORDS = types.CPointer(types.float32), types.CPointer(types.uint32)  # pointers to numbers, and to pairs of bf16 weights
+FLOATS = types.CPointer(types.float32)
 _count, _number, _nothing = types.int64, types.float32, types.void
 
 
