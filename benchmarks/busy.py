@@ -1,0 +1,57 @@
+"""Generation with one thread and with two while other programs keep cores busy: may two ever be much worse?
+
+python benchmarks/busy.py [PRESET]
+
+Loops that never rest are pinned to no core, to one, and to all; the contestants take turns of three seconds. Linux only.
+"""
+
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+
+from wavenet import bench, config
+from wavenet.distributions import Sampling
+from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.engines.options import EngineOptions
+from wavenet.machine import machine
+from wavenet.sampler import uniforms
+
+ROUNDS, SECONDS, BLOCK = 5, 3.0, 2048
+
+
+def keep_busy(core: int) -> None:
+    os.sched_setaffinity(0, [core])
+    while True:
+        pass
+
+
+def speed(engine: NumbaEngine) -> float:
+    """Samples per second of one stream, from a fresh engine's first sample on, as `wavenet generate` makes them."""
+    state, made = engine.init_state(1), 0
+    started = time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        engine.generate(state, uniforms(0, 0, made, BLOCK)[None], Sampling())
+        made += BLOCK
+    return made / (time.perf_counter() - started)
+
+
+def main() -> None:
+    preset = config.load((sys.argv[1:] or ["paper"])[0])
+    weights, cores = bench.random_weights(preset), sorted(os.sched_getaffinity(0))
+    print(f"{machine()}; {preset.name}, one stream, medians of {ROUNDS} rounds")
+    print(f"{'busy cores':>11} {'1 thread':>9} {'2 threads':>10} {'ratio':>6}")
+    for busy in (0, 1, len(cores)):
+        hogs = [multiprocessing.Process(target=keep_busy, args=(core,), daemon=True) for core in cores[-busy:] if busy]
+        for hog in hogs:
+            hog.start()
+        rounds = [[speed(NumbaEngine(preset.model, weights, EngineOptions(threads=n))) for n in (1, 2)] for _ in range(ROUNDS)]
+        for hog in hogs:
+            hog.terminate()
+        one, two = (statistics.median(r[i] for r in rounds) for i in (0, 1))
+        print(f"{busy:>11} {one:>9,.0f} {two:>10,.0f} {statistics.median(b / a for a, b in rounds):>6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
