@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from learning_curve import curve
 
-from wavenet import config
+from wavenet import config, distributions
 from wavenet.config import Config
 from wavenet.console import ConsoleReport
 from wavenet.corpus import Batch
@@ -63,7 +63,7 @@ class Noise:
 
     def batch(self, step: int) -> Batch:
         shape = (self.config.train.batch, self.field + self.config.segment_samples)
-        x = np.random.default_rng(step).integers(0, self.config.model.levels, shape)
+        x = np.random.default_rng(step).integers(0, distributions.of(self.config.model).levels, shape)
         return Batch(x, np.ones((shape[0], self.config.segment_samples), np.float32))
 
 
@@ -193,7 +193,7 @@ def work(settings: Config, recomputed: bool) -> float:
     predicted = t.batch * settings.segment_samples
     per_row = m.kernel_size * m.residual_channels * 2 * g + g * m.residual_channels
     stack = sum(rows) * per_row + len(rows) * predicted * g * m.skip_channels
-    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * m.levels)
+    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * distributions.of(m).n_params)
     return 2 * (3 * (stack + head) + recomputed * sum(rows) * per_row)
 
 

@@ -2,7 +2,8 @@
 
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,19 @@ import soundfile as sf
 import torch
 
 from wavenet.checkpoint import Checkpoint, Training
+from wavenet.conditioning import Conditions, frame_range
 from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig
+from wavenet.engines.cond import Cond, Projection
 from wavenet.model import WaveNet
 
 SMALL = ModelConfig(
     layers=5, dilation_cycle=4, kernel_size=2, residual_channels=10, gate_channels=12, skip_channels=9, head_channels=7, levels=32
 )
+VOICES = replace(SMALL, label_channels=3, labels=("ada", "bob", "cy"))
+VOCODER = replace(SMALL, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0, mel_context=1, mel_channels=5)
+BOTH = replace(VOCODER, label_channels=2, labels=("ada", "bob"), mel_context=0)
+CONDITIONED = {"labels": VOICES, "mel": VOCODER, "labels and mel": BOTH}
+LONGEST = 1000  # samples of streams that are told something
 torch.set_num_threads(1)  # small models gain nothing from more, and a busy machine then costs little
 hypothesis.settings.register_profile("default", max_examples=150, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True, database=None)
@@ -37,19 +45,76 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def network(config: ModelConfig, seed: int = 0) -> WaveNet:
-    """A network whose every weight and bias matters: logits spread by about 2, no path near zero."""
+    """A network whose every weight and bias matters: what is predicted spreads by about 2, no path is near zero."""
     model = WaveNet(config, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
-        x = torch.randint(0, config.levels, (1, model.receptive_field + 200), generator=generator)
-        model.output.weight.mul_(2 / model(x).std())
+        x = torch.randint(0, model.distribution.levels, (1, model.receptive_field + 200), generator=generator)
+        params = model(x, some_conditions(config, 1, x.shape[1]))
+        spread = (params - model.output.bias).std() if model.distribution.scalar_input else params.std()
+        model.output.weight.mul_(2 / spread)
     return model.eval()
+
+
+def some_conditions(config: ModelConfig, batch: int, rows: int, phase: int = 3, seed: int = 0) -> Conditions | None:
+    """Random conditions for windows of so many rows, of the kinds that the config asks for."""
+    if not config.condition_channels:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(batch) % len(config.labels) if config.labels else None
+    if not config.mel_bands:
+        return Conditions(labels, None, None)
+    count = (phase + rows - 1) // config.mel_hop + 2
+    frames = -5 + 3 * torch.randn(batch, count + 2 * config.mel_context, config.mel_bands, generator=generator)
+    held = torch.arange(count).clamp(1, count - 2).expand(batch, -1)  # as at both ends of a recording
+    return Conditions(labels, frames, held, phase % config.mel_hop)
+
+
+def some_recordings(config: ModelConfig, batch: int, samples: int, seed: int = 0) -> list[tuple[np.ndarray[Any, Any] | None, int | None]]:
+    """(log-mel frames, label) of so many recordings, random; None of what the config does not ask for."""
+    generator = np.random.default_rng(seed)
+    count = 1 + samples // config.mel_hop
+    frames = [-5 + 3 * generator.standard_normal((count, config.mel_bands)).astype(np.float32) for _ in range(batch)]
+    return [(f if config.mel_bands else None, i % len(config.labels) if config.labels else None) for i, f in enumerate(frames)]
+
+
+def conditions_of(config: ModelConfig, recordings: list[tuple[Any, int | None]], first: int, rows: int) -> Conditions | None:
+    """What a window of each recording is told, whose first row predicts sample `first`."""
+    if not config.condition_channels:
+        return None
+    labels = torch.tensor([label for _, label in recordings]) if config.labels else None
+    if not config.mel_bands:
+        return Conditions(labels, None, None)
+    low, high = frame_range(config, first, rows)
+    number = torch.arange(low - config.mel_context, high + config.mel_context + 1)
+    last = len(recordings[0][0]) - 1
+    frames = torch.stack([torch.from_numpy(f)[number.clamp(0, last)] for f, _ in recordings])
+    held = (torch.arange(low, high + 1).clamp(0, last) - low).expand(len(recordings), -1)
+    return Conditions(labels, frames, held, first % config.mel_hop)
 
 
 def arrays(model: WaveNet) -> dict[str, np.ndarray[Any, Any]]:
     return {k: v.numpy() for k, v in model.state_dict().items()}
+
+
+class Told:
+    """Conditions of some streams, as engines and as the parallel forward take them; none for a network that takes none."""
+
+    def __init__(self, model: WaveNet, streams: Sequence[int]) -> None:
+        self.config = model.config
+        every = some_recordings(model.config, max(streams) + 1, LONGEST)
+        self.recordings = [every[i] for i in streams]
+        if self.config.condition_channels:
+            self.projection = Projection(model.config, arrays(model))
+            self.features = [self.projection.features(*r) for r in self.recordings]
+
+    def cond(self, time: int, steps: int) -> Cond | None:
+        return self.projection.cond(self.features, time, steps) if self.config.condition_channels else None
+
+    def conditions(self, first: int, rows: int) -> Conditions | None:
+        return conditions_of(self.config, self.recordings, first, rows)
 
 
 def as_checkpoint(model: WaveNet, sample_rate: int = 8000, step: int = 0) -> Checkpoint:

@@ -5,8 +5,11 @@ import scipy.stats
 from tests.conftest import STARTER, noisy, tone
 from wavenet import baselines, codec
 from wavenet.config import AudioConfig
+from wavenet.distributions import Categorical, LogisticMixture
 from wavenet.pcm_cache import as_wav, index_folder
 from wavenet.shapes import Samples
+
+D, MULAW = Categorical(16), Categorical(256)
 
 
 def blocks(x: Samples, size: int, overlap: int = 0) -> list[Samples]:
@@ -22,11 +25,25 @@ def test_edges_part_neighbouring_codes() -> None:
 
 def test_bits_of_what_is_certain_and_of_what_is_random() -> None:
     alternating = np.arange(10_001) % 2
-    assert baselines.pair_bits(*[baselines.pairs([alternating], 16)] * 2, prior=0) == pytest.approx((1, 0), abs=1e-3)
+    assert baselines.pair_bits(*[baselines.pairs([alternating], 16)] * 2, D, prior=0) == pytest.approx((1, 0), abs=1e-3)
     random = np.random.default_rng(0).integers(0, 16, 200_000)
-    assert baselines.pair_bits(*[baselines.pairs([random], 16)] * 2, prior=0) == pytest.approx((4, 4), abs=0.01)
+    assert baselines.pair_bits(*[baselines.pairs([random], 16)] * 2, D, prior=0) == pytest.approx((4, 4), abs=0.01)
     unseen = baselines.pairs([np.array([3, 4, 5])], 16)
-    assert max(baselines.pair_bits(baselines.pairs([alternating], 16), unseen)) < 20  # rare, never impossible
+    assert max(baselines.pair_bits(baselines.pairs([alternating], 16), unseen, D)) < 20  # rare, never impossible
+
+
+def test_a_mixture_is_measured_on_16_bit_samples() -> None:
+    """Its yardsticks are mu-law's, plus what telling apart the samples of a level takes: so figures of both kinds compare."""
+    wav = np.round(noisy(1.0) * 32768) / 32768
+    x = MULAW.encode(wav)
+    counted = [baselines.pairs([x], 256)] * 2
+    coarse, fine = (baselines.pair_bits(*counted, d, prior=0) for d in (MULAW, LogisticMixture(2)))
+    expected = MULAW.finer_bits(x[1:]).mean()
+    assert np.subtract(fine, coarse) == pytest.approx((expected, expected))
+    assert (np.abs(baselines.open_bits(MULAW)) < 1e-12).all()
+    coefficients = np.zeros(baselines.ORDER)
+    bits = [np.concatenate(list(baselines.lpc_bits([d.encode(wav)], coefficients, d))).mean() for d in (MULAW, LogisticMixture(2))]
+    assert bits[1] - bits[0] == pytest.approx(expected, abs=0.2)
 
 
 def test_pairs_do_not_depend_on_blocks() -> None:
@@ -63,12 +80,12 @@ def test_the_predictor_finds_the_process_that_made_the_audio() -> None:
 def test_prediction_pays_on_tones_and_does_not_depend_on_blocks() -> None:
     x = codec.encode(tone(1.0) + noisy(1.0, amplitude=1e-3), 256)
     coefficients = baselines.predictor(baselines.autocorrelation([codec.decode(x, 256)]))
-    whole = np.concatenate(list(baselines.lpc_bits([x], coefficients, 256)))
-    pieces = np.concatenate(list(baselines.lpc_bits(blocks(x, 77), coefficients, 256)))
+    whole = np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))
+    pieces = np.concatenate(list(baselines.lpc_bits(blocks(x, 77), coefficients, MULAW)))
     np.testing.assert_allclose(pieces, whole, rtol=1e-9)
     assert whole[100:].mean() < 3
     noise = codec.encode(noisy(1.0, amplitude=0.3), 256)
-    assert np.concatenate(list(baselines.lpc_bits([noise], coefficients * 0, 256))).mean() > 6
+    assert np.concatenate(list(baselines.lpc_bits([noise], coefficients * 0, MULAW))).mean() > 6
 
 
 @pytest.mark.parametrize(
@@ -83,9 +100,9 @@ def test_known_figures_of_the_starter_recordings(name: str, unigram: float, bigr
     parts = [(codec.encode(w, 256), int(len(w) * 0.9)) for w in wavs]
     learnt = baselines.pairs((x[:cut] for x, cut in parts), 256)
     scored = baselines.pairs((x[cut - 1 :] for x, cut in parts), 256)
-    assert baselines.pair_bits(learnt, scored) == pytest.approx((unigram, bigram), abs=0.01)
+    assert baselines.pair_bits(learnt, scored, MULAW) == pytest.approx((unigram, bigram), abs=0.01)
     bits = []
     for x, cut in parts:
         coefficients = baselines.predictor(baselines.autocorrelation([codec.decode(x[:cut], 256)]))
-        bits.append(np.concatenate(list(baselines.lpc_bits([x], coefficients, 256)))[cut:])
+        bits.append(np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))[cut:])
     assert np.concatenate(bits).mean() == pytest.approx(lpc, abs=0.01)

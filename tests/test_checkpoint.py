@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 from tests.conftest import SMALL, as_checkpoint, network
 from wavenet import checkpoint
 from wavenet.checkpoint import Checkpoint
+from wavenet.config import Config
 from wavenet.errors import CheckpointError, OutputError
 from wavenet.model import WaveNet
 from wavenet.sampler import Sampler
@@ -42,9 +44,10 @@ def test_a_checkpoint_describes_itself(saved: Path) -> None:
         assert (found.weights[name] == array).all()
 
 
-def test_expected_shapes_are_the_modules() -> None:
-    config = as_checkpoint(network(SMALL)).config
-    assert checkpoint.expected_shapes(config) == {k: tuple(v.shape) for k, v in WaveNet(SMALL).state_dict().items()}
+@pytest.mark.parametrize("output", ["mulaw", "logistic", "gaussian"])
+def test_expected_shapes_are_the_modules(output: str) -> None:
+    model = WaveNet(replace(SMALL, output=output))
+    assert checkpoint.expected_shapes(Config(model=model.config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
 
 
 def test_the_golden_checkpoint_of_format_1_still_plays() -> None:

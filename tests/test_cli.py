@@ -119,7 +119,17 @@ def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(model: P
     for part in ("checkpoint of step 0 on 6 recordings", "short.wav", "text.wav: cannot be read", "bits per sample over", "of order 24"):
         assert part in result.stdout, part
     found = json.loads(wavenet("evaluate", model, training_folder, "--split", "tails", "--engine", "numba", "--json").stdout)
-    assert found.keys() == {"bits_per_sample", "unigram_bits", "bigram_bits", "lpc_bits", "samples", "files", "skipped"}
+    assert found.keys() == {
+        "bits_per_sample",
+        "bits_per_16bit_sample",
+        "unigram_bits",
+        "bigram_bits",
+        "lpc_bits",
+        "samples",
+        "files",
+        "skipped",
+        "vocoded",
+    }
     assert found["samples"] == sum(f["samples"] for f in found["files"]) == 5 * 960
     assert found["skipped"][0]["name"] == "text.wav"
 
@@ -136,7 +146,8 @@ def test_cache_lists_and_clears(training_folder: Path, model: Path, tmp_path: Pa
 def test_presets_are_listed_with_their_field_and_purpose() -> None:
     lines = wavenet("presets").output.splitlines()
     assert {line.split()[0] for line in lines[1:]} == {
-        "tiny", "small", "paper", "music", "r9y9-mulaw256", "nv-wavenet", "ibab", "wavenet-1024"
+        "tiny", "small", "paper", "music", "r9y9-mulaw256", "r9y9-mol", "nv-wavenet", "ibab", "wavenet-1024", "vocoder", "vocoder-small",
+        "voices",
     }  # fmt: skip
     assert any("3,070" in line and "777,984" in line for line in lines)
 

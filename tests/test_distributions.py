@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet.distributions import Categorical, Sampling
+from wavenet import codec
+from wavenet.distributions import Categorical, GaussianMixture, Sampling, noise_columns
 from wavenet.errors import EngineError
 
 D = Categorical(16)
@@ -53,3 +54,29 @@ def test_loss_leaves_padding_out() -> None:
 def test_impossible_sampling_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(EngineError, match="must be"):
         Sampling(**bad)  # type: ignore[arg-type]
+
+
+def test_noise_may_come_with_or_without_its_last_axis() -> None:
+    params, noise = np.random.default_rng(0).standard_normal((2, 3, 16)), np.random.default_rng(1).random((2, 3))
+    assert (D.draw(params, noise, Sampling()) == D.draw(params, noise[..., None], Sampling())).all()
+    assert noise_columns(noise, 1).shape == (2, 3, 1)
+    for wrong, columns in ((noise, 2), (noise[..., None], 3), (noise[0], 1)):
+        with pytest.raises(EngineError, match=rf"noise of shape .*: must be \(batch, time, {columns}\)"):
+            noise_columns(wrong, columns)
+
+
+@pytest.mark.parametrize("levels", [16, 256, 1024])
+def test_finer_bits_count_the_16_bit_samples_of_a_code(levels: int) -> None:
+    """Spread evenly over its samples, a code's probability makes a distribution over 16-bit samples: it sums to one."""
+    samples = np.arange(-32768, 32768) / 32768
+    x = codec.encode(samples, levels)
+    found = Categorical(levels).finer_bits(x)
+    for code in (0, levels // 4, levels // 2, levels - 1):
+        assert found[x == code] == pytest.approx(np.log2((x == code).sum()))
+    assert (2**-found).sum() == pytest.approx(len(np.unique(x)))
+    assert (GaussianMixture(2).finer_bits(np.arange(65536)) == 0).all()
+
+
+def test_nats_are_the_loss() -> None:
+    params, x = torch.randn(1, 50, 16, generator=torch.Generator().manual_seed(0)), torch.arange(50)[None] % 16
+    assert D.nats(params[0].numpy(), x[0].numpy()).mean() == pytest.approx(D.loss(params, x).item(), rel=1e-6)

@@ -42,6 +42,8 @@ print(status("VmHWM") - before)
         ["train.batch=4"],
         ["train.batch=8", "train.checkpoint_layers=5"],
         ["train.batch=9", "train.accumulate=3"],
+        ["train.batch=4", "model.output=logistic", "model.mixtures=30"],
+        ["train.batch=4", "model.output=gaussian"],
     ],
 )
 def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ from tests.conftest import SMALL, network
 from wavenet.config import ModelConfig
 from wavenet.layers import Taps
 from wavenet.model import WaveNet, WaveNetStack
+
+OUTPUTS = ["mulaw", "logistic", "gaussian"]
 
 
 def _heard(dilations: tuple[int, ...], kernel: int) -> set[int]:
@@ -66,16 +69,34 @@ def test_first_loss_is_the_log_of_the_levels() -> None:
         assert loss.item() == pytest.approx(math.log(levels), abs=0.02)
 
 
-def test_skip_sum_starts_near_unit_variance() -> None:
-    model = WaveNet(ModelConfig())
-    x = torch.randint(0, 256, (1, model.receptive_field + 200), generator=torch.Generator().manual_seed(0))
-    skips = model.stack(model.embedding(x.t()))
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_skip_sum_starts_near_unit_variance(output: str) -> None:
+    model = WaveNet(ModelConfig(output=output))
+    wav = 0.1 * torch.randn(1, model.receptive_field + 200, generator=torch.Generator().manual_seed(0))
+    x = torch.from_numpy(model.distribution.encode(wav.numpy()))
+    skips = model.stack(model.distribution.embed(x.t(), model.embedding.weight))
     assert 0.3 < skips.std().item() < 2
 
 
-def test_every_weight_learns() -> None:
-    model = WaveNet(SMALL)
-    x = torch.randint(0, 32, (1, model.receptive_field + 10), generator=torch.Generator().manual_seed(0))
+def test_a_mixture_starts_with_scales_that_differ() -> None:
+    model = WaveNet(ModelConfig(layers=6, output="logistic", mixtures=5))
+    x = torch.randint(0, 65536, (1, model.receptive_field + 50), generator=torch.Generator().manual_seed(0))
+    logits, means, log_scales = model(x)[0].chunk(3, 1)
+    assert max(logits.abs().max(), means.abs().max()) < 0.5
+    assert log_scales.mean(0).exp().tolist() == pytest.approx([0.3, 0.095, 0.03, 0.0095, 0.003], rel=0.2)
+
+
+def test_a_mixture_is_predicted_in_float32_whatever_the_stack_computes_in() -> None:
+    for output, kind in (("mulaw", torch.bfloat16), ("logistic", torch.float32)):
+        model = WaveNet(replace(SMALL, output=output))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(torch.zeros(1, 20, dtype=torch.long)).dtype == kind
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_weight_learns(output: str) -> None:
+    model = WaveNet(replace(SMALL, output=output))
+    x = torch.randint(0, model.distribution.levels, (1, model.receptive_field + 10), generator=torch.Generator().manual_seed(0))
     model.distribution.loss(model(x[:, :-1]), x[:, model.receptive_field :]).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -3,15 +3,17 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
-from wavenet import checkpoint, score
+from wavenet import checkpoint, predictors, score
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import AudioConfig, Config
+from wavenet.distributions import Categorical
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.reference import ReferenceEngine
 from wavenet.errors import CheckpointError, CorpusError, EngineError, WavenetError
@@ -44,7 +46,7 @@ def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(model: Path, fol
     assert whole["samples"] == 9600 + 5600 + 24000
     for engine, block in (("parallel", 1000), ("numba", 1 << 15), ("numba", 777), ("reference", 5000)):
         monkeypatch.setattr(score, "BLOCK_SAMPLES", block)
-        monkeypatch.setattr(score, "FEED_SAMPLES", 64)
+        monkeypatch.setattr(predictors, "FEED_SAMPLES", 64)
         other = evaluated(model, folder, engine=engine)
         assert other["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-6)
         for key in ("unigram_bits", "bigram_bits", "lpc_bits"):
@@ -64,6 +66,27 @@ def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> No
     bits = -np.log2(p[np.arange(len(x)), x]).mean()
     assert isinstance(found, list)
     assert {f["file"]: f["bits_per_sample"] for f in found}["b/b.wav"] == pytest.approx(bits, rel=1e-4)
+
+
+@pytest.mark.parametrize("output", ["logistic", "gaussian"])
+def test_mixtures_are_scored_alike_by_every_way(output: str, folder: Path, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "m.safetensors", as_checkpoint(network(replace(SMALL, output=output, mixtures=3))))
+    whole, by_engine = (evaluated(tmp_path / "m.safetensors", folder, engine=e) for e in ("parallel", "numba"))
+    assert by_engine["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-5)
+    assert whole["bits_per_16bit_sample"] == whole["bits_per_sample"]
+    (line,) = [a for a in score.evaluate(EvaluateRequest(tmp_path / "m.safetensors", folder)) if "bits per" in a][-1:]
+    assert " bits per 16-bit sample over 39,200 samples" in line
+    assert line.count("16-bit") == 1
+
+
+def test_mulaw_is_also_told_per_16_bit_sample(model: Path, folder: Path) -> None:
+    found = evaluated(model, folder)
+    d = Categorical(SMALL.levels)
+    wavs = [np.round(w * 32768) / 32768 for w in (tone(1.2), noisy(0.7), tone(3.0, hertz=99))]
+    finer = np.concatenate([d.finer_bits(d.encode(w)) for w in wavs]).mean()
+    assert found["bits_per_16bit_sample"] == pytest.approx(found["bits_per_sample"] + finer, rel=1e-4)  # type: ignore[operator]
+    lines = "\n".join(score.evaluate(EvaluateRequest(model, folder)))
+    assert f"{found['bits_per_16bit_sample']:.3f} bits per 16-bit sample, with those of one level alike" in lines
 
 
 def test_files_add_up_to_the_whole(model: Path, folder: Path) -> None:

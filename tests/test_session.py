@@ -236,14 +236,38 @@ def test_a_damaged_newest_checkpoint_names_the_one_before(training_folder: Path,
             attempt()
 
 
+@pytest.mark.parametrize("output", ["mulaw", "logistic"])
 @pytest.mark.parametrize(("kind", "warns"), [("noise", True), ("speech", False)])
 def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
-    kind: str, warns: bool, make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
+    kind: str, warns: bool, output: str, make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
 ) -> None:
     folder = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)}) if kind == "noise" else STARTER / "speech" / "carlo"
     settings = ("train.steps=80", "train.evaluate_every=80", "train.learning_rate=5e-3", "train.warmup_steps=10")
-    _, notes = sit(folder, tmp_path / "run", *settings, config=str(config_file))
+    _, notes = sit(folder, tmp_path / "run", *settings, f"model.output={output}", config=str(config_file))
     assert ("nothing has been learnt" in notes) == warns, notes
+
+
+@pytest.mark.parametrize("output", ["logistic", "gaussian"])
+def test_a_run_with_an_output_of_16_bits(output: str, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+    """It trains, renders, is shown, resumed, scored, and plays; and is asked only what it can do."""
+    runner, out = CliRunner(), tmp_path / "run"
+    settings = ["--set", f"model.output={output}", "--set", "model.mixtures=3", "--set", "train.sample_seconds=0.05"]
+    started = runner.invoke(app, ["train", str(training_folder), "-c", str(config_file), "-o", str(out), *settings, "--stop-at", "5"])
+    assert started.exit_code == 0, started.output
+    assert "of 16 bits" in started.stderr
+    _, notes = sit(None, out, "train.steps=60", "train.learning_rate=1e-2", "train.evaluate_every=60", accept_changes=True)
+    assert "resuming" in notes
+    bits = [m["train_bits"] for m in Run(out).metrics() if "train_bits" in m]
+    assert bits[-1] < bits[0] - 0.5
+    assert (out / "samples" / "step-00000060.wav").exists()
+    played = runner.invoke(app, ["generate", str(out), "--seconds", "0.1", "--seed", "3", "-o", str(tmp_path / "a.wav")])
+    assert played.exit_code == 0, played.output
+    wrong = runner.invoke(app, ["generate", str(out), "--top-p", "0.9", "-o", str(tmp_path / "b.wav")])
+    assert wrong.exit_code == 1
+    assert wrong.stderr == "wavenet: --top-p 0.9: chooses among mu-law levels, and this model has none; use --temperature\n"
+    assert not (tmp_path / "b.wav").exists()
+    scored = runner.invoke(app, ["evaluate", str(out), str(training_folder)])
+    assert " bits per 16-bit sample over " in scored.stdout, scored.output
 
 
 def test_very_short_recordings_can_be_learnt_from(make_folder: Callable[..., Path], config_file: Path, tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """The time-major stack against ordinary convolutions: values, gradients, blocks, groups, precisions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from tests import conv1d_form
-from tests.conftest import SMALL, network
+from tests.conftest import CONDITIONED, SMALL, network, some_conditions
 from wavenet import time_major
+from wavenet.conditioning import Conditions
 from wavenet.config import ModelConfig
 from wavenet.model import WaveNet, WaveNetStack
 from wavenet.time_major import LayerWeights, Shape, gated_stack
@@ -16,6 +19,7 @@ SHAPES = [
     ModelConfig(dilations=(1,), residual_channels=3, gate_channels=4, skip_channels=5, head_channels=2, levels=16),
     ModelConfig(dilations=(3, 1, 5), kernel_size=3, residual_channels=8, gate_channels=6, skip_channels=4, head_channels=6, levels=16),
     ModelConfig(layers=7, dilation_cycle=4, kernel_size=4, residual_channels=5, gate_channels=14, skip_channels=3, levels=16),
+    *CONDITIONED.values(),
 ]
 
 
@@ -23,6 +27,11 @@ def example(config: ModelConfig, batch: int = 3, segment: int = 29) -> tuple[Wav
     model = network(config).double()
     x = torch.randint(0, config.levels, (batch, model.receptive_field + segment), generator=torch.Generator().manual_seed(1))
     return model, x
+
+
+def conditions_for(config: ModelConfig, x: Tensor) -> Conditions | None:
+    given = some_conditions(config, *x.shape)
+    return given._replace(frames=given.frames.double()) if given and given.frames is not None else given
 
 
 def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
@@ -43,9 +52,10 @@ def assert_same_gradients(found: dict[str, Tensor], expected: dict[str, Tensor],
 @pytest.mark.parametrize("batch", [1, 3])
 def test_time_major_equals_convolutions(config: ModelConfig, batch: int) -> None:
     model, x = example(config, batch)
-    expected = conv1d_form.forward(model, x)
-    torch.testing.assert_close(model(x), expected, rtol=1e-12, atol=1e-12)
-    assert_same_gradients(gradients(model, model(x)), gradients(model, expected))
+    given = conditions_for(config, x)
+    expected = conv1d_form.forward(model, x, given)
+    torch.testing.assert_close(model(x, given), expected, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x, given)), gradients(model, expected))
 
 
 def test_float32_is_as_exact_as_convolutions_are() -> None:
@@ -82,23 +92,26 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
 
 @pytest.mark.parametrize("block_bytes", [1, 20_000])
 def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, x = example(SHAPES[2], batch=2, segment=700)
-    whole, expected = model(x), gradients(model, model(x))
+    config = replace(CONDITIONED["labels and mel"], kernel_size=3)
+    model, x = example(config, batch=3, segment=700)
+    given = conditions_for(config, x)
+    whole, expected = model(x, given), gradients(model, model(x, given))
     monkeypatch.setattr(time_major, "BLOCK_BYTES", block_bytes)
-    blocks = time_major._blocks(1400, 40, torch.zeros(1, dtype=torch.float64))
+    blocks = time_major._blocks(2100, 40, torch.zeros(1, dtype=torch.float64), 3)
     assert len(blocks) > 2
-    torch.testing.assert_close(model(x), whole, rtol=1e-12, atol=1e-12)
-    assert_same_gradients(gradients(model, model(x)), expected)
+    torch.testing.assert_close(model(x, given), whole, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x, given)), expected)
 
 
 @pytest.mark.parametrize("config", SHAPES)
 @pytest.mark.parametrize("group", [1, 2, 3, 100])
 def test_checkpointed_equals_not_checkpointed(config: ModelConfig, group: int) -> None:
     model, x = example(config)
-    params, expected = model(x), gradients(model, model(x))
+    given = conditions_for(config, x)
+    params, expected = model(x, given), gradients(model, model(x, given))
     model.stack.group = group
-    assert torch.equal(model(x), params)
-    found = gradients(model, model(x))
+    assert torch.equal(model(x, given), params)
+    found = gradients(model, model(x, given))
     assert all(torch.equal(found[n], g) for n, g in expected.items())
 
 

@@ -122,7 +122,8 @@ def test_parts_bound_the_memory_of_validation_too(training_folder: Path, small_c
 def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_config: Config) -> None:
     t = trainer(training_folder, small_config)
     for step in (0, 1, 2, 7, 3, 3):
-        x, counts = t.batches.take(step)
+        x, counts, given = t.batches.take(step)
+        assert given is None
         assert np.array_equal(x.numpy(), t.corpus.batch(step).x)
         assert np.array_equal(counts.numpy(), t.corpus.batch(step).counts)
 
@@ -134,7 +135,7 @@ def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Pa
         return corpus.batch(step)
 
     corpus = trainer(training_folder, small_config).corpus
-    batches = Prefetch(broken, CPU)
+    batches = Prefetch(broken, small_config, CPU)
     batches.take(1)
     with pytest.raises(OSError, match="the disk is gone"):
         batches.take(2)

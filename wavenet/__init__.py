@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wavenet.checkpoint import Checkpoint
     from wavenet.config import Config
-    from wavenet.distributions import Categorical, Sampling
+    from wavenet.distributions import Categorical, GaussianMixture, LogisticMixture, Sampling
     from wavenet.engines import pick
     from wavenet.errors import WavenetError
     from wavenet.model import WaveNet, WaveNetStack
     from wavenet.receptive import receptive_field
-    from wavenet.sampler import Sampler, generate, load
+    from wavenet.sampler import Sampler, generate, load, vocode
 
 __version__ = "0.1.0"
 
@@ -26,6 +26,8 @@ _HOME = {
     "Categorical": "distributions",
     "Checkpoint": "checkpoint",
     "Config": "config",
+    "GaussianMixture": "distributions",
+    "LogisticMixture": "distributions",
     "Sampler": "sampler",
     "Sampling": "distributions",
     "WaveNet": "model",
@@ -35,12 +37,15 @@ _HOME = {
     "load": "sampler",
     "pick": "engines",
     "receptive_field": "receptive",
+    "vocode": "sampler",
 }
 
 __all__ = [
     "Categorical",
     "Checkpoint",
     "Config",
+    "GaussianMixture",
+    "LogisticMixture",
     "Sampler",
     "Sampling",
     "WaveNet",
@@ -50,6 +55,7 @@ __all__ = [
     "load",
     "pick",
     "receptive_field",
+    "vocode",
 ]
 
 

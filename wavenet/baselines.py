@@ -10,7 +10,7 @@ from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
 from wavenet import codec
-from wavenet.distributions import Categorical
+from wavenet.distributions import Distribution
 from wavenet.shapes import Array, Samples, Wav
 
 ORDER = 24  # of the linear prediction
@@ -27,8 +27,21 @@ def pairs(blocks: Iterable[Samples], levels: int) -> Array:
     return counts.reshape(levels, levels)
 
 
-def pair_bits(learnt: Array, scored: Array, prior: float = 0.1) -> tuple[float, float]:
-    """(unigram, bigram) bits per sample of the `scored` pairs under the frequencies of the `learnt` ones.
+def open_bits(distribution: Distribution) -> Array:
+    """What each code of `coarse` leaves open (coarse.levels,): bits to tell apart the distribution's own codes that share it.
+
+    None for mu-law, whose codes are counted themselves; for a mixture, the log2 of how many 16-bit samples a mu-law code holds.
+    """
+    coarse, wav = distribution.coarse, codec.decode_16bit(np.arange(codec.LEVELS_16BIT))
+    x = coarse.encode(wav)
+    counts = np.bincount(x, minlength=coarse.levels)
+    own = np.bincount(x, distribution.finer_bits(distribution.encode(wav)), minlength=coarse.levels) / np.maximum(counts, 1)
+    found: Array = np.where(counts > 0, coarse.finer_bits(np.arange(coarse.levels)) - own, 0)
+    return found
+
+
+def pair_bits(learnt: Array, scored: Array, distribution: Distribution, prior: float = 0.1) -> tuple[float, float]:
+    """(unigram, bigram) bits per sample of the `scored` pairs under the frequencies of the `learnt` ones, pairs of coarse codes both.
 
     `prior` is added to every count, so that nothing is impossible; with `prior=0` and the same pairs twice, they are entropies.
     """
@@ -39,7 +52,8 @@ def pair_bits(learnt: Array, scored: Array, prior: float = 0.1) -> tuple[float, 
     seen = scored > 0
     total = scored.sum()
     alone = np.broadcast_to(unigram, scored.shape)
-    return float((scored[seen] * alone[seen]).sum() / total), float((scored[seen] * bigram[seen]).sum() / total)
+    finer = float((scored.sum(axis=0) * open_bits(distribution)).sum() / total)
+    return finer + float((scored[seen] * alone[seen]).sum() / total), finer + float((scored[seen] * bigram[seen]).sum() / total)
 
 
 def autocorrelation(blocks: Iterable[Wav]) -> Array:
@@ -62,16 +76,16 @@ def predictor(sums: Array) -> Array:
     return coefficients
 
 
-def lpc_bits(blocks: Iterable[Samples], coefficients: Array, levels: int) -> Iterator[Array]:
+def lpc_bits(blocks: Iterable[Samples], coefficients: Array, distribution: Distribution) -> Iterator[Array]:
     """Bits of every sample of a recording, block by block: the mass of its code under a Laplace distribution around the prediction.
 
     Its scale is a running average of the errors so far. Pass the recording from its start: before it there is silence.
     """
-    bounds = np.concatenate([[-np.inf], codec.edges(levels), [np.inf]])
+    bounds = np.concatenate([[-np.inf], distribution.edges(), [np.inf]])
     predict = np.concatenate([[0.0], coefficients])
     memory, scale_memory = np.zeros(ORDER), np.full(1, FIRST_SCALE)
     for x in blocks:
-        wav = Categorical(levels).decode(x).astype(np.float64)
+        wav = distribution.decode(x).astype(np.float64)
         predicted, memory = lfilter(predict, [1.0], wav, zi=memory)
         scale, scale_memory = lfilter([0.0, 1 - SCALE_DECAY], [1.0, -SCALE_DECAY], np.abs(wav - predicted), zi=scale_memory)
         scale += LEAST_SCALE

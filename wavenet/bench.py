@@ -13,21 +13,24 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from wavenet import distributions
 from wavenet.checkpoint import expected_shapes
-from wavenet.config import Config
+from wavenet.config import Config, ModelConfig
 from wavenet.distributions import Sampling
-from wavenet.engines import ENGINES, pick
+from wavenet.engines import ENGINES, Engine, pick
+from wavenet.engines.cond import Cond, Projection
 from wavenet.engines.options import PRECISIONS, EngineOptions, say_nothing
 from wavenet.errors import EngineError
 from wavenet.machine import cores, machine
-from wavenet.sampler import uniforms
+from wavenet.sampler import noise_for
 from wavenet.shapes import Array, Noise
 
 EAGER = "eager PyTorch"
 BATCHES = (1, 16)
 ROUNDS = 5
 SECONDS = 0.4  # of each contestant in each round
-WARM_UP = 4096  # samples of each stream at once, at most
+WARM_UP = 2048  # samples of each stream at once, at most: as many as a sampler makes
+FRAMES = 1000  # of random conditions; the last one holds
 
 
 @dataclass(frozen=True)
@@ -47,30 +50,49 @@ class Row:
 @dataclass
 class Contestant:
     row: Row
-    run: Callable[[Noise], object]  # makes as many samples as there is noise (batch, time)
+    run: Callable[[Noise], object]  # makes as many samples as there is noise (batch, time, n_noise)
+    n_noise: int
     chunk: int = 8  # samples of each stream made between looks at the clock
 
     def speed(self, seconds: float) -> float:
         """Samples per second, of all streams together."""
         made, started = 0, time.perf_counter()
         while (passed := time.perf_counter() - started) < seconds:
-            self.run(_noise(self.row.batch, self.chunk))
+            self.run(self.noise())
             made += self.chunk
         return made * self.row.batch / passed
 
     def warm_up(self) -> None:
         """Compile, let engines find their pace, and choose a chunk of about a tenth of a second."""
-        self.run(_noise(self.row.batch, self.chunk))
+        self.run(self.noise())
         while self.chunk < WARM_UP:
             started = time.perf_counter()
-            self.run(_noise(self.row.batch, self.chunk))
+            self.run(self.noise())
             if time.perf_counter() - started > 0.05:
                 break
             self.chunk *= 2
 
+    def noise(self) -> Noise:
+        return noise_for(0, range(self.row.batch), 0, self.chunk, self.n_noise)
 
-def _noise(batch: int, count: int) -> Noise:
-    return np.stack([uniforms(0, stream, 0, count) for stream in range(batch)])
+
+class Streams:
+    """Streams of one engine that go on and on, told random conditions where the model takes any."""
+
+    def __init__(self, engine: Engine, model: ModelConfig, weights: dict[str, Array], batch: int) -> None:
+        self._engine, self._time = engine, 0
+        self._projection = Projection(model, weights) if model.condition_channels else None
+        frames = np.random.default_rng(0).uniform(-11, 1, (FRAMES, model.mel_bands)).astype(np.float32) if model.mel_bands else None
+        features = self._projection.features(frames, 0) if self._projection else np.zeros(0)
+        self._features = [features] * batch
+        self._state = engine.init_state(batch, self._cond(0))
+
+    def run(self, noise: Noise) -> None:
+        self._engine.generate(self._state, noise, Sampling(), self._cond(noise.shape[1]))
+        self._time += noise.shape[1]
+
+    def _cond(self, steps: int) -> Cond | None:
+        return self._projection.cond(self._features, self._time, steps) if self._projection else None
 
 
 def random_weights(config: Config) -> dict[str, Array]:
@@ -84,21 +106,24 @@ def random_weights(config: Config) -> dict[str, Array]:
 
 def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callable[[str], object] = say_nothing) -> list[Contestant]:
     """All that can run here: eager steps first, then every engine, precision and number of threads."""
-    weights, found = random_weights(config), []
-    for batch in batches if importlib.util.find_spec("torch") else ():
+    if config.model.label_channels and not config.model.labels:
+        config = replace(config, model=replace(config.model, labels=("a label",)))
+    weights, found, n_noise = random_weights(config), [], distributions.of(config.model).n_noise
+    if config.model.condition_channels:
+        report(f"{EAGER}: left out, its step takes no labels and no mel frames")
+    for batch in batches if importlib.util.find_spec("torch") and not config.model.condition_channels else ():
         import torch
 
         from wavenet.eager import EagerStep
 
         torch.set_num_threads(1)  # more threads make such small products slower, and on a busy machine far slower
-        found.append(Contestant(Row(EAGER, "fp32", 1, batch), EagerStep(config.model, weights, batch).run))
+        found.append(Contestant(Row(EAGER, "fp32", 1, batch), EagerStep(config.model, weights, batch).run, n_noise))
     for name in ENGINES:
         try:
             for precision, threads, batch in _ways(name, batches):
                 engine = pick(name, config.model, weights, EngineOptions(precision, threads, report))
-                state = engine.init_state(batch)
                 row = Row(name, precision, threads, batch)
-                found.append(Contestant(row, lambda noise, e=engine, s=state: e.generate(s, noise, Sampling())))  # type: ignore[misc]
+                found.append(Contestant(row, Streams(engine, config.model, weights, batch).run, n_noise))
         except EngineError as e:
             report(str(e))
     return found

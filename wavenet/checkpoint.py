@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wavenet import distributions
 from wavenet.config import Config, parse
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import write_whole
@@ -103,14 +104,20 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of the config's network."""
     m = config.model
-    gate, n = m.gate_channels // 2, len(m.schedule)
-    convolutions = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (m.levels, m.head_channels, 1)}
+    gate, n, output = m.gate_channels // 2, len(m.schedule), distributions.of(m)
+    convolutions = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (output.n_params, m.head_channels, 1)}
     for i in range(n):
         convolutions[f"stack.layers.{i}.dilated"] = (m.gate_channels, m.residual_channels, m.kernel_size)
         convolutions[f"stack.layers.{i}.skip"] = (m.skip_channels, gate, 1)
         if i < n - 1:
             convolutions[f"stack.layers.{i}.residual"] = (m.residual_channels, gate, 1)
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (m.levels, m.residual_channels)}
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (output.n_inputs, m.residual_channels)}
+    if m.mel_bands:
+        convolutions["conditioner.mel"] = (m.mel_channels, m.mel_bands, 2 * m.mel_context + 1)
+    if m.label_channels:
+        shapes["conditioner.label.weight"] = (len(m.labels), m.label_channels)
+    if m.condition_channels:
+        shapes |= {f"stack.layers.{i}.condition.weight": (m.gate_channels, m.condition_channels) for i in range(n)}
     for name, shape in convolutions.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes

@@ -79,6 +79,9 @@ def train(
     stop_at: Annotated[int | None, typer.Option(help="End this sitting at this step; the schedule stays as it is.")] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option(help="Of the weights' start and the choice of windows.")] = None,
+    label_from: Annotated[
+        str | None, typer.Option(help="Where labels come from: folder, a .csv of file,label, or a pattern as (?P<label>[a-z]+)_.")
+    ] = None,
     settings: SetOption = None,
     cache: CacheOption = None,
     accept_changes: Annotated[bool, typer.Option(help="Go on with an existing run under other settings or recordings.")] = False,
@@ -93,6 +96,7 @@ def train(
     from wavenet.session import train as run_session
 
     extra = [f"train.steps={steps}"] * (steps is not None) + [f"train.seed={seed}"] * (seed is not None)
+    extra += [f"train.label_from={json.dumps(label_from)}"] * (label_from is not None)
     request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes or dry_run, max_hours)
     report = Board() if tensorboard and not dry_run else ConsoleReport()
     try:
@@ -124,6 +128,7 @@ def generate(
     count: Annotated[int, typer.Option(help="How many different clips to make at once.")] = 1,
     prompt: Annotated[Path | None, typer.Option(help="A recording to continue, of any length and rate, at its own level.")] = None,
     keep_prompt: Annotated[bool, typer.Option("--keep-prompt", help="Put the prompt itself in front.")] = False,
+    label: Annotated[list[str] | None, typer.Option(help="Voice or class; repeatable, clips take them in turn. Default: all.")] = None,
     temperature: Annotated[float, typer.Option(help="Below 1 is safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Draw from this many likeliest levels only; 0 is all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the fewest levels that hold this probability; 1 is all.")] = 1.0,
@@ -142,8 +147,36 @@ def generate(
 
     options = EngineOptions(precision, threads, report=lambda line: typer.echo(line, err=True))
     sampling = Sampling(temperature, top_k, top_p)
-    request = GenerateRequest(model, seconds, count, prompt, keep_prompt, sampling, seed, engine, out, options)
+    request = GenerateRequest(model, seconds, count, prompt, keep_prompt, sampling, seed, engine, out, tuple(label or ()), options)
     for line in render(request):
+        typer.echo(line)
+
+
+@app.command()
+def vocode(
+    model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Recordings to say again, or .npy files of log-mel frames.")],
+    label: Annotated[str | None, typer.Option(help="Voice or class, for a model that knows some.")] = None,
+    temperature: Annotated[float, typer.Option(help="Below 1 is safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Draw from this many likeliest levels only; 0 is all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the fewest levels that hold this probability; 1 is all.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, numba or reference.")] = "auto",
+    precision: PrecisionOption = "fp32",
+    threads: ThreadsOption = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="wav, flac, ogg or mp3; for several inputs a folder. Default: INPUT-vocoded.wav.")
+    ] = None,
+) -> None:
+    """Make audio from mel frames: those of recordings, or made elsewhere."""
+    from wavenet.distributions import Sampling
+    from wavenet.engines.options import EngineOptions
+    from wavenet.vocoding import VocodeRequest
+    from wavenet.vocoding import vocode as follow
+
+    options = EngineOptions(precision, threads, report=lambda line: typer.echo(line, err=True))
+    sampling = Sampling(temperature, top_k, top_p)
+    for line in follow(VocodeRequest(model, tuple(inputs), sampling, seed, engine, out, label, options)):
         typer.echo(line)
 
 
@@ -155,6 +188,9 @@ def evaluate(
     engine: Annotated[str, typer.Option(help="parallel, or a generation engine: numba, reference. All give the same figure.")] = "parallel",
     device: DeviceOption = "auto",
     cache: CacheOption = None,
+    label_from: Annotated[str | None, typer.Option(help="How recordings are labelled, if not as in training; see train.")] = None,
+    label: Annotated[str | None, typer.Option(help="One label for all of them instead.")] = None,
+    vocoded: Annotated[int, typer.Option(help="Recordings that a vocoder says again and is compared on, up to 10 s of each.")] = 8,
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -164,7 +200,8 @@ def evaluate(
     from wavenet.engines.options import EngineOptions
 
     options = EngineOptions(precision, threads, report=lambda line: typer.echo(line, err=True))
-    for line in score.evaluate(score.EvaluateRequest(model, folder, split, engine, device, cache, options), as_json):
+    request = score.EvaluateRequest(model, folder, split, engine, device, cache, label_from, label, vocoded, options)
+    for line in score.evaluate(request, as_json):
         typer.echo(line)
 
 

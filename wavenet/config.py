@@ -69,7 +69,18 @@ class ModelConfig(_Checked):
     gate_channels: int = 128  # both halves: tanh and sigmoid
     skip_channels: int = 64
     head_channels: int = 64  # between the skip sum and the output
-    levels: int = 256  # of the mu-law code
+    output: Literal["mulaw", "logistic", "gaussian"] = "mulaw"  # what is predicted: mu-law levels, or a mixture over 16-bit samples
+    levels: int = 256  # of the mu-law code, with output = "mulaw"
+    mixtures: int = 10  # components, with output = "logistic" or "gaussian"
+    label_channels: int = 0  # of the vector that stands for a label (a voice, a class); 0: the network is told none
+    labels: tuple[str, ...] = ()  # the labels it knows; found when training starts
+    mel_bands: int = 0  # of the log-mel frames that the network follows; 0: it is given none
+    mel_hop: int = 256  # samples from one frame to the next
+    mel_window: int = 1024  # samples that a frame is computed from
+    mel_low_hz: float = 0.0
+    mel_high_hz: float = 8000.0
+    mel_context: int = 2  # frames heard to each side of one
+    mel_channels: int = 64  # what a frame and its context are condensed to
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +98,15 @@ class ModelConfig(_Checked):
         _require(self.gate_channels % 2 == 0, "model.gate_channels", self.gate_channels, "counts both halves, so it must be even")
         levels = self.levels
         _require(16 <= levels <= 1024 and levels & (levels - 1) == 0, "model.levels", levels, "must be a power of two from 16 to 1024")
+        _require(1 <= self.mixtures <= 100, "model.mixtures", self.mixtures, "must be 1 to 100 components")
+        _require(0 <= self.label_channels <= 1024, "model.label_channels", self.label_channels, "must be 0 (no labels) to 1024")
+        _require(len(set(self.labels)) == len(self.labels), "model.labels", list(self.labels), "must all be different")
+        _require(0 <= self.mel_bands <= 512, "model.mel_bands", self.mel_bands, "must be 0 (no frames) to 512")
+        _require(16 <= self.mel_window <= 2**16, "model.mel_window", self.mel_window, "must be 16 to 65536 samples")
+        _require(1 <= self.mel_hop <= self.mel_window, "model.mel_hop", self.mel_hop, "must be 1 to model.mel_window samples")
+        _require(0 <= self.mel_low_hz < self.mel_high_hz, "model.mel_low_hz", self.mel_low_hz, "must be 0 to below model.mel_high_hz")
+        _require(0 <= self.mel_context <= 64, "model.mel_context", self.mel_context, "must be 0 to 64 frames")
+        _require(1 <= self.mel_channels <= 1024, "model.mel_channels", self.mel_channels, "must be 1 to 1024")
 
     @property
     def schedule(self) -> tuple[int, ...]:
@@ -95,6 +115,11 @@ class ModelConfig(_Checked):
             return self.dilations
         per_cycle = self.dilation_cycle.bit_length()
         return tuple(2 ** (i % per_cycle) for i in range(self.layers))
+
+    @property
+    def condition_channels(self) -> int:
+        """Numbers per frame that every layer is told: what mel frames are condensed to, then the label's vector."""
+        return (self.mel_channels if self.mel_bands else 0) + self.label_channels
 
 
 @dataclass(frozen=True)
@@ -122,6 +147,7 @@ class TrainConfig(_Checked):
     checkpoint_minutes: float = 5.0  # a checkpoint at least this often
     keep_checkpoints: int = 3  # the last few; the best one is kept besides
     sample_seconds: float = 1.5  # length of the sample rendered at each evaluation; 0 renders none
+    label_from: str = "folder"  # a recording's label: its "folder", a .csv of file,label, or a pattern with (?P<label>...) on its name
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -162,6 +188,10 @@ class Config(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(re.fullmatch(r"\w[\w.-]*", self.name) is not None, "name", self.name, "must be letters, digits, dots and dashes")
+        highest, half = self.model.mel_high_hz, self.audio.sample_rate / 2
+        _require(
+            not self.model.mel_bands or highest <= half, "model.mel_high_hz", highest, f"must be at most {half:g}, half audio.sample_rate"
+        )
 
     @property
     def trims(self) -> bool:
@@ -170,7 +200,9 @@ class Config(_Checked):
 
     @property
     def segment_samples(self) -> int:
-        return max(1, round(self.train.segment_seconds * self.audio.sample_rate))
+        """Predicted samples per window: whole frames where the network follows mel frames."""
+        hop = self.model.mel_hop if self.model.mel_bands else 1
+        return max(1, round(self.train.segment_seconds * self.audio.sample_rate / hop)) * hop
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dict as TOML and JSON can hold it; unset settings are left out."""

@@ -19,6 +19,7 @@ from wavenet.session import Report
 from wavenet.trainer import Trainer
 
 SKIPPED_SHOWN = 8
+LABELS_SHOWN = 12
 QUIET_DBFS = -30.0  # a folder whose loudest moment lies below this is worth a word
 
 
@@ -70,7 +71,7 @@ class ConsoleReport(Report):
             f"{seconds_per_step:.2f} s a step, about {duration(left * seconds_per_step)} plus evaluations"
         )
         self._bar = bar(until, unit="steps", initial=trainer.step)
-        self._levels = trainer.config.model.levels
+        self._levels = trainer.model.distribution.levels
         self._seconds, self._first_step = trainer.seconds, trainer.step
 
     def rehearsed(self, trainer: Trainer, seconds_per_step: float) -> None:
@@ -115,7 +116,8 @@ class ConsoleReport(Report):
         if interrupted or trainer.step < trainer.config.train.steps:
             self.note(f"stopped at step {trainer.step}, everything is saved. Go on with: wavenet train --out {run.folder}")
         else:
-            self.note(f"done. Hear it with: wavenet generate {run.folder}")
+            hear = f"vocode {run.folder} RECORDING" if trainer.config.model.mel_bands else f"generate {run.folder}"
+            self.note(f"done. Hear it with: wavenet {hear}")
 
     def close(self) -> None:
         """Leave the terminal tidy, whatever happened."""
@@ -143,6 +145,7 @@ def corpus_lines(corpus: Corpus) -> list[str]:
     if config.trims:
         lines.append(f"trimmed    {duration(sum(r.trimmed_seconds for r in index.recordings))} of silence at their ends (audio.trim)")
     lines.append(f"level      {level_line(index, config)}")
+    lines += told_lines(corpus)
     if index.skipped:
         lines.append(f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all")
         lines += [f"           {s.name}: {s.reason}" for s in index.skipped[:SKIPPED_SHOWN]]
@@ -153,6 +156,23 @@ def corpus_lines(corpus: Corpus) -> list[str]:
     lines.append(f"held out   {duration(held)} for validation: {what}")
     lines += [f"note       {n}" for n in corpus.notes]
     lines.append(f"cache      {index.cache} ({cache_bytes(index) / 1e6:.1f} MB, {index.decoded} files decoded now)")
+    return lines
+
+
+def told_lines(corpus: Corpus) -> list[str]:
+    """What the network is told besides the past."""
+    model, rate = corpus.config.model, corpus.index.sample_rate
+    lines = []
+    if model.labels:
+        samples = [0] * len(model.labels)
+        for span in (*corpus.training, *corpus.validation):
+            samples[span.label] += len(span)
+        each = [f"{label} {duration(count / rate)}" for label, count in zip(model.labels, samples, strict=True)]
+        more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""
+        lines.append(f"labels     {', '.join(each[:LABELS_SHOWN])}{more}")
+    if model.mel_bands:
+        every = f"every {model.mel_hop} samples ({1000 * model.mel_hop / rate:.1f} ms)"
+        lines.append(f"frames     {model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz {every}")
     return lines
 
 

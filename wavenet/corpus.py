@@ -6,15 +6,15 @@ its start is silence. Example i of step s is a pure function of (seed, s, i): a 
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet import baselines
+from wavenet import baselines, distributions, labels
+from wavenet.conditioning import Excerpt, excerpt, stacked
 from wavenet.config import Config
-from wavenet.distributions import Categorical
 from wavenet.errors import CorpusError
 from wavenet.pcm_cache import Index, Recording, as_wav
 from wavenet.shapes import Samples, Wav
@@ -28,11 +28,13 @@ STATISTICS_SAMPLES = 4_000_000  # read at most about this many for the unigram f
 
 @dataclass(frozen=True)
 class Span:
-    """Samples start ... stop of the recording that begins at `offset` in the pcm file."""
+    """Samples start ... stop of the recording that begins at `offset` in the pcm file, is `length` samples long and has a label."""
 
     offset: int
     start: int
     stop: int
+    length: int
+    label: int = 0
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -43,6 +45,15 @@ class Batch(NamedTuple):
 
     x: Samples
     counts: NDArray[np.float32]
+    heard: Excerpt = Excerpt()  # what its conditions are made from
+
+
+def complete(config: Config, index: Index) -> Config:
+    """The config with the labels that the recordings have, when it wants labels and knows none yet. Raises CorpusError."""
+    if not config.model.label_channels or config.model.labels:
+        return config
+    found = labels.read([r.name for r in index.recordings], index.folder, config.train.label_from)
+    return replace(config, model=replace(config.model, labels=tuple(sorted(set(found.values())))))
 
 
 class Corpus:
@@ -52,12 +63,13 @@ class Corpus:
         self.index = index
         self.config = config
         self.receptive_field = receptive_field
-        self.distribution = Categorical(config.model.levels)
+        self.distribution = distributions.of(config.model)
         self.notes: list[str] = []
         self.held_out: list[str] = []  # names of whole recordings held out
         self.left_out: list[str] = []  # names of recordings that `tails` finds too short
         self._pcm = index.pcm()
         self._silence = self.distribution.silence
+        self._labels = self._read_labels()
         self.training, self.validation = self._split()
         self._ends = np.cumsum([len(s) for s in self.training])
 
@@ -86,20 +98,19 @@ class Corpus:
             which = int(np.searchsorted(self._ends, at, side="right"))
             span = self.training[which]
             start = at - int(self._ends[which] - len(span)) - segment // 2
-            windows.append(self.window(span, span.start + min(max(start, 0), len(span) - segment)))
-        return Batch(np.stack([w.x for w in windows]), np.stack([w.counts for w in windows]))
+            windows.append(self.window(span, self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True)))
+        return _together(windows)
 
     def validation_batches(self) -> Iterator[Batch]:
         """Every held-out sample once with its exact context, or evenly chosen windows when that is over validation_seconds."""
         segment, train = self.config.segment_samples, self.config.train
         batch = -(-train.batch // train.accumulate)  # what fits in memory while training fits here
-        starts = [(span, at) for span in self.validation for at in range(span.start, span.stop, segment)]
+        starts = [(span, at) for span in self.validation for at in range(self._on_a_frame(span.start), span.stop, segment)]
         most = max(1, int(self.config.train.validation_seconds * self.config.audio.sample_rate) // segment)
         if len(starts) > most:
             starts = [starts[i * len(starts) // most] for i in range(most)]
         for i in range(0, len(starts), batch):
-            windows = [self.window(*s) for s in starts[i : i + batch]]
-            yield Batch(np.stack([w.x for w in windows]), np.stack([w.counts for w in windows]))
+            yield _together([self.window(*s) for s in starts[i : i + batch]])
 
     def window(self, span: Span, start: int) -> Batch:
         """One window, without the batch axis, that predicts samples start ... start + segment of the span's recording.
@@ -113,27 +124,38 @@ class Corpus:
         begin = max(first, 0)
         x[begin - first : stop - first] = self._codes(span.offset + begin, span.offset + stop)
         position = np.arange(start, start + segment)
-        return Batch(x, ((position >= span.start) & (position < span.stop)).astype(np.float32))
+        counts = ((position >= span.start) & (position < span.stop)).astype(np.float32)
+        pcm = self._pcm[span.offset : span.offset + span.length]
+        return Batch(x, counts, excerpt(self.config.model, pcm, span.label, first + 1, len(x) - 1))
+
+    def _on_a_frame(self, start: int, *, up: bool = False) -> int:
+        """The nearest start before, or with `up` behind, that lies on a mel frame: frames then lie alike in all windows of a batch."""
+        hop = self.config.model.mel_hop if self.config.model.mel_bands else 1
+        return -(-start // hop) * hop if up else start // hop * hop
 
     def unigram_bits(self) -> float:
-        """Entropy of the training samples' codes: what guessing by frequency alone costs, in bits per sample."""
+        """Entropy of the training samples' coarse codes: what guessing by frequency alone costs, in bits per sample."""
         each = max(1, STATISTICS_SAMPLES // len(self.training))
-        counts = np.zeros(self.distribution.levels)
+        coarse = self.distribution.coarse
+        counts = np.zeros(coarse.levels)
         for s in self.training:
-            counts += np.bincount(self._codes(s.offset + s.start, s.offset + min(s.stop, s.start + each)), minlength=len(counts))
-        p = counts[counts > 0] / counts.sum()
-        return float(-(p * np.log2(p)).sum())
+            wav = self._wav(s.offset + s.start, s.offset + min(s.stop, s.start + each))
+            counts += np.bincount(coarse.encode(wav), minlength=len(counts))
+        p = counts / counts.sum()
+        seen = p > 0
+        return float((p[seen] * (baselines.open_bits(self.distribution)[seen] - np.log2(p[seen]))).sum())
 
     def held_out_baselines(self) -> tuple[float, float]:
         """(unigram, bigram) bits per held-out sample: guessed by how often each code occurs in training, and by the code before."""
-        levels = self.distribution.levels
+        levels = self.distribution.coarse.levels
         learnt, scored = (baselines.pairs(self._pair_blocks(spans), levels) for spans in (self.training, self.validation))
-        return baselines.pair_bits(learnt, scored)
+        return baselines.pair_bits(learnt, scored, self.distribution)
 
     def _pair_blocks(self, spans: list[Span]) -> Iterator[Samples]:
         for s in spans:
             for start in range(max(1, s.start), s.stop, BLOCK_SAMPLES):
-                yield self._codes(s.offset + start - 1, s.offset + min(start + BLOCK_SAMPLES, s.stop))
+                wav = self._wav(s.offset + start - 1, s.offset + min(start + BLOCK_SAMPLES, s.stop))
+                yield self.distribution.coarse.encode(wav)
 
     def wav(self, span: Span) -> Wav:
         """A span's audio, at its level in the cache."""
@@ -144,6 +166,23 @@ class Corpus:
 
     def _wav(self, start: int, stop: int) -> Wav:
         return as_wav(self._pcm[start:stop])
+
+    def _read_labels(self) -> dict[str, int]:
+        """Which of the config's labels each recording has. Raises CorpusError for one that the network does not know."""
+        known = self.config.model.labels
+        if not known:
+            return {}
+        found = labels.read([r.name for r in self.index.recordings], self.index.folder, self.config.train.label_from)
+        for name, label in found.items():
+            if label not in known:
+                raise CorpusError(
+                    f"{self.index.folder}: {name} has the label {label}, which this network does not know ({', '.join(known)}): "
+                    "train a new one for new labels"
+                )
+        return {name: known.index(label) for name, label in found.items()}
+
+    def _span(self, r: Recording, start: int, stop: int) -> Span:
+        return Span(r.offset, start, stop, r.samples, self._labels.get(r.name, 0))
 
     # --- the split -----------------------------------------------------------------------------------------------
 
@@ -176,7 +215,8 @@ class Corpus:
         out = [r for i in chosen for r in groups[i]]
         self.held_out = sorted(r.name for r in out)
         names = set(self.held_out)
-        return [Span(r.offset, 0, r.samples) for r in recordings if r.name not in names], [Span(r.offset, 0, r.samples) for r in out]
+        training = [r for r in recordings if r.name not in names]
+        return [self._span(r, 0, r.samples) for r in training], [self._span(r, 0, r.samples) for r in out]
 
     def _hold_out_tails(self, recordings: tuple[Recording, ...], min_seconds: float) -> tuple[list[Span], list[Span]]:
         least = min_seconds * self.index.sample_rate
@@ -187,4 +227,9 @@ class Corpus:
         if not kept:
             raise CorpusError(f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files")
         cuts = [(r, int(r.samples * (1 - TAILS_FRACTION))) for r in kept]
-        return [Span(r.offset, 0, cut) for r, cut in cuts], [Span(r.offset, cut, r.samples) for r, cut in cuts]
+        return [self._span(r, 0, cut) for r, cut in cuts], [self._span(r, cut, r.samples) for r, cut in cuts]
+
+
+def _together(windows: list[Batch]) -> Batch:
+    """Windows with the batch axis."""
+    return Batch(np.stack([w.x for w in windows]), np.stack([w.counts for w in windows]), stacked([w.heard for w in windows]))

@@ -66,7 +66,8 @@ def _listen(run: Run, folder: Path, cache: Path | None) -> Iterator[str]:
         "made from nothing": from_nothing,
     }
     picture = run.folder / "demo.png"
-    pictures.overview(picture, clips, rate, run.metrics(), config.model.levels, {"frequency alone": unigram, "one sample back": bigram})
+    marks = {"frequency alone": unigram, "one sample back": bigram}
+    pictures.overview(picture, clips, rate, run.metrics(), corpus.distribution.levels, marks)
     bits = model.training.validation_bits
     yield ""
     yield f"after {duration(model.training.seconds)} of training: {bits or float('nan'):.2f} bits per sample on speech it never heard"

@@ -4,15 +4,18 @@ What the engines' speed is measured against, and nothing else. It does what the 
 for the residual path and for the skip path, with the weights prepared once and nothing recorded for gradients.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from wavenet import distributions, mixtures
+from wavenet.codec import FULL_SCALE
 from wavenet.config import ModelConfig
-from wavenet.distributions import Categorical
+from wavenet.distributions import noise_columns
 from wavenet.shapes import Array, Noise
 
 
@@ -32,6 +35,8 @@ class EagerStep:
         def pair(name: str) -> tuple[Tensor, Tensor]:
             return torch.tensor(weights[f"{name}.weight"])[..., 0].contiguous(), torch.tensor(weights[f"{name}.bias"])
 
+        self.distribution = distributions.of(config)
+        self.draw = _DRAWS[self.distribution.kind]
         self.embedding = torch.tensor(weights["embedding.weight"])
         self.layers = []
         for i, dilation in enumerate(config.schedule):
@@ -43,13 +48,14 @@ class EagerStep:
             self.layers.append(_Layer(taps, bias, residual, pair(f"{layer}.skip"), queue, dilation))
         self.hidden, self.output = pair("hidden"), pair("output")
         self.time = 0
-        self.last = torch.full((batch,), Categorical(config.levels).silence)
+        self.last = torch.full((batch,), self.distribution.silence)
 
     @torch.no_grad()
     def run(self, noise: Noise) -> Tensor:
-        """As many steps as there is noise (batch, time); returns the last codes (batch,)."""
-        for u in torch.from_numpy(noise).t().contiguous():
-            x, total = self.embedding[self.last], torch.zeros(())
+        """As many steps as there is noise (batch, time, n_noise); returns the last codes (batch,)."""
+        wide = noise_columns(noise, self.distribution.n_noise)
+        for u in torch.from_numpy(wide).transpose(0, 1).contiguous():
+            x, total = self.distribution.embed(self.last, self.embedding), torch.zeros(())
             for taps, bias, residual, skip, queue, dilation in self.layers:
                 queue[self.time % len(queue)] = x
                 h = linear(x, taps[-1], bias)
@@ -60,7 +66,32 @@ class EagerStep:
                 total = total + linear(z, *skip)
                 if residual is not None:
                     x = x + linear(z, *residual)
-            p = linear(linear(total.relu(), *self.hidden).relu(), *self.output).softmax(1).cumsum(1)
-            self.last = torch.searchsorted(p, u[:, None]).clamp_(max=p.shape[1] - 1)[:, 0]
+            self.last = self.draw(linear(linear(total.relu(), *self.hidden).relu(), *self.output), u)
             self.time += 1
         return self.last
+
+
+# --- draws: params (batch, n_params), noise u (batch, n_noise) -> codes (batch,) ----------------------------------------
+
+
+def _categorical(params: Tensor, u: Tensor) -> Tensor:
+    p = params.softmax(1).cumsum(1)
+    return torch.searchsorted(p, u[:, :1].contiguous()).clamp_(max=p.shape[1] - 1)[:, 0]
+
+
+def _logistic(params: Tensor, u: Tensor) -> Tensor:
+    return _mixture(params, u, torch.logit(u[:, 1]))
+
+
+def _gaussian(params: Tensor, u: Tensor) -> Tensor:
+    return _mixture(params, u, (-2 * u[:, 1].log()).sqrt() * (2 * math.pi * u[:, 2]).cos())
+
+
+def _mixture(params: Tensor, u: Tensor, standard: Tensor) -> Tensor:
+    logits, means, log_scales = params.chunk(3, 1)
+    chosen = _categorical(logits, u)[:, None]
+    wav = means.gather(1, chosen)[:, 0] * mixtures.MEAN_UNIT + mixtures.scales(log_scales.gather(1, chosen))[:, 0] * standard
+    return (wav * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).long() + FULL_SCALE
+
+
+_DRAWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"categorical": _categorical, "logistic": _logistic, "gaussian": _gaussian}

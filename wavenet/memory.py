@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wavenet import distributions
 from wavenet.config import Config
 from wavenet.receptive import receptive_field, report
 
@@ -30,12 +31,14 @@ def estimate(config: Config, number: int, *, blocks: bool) -> Memory:
     kept = [rows[i] * m.residual_channels + rows[i + 1] * m.gate_channels for i in range(len(m.schedule))]
     groups = [sum(kept[i : i + group]) for i in range(0, len(kept), group)]
     starts = sum(rows[i] * m.residual_channels for i in range(group, len(kept), group))
+    frames = -(-rows[0] // m.mel_hop) + windows * 2 if m.mel_bands else windows
+    told = 2 * frames * m.gate_channels * len(m.schedule) if m.condition_channels else 0  # and its gradient
     on_the_way = rows[0] * m.residual_channels + (0 if blocks else 2 * rows[0] * m.gate_channels)
     predicted = config.segment_samples * windows
-    head = predicted * (2 * m.skip_channels + 2 * m.head_channels)
-    odds = predicted * m.levels * FLOAT  # log-probabilities, their gradient and that of the logits, in single precision
+    head = predicted * (2 * m.skip_channels + 2 * m.head_channels) + told
+    loss = predicted * distributions.of(m).loss_bytes
     whole = len(groups) == 1 and not train.checkpoint_layers
-    in_head = (head + (groups[0] if whole else rows[0] * m.residual_channels + starts)) * number + 3 * odds
+    in_head = (head + (groups[0] if whole else rows[0] * m.residual_channels + starts)) * number + loss
     in_stack = (head + max(groups) + starts + on_the_way) * number
     embedded = 0 if number == FLOAT else (field - 1 + config.segment_samples) * windows * m.residual_channels * FLOAT
     parameters = report(m, config.audio.sample_rate).parameters

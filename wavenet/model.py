@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from wavenet import distributions
+from wavenet.conditioning import Conditioner, Conditions, ramps
 from wavenet.config import ModelConfig
-from wavenet.distributions import Categorical
+from wavenet.engines.cond import FOREVER
 from wavenet.layers import GatedLayer, Taps
 from wavenet.receptive import receptive_field
 from wavenet.time_major import Shape, gated_stack
@@ -28,19 +30,24 @@ class WaveNetStack(nn.Module):
         self.receptive_field = receptive_field(self.dilations, config.kernel_size)
         self.group = 0
         self.compiled = False
-        sizes = (config.residual_channels, config.gate_channels, config.skip_channels, config.kernel_size)
+        self.hop = config.mel_hop if config.mel_bands else FOREVER
+        sizes = (config.residual_channels, config.gate_channels, config.skip_channels, config.kernel_size, config.condition_channels)
         self.layers = nn.ModuleList(GatedLayer(*sizes, last=i == len(self.dilations) - 1) for i in range(len(self.dilations)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (time, batch, R) -> (time - receptive_field + 1, batch, S)."""
+    def forward(self, x: Tensor, features: Tensor | None = None, phase: int = 0) -> Tensor:
+        """x (time, batch, R) -> (time - receptive_field + 1, batch, S).
+
+        `features` (F, batch, C) of the conditions, at frame rate; the first row lies `phase` samples behind the first of them.
+        """
         time, batch, channels = x.shape
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
-        shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled)
+        shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled, self.hop, phase)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
-            skips = gated_stack(rows, [layer.weights(dtype) for layer in layers], shape)
+            shares = None if features is None else ramps(len(features), self.hop, phase, time, rows)
+            skips = gated_stack(rows, [layer.weights(dtype, features) for layer in layers], shape, shares)
         return skips.view(predicted, batch, -1)
 
 
@@ -50,8 +57,9 @@ class WaveNet(nn.Module):
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.distribution = Categorical(config.levels)
-        self.embedding = nn.Embedding(config.levels, config.residual_channels)
+        self.distribution = distributions.of(config)
+        self.embedding = nn.Embedding(self.distribution.n_inputs, config.residual_channels)
+        self.conditioner = Conditioner(config) if config.condition_channels else None
         self.stack = WaveNetStack(config)
         self.hidden = Taps(config.skip_channels, config.head_channels)
         self.output = Taps(config.head_channels, self.distribution.n_params)
@@ -62,25 +70,41 @@ class WaveNet(nn.Module):
         """Samples that one prediction hears."""
         return self.stack.receptive_field
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Codes (batch, time) -> params (batch, time - receptive_field + 1, levels).
+    def forward(self, x: Tensor, given: Conditions | None = None) -> Tensor:
+        """Codes (batch, time) -> params (batch, time - receptive_field + 1, n_params).
 
         params[:, i] predicts the sample that follows x[:, i + receptive_field - 1]. Nothing is padded: put
-        `distribution.silence` in front for what lies before a recording's start.
+        `distribution.silence` in front for what lies before a recording's start. `given` are conditions, of a network that takes some.
         """
         if x.shape[1] < self.receptive_field:
             raise ValueError(f"{x.shape[1]} samples are fewer than the receptive field of {self.receptive_field}: prepend silence")
-        skips = self.stack(self.embedding(x.t()))  # (time - receptive_field + 1, batch, S)
-        params: Tensor = self.output(relu(self.hidden(relu(skips))))
-        return params.transpose(0, 1)
+        features = None
+        if self.conditioner is not None:
+            if given is None:
+                raise ValueError("this network is conditioned: give it conditions")
+            features = self.conditioner(given)
+        heard = self.distribution.embed(x.t(), self.embedding.weight)
+        skips = self.stack(heard, features, given.phase if given else 0)  # (time - receptive_field + 1, batch, S)
+        return self._head(skips).transpose(0, 1)
+
+    def _head(self, skips: Tensor) -> Tensor:
+        """(time, batch, S) -> (time, batch, n_params). What places 16-bit samples is float32: of a mean, bf16 keeps 8 bits."""
+        fine, device = self.distribution.scalar_input, skips.device.type
+        with torch.autocast(device, torch.get_autocast_dtype(device), enabled=torch.is_autocast_enabled(device) and not fine):
+            params: Tensor = self.output(relu(self.hidden(relu(skips.to(self.hidden.weight.dtype) if fine else skips))))
+        return params
 
     def _initialise(self, generator: torch.Generator) -> None:
-        nn.init.normal_(self.embedding.weight, generator=generator)
+        nn.init.normal_(self.embedding.weight, std=self.distribution.input_std, generator=generator)
         for layer in self.stack.layers:
             assert isinstance(layer, GatedLayer)
             layer.initialise(len(self.stack.layers), generator)
+        if self.conditioner is not None:
+            self.conditioner.initialise(generator)
         self.hidden.initialise(math.sqrt(2 / self.hidden.weight.shape[1]), generator)
-        self.output.initialise(0.01, generator)  # logits near 0: the first loss is ln(levels)
+        self.output.initialise(0.01, generator)  # predictions near the bias: of mu-law, the first loss is ln(levels)
+        with torch.no_grad():
+            self.output.bias.copy_(torch.from_numpy(self.distribution.initial_bias()))
 
     @classmethod
     def from_arrays(cls, config: ModelConfig, arrays: Mapping[str, object]) -> "WaveNet":

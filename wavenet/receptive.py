@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from wavenet import distributions
 from wavenet.config import ModelConfig
 
 
@@ -42,14 +43,20 @@ def report(model: ModelConfig, sample_rate: int) -> Report:
     layers = tuple(LayerReach(d, k, receptive_field(dilations[: i + 1], k)) for i, d in enumerate(dilations))
     field = layers[-1].reach
     r, g, s, h = model.residual_channels, model.gate_channels // 2, model.skip_channels, model.head_channels
-    n = len(dilations)
-    macs = n * (k * r * 2 * g + g * s) + (n - 1) * g * r + s * h + h * model.levels
-    biases = n * (2 * g + s) + (n - 1) * r + h + model.levels
+    n, output = len(dilations), distributions.of(model)
+    macs = n * (k * r * 2 * g + g * s) + (n - 1) * g * r + s * h + h * output.n_params
+    biases = n * (2 * g + s) + (n - 1) * r + h + output.n_params
+    table = output.n_inputs * r
+    condensing = (2 * model.mel_context + 1) * model.mel_bands * model.mel_channels if model.mel_bands else 0
+    projecting = n * 2 * g * model.condition_channels
+    conditioning = condensing + projecting + (model.mel_channels if model.mel_bands else 0) + len(model.labels) * model.label_channels
+    per_frame = condensing + projecting if model.mel_bands else 0  # a label is projected once
     return Report(
         receptive_field=field,
         receptive_field_ms=1000 * field / sample_rate,
-        parameters=model.levels * r + macs + biases,  # the embedding is a look-up: parameters, but no multiply-adds
-        macs_per_sample=macs,
+        parameters=table + macs + biases + conditioning,
+        # a look-up has parameters, but no multiply-adds
+        macs_per_sample=macs + (table if output.scalar_input else 0) + per_frame // model.mel_hop,
         state_bytes=4 * r * sum((k - 1) * d for d in dilations),
         layers=layers,
     )

@@ -30,6 +30,7 @@ class GenerateRequest:
     seed: int | None
     engine: str
     out: Path | None
+    labels: tuple[str, ...] = ()
     options: EngineOptions = field(default_factory=EngineOptions)
 
 
@@ -51,6 +52,7 @@ def render(request: GenerateRequest) -> Iterator[str]:
         engine=request.engine,
         options=request.options,
         prompt=prompt,
+        labels=request.labels,
     )
     name = request.model.resolve().name if request.model.is_dir() else request.model.stem
     paths = numbered(request.out or Path(f"{name}-{seed}.wav"), request.count)
@@ -67,8 +69,9 @@ def render(request: GenerateRequest) -> Iterator[str]:
                 for file in files:
                     file.write(block)
         made = _write_blocks(sampler, samples, files, rate)
-    for path in paths:
-        yield f"{path}  {made / rate:.2f} s" + (f" after {kept / rate:.2f} s of prompt" if kept else "")
+    for i, path in enumerate(paths):
+        after = f" after {kept / rate:.2f} s of prompt" if kept else ""
+        yield f"{path}  {made / rate:.2f} s{after}" + (f", {sampler.labels[i]}" if sampler.labels else "")
     if made < samples:
         yield "interrupted: what was made until then is kept"
 

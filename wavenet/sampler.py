@@ -4,19 +4,22 @@ Random numbers are an input of the engines. They come from a counter-based gener
 seed gives the same audio for any block size and any batch the stream travels in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wavenet import audio, checkpoint
+from wavenet import audio, checkpoint, distributions
 from wavenet.checkpoint import Checkpoint
-from wavenet.distributions import Categorical, Sampling
+from wavenet.distributions import Sampling
 from wavenet.engines import Engine, pick
+from wavenet.engines.cond import Cond, Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, EngineError
+from wavenet.guides import Guide, frames_guide, guide_of
+from wavenet.labels import choose
 from wavenet.receptive import receptive_field
 from wavenet.shapes import Noise, Samples, Wav
 
@@ -33,6 +36,12 @@ def uniforms(seed: int, stream: int, start: int, count: int) -> Noise:
     bits = np.random.Philox(key=np.array([seed, stream], np.uint64), counter=[start // 4, 0, 0, 0])  # each count yields four words
     words = bits.random_raw(start % 4 + count)[start % 4 :]
     return ((words >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
+
+
+def noise_for(seed: int, streams: Sequence[int], start: int, count: int, n_noise: int) -> Noise:
+    """What an engine draws times start ... start + count of these streams with: (streams, count, n_noise)."""
+    rows = [uniforms(seed, stream, start * n_noise, count * n_noise) for stream in streams]
+    return np.stack(rows).reshape(len(streams), count, n_noise)
 
 
 @dataclass(frozen=True)
@@ -59,11 +68,15 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
     tail = np.zeros(0, np.float32)
     for block in audio.read_blocks(path, rate):
         tail = np.concatenate([tail, block])[-reach:]
-    return Prompt(Categorical(config.model.levels).encode(tail * np.float32(gain)), gain)
+    return Prompt(distributions.of(config.model).encode(tail * np.float32(gain)), gain)
 
 
 class Sampler:
-    """Streams of audio from one model: iterate `blocks`. Stream i of a seed is the same audio whatever its companions."""
+    """Streams of audio from one model: iterate `blocks`. Stream i of a seed is the same audio whatever its companions.
+
+    A model that knows labels is told one for each stream: those in `labels` in turn, or all that it knows. One that follows mel frames
+    makes a stream for each of `guides`, all with the noise of stream 0, so that a recording sounds the same alone and among others.
+    """
 
     def __init__(
         self,
@@ -75,30 +88,72 @@ class Sampler:
         engine: str | Engine = "auto",
         options: EngineOptions | None = None,
         prompt: Prompt | None = None,
+        labels: Sequence[str] = (),
+        guides: Sequence[Guide] = (),
     ) -> None:
         if not 0 <= seed < 2**64:
             raise EngineError(f"seed {seed}: must be 0 to 2^64 - 1")
         if not 1 <= count <= 10_000:
             raise EngineError(f"count {count}: must be 1 to 10000")
-        self.seed, self.count, self.sampling = seed, count, sampling or Sampling()
-        self.distribution = Categorical(model.config.model.levels)
-        self.engine = pick(engine, model.config.model, model.weights, options) if isinstance(engine, str) else engine
-        self.gain = 1.0 if prompt is None else prompt.gain
+        config = model.config.model
+        self.seed, self.count, self.sampling = seed, len(guides) or count, sampling or Sampling()
+        self.labels = told_labels(config.labels, labels, self.count)
+        self.distribution = distributions.of(config)
+        self.distribution.check(self.sampling)
+        self.engine = pick(engine, config, model.weights, options) if isinstance(engine, str) else engine
         self.time = 0
-        self.state: Any = self.engine.init_state(1)
-        if prompt is not None:
-            for start in range(0, len(prompt.x), BLOCK_SAMPLES):
-                self.engine.feed(self.state, prompt.x[None, start : start + BLOCK_SAMPLES])
-        self.state = self.engine.repeat(self.state, count)
+        self._before = 0 if prompt is None else len(prompt.x)
+        self._noise_of = [0] * len(guides) or list(range(count))
+        self._gains = [g.gain for g in guides] or [1.0 if prompt is None else prompt.gain] * count
+        self._projection = Projection(config, model.weights) if config.condition_channels else None
+        told: list[int | None] = [config.labels.index(label) for label in self.labels] if self.labels else [None] * self.count
+        frames = [g.frames for g in guides] if guides else [None] * self.count
+        streams = zip(frames, told, strict=True)
+        self._features = [self._projection.features(*s) for s in streams] if self._projection else []
+        # one of each that differ before they draw
+        kinds = list(range(self.count)) if guides else [told.index(n) for n in dict.fromkeys(told)]
+        state = self._started(prompt, kinds)
+        self.state: Any = state if guides else self.engine.take(state, [kinds.index(told.index(n)) for n in told])
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
         """The next `samples` of every stream, as blocks (count, up to `block`) at the prompt's own level."""
-        for start in range(0, samples, block):
-            n = min(block, samples - start)
-            noise = np.stack([uniforms(self.seed, stream, self.time, n) for stream in range(self.count)])
-            x = self.engine.generate(self.state, noise, self.sampling)
+        return (np.stack([wav for _, wav in made]) for made in self.ragged([samples] * self.count, block))
+
+    def ragged(self, samples: Sequence[int], block: int = BLOCK_SAMPLES) -> Iterator[list[tuple[int, Wav]]]:
+        """The next samples of streams of different lengths, as (stream, block). When a stream is done the others go on without it,
+        and this sampler with them: iterate to the end once."""
+        going, start = list(range(self.count)), self.time
+        while True:
+            left = [i for i in going if samples[i] > self.time - start]
+            if not left:
+                return
+            if len(left) < len(going):
+                self.state = self.engine.take(self.state, [going.index(i) for i in left])
+                going = left
+            n = min(block, min(samples[i] for i in going) - (self.time - start))
+            noise = noise_for(self.seed, [self._noise_of[i] for i in going], self.time, n, self.distribution.n_noise)
+            x = self.engine.generate(self.state, noise, self.sampling, self._cond(going, self._before + self.time, n))
             self.time += n
-            yield np.clip(self.distribution.decode(x) / np.float32(self.gain), -1, 1)
+            wavs = self.distribution.decode(x)
+            yield [(i, np.clip(wav / np.float32(self._gains[i]), -1, 1)) for i, wav in zip(going, wavs, strict=True)]
+
+    def _started(self, prompt: Prompt | None, streams: Sequence[int]) -> Any:
+        """A state of these streams, after the prompt."""
+        state = self.engine.init_state(len(streams), self._cond(streams, 0, 0))
+        for start in range(0, self._before, BLOCK_SAMPLES):
+            assert prompt is not None
+            x = prompt.x[start : start + BLOCK_SAMPLES]
+            self.engine.feed(state, np.tile(x, (len(streams), 1)), self._cond(streams, start, len(x)))
+        return state
+
+    def _cond(self, streams: Sequence[int], time: int, steps: int) -> Cond | None:
+        return self._projection.cond([self._features[i] for i in streams], time, steps) if self._projection else None
+
+
+def told_labels(known: Sequence[str], asked: Sequence[str], count: int) -> list[str]:
+    """The label of each stream: those asked for in turn, or all known ones. Raises EngineError for one that the model does not know."""
+    chosen = [known[i] for i in choose(asked, known)] or list(known)
+    return [chosen[i % len(chosen)] for i in range(count)] if chosen else []
 
 
 def generate(
@@ -108,6 +163,7 @@ def generate(
     *,
     count: int = 1,
     prompt: str | Path | None = None,
+    label: str | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -117,14 +173,15 @@ def generate(
 ) -> Wav:
     """New audio in -1 ... 1 at `model.config.audio.sample_rate`: (time,), or (count, time) when count is above 1.
 
-    `prompt` names a recording to continue; it is not part of the result. `precision="bf16"` rounds the weights, for speed; `threads` is
+    `prompt` names a recording to continue; it is not part of the result. `label` is one of `model.config.model.labels`; without it clips
+    take them in turn. `precision="bf16"` rounds the weights, for speed; `threads` is
     the most that may be used, 0 for as many as help. Raises WavenetError for what cannot be done.
     """
     options = EngineOptions(precision, threads)
     samples = samples_for(model, seconds)
     start = None if prompt is None else read_prompt(Path(prompt), model)
-    sampling = Sampling(temperature, top_k, top_p)
-    sampler = Sampler(model, seed=seed, count=count, sampling=sampling, engine=engine, options=options, prompt=start)
+    sampling, names = Sampling(temperature, top_k, top_p), () if label is None else (label,)
+    sampler = Sampler(model, seed=seed, count=count, sampling=sampling, engine=engine, options=options, prompt=start, labels=names)
     wav = np.concatenate(list(sampler.blocks(samples)), axis=1)
     return wav[0] if count == 1 else wav
 
@@ -135,3 +192,32 @@ def samples_for(model: Checkpoint, seconds: float) -> int:
     if samples < 1:
         raise EngineError(f"seconds {seconds:g}: must be above 0 and at most 86400 (a day)")
     return samples
+
+
+def vocode(
+    model: Checkpoint,
+    wav_or_frames: Wav | Sequence[Wav],
+    seed: int = 0,
+    *,
+    label: str | None = None,
+    temperature: float = 1.0,
+    engine: str = "auto",
+    precision: str = "fp32",
+    threads: int = 0,
+) -> Wav | list[Wav]:
+    """A recording (time,) at the model's rate said again by a model that follows mel frames, or audio for log-mel frames (n, bands).
+
+    Several, as a list, are made at once, whatever their lengths; each comes out as it would alone. Raises WavenetError.
+    """
+    several = isinstance(wav_or_frames, list | tuple)
+    sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]
+    guides = [guide_of(s.astype(np.float32), model) if s.ndim == 1 else frames_guide(s, model, "frames") for s in sources]
+    sampling, names = Sampling(temperature), () if label is None else (label,)
+    options = EngineOptions(precision, threads)
+    sampler = Sampler(model, seed=seed, sampling=sampling, engine=engine, options=options, labels=names, guides=guides)
+    parts: list[list[Wav]] = [[] for _ in guides]
+    for made in sampler.ragged([g.samples for g in guides]):
+        for i, block in made:
+            parts[i].append(block)
+    wavs = [np.concatenate(p) for p in parts]
+    return wavs if several else wavs[0]

@@ -12,26 +12,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet import baselines
-from wavenet.checkpoint import Checkpoint
+from wavenet import baselines, distributions, labels, predictors
 from wavenet.config import Config
+from wavenet.copysynthesis import Vocoded, say_again, vocoded_lines
 from wavenet.corpus import TAILS_FRACTION, TAILS_MIN_SECONDS
-from wavenet.distributions import Categorical
-from wavenet.engines import pick
+from wavenet.distributions import Distribution
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.packed import require_finite
-from wavenet.errors import CheckpointError, CorpusError, EngineError
+from wavenet.errors import CheckpointError, CorpusError
 from wavenet.pcm_cache import Index, Skipped, as_wav, index_folder
+from wavenet.predictors import Nats, Stretch
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
 from wavenet.sampler import load
-from wavenet.shapes import Array, Params, Samples
+from wavenet.shapes import Array, Samples
 
 BLOCK_SAMPLES = 1 << 15  # scored at once
-FEED_SAMPLES = 1 << 12  # fed to an engine at once
 SPLITS = ("all", "tails")
-Nats = Callable[[Samples, int], float]  # codes (time,), how many of the first are context -> summed nats of the rest
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,9 @@ class EvaluateRequest:
     engine: str = "parallel"
     device: str = "auto"
     cache: Path | None = None
+    label_from: str | None = None  # how recordings are labelled, if not as in training
+    label: str | None = None  # one label for all of them instead
+    vocoded: int = 8  # recordings that a vocoder says again, to be compared with
     options: EngineOptions = field(default_factory=EngineOptions)
 
 
@@ -62,6 +62,7 @@ class Totals:
 
     samples: int = 0
     nats: float = 0.0
+    finer_bits: float = 0.0  # between the codes and 16-bit samples
     lpc_bits: float = 0.0
     learnt: Array = field(default_factory=lambda: np.zeros(()))  # pairs of codes that the frequencies are counted on
     scored: Array = field(default_factory=lambda: np.zeros(()))
@@ -72,12 +73,14 @@ class Score:
     """A folder's figures, in bits per sample; those of `baselines` are of the same samples."""
 
     bits_per_sample: float
+    bits_per_16bit_sample: float  # the same where the codes are 16-bit samples, else what telling those of a code apart would add
     unigram_bits: float
     bigram_bits: float
     lpc_bits: float
     samples: int
     files: tuple[FileScore, ...]
     skipped: tuple[Skipped, ...]
+    vocoded: Vocoded | None = None
 
 
 def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
@@ -88,7 +91,7 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
         raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
     model = load(request.model)
     config = model.config
-    nats = _scorer(request, model)
+    nats = predictors.scorer(model, request.engine, request.device, request.options)
     tails = request.split == "tails"
     index = index_folder(request.folder, config.audio, trim=False, cache=request.cache)
     pcm = index.pcm()
@@ -96,6 +99,7 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
     spans = [(r, start) for r, start in spans if not tails or r.samples > TAILS_MIN_SECONDS * index.sample_rate]
     if not spans:
         raise CorpusError(f"{request.folder}: --split tails needs recordings over {TAILS_MIN_SECONDS:g} s; use --split all")
+    told = _labels(request, index, config)
     totals, files = Totals(), []
     if not as_json:
         yield f"checkpoint of step {model.training.step} on {len(spans)} recordings of {index.folder} at {index.sample_rate} Hz"
@@ -103,14 +107,19 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
     with bar(sum(r.samples - start for r, start in spans), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
         for recording, start in spans:
             whole = pcm[recording.offset : recording.offset + recording.samples]
-            found = _score(recording.name, whole, start, config, nats, totals, progress.update)
+            found = _score(recording.name, whole, start, told.get(recording.name, 0), config, nats, totals, progress.update)
             files.append(found)
             if not as_json:
                 progress.clear()
                 yield f"{found.bits_per_sample:>7.3f} {found.samples:>11,}  {found.file}"
-    unigram, bigram = baselines.pair_bits(totals.learnt, totals.scored, prior=0.1 if tails else 0.0)
+    unigram, bigram = baselines.pair_bits(totals.learnt, totals.scored, distributions.of(config.model), prior=0.1 if tails else 0.0)
     bits = totals.nats / totals.samples / math.log(2)
-    score = Score(bits, unigram, bigram, totals.lpc_bits / totals.samples, totals.samples, tuple(files), index.skipped)
+    whole_bits, lpc = bits + totals.finer_bits / totals.samples, totals.lpc_bits / totals.samples
+    vocoded = None
+    if config.model.mel_bands and request.vocoded:
+        some = [(pcm[r.offset + start : r.offset + r.samples], told.get(r.name, 0)) for r, start in spans[: request.vocoded]]
+        vocoded = say_again(model, some, request.engine, request.options)
+    score = Score(bits, whole_bits, unigram, bigram, lpc, totals.samples, tuple(files), index.skipped, vocoded)
     yield json.dumps(asdict(score), indent=1) if as_json else "\n".join(_summary(score, index, tails))
     if not as_json and (known := _trained_on(request, index, config)):
         yield f"note: the run was trained on {known} of these recordings"
@@ -123,35 +132,61 @@ def _summary(score: Score, index: Index, tails: bool) -> Iterator[str]:
         yield f"{left_out} recordings of {TAILS_MIN_SECONDS:g} s or less left out"
     what = "the last tenth of each, after hearing the rest" if tails else "every sample"
     seconds = score.samples / index.sample_rate
-    yield f"{score.bits_per_sample:.3f} bits per sample over {score.samples:,} samples ({seconds:.1f} s): {what}"
+    fine = score.bits_per_16bit_sample == score.bits_per_sample
+    unit = "16-bit sample" if fine else "sample"
+    yield f"{score.bits_per_sample:.3f} bits per {unit} over {score.samples:,} samples ({seconds:.1f} s): {what}"
+    if not fine:
+        yield f"{score.bits_per_16bit_sample:.3f} bits per 16-bit sample, with those of one level alike: to compare with 16-bit models"
     how = "counted on the first nine tenths" if tails else "counted on the same samples"
     yield f"{score.unigram_bits:.3f} by how often each level occurs, {score.bigram_bits:.3f} knowing the sample before ({how})"
     yield f"{score.lpc_bits:.3f} by linear prediction of order {baselines.ORDER}"
+    if score.vocoded:
+        yield from vocoded_lines(score.vocoded)
+
+
+def _labels(request: EvaluateRequest, index: Index, config: Config) -> dict[str, int]:
+    """Which of the model's labels each recording has. Raises WavenetError."""
+    known, names = config.model.labels, [r.name for r in index.recordings]
+    if request.label is not None:
+        return dict.fromkeys(names, labels.choose([request.label], known)[0])
+    if not known:
+        return {}
+    found = labels.read(names, index.folder, request.label_from or config.train.label_from)
+    return dict(zip(names, labels.choose([found[name] for name in names], known), strict=True))
 
 
 def _score(
-    name: str, pcm: NDArray[np.int16], start: int, config: Config, nats: Nats, totals: Totals, advance: Callable[[int], object]
+    name: str,
+    pcm: NDArray[np.int16],
+    start: int,
+    label: int,
+    config: Config,
+    nats: Nats,
+    totals: Totals,
+    advance: Callable[[int], object],
 ) -> FileScore:
     """Score one recording from sample `start` on, and add what the yardsticks need to the totals."""
-    levels, reach, stop = config.model.levels, receptive_field(config.model.schedule, config.model.kernel_size), len(pcm)
-    distribution = Categorical(levels)
+    reach, stop = receptive_field(config.model.schedule, config.model.kernel_size), len(pcm)
+    distribution = distributions.of(config.model)
+    coarse = distribution.coarse
+    hop = config.model.mel_hop if config.model.mel_bands else 1
 
-    def codes(begin: int, end: int) -> Samples:
-        return distribution.encode(as_wav(pcm[begin:end]))
-
-    def blocks(begin: int, end: int, overlap: int = 0) -> Iterator[Samples]:
-        return (codes(max(0, at - overlap), min(end, at + BLOCK_SAMPLES)) for at in range(begin, end, BLOCK_SAMPLES))
+    def blocks(kind: Distribution, begin: int, end: int, overlap: int = 0) -> Iterator[Samples]:
+        for at in range(begin, end, BLOCK_SAMPLES):
+            yield kind.encode(as_wav(pcm[max(0, at - overlap) : min(end, at + BLOCK_SAMPLES)]))
 
     found = 0.0
     for at in range(start, stop, BLOCK_SAMPLES):
-        begin, end = max(0, at - reach), min(stop, at + BLOCK_SAMPLES)
-        found += nats(codes(begin, end), at - begin)
+        begin, end = max(0, at - reach) // hop * hop, min(stop, at + BLOCK_SAMPLES)
+        x = distribution.encode(as_wav(pcm[begin:end]))
+        found += nats(Stretch(x, at - begin, pcm, begin, label))
+        totals.finer_bits += float(distribution.finer_bits(x[at - begin :]).sum())
         advance(end - at)
     known = start or stop  # what frequencies and predictors are learnt from: what came before, else the recording itself
-    totals.learnt = totals.learnt + baselines.pairs(blocks(1, known, overlap=1), levels)
-    totals.scored = totals.scored + baselines.pairs(blocks(max(1, start), stop, overlap=1), levels)
-    sums = baselines.autocorrelation(distribution.decode(x).astype(np.float64) for x in blocks(0, known))
-    bits, at = baselines.lpc_bits(blocks(0, stop), baselines.predictor(sums), levels), 0
+    totals.learnt = totals.learnt + baselines.pairs(blocks(coarse, 1, known, overlap=1), coarse.levels)
+    totals.scored = totals.scored + baselines.pairs(blocks(coarse, max(1, start), stop, overlap=1), coarse.levels)
+    sums = baselines.autocorrelation(distribution.decode(x).astype(np.float64) for x in blocks(distribution, 0, known))
+    bits, at = baselines.lpc_bits(blocks(distribution, 0, stop), baselines.predictor(sums), distribution), 0
     for block in bits:
         totals.lpc_bits += float(block[max(0, start - at) :].sum())
         at += len(block)
@@ -168,63 +203,3 @@ def _trained_on(request: EvaluateRequest, index: Index, config: Config) -> int:
     unused = {*known.get("held_out", []), *known.get("left_out", [])}
     trained = {sha for name, sha in known.get("recordings", {}).items() if name not in unused}
     return sum(r.sha256 in trained for r in index.recordings)
-
-
-# --- ways to predict ---------------------------------------------------------------------------------------------------
-
-
-def _scorer(request: EvaluateRequest, model: Checkpoint) -> Nats:
-    """The parallel forward pass for `parallel`, else an engine fed sample by sample: the same figure, and its own test."""
-    require_finite(model.weights)
-    if request.engine != "parallel" and request.device != "auto":
-        raise EngineError(f"--device {request.device}: --engine {request.engine} picks its own; only parallel takes one")
-    if request.engine == "parallel" and request.options.precision != "fp32":
-        raise EngineError(f"--precision {request.options.precision}: only engines take one; add --engine numba")
-    if request.engine == "parallel" and request.options.threads:
-        raise EngineError(f"--threads {request.options.threads}: only engines take a number; add --engine numba")
-    return _parallel(request.device, model) if request.engine == "parallel" else _by_engine(request, model)
-
-
-def _parallel(device_name: str, model: Checkpoint) -> Nats:
-    import torch
-
-    from wavenet.device import pick_device
-    from wavenet.model import WaveNet
-
-    device = pick_device(device_name)
-    network = WaveNet.from_arrays(model.config.model, model.weights).to(device).eval()
-    silence = network.distribution.silence
-
-    @torch.no_grad()
-    def nats(x: Samples, context: int) -> float:
-        padded = np.concatenate([np.full(network.receptive_field - context, silence), x])
-        heard = torch.from_numpy(padded).to(device)[None]
-        scored = heard[:, network.receptive_field :]
-        return float(network.distribution.loss(network(heard[:, :-1]), scored)) * scored.shape[1]
-
-    return nats
-
-
-def _by_engine(request: EvaluateRequest, model: Checkpoint) -> Nats:
-    try:
-        engine = pick(request.engine, model.config.model, model.weights, request.options)
-    except EngineError as e:
-        raise EngineError(str(e).replace("use auto", "use parallel, auto")) from None
-
-    def nats(x: Samples, context: int) -> float:
-        state, total = engine.init_state(1), 0.0
-        for at in range(0, len(x), FEED_SAMPLES):
-            block = x[at : at + FEED_SAMPLES]
-            params = engine.feed(state, block[None])[0]
-            total += _cross_entropy(params, block)[max(0, context - at) :].sum()
-        return float(total)
-
-    return nats
-
-
-def _cross_entropy(params: Params, x: Samples) -> Array:
-    """Nats of each code under its logits: params (time, levels), x (time,)."""
-    logits = params.astype(np.float64)
-    most = logits.max(axis=1)
-    found: Array = np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - logits[np.arange(len(x)), x]
-    return found

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ import torch
 
 from wavenet import audio, checkpoint, config, pictures
 from wavenet.checkpoint import Checkpoint
-from wavenet.config import Config
-from wavenet.corpus import Corpus, Span
+from wavenet.config import Config, TrainConfig
+from wavenet.corpus import Corpus, Span, complete
 from wavenet.device import pick_device, pick_precision
-from wavenet.errors import ChangedRunError, RunError, TrainingError, WavenetError
+from wavenet.errors import ChangedRunError, ConfigError, RunError, TrainingError, WavenetError
+from wavenet.guides import guide_of
 from wavenet.pcm_cache import index_folder
 from wavenet.receptive import receptive_field
 from wavenet.run import Run
@@ -111,10 +112,13 @@ def _prepare(request: Request, report: Report) -> tuple[Run, Corpus, torch.devic
     if request.max_hours is not None and not 0 < request.max_hours < math.inf:
         raise RunError(f"--max-hours {request.max_hours:g}: must be above 0")
     run, wanted = _open(request)
+    if wanted.train.label_from != TrainConfig.label_from and not wanted.model.label_channels:
+        raise ConfigError("train.label_from: this configuration takes no labels; use --config voices or --set model.label_channels=16")
     run.check()
     device = pick_device(request.device)
     pick_precision(wanted.train.precision, device)
     index = index_folder(_folder(request, run), wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
+    wanted = complete(wanted, index)
     return run, Corpus(index, wanted, receptive_field(wanted.model.schedule, wanted.model.kernel_size)), device
 
 
@@ -140,6 +144,8 @@ def _open(request: Request) -> tuple[Run, Config]:
         wanted = config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
     latest = checkpoint.load_latest(run.checkpoints)
     if latest is not None:
+        if wanted.model.label_channels and not wanted.model.labels:  # a preset does not name them
+            wanted = replace(wanted, model=replace(wanted.model, labels=latest.config.model.labels))
         changes = config.differences(latest.config, wanted)
         if fixed := [c for c in changes if c.startswith(("model.", "audio."))]:
             raise RunError(
@@ -267,33 +273,38 @@ def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Con
 
 
 def _render(model: Checkpoint, corpus: Corpus, run: Run, report: Report) -> Path | None:
-    """What the model makes by now: a wav and a picture that continue a moment from the middle of a held-out recording."""
+    """What the model makes by now, a wav and a picture: it goes on from the middle of a held-out recording, or says one again."""
     seconds, rate = model.config.train.sample_seconds, model.config.audio.sample_rate
     if not seconds:
         return None
     path = run.samples / f"step-{model.training.step:08d}.wav"
-    lead = _lead(corpus, round(LEAD_SECONDS * rate))
-    prompt = Prompt(corpus.distribution.encode(lead), gain=1.0) if len(lead) else None
+    samples = max(1, round(seconds * rate))
+    span = max(corpus.validation or corpus.training, key=len)
+    label = model.config.model.labels[span.label : span.label + 1]
     try:
-        made = Sampler(model, seed=model.config.train.seed, prompt=prompt).blocks(max(1, round(seconds * rate)))
-        wav = np.concatenate([lead, *(block[0] for block in made)])
+        if model.config.model.mel_bands:
+            said = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
+            sampler = Sampler(model, seed=model.config.train.seed, labels=label, guides=[guide_of(said, model)])
+            lead, samples, heard = said[:0], len(said), "from the mel frames of a held-out recording"
+        else:
+            lead = _lead(corpus, span, round(LEAD_SECONDS * rate))
+            prompt = Prompt(corpus.distribution.encode(lead), gain=1.0)
+            sampler = Sampler(model, seed=model.config.train.seed, labels=label, prompt=prompt)
+            heard = f"after {len(lead) / rate:.1f} s of a held-out recording"
+        wav = np.concatenate([lead, *(block[0] for block in sampler.blocks(samples))])
         with audio.writer(path, rate) as file:
             file.write(wav)
-        heard = f", after {len(lead) / rate:.1f} s of a held-out recording" if len(lead) else ""
-        pictures.sample(path.with_suffix(".png"), wav, rate, f"step {model.training.step}{heard}")
+        pictures.sample(path.with_suffix(".png"), wav, rate, ", ".join([f"step {model.training.step}", *label, heard]))
     except WavenetError as e:
         report.note(f"no sample rendered: {e}")
         return None
     return path
 
 
-def _lead(corpus: Corpus, samples: int) -> Wav:
-    """Up to `samples` before the middle of the longest held-out stretch: silence alone is a poor start to judge a model by."""
-    if not corpus.validation:
-        return np.zeros(0, np.float32)
-    span = max(corpus.validation, key=len)
+def _lead(corpus: Corpus, span: Span, samples: int) -> Wav:
+    """Up to `samples` before the middle of a stretch: silence alone is a poor start to judge a model by."""
     middle = span.start + len(span) // 2
-    return corpus.wav(Span(span.offset, max(0, middle - samples), middle))
+    return corpus.wav(replace(span, start=max(0, middle - samples), stop=middle))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ the tap `back` samples ago hears is the same matrix from another row on: no padd
 
     for each layer, for each block of rows that fits the processor's cache:
         h     = bias + sum over taps k of x[k * dilation * batch + rows] @ taps[k]^T         (rows, 2G)
+        h    += shares of the frames around each moment @ told                               with conditions
         t, s  = sigmoid of h's halves; the filter's half of taps and bias was doubled, for tanh(a) = 2 sigmoid(2a) - 1
         z     = (2t - 1) s                                                                   (rows, G)
         next  = x[lookback + rows] + residual_bias + z @ residual^T                          (rows, R)
@@ -38,6 +39,7 @@ class LayerWeights(NamedTuple):
     residual_bias: Tensor | None  # (R,)
     skip: Tensor  # (S, G)
     skip_bias: Tensor  # (S,)
+    told: Tensor | None = None  # (F, batch, 2G) what conditions add to h, at frame rate; doubled like the taps
 
 
 class Shape(NamedTuple):
@@ -48,12 +50,14 @@ class Shape(NamedTuple):
     predicted: int  # rows at the end whose skip paths are summed
     group: int  # layers whose activations are computed again in the backward pass, 0 to keep all
     compiled: bool = False  # the passes over the gates are fused by torch.compile
+    hop: int = 1  # samples from one frame of conditions to the next
+    phase: int = 0  # samples from the first frame to the first row
 
 
-def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: Shape) -> Tensor:
-    """x (time * batch, R) -> the skip paths' sum (predicted, S)."""
+def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: Shape, shares: Tensor | None = None) -> Tensor:
+    """x (time * batch, R) -> the skip paths' sum (predicted, S). shares (time, F): how much of each frame each moment has."""
     flat = [w for layer in layers for w in layer]
-    skips: Tensor = _GatedStack.apply(x, shape, torch.is_grad_enabled(), *flat)  # type: ignore[no-untyped-call]
+    skips: Tensor = _GatedStack.apply(x, shape, torch.is_grad_enabled(), shares, *flat)  # type: ignore[no-untyped-call]
     return skips
 
 
@@ -62,21 +66,30 @@ def _unflatten(flat: Sequence[Any]) -> list[LayerWeights]:
     return [LayerWeights(*flat[i : i + n]) for i in range(0, len(flat), n)]
 
 
-def _blocks(rows: int, width: int, like: Tensor) -> list[tuple[int, int]]:
-    """Rows from, to; on a GPU all at once."""
+def _blocks(rows: int, width: int, like: Tensor, batch: int) -> list[tuple[int, int]]:
+    """Rows from, to, whole moments of all windows; on a GPU all at once."""
     size = max(256, BLOCK_BYTES // (width * like.element_size())) if like.device.type == "cpu" else max(1, rows)
+    size = -(-size // batch) * batch
     return [(a, min(rows, a + size)) for a in range(0, rows, size)]
+
+
+def _around(shares: Tensor, rows: int, a: int, b: int, shape: Shape) -> tuple[Tensor, slice]:
+    """For rows a ... b of a layer's last `rows` ones: their shares (moments, frames), and of which frames."""
+    start = len(shares) - rows // shape.batch
+    first, last = start + a // shape.batch, start + b // shape.batch - 1
+    frames = slice((shape.phase + first) // shape.hop, (shape.phase + last) // shape.hop + 2)
+    return shares[first : last + 1, frames], frames
 
 
 class _GatedStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shape: Shape, keep: bool, *flat: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, shape: Shape, keep: bool, shares: Tensor | None, *flat: Tensor | None) -> Tensor:
         layers = _unflatten(flat)
         skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
         kept: list[Tensor] = [x]  # x and h of every layer in turn, or with a group, the x of every group's first layer
         for i, layer in enumerate(layers):
             h = _empty(x, _rows_after(x, i, layer, shape), layer.bias.numel()) if keep and not shape.group else None
-            out = _forward(x, h, layer, i, shape, skips)
+            out = _forward(x, h, layer, i, shape, skips, shares)
             if h is not None:
                 kept.append(h)
             if out is not None:
@@ -84,7 +97,7 @@ class _GatedStack(torch.autograd.Function):
                 if keep and (not shape.group or (i + 1) % shape.group == 0):
                     kept.append(x)
         ctx.shape = shape
-        ctx.save_for_backward(*flat, *kept)
+        ctx.save_for_backward(shares, *flat, *kept)
         return skips
 
     @staticmethod
@@ -92,42 +105,50 @@ class _GatedStack(torch.autograd.Function):
     def backward(ctx: Any, dskips: Tensor) -> tuple[Tensor | None, ...]:
         shape, dskips = ctx.shape, dskips.contiguous()
         weights = len(LayerWeights._fields) * len(shape.dilations)
-        layers, saved = _unflatten(ctx.saved_tensors[:weights]), ctx.saved_tensors[weights:]
+        shares, *saved = ctx.saved_tensors
+        layers, saved = _unflatten(saved[:weights]), saved[weights:]
         dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
         grads: list[tuple[Tensor | None, ...]] = []
         dskip_bias = dskips.sum(0)
         group = shape.group or len(layers)
         for start in reversed(range(0, len(layers), group)):
             which = range(start, min(start + group, len(layers)))
-            kept = _again(saved[start // group], layers, which, shape) if shape.group else list(zip(saved[::2], saved[1::2], strict=True))
+            kept = (
+                _again(saved[start // group], layers, which, shape, shares)
+                if shape.group
+                else list(zip(saved[::2], saved[1::2], strict=True))
+            )
             for i in reversed(which):
                 x, h = kept[i - start]
                 # cloned, since whoever scales or adds to gradients in place does it to each
-                grads.append((*_backward(x, h, layers[i], i, shape, dx, dskips), dskip_bias.clone()))
+                *own, dtold = _backward(x, h, layers[i], i, shape, dx, dskips, shares)
+                grads.append((*own, dskip_bias.clone(), dtold))
             del kept
-        return dx, None, None, *(g for layer in reversed(grads) for g in layer)
+        return dx, None, None, None, *(g for layer in reversed(grads) for g in layer)
 
 
-def _again(x: Tensor, layers: Sequence[LayerWeights], which: range, shape: Shape) -> list[tuple[Tensor, Tensor]]:
+def _again(x: Tensor, layers: Sequence[LayerWeights], which: range, shape: Shape, shares: Tensor | None) -> list[tuple[Tensor, Tensor]]:
     """x and h of a group of layers, from the first one's x."""
     kept = []
     for i in which:
         h = _empty(x, _rows_after(x, i, layers[i], shape), layers[i].bias.numel())
         layer = layers[i] if i != which[-1] else layers[i]._replace(residual=None)
         kept.append((x, h))
-        out = _forward(x, h, layer, i, shape, None)
+        out = _forward(x, h, layer, i, shape, None, shares)
         if out is not None:
             x = out
     return kept
 
 
-def _forward(x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: Shape, skips: Tensor | None) -> Tensor | None:
+def _forward(
+    x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: Shape, skips: Tensor | None, shares: Tensor | None
+) -> Tensor | None:
     """Fill `h` when given, add to `skips` when given, and return the next layer's x (None after the last)."""
     rows, hop = _rows_after(x, i, layer, shape), shape.dilations[i] * shape.batch
     lookback = x.shape[0] - rows
     out = None if layer.residual is None else _empty(x, rows, x.shape[1])
     first = rows - shape.predicted
-    blocks = _blocks(rows, x.shape[1] * 2 + layer.bias.numel() * 2, x)
+    blocks = _blocks(rows, x.shape[1] * 2 + layer.bias.numel() * 2, x, shape.batch)
     scratch = _empty(x, blocks[0][1], layer.bias.numel()) if h is None else None
     minus_z = _empty(x, blocks[0][1], layer.bias.numel() // 2)
     for a, b in blocks:
@@ -135,6 +156,9 @@ def _forward(x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: Sh
         torch.addmm(layer.bias, x[lookback + a : lookback + b], layer.taps[-1].t(), out=gates)
         for k in range(len(layer.taps) - 1):
             gates.addmm_(x[k * hop + a : k * hop + b], layer.taps[k].t())
+        if shares is not None and layer.told is not None:
+            share, frames = _around(shares, rows, a, b, shape)
+            gates.view(len(share), -1).addmm_(share, layer.told[frames].flatten(1))
         z = minus_z[: b - a]
         _gates(shape)[0](gates, z)
         if out is not None and layer.residual is not None and layer.residual_bias is not None:
@@ -146,8 +170,13 @@ def _forward(x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: Sh
     return out
 
 
-def _backward(x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: Shape, dx: Tensor, dskips: Tensor) -> tuple[Tensor | None, ...]:
-    """Gradients of the layer's weights. On entry the last rows of `dx` hold the gradient of its output, on return that of its input."""
+def _backward(
+    x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: Shape, dx: Tensor, dskips: Tensor, shares: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the layer's weights, but for the skip path's bias, and of what it was told.
+
+    On entry the last rows of `dx` hold the gradient of its output, on return that of its input.
+    """
     rows, hop, first = h.shape[0], shape.dilations[i] * shape.batch, h.shape[0] - shape.predicted
     half = h.shape[1] // 2
     dout, din = dx[-rows:], dx[-x.shape[0] :]
@@ -158,7 +187,8 @@ def _backward(x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: Shape, d
     dtaps, dbias, dskip = torch.zeros_like(taps), torch.zeros_like(layer.bias), torch.zeros_like(layer.skip)
     dresidual = None if layer.residual is None else torch.zeros_like(layer.residual)
     dresidual_bias = None if layer.residual is None else dout.sum(0)
-    blocks = _blocks(rows, x.shape[1] * 2 + h.shape[1] * 2, x)
+    dtold = None if layer.told is None else torch.zeros_like(layer.told)
+    blocks = _blocks(rows, x.shape[1] * 2 + h.shape[1] * 2, x, shape.batch)
     minus_z, minus_dz, dh = (_empty(x, blocks[0][1], width) for width in (half, half, 2 * half))
     for a, b in blocks:
         z, dz, d = _minus_z(h[a:b], minus_z[: b - a]), minus_dz[: b - a], dh[: b - a]
@@ -175,7 +205,10 @@ def _backward(x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: Shape, d
         for k in reversed(range(len(taps))):  # the newest first: its rows are those that dout lay in
             dtaps[k].addmm_(d.t(), x[k * hop + a : k * hop + b])
             din[k * hop + a : k * hop + b].addmm_(d, taps[k])
-    return dtaps * factor[:, None], dbias * factor, dresidual, dresidual_bias, dskip
+        if shares is not None and dtold is not None:
+            share, frames = _around(shares, rows, a, b, shape)
+            dtold[frames].flatten(1).addmm_(share.t(), d.view(len(share), -1))
+    return dtaps * factor[:, None], dbias * factor, dresidual, dresidual_bias, dskip, None if dtold is None else dtold * factor
 
 
 def _open_gates(h: Tensor, minus_z: Tensor) -> None:

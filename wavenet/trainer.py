@@ -19,7 +19,7 @@ from wavenet.device import PRECISIONS, check_compiler, pick_precision
 from wavenet.errors import TrainingError
 from wavenet.evaluate import bits_per_sample
 from wavenet.model import WaveNet
-from wavenet.prefetch import Prefetch
+from wavenet.prefetch import Prefetch, Prepared, prepared
 
 TensorList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
@@ -41,7 +41,7 @@ class Trainer:
         self.corpus = corpus
         self.device = device
         self.precision = pick_precision(config.train.precision, device)
-        self.batches = Prefetch(corpus.batch, device)
+        self.batches = Prefetch(corpus.batch, config, device)
         self.model = WaveNet(config.model, config.train.seed).to(device)
         self.model.stack.group = config.train.checkpoint_layers
         self.model.stack.compiled = config.train.compile
@@ -128,9 +128,12 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the averaged weights on the held-out audio."""
-        self.validation_bits = bits_per_sample(self.averaged, self.corpus.validation_batches(), self.device)
+        self.validation_bits = bits_per_sample(self.averaged, self._held_out())
         if self.validation_bits is not None and (self.best is None or self.validation_bits < self.best[0]):
             self.best = (self.validation_bits, self.step)
+
+    def _held_out(self) -> Iterator[Prepared]:
+        return (prepared(self.config, batch, self.device) for batch in self.corpus.validation_batches())
 
     def _backward(self) -> torch.Tensor:
         """Fill the gradients, one part of the batch after the other. Returns the loss, nats per sample."""
@@ -143,16 +146,15 @@ class Trainer:
 
     def _losses(self) -> Iterator[torch.Tensor]:
         """Parts of the mean over all samples that count: their sum does not depend on how many there are."""
-        x, counts = self.batches.take(self.step)
-        weights = counts / counts.sum()
-        size = -(-len(x) // self.config.train.accumulate)
-        for codes, weight in zip(torch.split(x, size), torch.split(weights, size), strict=True):
-            yield self._loss(codes, weight)
+        batch = self.batches.take(self.step)
+        batch = batch._replace(counts=batch.counts / batch.counts.sum())
+        for part in batch.parts(-(-len(batch.x) // self.config.train.accumulate)):
+            yield self._loss(part)
 
-    def _loss(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def _loss(self, part: Prepared) -> torch.Tensor:
         with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
-            params = self.model(x[:, :-1])  # (windows, segment, levels)
-        return self.model.distribution.loss(params, x[:, self.model.receptive_field :], weights)
+            params = self.model(part.x[:, :-1], part.given)  # (windows, segment, n_params)
+        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.counts)
 
     def _require_finite(self, loss: float, gradient: float) -> None:
         if not math.isfinite(loss):

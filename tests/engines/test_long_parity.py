@@ -1,10 +1,12 @@
 """Three thousand steps of every way the CPU engine can run, against the float64 parallel forward."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.conftest import arrays, network
-from tests.engines.test_parity import UNEVEN, WIDE, teacher_forced
+from tests.engines.test_parity import GAUSSIAN, LOGISTIC, UNEVEN, WIDE, explained, noise_of, teacher_forced
 from tests.engines.test_threads import Shared
 from wavenet.config import ModelConfig
 from wavenet.distributions import Categorical, Sampling
@@ -32,6 +34,7 @@ ODD = ModelConfig(
     levels=128,
 )
 MODELS = {"deep": DEEP, "odd dilations": ODD, "kernel 3": WIDE, "kernel 4": UNEVEN}
+MIXTURES = {"logistic": LOGISTIC, "gaussian": GAUSSIAN, "deep logistic": replace(DEEP, output="logistic")}
 WAYS = {"one stream": (1, False), "one stream, two threads": (1, True), "nine streams": (9, False), "five streams, two threads": (5, True)}
 
 
@@ -88,6 +91,22 @@ def test_a_wrong_draw_would_be_found(model: WaveNet, monkeypatch: pytest.MonkeyP
     x[0, 2000] ^= 1
     with pytest.raises(AssertionError):
         assert max(flips(model, x, noise), default=0) < NEAR
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("config", MIXTURES.values(), ids=MIXTURES)
+def test_mixtures_go_every_way(config: ModelConfig, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above: predictions first, then every drawn sample judged on what was really heard before it."""
+    model = network(config)
+    batch, shared = way
+    engine, noise = engine_for(model, shared, monkeypatch), noise_of(model, 11, batch, 1000)
+    x = engine.generate(engine.init_state(batch), noise, Sampling())
+    params = teacher_forced(model, x)
+    error = np.abs(engine.feed(engine.init_state(batch), x) - params).max()
+    assert error < 5e-5, f"largest difference {error:.1e}"
+    differs = np.argwhere(model.distribution.draw(params, noise, Sampling()) != x)
+    assert len(differs) < 0.2 * x.size
+    assert all(explained(model, params[b, t], noise[b, t], int(x[b, t])) for b, t in differs)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)

@@ -1,21 +1,31 @@
 """Every engine computes what the parallel forward computes, and draws what the oracle draws."""
 
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from tests.conftest import SMALL, arrays, network
+from tests.conftest import BOTH, CONDITIONED, LONGEST, SMALL, Told, arrays, network
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.engines import ENGINES, pick
+from wavenet.errors import EngineError
 from wavenet.model import WaveNet
-from wavenet.sampler import uniforms
+from wavenet.sampler import noise_for, uniforms
 
 WIDE = ModelConfig(
     layers=6, dilation_cycle=4, kernel_size=3, residual_channels=16, gate_channels=32, skip_channels=12, head_channels=20, levels=64
 )
 UNEVEN = ModelConfig(dilations=(1, 3, 5), kernel_size=4, residual_channels=7, gate_channels=6, skip_channels=5, head_channels=3, levels=16)
-MODELS = {"kernel 2": SMALL, "kernel 3": WIDE, "uneven": UNEVEN}
+LOGISTIC, GAUSSIAN = replace(WIDE, output="logistic", mixtures=5), replace(UNEVEN, output="gaussian", mixtures=2)
+MODELS = {"kernel 2": SMALL, "kernel 3": WIDE, "uneven": UNEVEN, "logistic": LOGISTIC, "gaussian": GAUSSIAN, **CONDITIONED}
+MODELS["logistic, labels and mel"] = replace(BOTH, output="logistic", mixtures=3)
+OUTPUTS = ("mulaw", "logistic", "gaussian")
+NEAR = 1e-5  # of a boundary between codes or components, where rounding may decide
+SLACK = 3  # 16-bit steps that rounding of a mixture's parameters may move a sample by
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
@@ -28,61 +38,118 @@ def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def teacher_forced(model: WaveNet, x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    """params (batch, time, levels) of the float64 parallel forward, with silence before the first sample."""
+def teacher_forced(model: WaveNet, x: np.ndarray, streams: Sequence[int] = ()) -> np.ndarray:  # type: ignore[type-arg]
+    """params (batch, time, n_params) of the float64 parallel forward, with silence before the first sample."""
     silence = np.full((len(x), model.receptive_field), model.distribution.silence)
     history = torch.from_numpy(np.concatenate([silence, x], axis=1)[:, :-1])
+    given = Told(model, streams or range(len(x))).conditions(1 - model.receptive_field, history.shape[1])
+    exact = WaveNet.from_arrays(model.config, arrays(model)).double()
     with torch.no_grad():
-        return WaveNet.from_arrays(model.config, arrays(model)).double()(history).numpy()
+        return exact(history, given and given._replace(frames=None if given.frames is None else given.frames.double())).numpy()
+
+
+def noise_of(model: WaveNet, seed: int, streams: int, count: int) -> np.ndarray:  # type: ignore[type-arg]
+    return noise_for(seed, range(streams), 0, count, model.distribution.n_noise)
+
+
+def explained(model: WaveNet, params: np.ndarray, noise: np.ndarray, code: int) -> bool:  # type: ignore[type-arg]
+    """Whether rounding may have led to this code: its noise lies on a boundary, or its sample between two steps."""
+    d = model.distribution
+    if not d.scalar_input:
+        return code in [d.draw(params, noise + e, Sampling()) for e in (-NEAR, NEAR)]
+    for component in (-NEAR, NEAR):
+        shifts = itertools.product([component], *[(-NEAR, NEAR)] * (d.n_noise - 1))
+        drawn = [int(d.draw(params, np.clip(noise + shift, 1e-9, 1 - 1e-9), Sampling())) for shift in shifts]
+        if min(drawn) - SLACK <= code <= max(drawn) + SLACK:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_engine_equals_parallel_forward_from_the_first_sample(engine_name: str, model: WaveNet, batch: int) -> None:
     engine = pick(engine_name, model.config, arrays(model))
-    x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, 200))
-    found, expected = engine.feed(engine.init_state(batch), x), teacher_forced(model, x)
+    x = np.random.default_rng(batch).integers(0, model.distribution.levels, (batch, 200))
+    told = Told(model, range(batch))
+    found, expected = engine.feed(engine.init_state(batch, told.cond(0, 0)), x, told.cond(0, 200)), teacher_forced(model, x)
     error = np.abs(found - expected).max(axis=(0, 2))
     assert error.max() < 1e-4, f"largest difference {error.max():.1e} at sample {error.argmax()}"
     assert expected.std() > 0.5  # the comparison is not one of zeros
 
 
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("length", [1, 2, 9, 10, 11, 12, 40])
-def test_a_prompt_of_any_length_leaves_the_exact_state(engine_name: str, length: int) -> None:
-    model = network(SMALL)
+@pytest.mark.parametrize("config", [SMALL, BOTH], ids=["unconditioned", "conditioned"])
+def test_a_prompt_of_any_length_leaves_the_exact_state(engine_name: str, length: int, output: str, config: ModelConfig) -> None:
+    model = network(replace(config, output=output))
     assert model.receptive_field == 11
-    engine = pick(engine_name, model.config, arrays(model))
-    x = np.random.default_rng(0).integers(0, 32, (2, length + 20))
-    state = engine.init_state(2)
-    engine.feed(state, x[:, :length])
-    after = engine.feed(state, x[:, length:])
+    engine, told = pick(engine_name, model.config, arrays(model)), Told(model, range(2))
+    x = np.random.default_rng(0).integers(0, model.distribution.levels, (2, length + 20))
+    state = engine.init_state(2, told.cond(0, 0))
+    engine.feed(state, x[:, :length], told.cond(0, length))
+    after = engine.feed(state, x[:, length:], told.cond(length, 20))
     np.testing.assert_allclose(after, teacher_forced(model, x)[:, length:], atol=1e-4)
 
 
 def test_generation_is_independent_of_block_size(engine_name: str, model: WaveNet) -> None:
     engine = pick(engine_name, model.config, arrays(model))
-    noise = np.stack([uniforms(1, i, 0, 70) for i in range(2)])
-    whole = engine.generate(engine.init_state(2), noise, Sampling())
+    noise, told = noise_of(model, 1, 2, 70), Told(model, range(2))
+    whole = engine.generate(engine.init_state(2, told.cond(0, 0)), noise, Sampling(), told.cond(0, 70))
     for block in (1, 7):
-        state = engine.init_state(2)
-        parts = [engine.generate(state, noise[:, i : i + block], Sampling()) for i in range(0, 70, block)]
+        state = engine.init_state(2, told.cond(0, 0))
+        parts = [engine.generate(state, noise[:, i : i + block], Sampling(), told.cond(i, block)) for i in range(0, 70, block)]
         assert (np.concatenate(parts, axis=1) == whole).all()
     assert len(np.unique(whole)) > 4
 
 
 def test_a_stream_is_independent_of_its_companions(engine_name: str, model: WaveNet) -> None:
     engine = pick(engine_name, model.config, arrays(model))
-    noise = np.stack([uniforms(1, i, 0, 60) for i in range(5)])
-    together = engine.generate(engine.init_state(5), noise, Sampling())
+    noise, told = noise_of(model, 1, 5, 60), Told(model, range(5))
+    together = engine.generate(engine.init_state(5, told.cond(0, 0)), noise, Sampling(), told.cond(0, 60))
     for i in range(5):
-        assert (engine.generate(engine.init_state(1), noise[i : i + 1], Sampling())[0] == together[i]).all()
+        alone = Told(model, [i])
+        assert (
+            engine.generate(engine.init_state(1, alone.cond(0, 0)), noise[i : i + 1], Sampling(), alone.cond(0, 60))[0] == together[i]
+        ).all()
     assert (together[0] != together[1]).any()
 
 
-def test_feeding_and_generating_interleave(engine_name: str) -> None:
-    """Generated samples, fed again to a fresh state, predict the same future."""
-    model = network(SMALL)
+def test_streams_go_on_without_those_that_are_done(engine_name: str, model: WaveNet) -> None:
+    """As in a batch of recordings of different lengths."""
     engine = pick(engine_name, model.config, arrays(model))
-    noise = uniforms(2, 0, 0, 50)[None]
+    noise, told, rest = noise_of(model, 1, 3, 60), Told(model, range(3)), Told(model, [2, 0])
+    whole = engine.generate(engine.init_state(3, told.cond(0, 0)), noise, Sampling(), told.cond(0, 60))
+    state = engine.init_state(3, told.cond(0, 0))
+    engine.generate(state, noise[:, :31], Sampling(), told.cond(0, 31))
+    found = engine.generate(engine.take(state, [2, 0]), noise[[2, 0], 31:], Sampling(), rest.cond(31, 29))
+    assert (found == whole[[2, 0], 31:]).all()
+
+
+@pytest.mark.parametrize("config", CONDITIONED.values(), ids=CONDITIONED)
+def test_conditions_matter_and_wrong_ones_are_refused(engine_name: str, config: ModelConfig) -> None:
+    model = network(config)
+    engine, told, other = pick(engine_name, config, arrays(model)), Told(model, [0]), Told(model, [1])
+    x = np.zeros((1, 50), np.int64)
+    found = [engine.feed(engine.init_state(1, t.cond(0, 0)), x, t.cond(0, 50)) for t in (told, other)]
+    assert np.abs(found[0] - found[1]).max() > 0.1
+    with pytest.raises(EngineError, match="conditioned on"):
+        engine.init_state(1)
+    state, cond = engine.init_state(1, told.cond(0, 0)), told.cond(0, 50)
+    assert cond is not None
+    with pytest.raises(EngineError, match="do not fit"):
+        engine.feed(state, x, cond._replace(frames=cond.frames[:, :, :2]))
+    with pytest.raises(EngineError, match="do not cover"):
+        engine.feed(state, x, cond._replace(hop=8, frames=cond.frames[:, :2]))
+    plain = pick(engine_name, SMALL, arrays(network(SMALL)))
+    with pytest.raises(EngineError, match="without labels and mel frames"):
+        plain.init_state(1, cond)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_feeding_and_generating_interleave(engine_name: str, output: str) -> None:
+    """Generated samples, fed again to a fresh state, predict the same future."""
+    model = network(replace(SMALL, output=output))
+    engine = pick(engine_name, model.config, arrays(model))
+    noise = noise_of(model, 2, 1, 50)
     state = engine.init_state(1)
     first, second = engine.generate(state, noise[:, :30], Sampling()), engine.generate(state, noise[:, 30:], Sampling())
     fresh = engine.init_state(1)
@@ -105,15 +172,39 @@ def test_every_draw_is_the_oracles(engine_name: str, sampling: Sampling) -> None
     assert (x != expected).mean() < 0.01
 
 
+@pytest.mark.parametrize("output", ["logistic", "gaussian"])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1.3)])
+def test_every_draw_from_a_mixture_is_the_oracles(engine_name: str, output: str, sampling: Sampling) -> None:
+    model = network(replace(WIDE, output=output, mixtures=5))
+    engine, noise = pick(engine_name, model.config, arrays(model)), noise_of(model, 3, 1, 1000)
+    x = engine.generate(engine.init_state(1), noise, sampling)
+    away = np.abs(x - model.distribution.draw(teacher_forced(model, x), noise, sampling))
+    assert np.median(away) == 0
+    assert (away > SLACK).mean() < 0.01  # where the first number lies on a boundary between components, or scales are wide
+    assert len(np.unique(x)) > 100
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_k=5), Sampling(top_p=0.9)])
+def test_a_mixture_has_no_levels_to_choose_among(engine_name: str, sampling: Sampling) -> None:
+    model = network(LOGISTIC)
+    engine = pick(engine_name, model.config, arrays(model))
+    with pytest.raises(EngineError, match="chooses among mu-law levels, and this model has none; use --temperature"):
+        engine.generate(engine.init_state(1), noise_of(model, 3, 1, 10), sampling)
+
+
+def test_noise_of_another_output_is_refused(engine_name: str) -> None:
+    engine = pick(engine_name, LOGISTIC, arrays(network(LOGISTIC)))
+    with pytest.raises(EngineError, match=r"noise of shape \(1, 10\): must be \(batch, time, 2\)"):
+        engine.generate(engine.init_state(1), uniforms(3, 0, 0, 10)[None], Sampling())
+
+
 def test_engines_agree_until_noise_falls_on_a_boundary(model: WaveNet) -> None:
-    noise = uniforms(4, 0, 0, 1000)[None]
-    a, b = (pick(name, model.config, arrays(model)) for name in ENGINES)
-    x, y = a.generate(a.init_state(1), noise, Sampling()), b.generate(b.init_state(1), noise, Sampling())
+    noise, told = noise_of(model, 4, 1, LONGEST), Told(model, [0])
+    engines = [pick(name, model.config, arrays(model)) for name in ENGINES]
+    x, y = (e.generate(e.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, LONGEST)) for e in engines)
     if (x != y).any():
         t = int(np.argmax((x != y)[0]))
-        p = teacher_forced(model, x)[0, t]
-        shares = np.cumsum(np.exp(p - p.max()))
-        assert np.abs(shares / shares[-1] - noise[0, t]).min() < 1e-5
+        assert explained(model, teacher_forced(model, x)[0, t], noise[0, t], int(x[0, t]))
 
 
 def test_changed_weights_change_the_next_generation(engine_name: str) -> None:

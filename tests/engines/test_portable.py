@@ -24,19 +24,19 @@ from wavenet.engines.reference import ReferenceEngine
 from wavenet.bench import random_weights
 from wavenet.config import Config
 
-model = ModelConfig(
-    dilations=(1, 3, 9, 16), kernel_size=3, residual_channels=19, gate_channels=70, skip_channels=37, head_channels=65, levels=64
-)
-weights = random_weights(Config(model=model))
-weights["output.weight"] *= 8
-engine, reference = NumbaEngine(model, weights, EngineOptions(threads=1)), ReferenceEngine(model, weights)
-x = np.random.default_rng(0).integers(0, 64, (6, 500))
-found = engine.feed(engine.init_state(6), x)
-expected = reference.feed(reference.init_state(6), x)
-assert expected.std() > 0.3
-assert np.abs(found - expected).max() < 2e-5, np.abs(found - expected).max()
-alone = engine.feed(engine.init_state(1), x[3:4])
-assert (alone[0] == found[3]).all()
+sizes = {"kernel_size": 3, "residual_channels": 19, "gate_channels": 70, "skip_channels": 37, "head_channels": 65, "levels": 64}
+for output in ("logistic", "mulaw"):
+    model = ModelConfig(dilations=(1, 3, 9, 16), output=output, **sizes)
+    weights = random_weights(Config(model=model))
+    weights["output.weight"] *= 8
+    engine, reference = NumbaEngine(model, weights, EngineOptions(threads=1)), ReferenceEngine(model, weights)
+    x = np.random.default_rng(0).integers(0, engine.distribution.levels, (6, 500))
+    found = engine.feed(engine.init_state(6), x)
+    expected = reference.feed(reference.init_state(6), x)
+    assert expected.std() > 0.3
+    assert np.abs(found - expected).max() < 2e-5, np.abs(found - expected).max()
+    alone = engine.feed(engine.init_state(1), x[3:4])
+    assert (alone[0] == found[3]).all()
 print(engine.describe(1))
 """
 
@@ -117,5 +117,5 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
 def test_every_kernel_source_is_in_the_digest() -> None:
     from wavenet.engines.compiled import SOURCES
 
-    for name in ("host.py", "vectors.py", "panels.py", "kernels.py", "pipeline.py", "compiled.py"):
+    for name in ("host.py", "vectors.py", "panels.py", "draws.py", "kernels.py", "pipeline.py", "compiled.py", "../mixtures.py"):
         assert name in SOURCES

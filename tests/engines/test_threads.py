@@ -7,21 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import SMALL, arrays, network
+from tests.conftest import SMALL, Told, arrays, network
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.engines import numba_cpu, pace
 from wavenet.engines.numba_cpu import NumbaEngine
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError
-from wavenet.sampler import uniforms
+from wavenet.sampler import noise_for, uniforms
 
 UNEVEN = ModelConfig(
     dilations=(1, 3, 9, 12, 40), kernel_size=3, residual_channels=19, gate_channels=26, skip_channels=37, head_channels=5, levels=64
 )
 
 
-@pytest.fixture(params=[SMALL, UNEVEN], ids=["kernel 2", "uneven"])
+CONDITIONED = replace(UNEVEN, mel_bands=6, mel_hop=8, mel_window=32, mel_channels=5, label_channels=2, labels=("ada", "bob"))
+CONFIGS = {"kernel 2": SMALL, "uneven": UNEVEN, "gaussian": replace(UNEVEN, output="gaussian"), "conditioned": CONDITIONED}
+
+
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     found: ModelConfig = request.param
     return found
@@ -49,24 +53,27 @@ def engines(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("batch", [1, 5])
 def test_two_threads_make_the_same_samples_as_one(config: ModelConfig, precision: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = np.stack([uniforms(1, i, 0, 700) for i in range(batch)])
     alone, shared = engines(config, monkeypatch, precision)
-    states = alone.init_state(batch), shared.init_state(batch)
-    a, b = alone.generate(states[0], noise, Sampling()), shared.generate(states[1], noise, Sampling())
+    noise, told = noise_for(1, range(batch), 0, 700, alone.distribution.n_noise), Told(network(config), range(batch))
+    states = alone.init_state(batch, told.cond(0, 0)), shared.init_state(batch, told.cond(0, 0))
+    cond = told.cond(0, 700)
+    a, b = alone.generate(states[0], noise, Sampling(), cond), shared.generate(states[1], noise, Sampling(), cond)
     assert (a == b).all()
     assert len(np.unique(a)) > 10
     for name in ("ring", "ahead", "last"):
         assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
-    np.testing.assert_array_equal(alone.feed(states[0], a[:, :90]), shared.feed(states[1], a[:, :90]))
+    more = told.cond(700, 90)
+    np.testing.assert_array_equal(alone.feed(states[0], a[:, :90], more), shared.feed(states[1], a[:, :90], more))
 
 
 def test_what_one_began_two_go_on_with(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     alone, shared = engines(config, monkeypatch)
-    noise = uniforms(2, 0, 0, 400)[None]
-    whole = alone.generate(alone.init_state(1), noise, Sampling())
-    state, made, start = alone.init_state(1), [], 0
+    noise, told = noise_for(2, [0], 0, 400, alone.distribution.n_noise), Told(network(config), [1])
+    whole = alone.generate(alone.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, 400))
+    state, made, start = alone.init_state(1, told.cond(0, 0)), [], 0
     for i, count in enumerate([1, 2, 3, 61, 8, 8, 7, 110, 200]):
-        made.append((alone, shared)[i % 2].generate(state, noise[:, start : start + count], Sampling()))
+        part = noise[:, start : start + count]
+        made.append((alone, shared)[i % 2].generate(state, part, Sampling(), told.cond(start, count)))
         start += count
     assert start == 400
     assert (np.concatenate(made, axis=1) == whole).all()
@@ -75,21 +82,25 @@ def test_what_one_began_two_go_on_with(config: ModelConfig, monkeypatch: pytest.
 def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> None:
     """Rows of a product are computed eight, four or one at a time, and time blocks beside them: the sums never change."""
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
-    x = np.random.default_rng(0).integers(0, config.levels, (13, 50))
-    together = engine.feed(engine.init_state(13), x)
+    x, told = np.random.default_rng(0).integers(0, config.levels, (13, 50)), Told(network(config), range(13))
+    together = engine.feed(engine.init_state(13, told.cond(0, 0)), x, told.cond(0, 50))
     for b in range(13):
-        np.testing.assert_array_equal(engine.feed(engine.init_state(1), x[b : b + 1])[0], together[b])
+        alone = Told(network(config), [b])
+        found = engine.feed(engine.init_state(1, alone.cond(0, 0)), x[b : b + 1], alone.cond(0, 50))
+        np.testing.assert_array_equal(found[0], together[b])
 
 
 def test_a_repeated_state_goes_on_from_the_middle_of_a_block(config: ModelConfig) -> None:
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
     x = np.random.default_rng(0).integers(0, config.levels, (1, 60))
+    one, three = Told(network(config), [0]), Told(network(config), [0] * 3)
     for heard in (1, 3, 8, 21):
-        state = engine.init_state(1)
-        engine.feed(state, x[:, :heard])
-        copies = engine.repeat(state, 3)
-        rest = engine.feed(state, x[:, heard:])
-        np.testing.assert_array_equal(engine.feed(copies, np.repeat(x[:, heard:], 3, axis=0)), np.repeat(rest, 3, axis=0))
+        state = engine.init_state(1, one.cond(0, 0))
+        engine.feed(state, x[:, :heard], one.cond(0, heard))
+        copies = engine.take(state, [0] * 3)
+        rest = engine.feed(state, x[:, heard:], one.cond(heard, 60 - heard))
+        found = engine.feed(copies, np.repeat(x[:, heard:], 3, axis=0), three.cond(heard, 60 - heard))
+        np.testing.assert_array_equal(found, np.repeat(rest, 3, axis=0))
 
 
 def test_nobody_waits_for_a_helper_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,15 +182,15 @@ def test_what_compiled_code_would_not_check_is_refused() -> None:
     np.testing.assert_array_equal(engine.feed(engine.init_state(2), x.T), engine.feed(engine.init_state(2), x.T.copy()))
 
 
-def test_threads_that_cannot_be_started_are_done_without(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone, shared = engines(config, monkeypatch)
+def test_threads_that_cannot_be_started_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, shared = engines(UNEVEN, monkeypatch)
 
     def refused(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
     for batch in (1, 4):
-        noise = np.stack([uniforms(1, i, 0, 100) for i in range(batch)])
+        noise = noise_for(1, range(batch), 0, 100, alone.distribution.n_noise)
         expected = alone.generate(alone.init_state(batch), noise, Sampling())
         assert (shared.generate(shared.init_state(batch), noise, Sampling()) == expected).all()
 

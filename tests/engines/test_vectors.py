@@ -11,7 +11,23 @@ from tests.conftest import SMALL, arrays, network
 from wavenet.engines import vectors
 from wavenet.engines.packed import PackedWeights, pack
 from wavenet.engines.panels import aligned, as_heard, bf16_pairs, from_bf16_pairs, padded, panel_sizes, panels
-from wavenet.engines.vectors import LANES, add, at, copy, exponentials, fetch, gate, move, product, publish, published, relu, sum_of
+from wavenet.engines.vectors import (
+    LANES,
+    add,
+    at,
+    between,
+    copy,
+    exponentials,
+    fetch,
+    gate,
+    move,
+    product,
+    publish,
+    published,
+    relu,
+    scaled,
+    sum_of,
+)
 
 _one, _rows = product(2, 1), product(2, 4)
 
@@ -26,7 +42,7 @@ def run_product(tall, weights, start, x, y, inputs):  # type: ignore[no-untyped-
 
 
 @njit
-def run_elementwise(a, b, total, gated, copied, clipped, powers, top, divisor):  # type: ignore[no-untyped-def]
+def run_elementwise(a, b, total, gated, copied, clipped, powers, mixed, doubled, top, divisor):  # type: ignore[no-untyped-def]
     n = len(a) // LANES
     fetch(at(a, 0), n)
     add(at(a, 0), at(b, 0), at(total, 0), n)
@@ -34,7 +50,9 @@ def run_elementwise(a, b, total, gated, copied, clipped, powers, top, divisor): 
     copy(at(a, 0), at(copied, 0), n)
     copy(at(a, 0), at(clipped, 0), n)
     relu(move(at(clipped, 0), LANES), n - 1)
+    scaled(at(a, 0), np.float32(2), at(doubled, 0), n)
     exponentials(at(a, 0), top, divisor, at(powers, 0), n)
+    between(at(a, 0), at(b, 0), at(copied, 0), np.float32(0.25), at(mixed, 0), n)
     return sum_of(at(a, LANES))
 
 
@@ -61,7 +79,7 @@ def test_products(kind: str, rows: int) -> None:
 def elementwise(a: Any, top: float = 0.0, divisor: float = 1.0) -> dict[str, Any]:
     n = len(a)
     b = np.arange(n, dtype=np.float32)
-    found = {name: aligned(n) for name in ("total", "gated", "copied", "clipped", "powers")}
+    found = {name: aligned(n) for name in ("total", "gated", "copied", "clipped", "powers", "mixed", "doubled")}
     found["sum"] = run_elementwise(a, b, *found.values(), np.float32(top), np.float32(divisor))
     return found | {"b": b}
 
@@ -71,7 +89,9 @@ def test_elementwise() -> None:
     found = elementwise(a, top=2.5, divisor=0.7)
     assert (found["total"] == a + found["b"]).all()
     assert (found["copied"] == a).all()
+    assert (found["doubled"] == 2 * a).all()
     assert (found["clipped"] == np.concatenate([a[:LANES], np.maximum(a[LANES:], 0)])).all()
+    np.testing.assert_allclose(found["mixed"], a + 0.75 * found["b"] + 0.25 * a, rtol=1e-6, atol=1e-5)
     half = len(a) // 2
     wide = a.astype(np.float64)
     np.testing.assert_allclose(found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=1e-6)
@@ -94,7 +114,7 @@ def test_what_is_not_a_number_stays_so() -> None:
     """It must reach the logits, where it is looked for."""
     a = np.full(4 * LANES, np.nan, np.float32)
     found = elementwise(a)
-    for name in ("total", "copied", "clipped"):
+    for name in ("total", "copied", "clipped", "doubled"):
         assert np.isnan(found[name]).all(), name
     assert np.isnan(found["gated"][: 2 * LANES]).all()
 
@@ -150,5 +170,19 @@ def test_every_primitive_has_a_twin_here() -> None:
     from numba.core.extending import _Intrinsic
 
     there = {name for name, value in vars(vectors).items() if isinstance(value, _Intrinsic)}
-    assert there == {"at", "move", "add", "copy", "exponentials", "fetch", "gate", "publish", "published", "relu", "sum_of"}
+    assert there == {
+        "at",
+        "move",
+        "add",
+        "between",
+        "copy",
+        "exponentials",
+        "fetch",
+        "gate",
+        "publish",
+        "published",
+        "relu",
+        "scaled",
+        "sum_of",
+    }
     assert isinstance(_one, Callable)  # type: ignore[arg-type]

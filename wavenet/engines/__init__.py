@@ -5,11 +5,12 @@ size. A fresh state has heard endless silence.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
+from wavenet.engines.cond import Cond
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError
 from wavenet.shapes import Array, Noise, Params, Samples
@@ -28,20 +29,23 @@ class Engine(Protocol):
         """Which engine this is and how it will run so many streams, for the user."""
         ...
 
-    def init_state(self, batch: int) -> Any:
-        """The state of `batch` streams that have heard nothing but silence."""
+    def init_state(self, batch: int, cond: Cond | None = None) -> Any:
+        """The state of `batch` streams that have heard nothing but silence, under the first frame of their conditions."""
         ...
 
-    def repeat(self, state: Any, count: int) -> Any:
-        """A state whose streams all go on from what the one stream of `state` has heard."""
+    def take(self, state: Any, streams: Sequence[int]) -> Any:
+        """A state whose streams go on from the named ones of `state`, which may be named several times or not at all."""
         ...
 
-    def feed(self, state: Any, x: Samples) -> Params:
-        """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, levels)."""
+    def feed(self, state: Any, x: Samples, cond: Cond | None = None) -> Params:
+        """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, n_params)."""
         ...
 
-    def generate(self, state: Any, noise: Noise, sampling: Sampling) -> Samples:
-        """Make as many samples as there is noise (batch, time); returns codes (batch, time)."""
+    def generate(self, state: Any, noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:
+        """Make as many samples as there is noise (batch, time, n_noise); returns codes (batch, time).
+
+        Where one number makes a draw, noise may be (batch, time). Raises EngineError for a sampling that the output does not offer.
+        """
         ...
 
 

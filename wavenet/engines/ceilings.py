@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wavenet import distributions
 from wavenet.config import ModelConfig
 from wavenet.engines.compiled import compiled
 from wavenet.engines.options import PRECISIONS
@@ -56,23 +57,23 @@ class Ceilings:
 
 def sample_bytes(model: ModelConfig, precision: str) -> float:
     """Bytes of weights that one step of any number of streams has to read."""
-    r, g, s, h, levels = _wide(model)
+    r, g, s, h, params = _wide(model)
     older = sum(1 / min(BLOCK, d) for d in model.schedule) * (model.kernel_size - 1) * model.residual_channels * 2 * g
     layer = model.residual_channels * 2 * g + model.gate_channels // 2 * (r + s)
-    head = model.skip_channels * h + model.head_channels * levels
+    head = model.skip_channels * h + model.head_channels * params
     return (len(model.schedule) * layer + older + head) * (4 if precision == "fp32" else 2)
 
 
 def sample_macs(model: ModelConfig) -> float:
     """Multiply-adds of one sample, padding included."""
-    r, g, s, h, levels = _wide(model)
+    r, g, s, h, params = _wide(model)
     layer = model.kernel_size * model.residual_channels * 2 * g + model.gate_channels // 2 * (r + s)
-    return len(model.schedule) * layer + model.skip_channels * h + model.head_channels * levels
+    return len(model.schedule) * layer + model.skip_channels * h + model.head_channels * params
 
 
 def _wide(model: ModelConfig) -> tuple[int, int, int, int, int]:
-    """Channels filled up to whole vectors: R', G', S', H', levels'."""
-    channels = (model.skip_channels, model.head_channels, model.levels)
+    """Channels filled up to whole vectors: R', G', S', H', and of what is predicted."""
+    channels = (model.skip_channels, model.head_channels, distributions.of(model).n_params)
     return (padded(model.residual_channels), padded_gate(model.gate_channels // 2), *map(padded, channels))  # type: ignore[return-value]
 
 

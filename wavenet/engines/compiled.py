@@ -15,12 +15,12 @@ from typing import Any
 from numba import njit
 from numba.core import event
 
-from wavenet.engines.kernels import OPTIONS, advance_streams
+from wavenet.engines.kernels import advance_streams
 from wavenet.engines.pipeline import lead_stream, trail_stream
-from wavenet.engines.vectors import HOST
+from wavenet.engines.vectors import HOST, OPTIONS
 
 Report = Callable[[str], object]
-SOURCES = ("host.py", "vectors.py", "panels.py", "kernels.py", "pipeline.py", "compiled.py")
+SOURCES = ("host.py", "vectors.py", "panels.py", "draws.py", "kernels.py", "pipeline.py", "compiled.py", "../codec.py", "../mixtures.py")
 _MOST_SAVES = 40  # more than there are kernels, each of which is saved once
 
 

@@ -1,12 +1,12 @@
 """The loops over time and layers that run as machine code. `reference` says what they compute.
 
     for each step t:
-        x = embedding[the sample before]
+        x = embedding[the sample before]    (or, of a scalar input, the sample's value * the table's only row)
         for each layer:
             ring[t] = x
             where a block of older taps begins at t:                                        (a)
                 ahead[t ... t + block - 1] = bias + older taps @ what they hear
-            h = ahead[t] + x @ newest
+            h = ahead[t] + what conditions say at t + x @ newest
             z = tanh(first half of h) * sigmoid(second half)
             total += z @ skip + bias                                                        (b)
             x += z @ residual + bias
@@ -24,18 +24,20 @@ Memory of one stream, in rows of R' channels (R filled up to whole vectors), and
 
     ring    | layer 0: t-1  t | layer 1: t-3  t-2  t-1  t | layer 2: ...          row of time t: first + (t & length - 1)
     ahead   | layer 0: 8 rows | layer 1: 8 rows | ...                             row of time t: t + phase & 7
+    told    | frame 0: layer 0, layer 1, ... | frame 1: ...                       frames around time t: t // hop - first, and the next
 
 Any number of streams advance together, each row of a product one of them. Every sum is formed in the same order whatever the number
 of streams, threads or steps in a call, so none of these changes a single bit of the result.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from wavenet.codec import FULL_SCALE
+from wavenet.engines.draws import draw
 from wavenet.engines.panels import BLOCK, PANEL, Sizes, Weights, aligned
-from wavenet.engines.vectors import HOST, LANES, add, at, copy, exponentials, gate, move, product, relu, sum_of
+from wavenet.engines.vectors import HOST, LANES, add, at, between, copy, gate, inlined, move, part, product, relu, scaled
 from wavenet.shapes import Array
 
 # products of 8, 4 and 2 vectors with one row; and of 2 vectors with as many rows as registers hold
@@ -53,29 +55,23 @@ class Scratch(NamedTuple):
     out: Array  # (2, rows, the wider of R' and S'), one for each of two threads
     total: Array  # (2, rows, S'), likewise
     hidden: Array  # (rows, H')
-    logits: Array  # (rows, levels')
+    logits: Array  # (rows, levels'): what is predicted
     heard: Array  # (8, (K - 1) R), and room for the last copy's padding
 
 
-class Draw(NamedTuple):
-    """How to draw, as `Sampling`, and memory for it."""
+class Told(NamedTuple):
+    """Conditions, as `Cond`; hop is 0 when there are none."""
 
-    temperature: np.float32
-    top_k: int
-    top_p: float
-    p: Array  # (levels)
-    heap: Array  # (levels), int64
+    frames: Array  # (rows, length, L, 2 G')
+    first: int
+    hop: int
+    length: int
 
 
 def scratch(n: Sizes, rows: int) -> Scratch:
     r, g, s, h, levels = (v * LANES for v in (n.r_vectors, n.g_vectors, n.s_vectors, n.h_vectors, n.level_vectors))
     counts = (r, 2 * g, (2 * n.layers + 1) * g, 2 * max(r, s), 2 * s, h, levels)
     return Scratch._make([*(aligned(rows * count) for count in counts), aligned(BLOCK * (n.taps - 1) * n.r + r)])
-
-
-OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-part = njit(**OPTIONS)
-inlined = njit(forceinline=True, **OPTIONS)  # their many arguments would else be written to memory and read back at each call
 
 
 @part
@@ -128,6 +124,15 @@ def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_st
 
 
 @inlined
+def hear(n, w, code, x):  # type: ignore[no-untyped-def]
+    """x = what the input table makes of a sample."""
+    if n.scalar_input:
+        scaled(w.embedding, np.float32(code - FULL_SCALE) / np.float32(FULL_SCALE), x, n.r_vectors)
+    else:
+        copy(move(w.embedding, code * n.r_vectors * LANES), x, n.r_vectors)
+
+
+@inlined
 def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
     """Compute a layer's older taps for the block of steps that begins at `time`. ring: its first row; ahead: the block's first row."""
     channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, (n.taps - 1) * n.r
@@ -143,11 +148,19 @@ def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  #
 
 
 @inlined
-def gated(n, w, layer, x, ahead, ahead_step, rows, h, z):  # type: ignore[no-untyped-def]
-    """z = gate(what the older taps added up to + x @ newest), of all rows."""
+def conditioned(n, layer, ahead, told, frames, t, h):  # type: ignore[no-untyped-def]
+    """h = what the older taps added up to + what one stream is told at time t. frames: its first."""
+    width = 2 * n.g_vectors * LANES
+    low = move(frames, ((t // told.hop - told.first) * n.layers + layer) * width)
+    between(ahead, low, move(low, n.layers * width), np.float32(t % told.hop) / np.float32(told.hop), h, 2 * n.g_vectors)
+
+
+@inlined
+def gated(n, w, layer, x, start, start_step, rows, h, z):  # type: ignore[no-untyped-def]
+    """z = gate(start + x @ newest), of all rows."""
     width = 2 * n.g_vectors * LANES
     _product(
-        n.words, move(w.newest, layer * n.r * 2 * n.g_vectors * n.words), ahead, ahead_step,
+        n.words, move(w.newest, layer * n.r * 2 * n.g_vectors * n.words), start, start_step,
         x, n.r_vectors * LANES, rows, n.r, h, width, 2 * n.g_vectors,
     )  # fmt: skip
     for row in range(rows):
@@ -186,94 +199,11 @@ def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@part
-def draw(logits, noise, how):  # type: ignore[no-untyped-def]
-    """The draw that `Categorical.draw` specifies; logits (levels)."""
-    levels, p = len(logits), how.p
-    top = 0
-    for i in range(levels):
-        if logits[i] > logits[top]:
-            top = i
-    if how.temperature == 0:
-        return top
-    exponentials(at(logits, 0), logits[top], how.temperature, at(p, 0), levels // LANES)
-    if how.top_k < levels or how.top_p < 1:
-        _keep_likeliest(p, how.top_k, how.top_p, how.heap)
-    total = 0.0
-    for i in range(0, levels, LANES):
-        total += sum_of(at(p, i))
-    threshold = noise * total
-    cumulative = 0.0
-    chosen = top
-    for i in range(0, levels, LANES):
-        beyond = cumulative + sum_of(at(p, i))
-        if beyond > threshold:  # it is one of this vector's
-            for j in range(i, i + LANES):
-                cumulative += p[j]
-                if p[j] > 0:
-                    chosen = j
-                if cumulative > threshold:
-                    break
-            break
-        cumulative = beyond
-    return chosen
-
-
-@part
-def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
-    """Zero all but the top_k largest, and of those all but the fewest that hold top_p of what is left. Ties go to the lower code.
-
-    A heap hands out codes from the likeliest on, for as long as they are kept.
-    """
-    levels = len(p)
-    for i in range(levels):
-        heap[i] = i
-    for i in range(levels // 2 - 1, -1, -1):
-        _sink(p, heap, i, levels)
-    mass = 0.0
-    for i in range(levels):
-        mass += p[i]
-    if top_k < levels:
-        mass = 0.0
-    kept, size = 0, levels
-    before = 0.0
-    while kept < min(top_k, levels) and (top_k < levels or before < top_p * mass):
-        before += p[heap[0]]
-        size -= 1
-        heap[0], heap[size] = heap[size], heap[0]
-        _sink(p, heap, 0, size)
-        kept += 1
-    mass = before if top_k < levels else mass
-    before = 0.0
-    for rank in range(levels):  # taken codes lie at the end, the likeliest last
-        code = heap[levels - 1 - rank]
-        q = p[code]
-        if rank >= kept or before >= top_p * mass:
-            p[code] = 0
-        before += q
-
-
-@part
-def _sink(p, heap, i, size):  # type: ignore[no-untyped-def]
-    """Let the code at place i of a heap sink below likelier ones."""
-    while True:
-        best = i
-        for child in (2 * i + 1, 2 * i + 2):
-            if child < size:
-                a, b = heap[child], heap[best]
-                if p[a] > p[b] or (p[a] == p[b] and a < b):
-                    best = child
-        if best == i:
-            return
-        heap[i], heap[best] = heap[best], heap[i]
-        i = best
-
-
-def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, params, how, begin, end):  # type: ignore[no-untyped-def]
+def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
     """Advance streams over steps begin ... end - 1 of x (rows, steps), whose first column is at `time`.
 
-    With noise (rows, steps), draw x; without, x is given and predictions go to params (rows, steps, levels). ring (rows, all rings)
-    and ahead (rows, L, 8, 2 G') are the streams' memory; last (rows) their last samples.
+    With noise (rows, steps, n_noise), draw x; without, x is given and predictions go to params (rows, steps, levels). ring (rows, all
+    rings) and ahead (rows, L, 8, 2 G') are the streams' memory; last (rows) their last samples.
     """
     w, s = weight_pointers(weights), scratch_pointers(work)
     rows, channels, width = len(last), n.r_vectors * LANES, 2 * n.g_vectors * LANES
@@ -281,7 +211,7 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, p
     for i in range(begin, end):
         t = time + i
         for row in range(rows):
-            copy(move(w.embedding, last[row] * channels), move(s.x, row * channels), n.r_vectors)
+            hear(n, w, last[row], move(s.x, row * channels))
         work.total[: rows * n.s_vectors * LANES] = 0
         for layer in range(n.layers):
             dilation, first, mask, block, phase = plan[layer]
@@ -291,7 +221,13 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, p
                 copy(move(s.x, row * channels), move(memory, (t & mask) * channels), n.r_vectors)
                 if t + phase & block - 1 == 0:
                     look_ahead(n, w, layer, dilation, t, mask, block, memory, at(ahead, row * ahead_step + slot * width), s.heard)
-            gated(n, w, layer, s.x, at(ahead, slot * width), ahead_step, rows, s.h, s.z)
+            start, start_step = at(ahead, slot * width), ahead_step
+            if told.hop > 0:
+                for row in range(rows):
+                    frames = at(told.frames, row * told.length * n.layers * width)
+                    conditioned(n, layer, move(start, row * ahead_step), told, frames, t, move(s.h, row * width))
+                start, start_step = s.h, width
+            gated(n, w, layer, s.x, start, start_step, rows, s.h, s.z)
             if layer + 1 < n.layers:
                 residual(n, w, layer, s.z, rows, s.out, s.x)
             skip(n, w, layer, s.z, rows, s.out, s.total)

@@ -4,7 +4,7 @@
 how weights are packed, `pace` when threads are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from wavenet import distributions
 from wavenet.config import ModelConfig
-from wavenet.distributions import Categorical, Sampling
+from wavenet.distributions import Sampling, noise_columns
 from wavenet.engines.compiled import advance, lead, reporting, trail
-from wavenet.engines.kernels import Draw, Scratch, scratch
+from wavenet.engines.cond import Cond, require
+from wavenet.engines.draws import draw_as, require_known
+from wavenet.engines.kernels import Scratch, Told, scratch
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.pace import Pace
 from wavenet.engines.packed import pack
-from wavenet.engines.panels import BLOCK, aligned, aligned_copy, as_heard, endless_silence, laid_out, plan, sizes
+from wavenet.engines.panels import BLOCK, aligned, aligned_copy, as_heard, endless_silence, laid_out, laid_out_frames, plan, sizes
 from wavenet.engines.pipeline import FLAGS, STOP, available
 from wavenet.engines.vectors import HOST, LANES
 from wavenet.errors import EngineError
@@ -46,7 +49,8 @@ class State:
 
 @dataclass(frozen=True)
 class Work:
-    """Steps `begin` to `end` of x (batch, steps), which starts at `time`: drawn from noise (batch, steps), or given and params written."""
+    """Steps `begin` to `end` of x (batch, steps), which starts at `time`: drawn from noise (batch, steps, n_noise), or given, with
+    predictions written to params."""
 
     x: Samples
     noise: Noise
@@ -55,22 +59,31 @@ class Work:
     time: int
     begin: int
     end: int
+    told: Told
 
     def part(self, rows: slice) -> "Work":
         """For some of the streams."""
-        return replace(self, x=self.x[rows], noise=self.noise[rows], params=self.params[rows])
+        told = self.told._replace(frames=self.told.frames[rows])
+        return replace(self, x=self.x[rows], noise=self.noise[rows], params=self.params[rows], told=told)
+
+
+def _told(cond: Cond | None, batch: int) -> Told:
+    if cond is None:
+        return Told(np.zeros((batch, 0, 0, 0), np.float32), 0, 0, 0)
+    return Told(laid_out_frames(cond.frames), cond.first, cond.hop, cond.frames.shape[1])
 
 
 class NumbaEngine:
     name = "numba"
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
-        self.options = options or EngineOptions()
-        self.distribution = Categorical(config.levels)
+        self.config, self.options = config, options or EngineOptions()
+        self.distribution = distributions.of(config)
+        require_known(self.distribution)
         packed = pack(config, weights)
         self._heard = as_heard(packed, self.options.precision)
         self._plan, ring_rows = plan(packed)
-        self._sizes = sizes(packed, self.options.precision, ring_rows)
+        self._sizes = sizes(packed, self.options.precision, ring_rows, self.distribution.scalar_input)
         self._weights = laid_out(packed, self.options.precision)
         self._pace = Pace()
         self._pool: ThreadPoolExecutor | None = None
@@ -83,41 +96,50 @@ class NumbaEngine:
         slow = "" if HOST.tuned else "; no fused multiply-add here, so slower than it could be"
         return f"{self.name} engine ({HOST.name}, {self.options.precision}, {sharing}{slow})"
 
-    def init_state(self, batch: int) -> State:
+    def init_state(self, batch: int, cond: Cond | None = None) -> State:
+        require(self.config, cond, batch, 0, 0)
         self._compile(shared=self._threads(1) > 1)
-        silence = self.distribution.silence
-        inputs, older = endless_silence(self._heard, silence)
-        n = self._sizes
-        ring = aligned((1, n.ring_rows, n.r_vectors * LANES))
-        for x, (_, first, mask, _, _) in zip(inputs, self._plan, strict=True):
-            ring[0, first : first + mask + 1, : n.r] = x
-        ahead = aligned((1, n.layers, BLOCK, 2, n.g_vectors * LANES))
-        ahead[0, :, :, :, : n.g] = older.reshape(n.layers, 1, 2, n.g)
-        return self.repeat(State(ring, ahead, 0, np.array([silence], np.int64)), batch)
+        silence, n = self.distribution.silence, self._sizes
+        heard = self.distribution.embed_array(np.array(silence), self._heard.embedding)
+        unconditioned = np.zeros((1, n.layers, 2 * n.g))  # all streams are alike
+        starts = [endless_silence(self._heard, heard, under) for under in (unconditioned if cond is None else cond.frames[:, 0])]
+        ring = aligned((len(starts), n.ring_rows, n.r_vectors * LANES))
+        ahead = aligned((len(starts), n.layers, BLOCK, 2, n.g_vectors * LANES))
+        for stream, (inputs, older) in enumerate(starts):
+            for x, (_, first, mask, _, _) in zip(inputs, self._plan, strict=True):
+                ring[stream, first : first + mask + 1, : n.r] = x
+            ahead[stream, :, :, :, : n.g] = older.reshape(n.layers, 1, 2, n.g)
+        state = State(ring, ahead, 0, np.full(len(starts), silence, np.int64))
+        return state if len(starts) == batch else self.take(state, [0] * batch)
 
-    def repeat(self, state: State, count: int) -> State:
-        ring, ahead = (aligned_copy(np.broadcast_to(a, (count, *a.shape[1:]))) for a in (state.ring, state.ahead))
-        return State(ring, ahead, state.time, np.repeat(state.last, count))
+    def take(self, state: State, streams: Sequence[int]) -> State:
+        which = np.asarray(streams, np.int64)
+        return State(aligned_copy(state.ring[which]), aligned_copy(state.ahead[which]), state.time, state.last[which], state.whole)
 
-    def feed(self, state: State, x: Samples) -> Params:
+    def feed(self, state: State, x: Samples, cond: Cond | None = None) -> Params:
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
             raise EngineError(f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}")
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
-        none = np.zeros((len(x), 0), np.float32)
-        self._run(state, Work(np.array(x, np.int64, order="C"), none, params, Sampling(), state.time, 0, x.shape[1]))
+        none = np.zeros((len(x), 0, self.distribution.n_noise), np.float32)
+        x = np.array(x, np.int64, order="C")
+        self._run(state, Work(x, none, params, Sampling(), state.time, 0, x.shape[1], _told(cond, len(x))), cond)
         return params
 
-    def generate(self, state: State, noise: Noise, sampling: Sampling) -> Samples:
-        x = np.empty(noise.shape, np.int64)
+    def generate(self, state: State, noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:
+        self.distribution.check(sampling)
+        noise = noise_columns(noise, self.distribution.n_noise)
+        x = np.empty(noise.shape[:2], np.int64)
         none = np.zeros((len(x), 0, 0), np.float32)
-        self._run(state, Work(x, np.array(noise, np.float32, order="C"), none, sampling, state.time, 0, noise.shape[1]))
+        noise = np.array(noise, np.float32, order="C")
+        self._run(state, Work(x, noise, none, sampling, state.time, 0, noise.shape[1], _told(cond, len(x))), cond)
         return x
 
-    def _run(self, state: State, work: Work) -> None:
+    def _run(self, state: State, work: Work, cond: Cond | None) -> None:
         """Do the work in stretches, each shared between threads or not, whichever was faster lately."""
         batch, steps = len(work.x), work.end
         if batch != len(state.last):  # compiled code checks nothing
             raise EngineError(f"{batch} streams do not go on from a state of {len(state.last)}")
+        require(self.config, cond, batch, state.time, steps)
         if not state.whole:
             raise EngineError("this state was interrupted in the middle of a step; start from another")
         threads = self._threads(batch)
@@ -190,12 +212,10 @@ class NumbaEngine:
             raise
 
     def _arguments(self, state: State, work: Work) -> tuple[Any, ...]:
-        levels, sampling = self.distribution.levels, work.sampling
-        top_k = min(sampling.top_k or levels, levels)
-        how = Draw(np.float32(sampling.temperature), top_k, float(sampling.top_p), aligned(levels), aligned(levels, np.int64))
+        told = work.told._replace(frames=work.told.frames.reshape(-1))
         return (
             state.ring.reshape(-1), state.ahead.reshape(-1), work.time, state.last,
-            work.x, work.noise, work.params, how, work.begin, work.end,
+            work.x, work.noise, work.params, draw_as(self.distribution, work.sampling), told, work.begin, work.end,
         )  # fmt: skip
 
     def _helpers(self) -> ThreadPoolExecutor | None:
@@ -220,8 +240,8 @@ class NumbaEngine:
         if shared in self._compiled:
             return
         state = State(aligned((1, 1, LANES)), aligned((1, 1, LANES)), 0, np.zeros(1, np.int64))
-        x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0), np.float32)
-        arguments = self._arguments(state, Work(x, none, np.zeros((1, 0, 0), np.float32), Sampling(), 0, 0, 0))
+        x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0, 0), np.float32)
+        arguments = self._arguments(state, Work(x, none, none, Sampling(), 0, 0, 0, _told(None, 1)))
         with reporting(self.options.report):
             space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
             advance(self._sizes, self._weights, self._plan, space, *arguments)

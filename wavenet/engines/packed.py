@@ -1,11 +1,11 @@
 """A network's weights as engines read them: contiguous float32 arrays, inputs before outputs, layers stacked.
 
-    embedding   (levels, R)
+    embedding   (n_inputs, R)
     conv        (L, K, R, 2G)   tap K - 1 is the newest; columns 0 ... G - 1 feed tanh, the rest the sigmoid
     conv_bias   (L, 2G)
     out         (L, G, R + S)   the residual path's columns, then the skip path's; the last layer's residual is zero
     out_bias    (L, R + S)
-    hidden      (S, H), hidden_bias (H,), output (H, levels), output_bias (levels,)
+    hidden      (S, H), hidden_bias (H,), output (H, n_params), output_bias (n_params,)
     dilations   (L,) int64
 
 Only the config and NumPy arrays are needed: no torch.

@@ -31,7 +31,7 @@ _ALIGNMENT = 64  # bytes of a cache line
 class Weights(NamedTuple):
     """A model's numbers, each array flat with its layers one after the other. Inside the kernels, pointers to the same."""
 
-    embedding: Array  # (levels, R')
+    embedding: Array  # (n_inputs, R')
     newest: Array  # panels (R, 2 G'), the tap that hears the present
     older: Array  # panels ((K - 1) R, 2 G')
     conv_bias: Array  # (2 G')
@@ -51,7 +51,8 @@ class Sizes(NamedTuple):
     words: int  # of panel memory that a vector of weights takes: LANES, or half as many in bf16
     layers: int
     taps: int
-    levels: int
+    levels: int  # numbers predicted per sample: logits, or a mixture's parameters
+    scalar_input: bool
     r: int
     g: int
     s: int
@@ -196,13 +197,13 @@ def laid_out(weights: PackedWeights, precision: str) -> Weights:
     )
 
 
-def sizes(weights: PackedWeights, precision: str, ring_rows: int) -> Sizes:
+def sizes(weights: PackedWeights, precision: str, ring_rows: int, scalar_input: bool) -> Sizes:
     g, (h, levels) = weights.out.shape[1], weights.output.shape
     r, s = weights.residual_channels, weights.hidden.shape[0]
     channels = (padded(r), padded_gate(g), padded(s), padded(h), padded(levels))
     words = LANES if precision == "fp32" else LANES // 2
-    counts = (words, len(weights.dilations), weights.kernel_size, levels, r, g, s, h, *(c // LANES for c in channels), ring_rows)
-    return Sizes._make(counts)
+    counts = (words, len(weights.dilations), weights.kernel_size, levels, scalar_input, r, g, s, h)
+    return Sizes._make([*counts, *(c // LANES for c in channels), ring_rows])
 
 
 def plan(weights: PackedWeights) -> tuple[Array, int]:
@@ -219,14 +220,21 @@ def plan(weights: PackedWeights) -> tuple[Array, int]:
     return found, first
 
 
-def endless_silence(weights: PackedWeights, silence: int) -> tuple[Array, Array]:
-    """What endless silence leaves behind: each layer's input (L, R), and what its older taps add up to (L, 2 G), bias included."""
-    x = weights.embedding[silence].astype(np.float64)
+def endless_silence(weights: PackedWeights, silence: Array, under: Array) -> tuple[Array, Array]:
+    """What endless silence, heard as (R,), leaves behind under conditions (L, 2 G): each layer's input (L, R); its older taps' sum with
+    bias (L, 2 G)."""
+    x = silence.astype(np.float64)
     inputs, older = [], []
-    for conv, bias, out, out_bias in zip(weights.conv, weights.conv_bias, weights.out, weights.out_bias, strict=True):
+    for conv, bias, out, out_bias, told in zip(weights.conv, weights.conv_bias, weights.out, weights.out_bias, under, strict=True):
         inputs.append(x)
         older.append(bias + x @ conv[:-1].sum(0, dtype=np.float64))
-        filtered, gate = np.split(older[-1] + x @ conv[-1], 2)
+        filtered, gate = np.split(older[-1] + x @ conv[-1] + told, 2)
         z = np.tanh(filtered) * (0.5 + 0.5 * np.tanh(gate / 2))  # sigmoid, without overflow
         x = x + (z @ out + out_bias)[: len(x)]
     return np.array(inputs), np.array(older)
+
+
+def laid_out_frames(frames: Array) -> Array:
+    """Conditions (batch, F, L, 2 G) as the kernels take them: each half filled up to whole vectors."""
+    g = frames.shape[-1] // 2
+    return aligned_copy(_halves(np.asarray(frames, np.float32), g, padded_gate(g)))

@@ -6,7 +6,7 @@
       for each layer l:                               for each layer l:
         ring[t] = x                                     wait for LED > i L + l
         wait for TRAILED > i L + l                      total[i] += z[i, l] @ skip + bias
-        z[i, l] = gate(ahead[t] + x @ newest)           after the last layer: SKIPPED = i + 1
+        z[i, l] = gate(ahead[t] + told[t] + x @ newest) after the last layer: SKIPPED = i + 1
         LED = i L + l + 1                               older taps of step i + 1, where a block begins there
         x += z[i, l] @ residual + bias                  TRAILED = (i + 1) L + l + 1
       wait for SKIPPED > i
@@ -24,19 +24,20 @@ from typing import Any
 
 from numba import types
 
+from wavenet.engines.draws import draw
 from wavenet.engines.kernels import (
-    draw,
+    conditioned,
     gated,
     head,
+    hear,
     look_ahead,
-    part,
     residual,
     scratch_pointers,
     skip,
     weight_pointers,
 )
 from wavenet.engines.panels import BLOCK
-from wavenet.engines.vectors import LANES, at, copy, fetch, move, publish, published
+from wavenet.engines.vectors import LANES, at, copy, fetch, move, part, publish, published
 
 STOP, LED, TRAILED, SKIPPED, FLAGS = 0, 16, 32, 48, 64  # places in `flags`, far enough apart for cache lines of their own
 SPINS = 2000  # looks at a count, some 10 us, before the core is offered to others: without that, a busy machine crawls
@@ -63,14 +64,14 @@ def _wait(flags, place, count):  # type: ignore[no-untyped-def]
             _yield_core()
 
 
-def lead_stream(n, weights, plan, work, flags, ring, ahead, time, last, x, noise, params, how, begin, end):  # type: ignore[no-untyped-def]
+def lead_stream(n, weights, plan, work, flags, ring, ahead, time, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
     """Advance one stream as `advance_streams` does, x (1, steps). Returns whether it came to the end."""
     w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
     channels, width, gates = n.r_vectors * LANES, 2 * n.g_vectors * LANES, n.g_vectors * LANES
     trailed = 0
     for i in range(begin, end):
         t = time + i
-        copy(move(w.embedding, last[0] * channels), s.x, n.r_vectors)
+        hear(n, w, last[0], s.x)
         for layer in range(n.layers):
             _, first, mask, _, phase = plan[layer]
             count = (i - begin) * n.layers + layer + 1
@@ -80,7 +81,11 @@ def lead_stream(n, weights, plan, work, flags, ring, ahead, time, last, x, noise
                 trailed = _wait(f, TRAILED, count)
                 if trailed < 0:
                     return False
-            gated(n, w, layer, s.x, at(ahead, (layer * BLOCK + (t + phase & BLOCK - 1)) * width), 0, 1, s.h, z)
+            start = at(ahead, (layer * BLOCK + (t + phase & BLOCK - 1)) * width)
+            if told.hop > 0:
+                conditioned(n, layer, start, told, at(told.frames, 0), t, s.h)
+                start = s.h
+            gated(n, w, layer, s.x, start, 0, 1, s.h, z)
             publish(move(f, LED), count)
             following = (layer + 1) % n.layers
             later = t if following > 0 else t + 1

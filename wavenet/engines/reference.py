@@ -1,10 +1,11 @@
 """The plain loop, in double precision NumPy: the specification of what every engine computes.
 
     for each sample:
-        x = embedding[the sample before]
+        x = embedding[the sample before]    (or, of a scalar input, the sample's value * the table's only row)
         for each layer:
             remember x
             h = bias + sum over taps k of  (x remembered k * dilation samples ago) @ conv[tap]
+            h += what the conditions say at this time, between two frames
             z = tanh(first half of h) * sigmoid(second half)
             residual, skip = z @ out + bias
             x, total = x + residual, total + skip
@@ -14,13 +15,15 @@
 Each stream is computed on its own, so that its samples do not depend on the batch it travels in.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wavenet import distributions
 from wavenet.config import ModelConfig
-from wavenet.distributions import Categorical, Sampling
+from wavenet.distributions import Sampling, noise_columns
+from wavenet.engines.cond import Cond, require
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.packed import PackedWeights, pack
 from wavenet.errors import EngineError
@@ -43,61 +46,77 @@ class ReferenceEngine:
         if options and options.precision != "fp32":
             raise EngineError(f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba")
         packed = pack(config, weights)
-        self.distribution = Categorical(config.levels)
+        self.config = config
+        self.distribution = distributions.of(config)
         self.weights = PackedWeights._make([*(a.astype(np.float64) for a in packed[:-1]), packed.dilations])
 
     def describe(self, batch: int) -> str:
         return "reference engine (double precision, 1 thread)"
 
-    def init_state(self, batch: int) -> list[Stream]:
-        silence = self.distribution.silence
-        x = self.weights.embedding[silence]
-        lookbacks = [(self.weights.kernel_size - 1) * int(d) for d in self.weights.dilations]
-        rings = []
-        for layer, lookback in enumerate(lookbacks):  # endless silence: all taps of a layer hear the same
-            rings.append(np.tile(x, (lookback + 1, 1)))
-            x, _ = self._layer(layer, [x] * self.weights.kernel_size)
-        return self.repeat([Stream(rings, 0, silence)], batch)
+    def init_state(self, batch: int, cond: Cond | None = None) -> list[Stream]:
+        require(self.config, cond, batch, 0, 0)
+        if cond is None:
+            return self.take([self._silent(None)], [0] * batch)
+        return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
 
-    def repeat(self, state: list[Stream], count: int) -> list[Stream]:
-        (stream,) = state
-        return [Stream([r.copy() for r in stream.rings], stream.time, stream.last) for _ in range(count)]
+    def take(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
+        return [replace(state[i], rings=[r.copy() for r in state[i].rings]) for i in streams]
 
-    def feed(self, state: list[Stream], x: Samples) -> Params:
+    def feed(self, state: list[Stream], x: Samples, cond: Cond | None = None) -> Params:
+        require(self.config, cond, len(state), state[0].time, x.shape[1])
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         for b, stream in enumerate(state):
             for t in range(x.shape[1]):
-                params[b, t] = self._predict(stream)
+                params[b, t] = self._predict(stream, cond and cond.part(b))
                 stream.last = int(x[b, t])
         return params
 
-    def generate(self, state: list[Stream], noise: Noise, sampling: Sampling) -> Samples:
-        x = np.empty(noise.shape, np.int64)
+    def generate(self, state: list[Stream], noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:
+        self.distribution.check(sampling)
+        noise = noise_columns(noise, self.distribution.n_noise)
+        require(self.config, cond, len(state), state[0].time, noise.shape[1])
+        x = np.empty(noise.shape[:2], np.int64)
         for b, stream in enumerate(state):
             for t in range(noise.shape[1]):
-                x[b, t] = stream.last = int(self.distribution.draw(self._predict(stream), noise[b, t], sampling))
+                params = self._predict(stream, cond and cond.part(b))
+                x[b, t] = stream.last = int(self.distribution.draw(params, noise[b, t], sampling))
         return x
 
-    def _predict(self, stream: Stream) -> Array:
-        """Hear the stream's last sample and predict the next: params (levels,)."""
+    def _silent(self, under: Array | None) -> Stream:
+        """A stream that has heard endless silence: all taps of a layer hear the same."""
+        silence = self.distribution.silence
+        x, rings = self.distribution.embed_array(np.array(silence), self.weights.embedding), []
+        for layer, dilation in enumerate(map(int, self.weights.dilations)):
+            rings.append(np.tile(x, ((self.weights.kernel_size - 1) * dilation + 1, 1)))
+            x, _ = self._layer(layer, [x] * self.weights.kernel_size, under)
+        return Stream(rings, 0, silence)
+
+    def _predict(self, stream: Stream, cond: Cond | None) -> Array:
+        """Hear the stream's last sample and predict the next: params (n_params,)."""
         w = self.weights
-        x = w.embedding[stream.last]
+        under = None
+        if cond is not None:
+            low, high = cond.frames[stream.time // cond.hop - cond.first :][:2].astype(np.float64)
+            under = low + stream.time % cond.hop / cond.hop * (high - low)
+        x = self.distribution.embed_array(np.array(stream.last), w.embedding)
         total = np.zeros(w.hidden.shape[0])
         for layer, ring in enumerate(stream.rings):
             ring[stream.time % len(ring)] = x
             dilation = int(w.dilations[layer])
             taps = [ring[(stream.time - back * dilation) % len(ring)] for back in reversed(range(w.kernel_size))]
-            x, skip = self._layer(layer, taps)
+            x, skip = self._layer(layer, taps, under)
             total += skip
         stream.time += 1
         hidden = np.maximum(np.maximum(total, 0) @ w.hidden + w.hidden_bias, 0)
         params: Array = hidden @ w.output + w.output_bias
         return params
 
-    def _layer(self, layer: int, taps: list[Array]) -> tuple[Array, Array]:
-        """One gated layer on its taps, oldest first: what the next layer hears, and the skip path."""
+    def _layer(self, layer: int, taps: list[Array], under: Array | None) -> tuple[Array, Array]:
+        """One gated layer on its taps, oldest first, under conditions (L, 2G): what the next layer hears, and the skip path."""
         w = self.weights
         h = w.conv_bias[layer] + sum(tap @ matrix for tap, matrix in zip(taps, w.conv[layer], strict=True))
+        if under is not None:
+            h = h + under[layer]
         filtered, gate = np.split(h, 2)
         out = (np.tanh(filtered) / (1 + np.exp(-gate))) @ w.out[layer] + w.out_bias[layer]
         residual, skip = np.split(out, [w.residual_channels])

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -33,6 +33,10 @@ _FLOAT, _WORD, _COUNT = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR, _WORDS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_WORD, LANES)
 FLOATS = types.CPointer(types.float32)
 _count, _number, _nothing = types.int64, types.float32, types.void
+
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+part = njit(**OPTIONS)
+inlined = njit(forceinline=True, **OPTIONS)  # their many arguments would else be written to memory and read back at each call
 
 
 class _Writer:
@@ -246,6 +250,21 @@ def copy(typing, x, y, vectors):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def scaled(typing, x, factor, y, vectors):  # type: ignore[no-untyped-def]
+    """y = factor * x."""
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        w = _Writer(builder)
+        factor_ = w.splat(values[1])
+        with w.loop(values[3]) as i:
+            offset = builder.mul(i, _COUNT(LANES))
+            w.store(builder.fmul(factor_, w.load(w.move(values[0], offset))), w.move(values[2], offset))
+        return context.get_dummy_value()
+
+    return _nothing(FLOATS, _number, FLOATS, _count), write
+
+
+@intrinsic
 def add(typing, a, b, y, vectors):  # type: ignore[no-untyped-def]
     """y = a + b."""
 
@@ -258,6 +277,23 @@ def add(typing, a, b, y, vectors):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return _nothing(FLOATS, FLOATS, FLOATS, _count), write
+
+
+@intrinsic
+def between(typing, a, low, high, share, y, vectors):  # type: ignore[no-untyped-def]
+    """y = a + low + share * (high - low)."""
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        w = _Writer(builder)
+        share_ = w.splat(values[3])
+        with w.loop(values[5]) as i:
+            offset = builder.mul(i, _COUNT(LANES))
+            a_, low_, high_ = (w.load(w.move(pointer, offset)) for pointer in values[:3])
+            total = w.multiply_add(share_, builder.fsub(high_, low_), builder.fadd(a_, low_))
+            w.store(total, w.move(values[4], offset))
+        return context.get_dummy_value()
+
+    return _nothing(FLOATS, FLOATS, FLOATS, _number, FLOATS, _count), write
 
 
 @intrinsic

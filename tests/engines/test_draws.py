@@ -1,0 +1,45 @@
+"""The compiled draws are the oracles, on identical predictions and noise."""
+
+import numpy as np
+import pytest
+
+from tests.test_mixtures import EXTREME, as_params
+from wavenet.distributions import Categorical, Distribution, GaussianMixture, LogisticMixture, Sampling
+from wavenet.engines.draws import draw, draw_as, require_known
+from wavenet.errors import EngineError
+from wavenet.sampler import noise_for
+
+COUNT = 2000
+MIXTURES = [LogisticMixture(4), GaussianMixture(4)]
+
+
+def drawn(d: Distribution, params: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    """Codes by the compiled draw and by the oracle, for params (COUNT, n_params)."""
+    noise, how = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_as(d, sampling)
+    params = params.astype(np.float32)
+    return np.array([draw(p, u, how) for p, u in zip(params, noise, strict=True)]), d.draw(params, noise, sampling)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.01, 0.0, 100.0])
+@pytest.mark.parametrize("d", MIXTURES, ids=lambda d: d.kind)
+def test_mixtures(d: Distribution, temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    usual = rng.normal(0, [[1], [0.3], [1.5]], (COUNT, 3, 4)) - [[0], [0], [4]]
+    for params in (usual, *(np.tile(p, (COUNT, 1, 1)) for p in EXTREME.values())):
+        found, expected = drawn(d, as_params(params), Sampling(temperature))
+        assert (found != expected).mean() < 1e-3  # a last bit of exp may decide between two codes
+        assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1, 5), Sampling(1, 0, 0.6), Sampling(1.3, 12, 0.9)])
+def test_categorical(sampling: Sampling) -> None:
+    found, expected = drawn(Categorical(64), np.random.default_rng(0).normal(0, 2, (COUNT, 64)), sampling)
+    assert (found != expected).mean() < 1e-3  # its sums are float32
+
+
+def test_an_output_without_a_draw_is_named() -> None:
+    class Other(LogisticMixture):
+        kind = "laplace"  # type: ignore[misc]
+
+    with pytest.raises(EngineError, match="the numba engine has no draw for a laplace output; use --engine reference"):
+        require_known(Other(2))

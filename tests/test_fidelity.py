@@ -1,0 +1,130 @@
+"""What is closer scores better, in every figure; what cannot be measured is None."""
+
+import sys
+import warnings
+from dataclasses import fields, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.conftest import STARTER, tone
+from wavenet import fidelity, mel
+from wavenet.config import ModelConfig
+
+RATE = 16000
+MODEL = ModelConfig(mel_bands=40, mel_hop=128, mel_window=512)
+BETTER_WHEN_HIGH = {"stoi", "pesq"}
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray[Any, Any]:
+    wav, rate = sf.read(STARTER / "speech" / "allison" / "hello-world.flac", dtype="float32")
+    assert rate == RATE
+    return np.asarray(wav)
+
+
+def with_noise(wav: np.ndarray[Any, Any], amplitude: float) -> np.ndarray[Any, Any]:
+    noise = np.random.default_rng(0).standard_normal(len(wav))
+    return (wav + amplitude * noise).astype(np.float32)
+
+
+def assert_worse(worse: fidelity.Fidelity, better: fidelity.Fidelity, names: set[str]) -> None:
+    for name in names:
+        low, high = getattr(better, name), getattr(worse, name)
+        assert (low > high) if name in BETTER_WHEN_HIGH else (low < high), (name, low, high)
+
+
+def test_a_copy_has_no_distance(speech: np.ndarray[Any, Any]) -> None:
+    found = fidelity.compare(speech, speech.copy(), RATE, MODEL)
+    assert (found.spectral_convergence, found.log_stft_db, found.mel_db) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("rate", [RATE, 22050])
+def test_a_copy_is_as_intelligible_and_as_good(speech: np.ndarray[Any, Any], rate: int) -> None:
+    pytest.importorskip("pystoi")
+    pytest.importorskip("pesq")
+    found = fidelity.compare(speech, speech.copy(), rate, MODEL)
+    assert found.stoi == pytest.approx(1, abs=1e-6)
+    assert found.pesq is not None
+    assert 4.6 < found.pesq < 4.7
+
+
+def test_more_noise_is_worse_in_every_figure(speech: np.ndarray[Any, Any]) -> None:
+    levels = [fidelity.compare(speech, with_noise(speech, a), RATE, MODEL) for a in (0.001, 0.01, 0.1)]
+    there = {f.name for f in fields(fidelity.Fidelity) if getattr(levels[0], f.name) is not None}
+    assert there >= {"spectral_convergence", "log_stft_db", "mel_db"}
+    for better, worse in pairwise(levels):
+        assert_worse(worse, better, there)
+
+
+def test_half_the_amplitude_is_6_db_away() -> None:
+    wav = np.random.default_rng(0).uniform(-0.5, 0.5, RATE).astype(np.float32)
+    found = fidelity.compare(wav, wav / 2, RATE, MODEL)
+    assert found.spectral_convergence == pytest.approx(0.5, abs=1e-5)
+    assert found.log_stft_db == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert found.mel_db == pytest.approx(20 * np.log10(2), abs=1e-3)
+
+
+def test_distances_do_not_depend_on_the_size_of_the_blocks(speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = with_noise(speech, 0.01)
+    whole = fidelity.compare(speech, noisy, RATE, MODEL)
+    monkeypatch.setattr(mel, "BLOCK_FRAMES", 7)
+    found = fidelity.compare(speech, noisy, RATE, MODEL)
+    assert found.spectral_convergence == pytest.approx(whole.spectral_convergence, rel=1e-5)
+    assert found.log_stft_db == pytest.approx(whole.log_stft_db, rel=1e-5)
+
+
+def test_griffin_lim_is_close_but_no_copy(speech: np.ndarray[Any, Any]) -> None:
+    frames = mel.frames_of(speech, RATE, MODEL)
+    made = fidelity.griffin_lim(frames, len(speech), RATE, MODEL)
+    assert made.dtype == np.float32
+    assert made.shape == speech.shape
+    np.testing.assert_array_equal(made, fidelity.griffin_lim(frames, len(speech), RATE, MODEL))
+    found = fidelity.compare(speech, made, RATE, MODEL)
+    assert 0.1 < found.mel_db < 3
+    assert_worse(found, fidelity.compare(speech, speech, RATE, MODEL), {"spectral_convergence", "log_stft_db", "mel_db"})
+    assert found.mel_db < fidelity.compare(speech, with_noise(speech, 0.01), RATE, MODEL).mel_db
+
+
+@pytest.mark.parametrize("window", [512, 511])
+@pytest.mark.parametrize("samples", [0, 1, 127, 128, 1280, 5000])
+def test_griffin_lim_is_exactly_as_long_as_asked(samples: int, window: int) -> None:
+    model = replace(MODEL, mel_window=window)
+    frames = np.full((mel.count(samples, model.mel_hop), model.mel_bands), -2.0, np.float32)
+    assert fidelity.griffin_lim(frames, samples, RATE, model).shape == (samples,)
+
+
+def test_missing_packages_leave_their_figures_out(speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pystoi", None)
+    monkeypatch.setitem(sys.modules, "pesq", None)
+    found = fidelity.compare(speech, with_noise(speech, 0.01), RATE, MODEL)
+    assert (found.stoi, found.pesq) == (None, None)
+    assert found.mel_db > 0
+
+
+@pytest.mark.parametrize("wav", [np.zeros(RATE), tone(0.1, RATE), np.zeros(0)], ids=["silent", "short", "empty"])
+def test_what_the_measures_refuse_is_none_without_a_word(wav: np.ndarray[Any, Any], capfd: pytest.CaptureFixture[str]) -> None:
+    wav = wav.astype(np.float32)
+    with warnings.catch_warnings(action="error"):
+        found = fidelity.compare(wav, wav, RATE, MODEL)
+    assert found == fidelity.Fidelity(0, 0, 0, None, None)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_broken_audio_has_no_figures_of_hearing(speech: np.ndarray[Any, Any]) -> None:
+    broken = speech.copy()
+    broken[5000] = np.nan
+    found = fidelity.compare(speech, broken, RATE, MODEL)
+    assert (found.stoi, found.pesq) == (None, None)
+
+
+def test_pesq_of_many_utterances(speech: np.ndarray[Any, Any]) -> None:
+    """The package itself dies of 60."""
+    pytest.importorskip("pesq")
+    utterance = np.concatenate([speech[: RATE // 2], np.zeros(RATE // 2, np.float32)])
+    wav = np.tile(utterance, 60)
+    few, many = (fidelity.compare(w, with_noise(w, 0.001), RATE, MODEL).pesq for w in (wav[: 15 * RATE], wav))
+    assert many == pytest.approx(few, abs=0.2)

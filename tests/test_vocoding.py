@@ -1,0 +1,187 @@
+"""Recordings said again: alone and in batches, from audio and from frames, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+import wavenet
+from tests.conftest import BOTH, SMALL, VOCODER, VOICES, as_checkpoint, network, noisy, tone
+from wavenet import checkpoint, mel, vocoding
+from wavenet.checkpoint import Checkpoint
+from wavenet.config import ModelConfig
+from wavenet.distributions import Sampling
+from wavenet.errors import EngineError, WavenetError
+from wavenet.guides import frames_guide, guide_of, read_guide
+from wavenet.sampler import Sampler
+from wavenet.vocoding import VocodeRequest, outputs, vocode
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def model() -> Checkpoint:
+    return as_checkpoint(network(VOCODER))
+
+
+def saved(config: ModelConfig, folder: Path) -> Path:
+    path = folder / "model.safetensors"
+    checkpoint.save(path, as_checkpoint(network(config)))
+    return path
+
+
+def wavs(*samples: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+    return [noisy(n / RATE, seed=i, amplitude=0.3).astype(np.float32) for i, n in enumerate(samples)]
+
+
+def test_a_ragged_batch_makes_what_each_would_make_alone(model: Checkpoint) -> None:
+    sources = wavs(700, 33, 1500, 1, 700)
+    together = wavenet.vocode(model, sources, seed=4)
+    assert [len(w) for w in together] == [700, 33, 1500, 1, 700]
+    for source, made in zip(sources, together, strict=True):
+        alone = wavenet.vocode(model, source, seed=4)
+        assert (np.asarray(alone) == made).all()
+    assert (together[0] != together[4]).any()  # they follow different frames
+
+
+def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
+    guides = [guide_of(w, model) for w in wavs(300, 41)]
+
+    def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+        parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
+        for blocks in Sampler(model, seed=1, guides=guides).ragged([300, 41], block):
+            for stream, wav in blocks:
+                parts[stream].append(wav)
+        return [np.concatenate(p) for p in parts]
+
+    for a, b in zip(made(7), made(2048), strict=True):
+        assert (a == b).all()
+
+
+def test_frames_made_elsewhere_do_what_the_recordings_own_do(model: Checkpoint, tmp_path: Path) -> None:
+    (wav,) = wavs(500)
+    frames = mel.frames_of(wav, RATE, VOCODER)
+    by_audio = np.asarray(wavenet.vocode(model, wav, seed=2))
+    by_frames = np.asarray(wavenet.vocode(model, frames, seed=2))
+    assert len(by_frames) == len(frames) * VOCODER.mel_hop
+    assert (by_frames[:500] == by_audio).all()
+    np.save(tmp_path / "f.npy", frames.T)  # (bands, frames), as librosa has them
+    guide = read_guide(tmp_path / "f.npy", model)
+    assert (guide.frames == frames).all()
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (np.zeros((10, 7)), r"is of shape \(10, 7\); this model follows \(frames, 6\) natural logarithms of 6 mel magnitudes every 8"),
+        (np.zeros(10), "is of shape"),
+        (np.zeros((0, 6)), "is of shape"),
+        (np.full((10, 6), np.nan), "something other than finite numbers"),
+        (np.full((10, 6), "x"), "something other than finite numbers"),
+        (np.linspace(-80, 0, 60).reshape(10, 6), r"values from -80 to 0.*decibels\?"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(model: Checkpoint, frames: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(EngineError, match=message):
+        frames_guide(frames, model, "f.npy")
+
+
+def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "f.npy"
+    for content in (b"", b"nothing like it", b"\x93NUMPY"):
+        path.write_bytes(content)
+        with pytest.raises(WavenetError, match=r"f.npy: not a .npy file of numbers"):
+            read_guide(path, model)
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(WavenetError, match=r"not a [.]npy file of numbers"):  # nothing is ever unpickled
+        read_guide(path, model)
+    with pytest.raises(WavenetError, match="no such file"):
+        read_guide(tmp_path / "no.npy", model)
+
+
+def test_what_a_model_was_not_trained_for_is_refused(model: Checkpoint) -> None:
+    plain = as_checkpoint(network(SMALL))
+    with pytest.raises(EngineError, match="trained without mel frames"):
+        wavenet.vocode(plain, wavs(100)[0])
+    with pytest.raises(EngineError, match=r"follows mel frames: `wavenet vocode`"):
+        wavenet.generate(model, seconds=0.1)
+    with pytest.raises(EngineError, match="trained without labels"):
+        wavenet.generate(plain, seconds=0.1, label="ada")
+    with pytest.raises(EngineError, match=r"--label bop: unknown; the model knows ada, bob, cy; did you mean bob\?"):
+        wavenet.generate(as_checkpoint(network(VOICES)), seconds=0.1, label="bop")
+
+
+def test_clips_take_labels_in_turn_and_a_stream_is_its_label_and_number() -> None:
+    voices = as_checkpoint(network(VOICES))
+    sampler = Sampler(voices, seed=1, count=5)
+    assert sampler.labels == ["ada", "bob", "cy", "ada", "bob"]
+    (together,) = sampler.blocks(300)
+    bob = Sampler(voices, seed=1, count=5, labels=["bob"])
+    (only,) = bob.blocks(300)
+    assert (together[1] == only[1]).all()
+    assert (together[4] == only[4]).all()
+    assert (together[0] != only[0]).any()
+    assert (wavenet.generate(voices, seconds=300 / RATE, seed=1, label="ada") == together[0]).all()
+
+
+def test_a_prompt_is_continued_under_each_label(make_folder: Callable[..., Path]) -> None:
+    voices = as_checkpoint(network(VOICES))
+    prompt = make_folder({"p.wav": tone(0.05)}) / "p.wav"
+    both = [wavenet.generate(voices, seconds=0.02, seed=1, label=who, prompt=prompt) for who in ("ada", "bob")]
+    assert (both[0] != both[1]).any()
+    from wavenet.sampler import read_prompt
+
+    together = next(Sampler(voices, seed=1, count=2, labels=["ada"], prompt=read_prompt(prompt, voices)).blocks(160))
+    assert (together[0] == both[0]).all()
+
+
+def test_vocode_writes_one_file_or_a_folder(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+    path = saved(BOTH, tmp_path)
+    folder = make_folder({"a.wav": tone(0.1), "b.wav": noisy(0.05), "quiet.wav": 0.001 * tone(0.02)})
+    np.save(folder / "c.npy", mel.frames_of(tone(0.03).astype(np.float32), RATE, BOTH))
+    inputs = tuple(folder / n for n in ("a.wav", "b.wav", "c.npy", "quiet.wav"))
+    request = VocodeRequest(path, inputs, Sampling(), 3, "auto", tmp_path / "out", "bob")
+    lines = list(vocode(request))
+    assert "numba engine" in lines[0]
+    assert "seed 3" in lines[0]
+    for source, seconds in zip(inputs, (0.1, 0.05, None, 0.02), strict=True):
+        wav, rate = sf.read(tmp_path / "out" / f"{source.stem}-vocoded.wav")
+        assert rate == RATE
+        assert seconds is None or len(wav) == round(seconds * RATE)
+        assert any(source.name in line for line in lines)
+    alone = tmp_path / "alone.flac"
+    list(vocode(VocodeRequest(path, (inputs[1],), Sampling(), 3, "numba", alone, "bob")))
+    made, among_others = sf.read(alone)[0], sf.read(tmp_path / "out" / "b-vocoded.wav")[0]
+    np.testing.assert_allclose(made, among_others, atol=2**-14)  # flac and wav are rounded to 16 bits in their own ways
+
+
+def test_recordings_are_made_in_groups_of_similar_length(
+    tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(VOCODER, tmp_path)
+    folder = make_folder({f"{i}.wav": noisy((50 + 40 * i) / RATE, seed=i) for i in range(5)})
+    inputs = tuple(sorted(folder.glob("*.wav")))
+    whole = tmp_path / "whole"
+    list(vocode(VocodeRequest(path, inputs, Sampling(), 3, "auto", whole)))
+    monkeypatch.setattr(vocoding, "AT_ONCE", 2)
+    groups = tmp_path / "groups"
+    list(vocode(VocodeRequest(path, inputs, Sampling(), 3, "auto", groups)))
+    for a, b in zip(sorted(whole.iterdir()), sorted(groups.iterdir()), strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    assert len(list(whole.iterdir())) == 5
+
+
+def test_outputs_never_overwrite_inputs_or_each_other(tmp_path: Path) -> None:
+    a, other = tmp_path / "a.wav", tmp_path / "sub" / "a.wav"
+    assert outputs((a,), None) == [Path("a-vocoded.wav")]
+    assert outputs((a,), tmp_path) == [tmp_path / "a-vocoded.wav"]
+    with pytest.raises(WavenetError, match="is an input itself"):
+        outputs((a,), a)
+    with pytest.raises(WavenetError, match="two inputs of the same name"):
+        outputs((a, other), tmp_path)
+    with pytest.raises(WavenetError, match="is one file for 2 inputs; name a folder"):
+        outputs((a, other), tmp_path / "x.wav")
+    with pytest.raises(WavenetError, match="cannot be made"):
+        outputs((a, other), tmp_path / "no" / "such")

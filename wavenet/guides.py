@@ -1,0 +1,74 @@
+"""What a vocoder follows: the log-mel frames of a recording, or a file of frames made elsewhere."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wavenet import audio
+from wavenet.checkpoint import Checkpoint
+from wavenet.config import Config
+from wavenet.errors import AudioError, EngineError
+from wavenet.shapes import Array, Wav
+
+SUFFIX = ".npy"
+PLAUSIBLE = (-12.0, 9.0)  # natural logarithms of mel magnitudes: silence is at -11.5
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Log-mel frames to follow, for so many samples; `gain` is what took a recording to the model's level."""
+
+    frames: Array = field(repr=False)  # (n, bands)
+    samples: int
+    gain: float = 1.0
+
+
+def read_guide(path: Path, model: Checkpoint) -> Guide:
+    """Of a recording, or of a .npy file. Raises AudioError or EngineError."""
+    if path.suffix.lower() != SUFFIX:
+        rate = model.config.audio.sample_rate
+        wav = np.concatenate([np.zeros(0, np.float32), *audio.read_blocks(path, rate)])
+        if not np.isfinite(wav).all():
+            raise AudioError(f"{path}: holds NaN or infinite samples; repair it first")
+        if not len(wav):
+            raise AudioError(f"{path}: holds no samples")
+        return guide_of(wav, model)
+    try:
+        frames = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, MemoryError) as e:
+        raise AudioError(f"{path}: not a .npy file of numbers ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from None
+    return frames_guide(frames, model, str(path))
+
+
+def guide_of(wav: Wav, model: Checkpoint) -> Guide:
+    """To say a recording again; wav (time,) at the model's sample rate."""
+    from wavenet import mel
+
+    config = model.config
+    _require_frames(config)
+    gain = audio.gain_for(float(np.abs(wav).max(initial=0)), config.audio.level, config.audio.peak_db)
+    return Guide(mel.frames_of(wav * np.float32(gain), config.audio.sample_rate, config.model), len(wav), gain)
+
+
+def frames_guide(frames: Array, model: Checkpoint, name: str) -> Guide:
+    """To follow frames (n, bands), or (bands, n) as librosa has them; each stands for `model.mel_hop` samples."""
+    _require_frames(model.config)
+    m = model.config.model
+    like = f"natural logarithms of {m.mel_bands} mel magnitudes every {m.mel_hop} samples at {model.config.audio.sample_rate} Hz"
+    if frames.ndim != 2 or m.mel_bands not in frames.shape or not frames.size:
+        raise EngineError(f"{name}: is of shape {frames.shape}; this model follows (frames, {m.mel_bands}) {like}")
+    if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
+        raise EngineError(f"{name}: holds something other than finite numbers; this model follows {like}")
+    low, high = float(frames.min()), float(frames.max())
+    if not PLAUSIBLE[0] <= low <= high <= PLAUSIBLE[1]:
+        raise EngineError(f"{name}: holds values from {low:.4g} to {high:.4g}, silence being {PLAUSIBLE[0] + 0.5}: not {like} (decibels?)")
+    by_time = frames.T if frames.shape[0] == m.mel_bands else frames
+    return Guide(np.ascontiguousarray(by_time, np.float32), len(by_time) * m.mel_hop)
+
+
+def _require_frames(config: Config) -> None:
+    if not config.model.mel_bands:
+        raise EngineError("this model was trained without mel frames, so it cannot follow any; `wavenet generate` makes new audio with it")

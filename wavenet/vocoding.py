@@ -1,0 +1,107 @@
+"""`wavenet vocode`: recordings said again from their mel frames, or audio from frames made elsewhere; several at once."""
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wavenet import audio
+from wavenet.distributions import Sampling
+from wavenet.engines.options import EngineOptions
+from wavenet.errors import AudioError, CheckpointError, OutputError
+from wavenet.guides import Guide, read_guide
+from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
+from wavenet.sampler import Sampler, load
+
+AT_ONCE = 32  # streams; more are no faster, and each takes memory
+
+
+@dataclass(frozen=True)
+class VocodeRequest:
+    """What the user asked `wavenet vocode` for."""
+
+    model: Path
+    inputs: tuple[Path, ...]
+    sampling: Sampling
+    seed: int | None
+    engine: str
+    out: Path | None
+    label: str | None = None
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+
+def vocode(request: VocodeRequest) -> Iterator[str]:
+    """Follow and write. Yields lines to print. Raises WavenetError before anything is written when something is wrong."""
+    if not request.model.exists():
+        raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
+    model = load(request.model)
+    guides = [read_guide(path, model) for path in request.inputs]
+    paths = outputs(request.inputs, request.out)
+    seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
+    rate = model.config.audio.sample_rate
+    labels = () if request.label is None else (request.label,)
+    made = [0] * len(guides)
+    interrupted = False
+    with bar(sum(g.samples for g in guides), layout=LAYOUT_WITHOUT_COUNT) as progress:
+        for some in _alike(guides):
+            sampler = Sampler(
+                model,
+                seed=seed,
+                sampling=request.sampling,
+                engine=request.engine,
+                options=request.options,
+                labels=labels,
+                guides=[guides[i] for i in some],
+            )
+            if some == _alike(guides)[0]:
+                progress.clear()
+                yield f"{sampler.engine.describe(len(some))}, checkpoint of step {model.training.step}, seed {seed}"
+            started, before = time.monotonic(), sum(made)
+            with ExitStack() as open_files:
+                files = [open_files.enter_context(audio.writer(paths[i], rate)) for i in some]
+                try:
+                    for blocks in sampler.ragged([guides[i].samples for i in some]):
+                        for stream, wav in blocks:
+                            files[stream].write(wav)
+                            made[some[stream]] += len(wav)
+                        speed = (sum(made) - before) / (time.monotonic() - started)
+                        progress.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False)
+                        progress.update(sum(len(wav) for _, wav in blocks))
+                except KeyboardInterrupt:
+                    interrupted = True
+            if interrupted:
+                break
+    for path, source, samples in zip(paths, request.inputs, made, strict=True):
+        if samples:
+            yield f"{path}  {samples / rate:.2f} s, after {source}"
+    if interrupted:
+        yield "interrupted: what was made until then is kept"
+
+
+def _alike(guides: Sequence[Guide]) -> list[list[int]]:
+    """Which recordings to make at once: those of similar lengths, since the longest decides how long a batch takes."""
+    order = sorted(range(len(guides)), key=lambda i: -guides[i].samples)
+    return [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]
+
+
+def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
+    """Where each result goes: to `out` itself, or for several inputs to a folder of that name. Raises AudioError or OutputError."""
+    if len(inputs) == 1 and not (out and out.is_dir()):
+        paths = [out or Path(f"{inputs[0].stem}-vocoded.wav")]
+    else:
+        folder = out or Path()
+        if folder.suffix.lower() in audio.WRITABLE:
+            raise AudioError(f"{folder}: is one file for {len(inputs)} inputs; name a folder")
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as e:
+            raise OutputError(f"{folder}: cannot be made ({e.strerror}); name a folder in an existing one") from None
+        paths = [folder / f"{source.stem}-vocoded.wav" for source in inputs]
+    if len(set(paths)) < len(paths):
+        twice = next(p for p in paths if paths.count(p) > 1)
+        raise AudioError(f"{twice}: would be written for two inputs of the same name; give them one at a time")
+    if written := [p for p in paths if p.resolve() in [s.resolve() for s in inputs]]:
+        raise AudioError(f"{written[0]}: is an input itself; choose another -o")
+    return paths
