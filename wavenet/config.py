@@ -117,6 +117,16 @@ class ModelConfig(_Checked):
         return tuple(2 ** (i % per_cycle) for i in range(self.layers))
 
     @property
+    def offsets(self) -> tuple[tuple[int, ...], ...]:
+        """How many samples back each tap of every layer hears, from the newest, 0, to the oldest."""
+        return tuple(tuple(k * d for k in range(self.kernel_size)) for d in self.schedule)
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one prediction hears."""
+        return 1 + sum(taps[-1] for taps in self.offsets)
+
+    @property
     def condition_channels(self) -> int:
         """Numbers per frame that every layer is told: what mel frames are condensed to, then the label's vector."""
         return (self.mel_channels if self.mel_bands else 0) + self.label_channels

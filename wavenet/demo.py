@@ -11,7 +11,6 @@ from wavenet.console import ConsoleReport, duration
 from wavenet.corpus import Corpus
 from wavenet.errors import ChangedRunError, CorpusError, RunError
 from wavenet.pcm_cache import index_folder
-from wavenet.receptive import receptive_field
 from wavenet.run import Run
 from wavenet.sampler import generate, load
 from wavenet.session import Request, train
@@ -47,7 +46,7 @@ def _listen(run: Run, folder: Path, cache: Path | None) -> Iterator[str]:
     model = load(run.folder)
     config, rate = model.config, model.config.audio.sample_rate
     index = index_folder(folder, config.audio, trim=config.trims, cache=cache)
-    corpus = Corpus(index, config, receptive_field(config.model.schedule, config.model.kernel_size))
+    corpus = Corpus(index, config, config.model.receptive_field)
     span = max(corpus.validation, key=len)
     held_back = corpus.wav(span)[: round((PROMPT_SECONDS + NEW_SECONDS) * rate)]
     prompt = held_back[: round(PROMPT_SECONDS * rate)]

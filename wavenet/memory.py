@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from wavenet import distributions
 from wavenet.config import Config
-from wavenet.receptive import receptive_field, report
+from wavenet.receptive import report
 
 FLOAT = 4  # bytes
 
@@ -25,8 +25,8 @@ def estimate(config: Config, number: int, *, blocks: bool) -> Memory:
     """Memory of a step whose activations take `number` bytes each. `blocks`: rows are worked on in small blocks, as on a CPU."""
     m, train = config.model, config.train
     windows = -(-train.batch // train.accumulate)
-    field = receptive_field(m.schedule, m.kernel_size)
-    rows = [(receptive_field(m.schedule[i:], m.kernel_size) - 1 + config.segment_samples) * windows for i in range(len(m.schedule) + 1)]
+    field = m.receptive_field
+    rows = [(sum(taps[-1] for taps in m.offsets[i:]) + config.segment_samples) * windows for i in range(len(m.schedule) + 1)]
     group = train.checkpoint_layers or len(m.schedule)
     kept = [rows[i] * m.residual_channels + rows[i + 1] * m.gate_channels for i in range(len(m.schedule))]
     groups = [sum(kept[i : i + group]) for i in range(0, len(kept), group)]

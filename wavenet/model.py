@@ -12,7 +12,6 @@ from wavenet.conditioning import Conditioner, Conditions, ramps
 from wavenet.config import ModelConfig
 from wavenet.engines.cond import FOREVER
 from wavenet.layers import GatedLayer, Taps
-from wavenet.receptive import receptive_field
 from wavenet.time_major import Shape, gated_stack
 
 
@@ -27,7 +26,7 @@ class WaveNetStack(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.dilations = config.schedule
-        self.receptive_field = receptive_field(self.dilations, config.kernel_size)
+        self.receptive_field = config.receptive_field
         self.group = 0
         self.compiled = False
         self.hop = config.mel_hop if config.mel_bands else FOREVER

@@ -11,7 +11,6 @@ from torch import Tensor
 from wavenet.conditioning import Conditions, Excerpt, conditions
 from wavenet.config import Config
 from wavenet.corpus import Batch
-from wavenet.receptive import receptive_field
 
 AHEAD = 3  # batches; a step of the smallest preset on a fast GPU takes longer than making one
 
@@ -34,7 +33,7 @@ def prepared(config: Config, batch: Batch, device: torch.device) -> Prepared:
     """A batch of arrays, or of tensors, on the device, where its mel frames are computed."""
     there = _map(batch, lambda a: torch.as_tensor(a).to(device, non_blocking=True))
     x, counts, model = torch.as_tensor(there.x), torch.as_tensor(there.counts), config.model
-    first = 1 - receptive_field(model.schedule, model.kernel_size)  # windows start on frames
+    first = 1 - model.receptive_field  # windows start on frames
     return Prepared(x, counts, conditions(model, config.audio.sample_rate, there.heard, first))
 
 

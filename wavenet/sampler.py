@@ -20,7 +20,6 @@ from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, EngineError
 from wavenet.guides import Guide, frames_guide, guide_of
 from wavenet.labels import choose
-from wavenet.receptive import receptive_field
 from wavenet.shapes import Noise, Samples, Wav
 
 BLOCK_SAMPLES = 2048  # how often progress shows and Ctrl-C is heard
@@ -64,7 +63,7 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
     if level.silent:
         raise AudioError(f"{path}: is silent; leave out --prompt to start from silence")
     gain = audio.gain_for(level.peak, config.audio.level, config.audio.peak_db)
-    reach = receptive_field(config.model.schedule, config.model.kernel_size)
+    reach = config.model.receptive_field
     tail = np.zeros(0, np.float32)
     for block in audio.read_blocks(path, rate):
         tail = np.concatenate([tail, block])[-reach:]

@@ -22,7 +22,6 @@ from wavenet.errors import CheckpointError, CorpusError
 from wavenet.pcm_cache import Index, Skipped, as_wav, index_folder
 from wavenet.predictors import Nats, Stretch
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
-from wavenet.receptive import receptive_field
 from wavenet.run import Run
 from wavenet.sampler import load
 from wavenet.shapes import Array, Samples
@@ -166,7 +165,7 @@ def _score(
     advance: Callable[[int], object],
 ) -> FileScore:
     """Score one recording from sample `start` on, and add what the yardsticks need to the totals."""
-    reach, stop = receptive_field(config.model.schedule, config.model.kernel_size), len(pcm)
+    reach, stop = config.model.receptive_field, len(pcm)
     distribution = distributions.of(config.model)
     coarse = distribution.coarse
     hop = config.model.mel_hop if config.model.mel_bands else 1

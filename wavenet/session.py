@@ -26,7 +26,6 @@ from wavenet.device import pick_device, pick_precision
 from wavenet.errors import ChangedRunError, ConfigError, RunError, TrainingError, WavenetError
 from wavenet.guides import guide_of
 from wavenet.pcm_cache import index_folder
-from wavenet.receptive import receptive_field
 from wavenet.run import Run
 from wavenet.sampler import Prompt, Sampler
 from wavenet.shapes import Wav
@@ -119,7 +118,7 @@ def _prepare(request: Request, report: Report) -> tuple[Run, Corpus, torch.devic
     pick_precision(wanted.train.precision, device)
     index = index_folder(_folder(request, run), wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
     wanted = complete(wanted, index)
-    return run, Corpus(index, wanted, receptive_field(wanted.model.schedule, wanted.model.kernel_size)), device
+    return run, Corpus(index, wanted, wanted.model.receptive_field), device
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
