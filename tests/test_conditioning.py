@@ -125,7 +125,7 @@ def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(make_folder: 
 
 
 def test_ramps_share_each_moment_between_its_two_frames() -> None:
-    shares = ramps(4, 10, 3, 27, torch.zeros(1, dtype=torch.float64))
+    shares = ramps(4, 10, 3, 27, torch.float64, CPU)
     assert torch.allclose(shares.sum(1), torch.ones(27, dtype=torch.float64))
     assert shares[0].tolist() == pytest.approx([0.7, 0.3, 0, 0])
     assert shares[7].tolist() == pytest.approx([0, 1, 0, 0])

@@ -9,6 +9,7 @@ the first frame the first one holds, after the last the last one.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +127,9 @@ class Conditioner(nn.Module):
             nn.init.normal_(self.label.weight, generator=generator)
 
 
-def ramps(frames: int, hop: int, phase: int, rows: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=4)
+def ramps(frames: int, hop: int, phase: int, rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """How much each row (rows, frames) has of each frame: the two around it share it, by how near they are."""
-    place = (torch.arange(phase, phase + rows, dtype=torch.float64) / hop)[:, None]
-    return torch.clamp(1 - (place - torch.arange(frames)).abs(), min=0).to(like)
+    with torch.inference_mode(False):  # what is made inside that mode could not be used outside it
+        place = (torch.arange(phase, phase + rows, dtype=torch.float64) / hop)[:, None]
+        return torch.clamp(1 - (place - torch.arange(frames)).abs(), min=0).to(device, dtype)

@@ -45,7 +45,7 @@ class WaveNetStack(nn.Module):
         shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled, self.hop, phase)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
-            shares = None if features is None else ramps(len(features), self.hop, phase, time, rows)
+            shares = None if features is None else ramps(len(features), self.hop, phase, time, rows.dtype, rows.device)
             skips = gated_stack(rows, [layer.weights(dtype, features) for layer in layers], shape, shares)
         return skips.view(predicted, batch, -1)
 
