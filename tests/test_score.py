@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
+from tests.conftest import BOTH, SMALL, VOCODER, VOICES, as_checkpoint, network, noisy, tone
 from wavenet import checkpoint, predictors, score
 from wavenet.checkpoint import Checkpoint
-from wavenet.config import AudioConfig, Config
+from wavenet.config import AudioConfig, Config, ModelConfig
 from wavenet.distributions import Categorical
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.reference import ReferenceEngine
@@ -35,15 +35,28 @@ def folder(make_folder: Callable[..., Path]) -> Path:
     )
 
 
-def evaluated(model: Path, folder: Path, **more: object) -> dict[str, object]:
+def everything(model: Path, folder: Path, **more: object) -> dict[str, object]:
     (line,) = score.evaluate(EvaluateRequest(model, folder, **more), as_json=True)  # type: ignore[arg-type]
     found: dict[str, object] = json.loads(line)
     return found
 
 
-def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+evaluated = everything
+
+
+@pytest.mark.parametrize("split", ["all", "tails"])
+@pytest.mark.parametrize("told", [SMALL, VOICES, VOCODER, BOTH], ids=["nothing", "a label", "mel", "both"])
+def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
+    told: ModelConfig, split: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, label = tmp_path / "told.safetensors", "bob" if told.labels else None
+    checkpoint.save(model, as_checkpoint(network(told)))
+
+    def evaluated(model: Path, folder: Path, **more: object) -> dict[str, object]:
+        return everything(model, folder, label=label, split=split, vocoded=0, **more)
+
     whole = evaluated(model, folder)
-    assert whole["samples"] == 9600 + 5600 + 24000
+    assert whole["samples"] == (9600 + 5600 + 24000 if split == "all" else 960 + 2400)
     for engine, block in (("parallel", 1000), ("numba", 1 << 15), ("numba", 777), ("reference", 5000)):
         monkeypatch.setattr(score, "BLOCK_SAMPLES", block)
         monkeypatch.setattr(predictors, "FEED_SAMPLES", 64)

@@ -1,6 +1,7 @@
 """Recordings said again: alone and in batches, from audio and from frames, and what is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +37,82 @@ def wavs(*samples: int) -> list[np.ndarray]:  # type: ignore[type-arg]
     return [noisy(n / RATE, seed=i, amplitude=0.3).astype(np.float32) for i, n in enumerate(samples)]
 
 
-def test_a_ragged_batch_makes_what_each_would_make_alone(model: Checkpoint) -> None:
+@pytest.mark.parametrize(("config", "label"), [(VOCODER, None), (BOTH, "bob")], ids=["mel", "labels and mel"])
+def test_a_ragged_batch_makes_what_each_would_make_alone(config: ModelConfig, label: str | None) -> None:
+    model = as_checkpoint(network(config))
     sources = wavs(700, 33, 1500, 1, 700)
-    together = wavenet.vocode(model, sources, seed=4)
+    together = wavenet.vocode(model, sources, seed=4, label=label)
     assert [len(w) for w in together] == [700, 33, 1500, 1, 700]
     for source, made in zip(sources, together, strict=True):
-        alone = wavenet.vocode(model, source, seed=4)
+        alone = wavenet.vocode(model, source, seed=4, label=label)
         assert (np.asarray(alone) == made).all()
     assert (together[0] != together[4]).any()  # they follow different frames
+    assert wavenet.vocode(model, []) == []
+
+
+def test_a_vocoder_that_knows_labels_is_told_which() -> None:
+    model = as_checkpoint(network(BOTH))
+    with pytest.raises(EngineError, match="this model knows labels: choose one, --label ada, bob"):
+        wavenet.vocode(model, wavs(100)[0])
+    ada, bob = (np.asarray(wavenet.vocode(model, wavs(300)[0], label=who)) for who in ("ada", "bob"))
+    assert (ada != bob).any()
+
+
+def test_a_quiet_recording_comes_out_as_quiet(model: Checkpoint) -> None:
+    """With audio.level = peak the network hears it loud; the copy is brought back."""
+    config = replace(model.config, audio=replace(model.config.audio, level="peak"))
+    levelled = replace(model, config=config)
+    (wav,) = wavs(400)
+    loud, quiet = (np.asarray(wavenet.vocode(levelled, wav * np.float32(gain), seed=1)) for gain in (1, 2**-7))
+    np.testing.assert_allclose(np.clip(quiet * 2**7, -1, 1), loud, atol=1e-3)
+    assert np.abs(loud).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("wav", "message"),
+    [
+        (np.zeros(0, np.float32), "wav: holds no samples"),
+        (np.full(50, np.nan, np.float32), "wav: holds NaN or infinite samples"),
+        (np.full(50, 30000, np.int16), "wav: holds int16 numbers; give floats in -1 ... 1"),
+    ],
+)
+def test_audio_that_cannot_be_followed_is_refused(model: Checkpoint, wav: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(WavenetError, match=message):
+        wavenet.vocode(model, wav)
+
+
+def test_square_frames_are_read_as_documented(model: Checkpoint) -> None:
+    frames = np.random.default_rng(0).uniform(-11, 1, (6, 6)).astype(np.float32)
+    assert (frames_guide(frames, model, "f.npy").frames == frames).all()
+
+
+def test_nothing_is_written_when_something_is_wrong(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+    path, folder = saved(BOTH, tmp_path), make_folder({"a.wav": tone(0.1), "b.wav": tone(0.1)})
+    inputs, out = (folder / "a.wav", folder / "b.wav"), tmp_path / "out"
+    for label, sampling in (("eve", Sampling()), (None, Sampling()), ("bob", Sampling(top_p=0.5))):
+        wrong = saved(replace(BOTH, output="logistic"), tmp_path) if sampling.top_p < 1 else path
+        with pytest.raises(WavenetError):
+            list(vocode(VocodeRequest(wrong, inputs, sampling, 1, "auto", out, label)))
+        assert not out.exists()
+
+
+def test_ctrl_c_keeps_what_was_made(tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = saved(VOCODER, tmp_path), make_folder({"a.wav": tone(1.0), "b.wav": tone(1.0)})
+    whole = Sampler.ragged
+
+    def interrupted(self: Sampler, samples: list[int], block: int = 100) -> Iterator[object]:
+        made = whole(self, samples, 100)
+        yield next(made)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sampler, "ragged", interrupted)
+    lines = list(vocode(VocodeRequest(path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out")))
+    assert lines[-1] == "interrupted: what was made until then is kept"
+    assert len(sf.read(tmp_path / "out" / "a-vocoded.wav")[0]) == 100
 
 
 def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
-    guides = [guide_of(w, model) for w in wavs(300, 41)]
+    guides = [guide_of(w, model, "wav") for w in wavs(300, 41)]
 
     def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
         parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
@@ -90,7 +155,8 @@ def test_frames_that_do_not_fit_are_refused(model: Checkpoint, frames: np.ndarra
 
 def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / "f.npy"
-    for content in (b"", b"nothing like it", b"\x93NUMPY"):
+    np.savez(tmp_path / "z.npz", a=np.zeros((10, 6)))
+    for content in (b"", b"nothing like it", b"\x93NUMPY", (tmp_path / "z.npz").read_bytes()):
         path.write_bytes(content)
         with pytest.raises(WavenetError, match=r"f.npy: not a .npy file of numbers"):
             read_guide(path, model)
@@ -183,5 +249,5 @@ def test_outputs_never_overwrite_inputs_or_each_other(tmp_path: Path) -> None:
         outputs((a, other), tmp_path)
     with pytest.raises(WavenetError, match="is one file for 2 inputs; name a folder"):
         outputs((a, other), tmp_path / "x.wav")
-    with pytest.raises(WavenetError, match="cannot be made"):
-        outputs((a, other), tmp_path / "no" / "such")
+    with pytest.raises(WavenetError, match="cannot write this kind of file"):
+        outputs((a,), tmp_path / "x.txt")

@@ -152,15 +152,20 @@ def gain_for(peak: float, level: str, peak_db: float) -> float:
     return 1 / max(1.0, peak)
 
 
-@contextmanager
-def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
-    """A mono file to write blocks to; its suffix picks the format. What was written stays readable if the block is left early."""
+def check_writable(path: Path) -> None:
+    """Raise AudioError for a name that no audio can be written under."""
     if path.suffix.lower() not in WRITABLE:
         raise AudioError(f"{path}: cannot write this kind of file; use one of {', '.join(WRITABLE)}")
     if path.is_dir() or not path.parent.is_dir():
         raise AudioError(
             f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}; name a file in an existing folder"
         )
+
+
+@contextmanager
+def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
+    """A mono file to write blocks to; its suffix picks the format. What was written stays readable if the block is left early."""
+    check_writable(path)
     form, subtype = WRITABLE[path.suffix.lower()]
     try:
         file = sf.SoundFile(_name(path), "w", sample_rate, 1, subtype, format=form)

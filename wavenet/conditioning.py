@@ -20,8 +20,10 @@ from torch.nn.functional import conv1d, relu
 
 from wavenet import mel
 from wavenet.config import ModelConfig
-from wavenet.engines.cond import scaled
+from wavenet.engines.cond import FOREVER, scaled
 from wavenet.layers import Taps
+
+STRETCH = 2048  # moments that share frames in one product
 
 
 class Excerpt(NamedTuple):
@@ -128,8 +130,11 @@ class Conditioner(nn.Module):
 
 
 @lru_cache(maxsize=4)
-def ramps(frames: int, hop: int, phase: int, rows: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """How much each row (rows, frames) has of each frame: the two around it share it, by how near they are."""
+def ramps(hop: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """How much each moment of N * hop has of N + 1 frames: the two around it share it, by how near they are. Of a label (1, 1)."""
+    if hop == FOREVER:
+        return torch.ones(1, 1, dtype=dtype, device=device)
+    count = max(1, STRETCH // hop)
     with torch.inference_mode(False):  # what is made inside that mode could not be used outside it
-        place = (torch.arange(phase, phase + rows, dtype=torch.float64) / hop)[:, None]
-        return torch.clamp(1 - (place - torch.arange(frames)).abs(), min=0).to(device, dtype)
+        place = (torch.arange(count * hop, dtype=torch.float64) / hop)[:, None]
+        return torch.clamp(1 - (place - torch.arange(count + 1)).abs(), min=0).to(device, dtype)

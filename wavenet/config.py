@@ -101,6 +101,7 @@ class ModelConfig(_Checked):
         _require(1 <= self.mixtures <= 100, "model.mixtures", self.mixtures, "must be 1 to 100 components")
         _require(0 <= self.label_channels <= 1024, "model.label_channels", self.label_channels, "must be 0 (no labels) to 1024")
         _require(len(set(self.labels)) == len(self.labels), "model.labels", list(self.labels), "must all be different")
+        _require(not self.labels or self.label_channels > 0, "model.labels", list(self.labels), "needs model.label_channels above 0")
         _require(0 <= self.mel_bands <= 512, "model.mel_bands", self.mel_bands, "must be 0 (no frames) to 512")
         _require(16 <= self.mel_window <= 2**16, "model.mel_window", self.mel_window, "must be 16 to 65536 samples")
         _require(1 <= self.mel_hop <= self.mel_window, "model.mel_hop", self.mel_hop, "must be 1 to model.mel_window samples")

@@ -160,12 +160,12 @@ def corpus_lines(corpus: Corpus) -> list[str]:
 
 
 def told_lines(corpus: Corpus) -> list[str]:
-    """What the network is told besides the past."""
+    """What the network is told besides the past; of labels, how much there is to train on."""
     model, rate = corpus.config.model, corpus.index.sample_rate
     lines = []
     if model.labels:
         samples = [0] * len(model.labels)
-        for span in (*corpus.training, *corpus.validation):
+        for span in corpus.training:
             samples[span.label] += len(span)
         each = [f"{label} {duration(count / rate)}" for label, count in zip(model.labels, samples, strict=True)]
         more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from wavenet.checkpoint import Checkpoint
 from wavenet.engines.options import EngineOptions
-from wavenet.fidelity import Fidelity, compare, griffin_lim
-from wavenet.guides import guide_of
+from wavenet.fidelity import Fidelity, compare, griffin_lim, missing
+from wavenet.guides import cached_guide
 from wavenet.pcm_cache import as_wav
+from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.sampler import Sampler
 from wavenet.shapes import Wav
 
 MOST_SECONDS = 10.0  # of each recording
+MOST_VOCODED = 32  # recordings, all said at once
 SEED = 0
 
 
@@ -29,22 +31,23 @@ class Vocoded:
 
 
 def say_again(model: Checkpoint, recordings: Sequence[tuple[NDArray[np.int16], int]], engine: str, options: EngineOptions) -> Vocoded:
-    """Of each recording (samples, its label) up to MOST_SECONDS from its start."""
+    """Of each recording, (samples at the model's level, its label), up to MOST_SECONDS from its start."""
     config, rate = model.config, model.config.audio.sample_rate
     wavs = [as_wav(pcm[: round(MOST_SECONDS * rate)]) for pcm, _ in recordings]
-    guides = [guide_of(wav, model) for wav in wavs]
+    guides = [cached_guide(wav, config) for wav in wavs]
     labels = [config.model.labels[label] for _, label in recordings] if config.model.labels else []
     engine = "auto" if engine == "parallel" else engine
     sampler = Sampler(model, seed=SEED, engine=engine, options=options, labels=labels, guides=guides)
     parts: list[list[Wav]] = [[] for _ in wavs]
-    for blocks in sampler.ragged([len(wav) for wav in wavs]):
-        for stream, block in blocks:
-            parts[stream].append(block)
+    with bar(sum(map(len, wavs)), desc="saying again ", layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
+        for blocks in sampler.ragged([len(wav) for wav in wavs]):
+            for stream, block in blocks:
+                parts[stream].append(block)
+                progress.update(len(block))
     ours = [compare(wav, np.concatenate(part), rate, config.model) for wav, part in zip(wavs, parts, strict=True)]
     yardstick = []
     for wav, guide in zip(wavs, guides, strict=True):
-        made = griffin_lim(guide.frames, len(wav), rate, config.model) / np.float32(guide.gain)
-        yardstick.append(compare(wav, made, rate, config.model))
+        yardstick.append(compare(wav, griffin_lim(guide.frames, len(wav), rate, config.model), rate, config.model))
     return Vocoded(len(wavs), sum(map(len, wavs)) / rate, _mean(ours), _mean(yardstick))
 
 
@@ -61,5 +64,5 @@ def vocoded_lines(v: Vocoded) -> Iterator[str]:
     for name, f in (("this model", v.model), ("Griffin-Lim", v.griffin_lim)):
         stoi, pesq = (f"{x:.3f}" if x is not None else "-" for x in (f.stoi, f.pesq))
         yield f"{name:14} {f.spectral_convergence:>12.3f} {f.log_stft_db:>12.2f} {f.mel_db:>8.2f} {stoi:>7} {pesq:>7}"
-    if v.model.stoi is None or v.model.pesq is None:
+    if missing("pystoi") or missing("pesq"):
         yield "(STOI and PESQ need pip install 'wavenet-audio[metrics]')"

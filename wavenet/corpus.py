@@ -5,6 +5,7 @@ its start is silence. Example i of step s is a pure function of (seed, s, i): a 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -71,18 +72,29 @@ class Corpus:
         self._silence = self.distribution.silence
         self._labels = self._read_labels()
         self.training, self.validation = self._split()
+        without = {self._labels[r.name] for r in index.recordings} - {s.label for s in self.training} if self._labels else set()
+        if without:
+            names = labels.labels_line([config.model.labels[i] for i in sorted(without)])
+            raise CorpusError(
+                f"{index.folder}: validation leaves nothing to train on of {names}; give it longer recordings, or more of them"
+            )
         self._ends = np.cumsum([len(s) for s in self.training])
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a recording is added, removed or changed, or decoded otherwise."""
-        content = sorted((r.sha256, r.samples) for r in self.index.recordings)
+        """Changes when a recording is added, removed, changed or relabelled, or decoded otherwise."""
+        content = sorted((r.sha256, r.samples, *self._label_of(r)) for r in self.index.recordings)
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
     @property
     def contents(self) -> dict[str, str]:
         """Every recording's name and SHA-256."""
         return {r.name: r.sha256 for r in self.index.recordings}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Every recording's label, where the network is told any."""
+        return {r.name: label for r in self.index.recordings for label in self._label_of(r)}
 
     @property
     def training_samples(self) -> int:
@@ -169,17 +181,20 @@ class Corpus:
 
     def _read_labels(self) -> dict[str, int]:
         """Which of the config's labels each recording has. Raises CorpusError for one that the network does not know."""
-        known = self.config.model.labels
+        known = {label: i for i, label in enumerate(self.config.model.labels)}
         if not known:
             return {}
         found = labels.read([r.name for r in self.index.recordings], self.index.folder, self.config.train.label_from)
         for name, label in found.items():
             if label not in known:
                 raise CorpusError(
-                    f"{self.index.folder}: {name} has the label {label}, which this network does not know ({', '.join(known)}): "
-                    "train a new one for new labels"
+                    f"{self.index.folder}: {name} has the label {label}, which this network does not know "
+                    f"({labels.labels_line(list(known))}): train a new one for new labels"
                 )
-        return {name: known.index(label) for name, label in found.items()}
+        return {name: known[label] for name, label in found.items()}
+
+    def _label_of(self, r: Recording) -> tuple[str, ...]:
+        return (self.config.model.labels[self._labels[r.name]],) if self._labels else ()
 
     def _span(self, r: Recording, start: int, stop: int) -> Span:
         return Span(r.offset, start, stop, r.samples, self._labels.get(r.name, 0))
@@ -204,14 +219,26 @@ class Corpus:
             by_content.setdefault(r.sha256, []).append(r)
         groups = [by_content[sha] for sha in sorted(by_content)]
         sizes = [sum(r.samples for r in group) for group in groups]
+        told = [{self._labels.get(r.name, 0) for r in group} for group in groups]
+        left = Counter(label for labels in told for label in labels)  # groups of each label that training may still have
         chosen: list[int] = []
         held = 0
+
+        def spare(i: int) -> bool:
+            """Whether something is left to train each of its labels on."""
+            return i not in chosen and all(left[label] > 1 for label in told[i])
+
+        def hold_out(i: int) -> None:
+            chosen.append(i)
+            left.subtract(told[i])
+
         for i, size in enumerate(sizes):
-            if held + size <= goal:
-                chosen.append(i)
+            if held + size <= goal and spare(i):
+                hold_out(i)
                 held += size
-        if held < goal / 2 and len(chosen) < len(groups) - 1:  # the rest are longer than the goal: take one of them all the same
-            chosen.append(min((i for i in range(len(groups)) if i not in chosen), key=lambda i: sizes[i]))
+        others = [i for i in range(len(groups)) if spare(i)]
+        if held < goal / 2 and others and len(chosen) < len(groups) - 1:  # the rest are longer than the goal: take one all the same
+            hold_out(min(others, key=lambda i: sizes[i]))
         out = [r for i in chosen for r in groups[i]]
         self.held_out = sorted(r.name for r in out)
         names = set(self.held_out)

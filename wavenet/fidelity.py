@@ -95,6 +95,10 @@ def _optional(package: str) -> Any:
         return None
 
 
+def missing(package: str) -> bool:
+    return _optional(package) is None
+
+
 def _score(measure: Callable[..., float], *arguments: Any) -> float | None:
     """A figure, or None where the measure refuses: too short a recording, silence, nothing like speech."""
     try:

@@ -26,16 +26,14 @@ class Guide:
 
 def read_guide(path: Path, model: Checkpoint) -> Guide:
     """Of a recording, or of a .npy file. Raises AudioError or EngineError."""
+    require_frames(model.config)
     if path.suffix.lower() != SUFFIX:
-        rate = model.config.audio.sample_rate
-        wav = np.concatenate([np.zeros(0, np.float32), *audio.read_blocks(path, rate)])
-        if not np.isfinite(wav).all():
-            raise AudioError(f"{path}: holds NaN or infinite samples; repair it first")
-        if not len(wav):
-            raise AudioError(f"{path}: holds no samples")
-        return guide_of(wav, model)
+        return guide_of(
+            np.concatenate([np.zeros(0, np.float32), *audio.read_blocks(path, model.config.audio.sample_rate)]), model, str(path)
+        )
     try:
-        frames = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            frames = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, MemoryError) as e:
@@ -43,19 +41,30 @@ def read_guide(path: Path, model: Checkpoint) -> Guide:
     return frames_guide(frames, model, str(path))
 
 
-def guide_of(wav: Wav, model: Checkpoint) -> Guide:
-    """To say a recording again; wav (time,) at the model's sample rate."""
+def guide_of(wav: Array, model: Checkpoint, name: str) -> Guide:
+    """To say a recording again; wav (time,) in -1 ... 1 at the model's sample rate, brought to the model's level."""
     from wavenet import mel
 
     config = model.config
-    _require_frames(config)
-    gain = audio.gain_for(float(np.abs(wav).max(initial=0)), config.audio.level, config.audio.peak_db)
-    return Guide(mel.frames_of(wav * np.float32(gain), config.audio.sample_rate, config.model), len(wav), gain)
+    require_frames(config)
+    if wav.dtype.kind != "f" or not len(wav):
+        raise AudioError(f"{name}: {'holds no samples' if not len(wav) else f'holds {wav.dtype} numbers; give floats in -1 ... 1'}")
+    if not np.isfinite(wav).all():
+        raise AudioError(f"{name}: holds NaN or infinite samples; repair it first")
+    gain = audio.gain_for(float(np.abs(wav).max()), config.audio.level, config.audio.peak_db)
+    return Guide(mel.frames_of((wav * gain).astype(np.float32), config.audio.sample_rate, config.model), len(wav), gain)
+
+
+def cached_guide(wav: Wav, config: Config) -> Guide:
+    """For part of a recording that the cache holds at the model's level already."""
+    from wavenet import mel
+
+    return Guide(mel.frames_of(wav, config.audio.sample_rate, config.model), len(wav))
 
 
 def frames_guide(frames: Array, model: Checkpoint, name: str) -> Guide:
-    """To follow frames (n, bands), or (bands, n) as librosa has them; each stands for `model.mel_hop` samples."""
-    _require_frames(model.config)
+    """To follow frames (n, bands), or (bands, n) as librosa has them; each stands for `model.mel_hop` samples. A square is (n, bands)."""
+    require_frames(model.config)
     m = model.config.model
     like = f"natural logarithms of {m.mel_bands} mel magnitudes every {m.mel_hop} samples at {model.config.audio.sample_rate} Hz"
     if frames.ndim != 2 or m.mel_bands not in frames.shape or not frames.size:
@@ -65,10 +74,11 @@ def frames_guide(frames: Array, model: Checkpoint, name: str) -> Guide:
     low, high = float(frames.min()), float(frames.max())
     if not PLAUSIBLE[0] <= low <= high <= PLAUSIBLE[1]:
         raise EngineError(f"{name}: holds values from {low:.4g} to {high:.4g}, silence being {PLAUSIBLE[0] + 0.5}: not {like} (decibels?)")
-    by_time = frames.T if frames.shape[0] == m.mel_bands else frames
+    by_time = frames if frames.shape[1] == m.mel_bands else frames.T
     return Guide(np.ascontiguousarray(by_time, np.float32), len(by_time) * m.mel_hop)
 
 
-def _require_frames(config: Config) -> None:
+def require_frames(config: Config) -> None:
+    """Raise EngineError for a model that follows no frames."""
     if not config.model.mel_bands:
         raise EngineError("this model was trained without mel frames, so it cannot follow any; `wavenet generate` makes new audio with it")

@@ -28,9 +28,13 @@ def read(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]:
     """
     if rule == "folder":
         return _from_folders(names, folder)
-    if rule.lower().endswith(".csv"):
+    if is_table(rule):
         return _from_table(names, folder, rule)
     return _from_pattern(names, folder, rule)
+
+
+def is_table(rule: str) -> bool:
+    return rule.lower().endswith(".csv")
 
 
 def choose(asked: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -45,8 +49,13 @@ def _index(label: str, known: Sequence[str]) -> int:
         raise EngineError(f"--label {label}: the model was trained without labels; leave it out")
     nearest = difflib.get_close_matches(label, known, 1, 0.6)
     hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise EngineError(f"--label {label}: unknown; the model knows {labels_line(known)}{hint}")
+
+
+def labels_line(known: Sequence[str]) -> str:
+    """Known labels in a message: not a thousand of them."""
     more = f", ... ({LISTED} of {len(known)})" if len(known) > LISTED else ""
-    raise EngineError(f"--label {label}: unknown; the model knows {', '.join(known[:LISTED])}{more}{hint}")
+    return ", ".join(known[:LISTED]) + more
 
 
 def _from_folders(names: Sequence[str], folder: Path) -> dict[str, str]:

@@ -28,7 +28,7 @@ _TINY = 1e-30
 
 
 def scales(log_scales: "Tensor") -> "Tensor":
-    """A floor that is added rather than cut off at: the gradient never dies."""
+    """A floor that is added rather than cut off at: towards it the gradient never dies. Above the largest scale it does."""
     return log_scales.clamp(max=LARGEST_LOG_SCALE).exp() + LEAST_SCALE
 
 

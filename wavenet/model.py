@@ -42,10 +42,10 @@ class WaveNetStack(nn.Module):
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
-        shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled, self.hop, phase)
+        shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled, self.hop, phase, time)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
-            shares = None if features is None else ramps(len(features), self.hop, phase, time, rows.dtype, rows.device)
+            shares = None if features is None else ramps(self.hop, rows.dtype, rows.device)
             skips = gated_stack(rows, [layer.weights(dtype, features) for layer in layers], shape, shares)
         return skips.view(predicted, batch, -1)
 

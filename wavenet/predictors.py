@@ -14,7 +14,7 @@ from wavenet.engines.options import EngineOptions
 from wavenet.engines.packed import require_finite
 from wavenet.errors import EngineError
 from wavenet.pcm_cache import as_wav
-from wavenet.shapes import Samples
+from wavenet.shapes import Array, Samples
 
 FEED_SAMPLES = 1 << 12  # fed to an engine at once
 
@@ -79,10 +79,7 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Nats:
     projection = Projection(config, model.weights) if config.condition_channels else None
 
     def nats(stretch: Stretch) -> float:
-        features = []
-        if projection:
-            frames = _frames(model, stretch.pcm) if config.mel_bands else None
-            features = [projection.features(frames, stretch.label)[stretch.begin // projection.hop :]]
+        features = [_features(model, projection, stretch)] if projection else []
 
         def cond(time: int, steps: int) -> Cond | None:
             return projection.cond(features, time, steps) if projection else None
@@ -97,7 +94,17 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Nats:
     return nats
 
 
-def _frames(model: Checkpoint, pcm: NDArray[np.int16]) -> NDArray[np.float32]:
+def _features(model: Checkpoint, projection: Projection, stretch: Stretch) -> Array:
+    """What the network is told from where the stretch begins on, (n, C)."""
     from wavenet import mel
 
-    return mel.frames_of(as_wav(pcm), model.config.audio.sample_rate, model.config.model)
+    config, context, pcm = model.config.model, model.config.model.mel_context, stretch.pcm
+    if not config.mel_bands:
+        return projection.features(label=stretch.label)
+    # the frames around it, computed from some samples more at either end; those of the ends themselves are cut off again
+    first = stretch.begin // config.mel_hop
+    spare = -(-config.mel_window // config.mel_hop) + context
+    low = max(0, first - spare)
+    high = stretch.begin + len(stretch.x) + (spare + 1) * config.mel_hop
+    frames = mel.frames_of(as_wav(pcm[low * config.mel_hop : high]), model.config.audio.sample_rate, config)
+    return projection.features(frames, stretch.label)[first - low :]

@@ -23,7 +23,7 @@ class GenerateRequest:
 
     model: Path
     seconds: float
-    count: int
+    count: int | None  # one, or one for each label
     prompt: Path | None
     keep_prompt: bool
     sampling: Sampling
@@ -40,6 +40,9 @@ def render(request: GenerateRequest) -> Iterator[str]:
         raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
     if request.keep_prompt and request.prompt is None:
         raise EngineError("--keep-prompt: there is no --prompt to keep")
+    count = max(1, len(request.labels)) if request.count is None else request.count
+    if count < len(request.labels):
+        raise EngineError(f"--label: {len(request.labels)} labels for {count} clips; raise --count, or leave it out for one of each")
     model = load(request.model)
     samples = samples_for(model, request.seconds)
     prompt = None if request.prompt is None else read_prompt(request.prompt, model)
@@ -47,7 +50,7 @@ def render(request: GenerateRequest) -> Iterator[str]:
     sampler = Sampler(
         model,
         seed=seed,
-        count=request.count,
+        count=count,
         sampling=request.sampling,
         engine=request.engine,
         options=request.options,
@@ -55,11 +58,11 @@ def render(request: GenerateRequest) -> Iterator[str]:
         labels=request.labels,
     )
     name = request.model.resolve().name if request.model.is_dir() else request.model.stem
-    paths = numbered(request.out or Path(f"{name}-{seed}.wav"), request.count)
+    paths = numbered(request.out or Path(f"{name}-{seed}.wav"), count)
     if request.prompt is not None and request.prompt.resolve() in [p.resolve() for p in paths]:
         raise AudioError(f"{request.prompt}: is the prompt itself; choose another -o")
     rate = model.config.audio.sample_rate
-    yield f"{sampler.engine.describe(request.count)}, checkpoint of step {model.training.step}, seed {seed}"
+    yield f"{sampler.engine.describe(count)}, checkpoint of step {model.training.step}, seed {seed}"
     with ExitStack() as open_files:
         files = [open_files.enter_context(audio.writer(path, rate)) for path in paths]
         kept = 0

@@ -77,6 +77,7 @@ class Run:
         index = corpus.index
         write_whole(self.config_file, corpus.config.to_toml().encode())
         about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
+        about |= {"labels": corpus.labels} if corpus.labels else {}
         about |= {"held_out": corpus.held_out, "left_out": corpus.left_out}
         held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())

@@ -19,7 +19,7 @@ from wavenet.engines.cond import Cond, Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, EngineError
 from wavenet.guides import Guide, frames_guide, guide_of
-from wavenet.labels import choose
+from wavenet.labels import choose, labels_line
 from wavenet.shapes import Noise, Samples, Wav
 
 BLOCK_SAMPLES = 2048  # how often progress shows and Ctrl-C is heard
@@ -74,7 +74,8 @@ class Sampler:
     """Streams of audio from one model: iterate `blocks`. Stream i of a seed is the same audio whatever its companions.
 
     A model that knows labels is told one for each stream: those in `labels` in turn, or all that it knows. One that follows mel frames
-    makes a stream for each of `guides`, all with the noise of stream 0, so that a recording sounds the same alone and among others.
+    makes a stream for each of `guides`, all with the noise of stream 0, so that a recording sounds the same alone and among others; if it
+    knows labels too, they must be given.
     """
 
     def __init__(
@@ -95,12 +96,15 @@ class Sampler:
         if not 1 <= count <= 10_000:
             raise EngineError(f"count {count}: must be 1 to 10000")
         config = model.config.model
+        if guides and config.labels and not labels:
+            raise EngineError(f"this model knows labels: choose one, --label {labels_line(config.labels)}")
         self.seed, self.count, self.sampling = seed, len(guides) or count, sampling or Sampling()
         self.labels = told_labels(config.labels, labels, self.count)
         self.distribution = distributions.of(config)
         self.distribution.check(self.sampling)
         self.engine = pick(engine, config, model.weights, options) if isinstance(engine, str) else engine
         self.time = 0
+        self._going = list(range(self.count))
         self._before = 0 if prompt is None else len(prompt.x)
         self._noise_of = [0] * len(guides) or list(range(count))
         self._gains = [g.gain for g in guides] or [1.0 if prompt is None else prompt.gain] * count
@@ -115,20 +119,17 @@ class Sampler:
         self.state: Any = state if guides else self.engine.take(state, [kinds.index(told.index(n)) for n in told])
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
-        """The next `samples` of every stream, as blocks (count, up to `block`) at the prompt's own level."""
+        """The next `samples` of every stream still going, as blocks (streams, up to `block`) at the prompt's own level."""
         return (np.stack([wav for _, wav in made]) for made in self.ragged([samples] * self.count, block))
 
     def ragged(self, samples: Sequence[int], block: int = BLOCK_SAMPLES) -> Iterator[list[tuple[int, Wav]]]:
-        """The next samples of streams of different lengths, as (stream, block). When a stream is done the others go on without it,
-        and this sampler with them: iterate to the end once."""
-        going, start = list(range(self.count)), self.time
-        while True:
-            left = [i for i in going if samples[i] > self.time - start]
-            if not left:
-                return
-            if len(left) < len(going):
-                self.state = self.engine.take(self.state, [going.index(i) for i in left])
-                going = left
+        """The next samples of streams of different lengths, as (stream, block). Those that are done stay behind while others go on."""
+        start = self.time
+        while left := [i for i in self._going if samples[i] > self.time - start]:
+            if len(left) < len(self._going):
+                self.state = self.engine.take(self.state, [self._going.index(i) for i in left])
+                self._going = left
+            going = self._going
             n = min(block, min(samples[i] for i in going) - (self.time - start))
             noise = noise_for(self.seed, [self._noise_of[i] for i in going], self.time, n, self.distribution.n_noise)
             x = self.engine.generate(self.state, noise, self.sampling, self._cond(going, self._before + self.time, n))
@@ -204,13 +205,16 @@ def vocode(
     precision: str = "fp32",
     threads: int = 0,
 ) -> Wav | list[Wav]:
-    """A recording (time,) at the model's rate said again by a model that follows mel frames, or audio for log-mel frames (n, bands).
+    """A recording (time,) in -1 ... 1 at the model's rate, said again, or audio for log-mel frames (n, bands).
 
-    Several, as a list, are made at once, whatever their lengths; each comes out as it would alone. Raises WavenetError.
+    Several, as a list, are made at once, whatever their lengths; each comes out as it would alone. A model that also knows labels must be
+    told which. Raises WavenetError.
     """
     several = isinstance(wav_or_frames, list | tuple)
     sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]
-    guides = [guide_of(s.astype(np.float32), model) if s.ndim == 1 else frames_guide(s, model, "frames") for s in sources]
+    if not sources:
+        return []
+    guides = [guide_of(s, model, "wav") if s.ndim == 1 else frames_guide(s, model, "frames") for s in sources]
     sampling, names = Sampling(temperature), () if label is None else (label,)
     options = EngineOptions(precision, threads)
     sampler = Sampler(model, seed=seed, sampling=sampling, engine=engine, options=options, labels=names, guides=guides)

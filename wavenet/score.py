@@ -6,7 +6,7 @@ Recordings are scored in blocks, so that one of any length passes at flat memory
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from wavenet import baselines, distributions, labels, predictors
 from wavenet.config import Config
-from wavenet.copysynthesis import Vocoded, say_again, vocoded_lines
+from wavenet.copysynthesis import MOST_VOCODED, Vocoded, say_again, vocoded_lines
 from wavenet.corpus import TAILS_FRACTION, TAILS_MIN_SECONDS
 from wavenet.distributions import Distribution
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import CheckpointError, CorpusError
+from wavenet.errors import CheckpointError, CorpusError, EngineError
 from wavenet.pcm_cache import Index, Skipped, as_wav, index_folder
 from wavenet.predictors import Nats, Stretch
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
@@ -90,6 +90,7 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
         raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
     model = load(request.model)
     config = model.config
+    _require_sense(request, config)
     nats = predictors.scorer(model, request.engine, request.device, request.options)
     tails = request.split == "tails"
     index = index_folder(request.folder, config.audio, trim=False, cache=request.cache)
@@ -114,14 +115,31 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
     unigram, bigram = baselines.pair_bits(totals.learnt, totals.scored, distributions.of(config.model), prior=0.1 if tails else 0.0)
     bits = totals.nats / totals.samples / math.log(2)
     whole_bits, lpc = bits + totals.finer_bits / totals.samples, totals.lpc_bits / totals.samples
-    vocoded = None
+    score = Score(bits, whole_bits, unigram, bigram, lpc, totals.samples, tuple(files), index.skipped)
+    if not as_json:
+        yield "\n".join(_summary(score, index, tails))
+        if known := _trained_on(request, index, config):
+            yield f"note: the run was trained on {known} of these recordings"
     if config.model.mel_bands and request.vocoded:
         some = [(pcm[r.offset + start : r.offset + r.samples], told.get(r.name, 0)) for r, start in spans[: request.vocoded]]
-        vocoded = say_again(model, some, request.engine, request.options)
-    score = Score(bits, whole_bits, unigram, bigram, lpc, totals.samples, tuple(files), index.skipped, vocoded)
-    yield json.dumps(asdict(score), indent=1) if as_json else "\n".join(_summary(score, index, tails))
-    if not as_json and (known := _trained_on(request, index, config)):
-        yield f"note: the run was trained on {known} of these recordings"
+        try:
+            score = replace(score, vocoded=say_again(model, some, request.engine, request.options))
+        except KeyboardInterrupt:
+            yield from () if as_json else ("interrupted: nothing was said again",)
+    if as_json:
+        yield json.dumps(asdict(score), indent=1)
+    elif score.vocoded:
+        yield from vocoded_lines(score.vocoded)
+
+
+def _require_sense(request: EvaluateRequest, config: Config) -> None:
+    """Raise EngineError for options that would mean nothing here."""
+    if not 0 <= request.vocoded <= MOST_VOCODED:
+        raise EngineError(f"--vocoded {request.vocoded}: must be 0 (none) to {MOST_VOCODED} recordings")
+    if request.label_from is not None and request.label is not None:
+        raise EngineError("--label-from and --label: give one of them")
+    if request.label_from is not None and not config.model.labels:
+        raise EngineError("--label-from: the model was trained without labels; leave it out")
 
 
 def _summary(score: Score, index: Index, tails: bool) -> Iterator[str]:
@@ -139,8 +157,6 @@ def _summary(score: Score, index: Index, tails: bool) -> Iterator[str]:
     how = "counted on the first nine tenths" if tails else "counted on the same samples"
     yield f"{score.unigram_bits:.3f} by how often each level occurs, {score.bigram_bits:.3f} knowing the sample before ({how})"
     yield f"{score.lpc_bits:.3f} by linear prediction of order {baselines.ORDER}"
-    if score.vocoded:
-        yield from vocoded_lines(score.vocoded)
 
 
 def _labels(request: EvaluateRequest, index: Index, config: Config) -> dict[str, int]:
@@ -150,8 +166,16 @@ def _labels(request: EvaluateRequest, index: Index, config: Config) -> dict[str,
         return dict.fromkeys(names, labels.choose([request.label], known)[0])
     if not known:
         return {}
-    found = labels.read(names, index.folder, request.label_from or config.train.label_from)
-    return dict(zip(names, labels.choose([found[name] for name in names], known), strict=True))
+    try:
+        found = labels.read(names, index.folder, request.label_from or config.train.label_from)
+    except CorpusError as e:
+        raise CorpusError(f"{e}; or --label with one for all of them") from None
+    for name, label in found.items():
+        if label not in known:
+            raise CorpusError(
+                f"{index.folder}: {name} has the label {label}, and the model knows {labels.labels_line(known)}; --label gives one to all"
+            )
+    return {name: known.index(label) for name, label in found.items()}
 
 
 def _score(

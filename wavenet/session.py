@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from wavenet import audio, checkpoint, config, pictures
+from wavenet import audio, checkpoint, config, labels, mel, pictures
 from wavenet.checkpoint import Checkpoint
-from wavenet.config import Config, TrainConfig
+from wavenet.config import Config
 from wavenet.corpus import Corpus, Span, complete
 from wavenet.device import pick_device, pick_precision
 from wavenet.errors import ChangedRunError, ConfigError, RunError, TrainingError, WavenetError
-from wavenet.guides import guide_of
+from wavenet.guides import cached_guide
 from wavenet.pcm_cache import index_folder
 from wavenet.run import Run
 from wavenet.sampler import Prompt, Sampler
@@ -111,8 +111,10 @@ def _prepare(request: Request, report: Report) -> tuple[Run, Corpus, torch.devic
     if request.max_hours is not None and not 0 < request.max_hours < math.inf:
         raise RunError(f"--max-hours {request.max_hours:g}: must be above 0")
     run, wanted = _open(request)
-    if wanted.train.label_from != TrainConfig.label_from and not wanted.model.label_channels:
+    if any(s.startswith("train.label_from") for s in request.settings) and not wanted.model.label_channels:
         raise ConfigError("train.label_from: this configuration takes no labels; use --config voices or --set model.label_channels=16")
+    if wanted.model.mel_bands:
+        mel.filters(wanted.audio.sample_rate, wanted.model)  # says whether all bands hear something
     run.check()
     device = pick_device(request.device)
     pick_precision(wanted.train.precision, device)
@@ -135,12 +137,13 @@ def _open(request: Request) -> tuple[Run, Config]:
     else:
         run = Run(request.out)
     if not run.exists:
-        return run, config.load(request.config or config.DEFAULT_PRESET, request.settings)
+        return run, _placed(config.load(request.config or config.DEFAULT_PRESET, request.settings))
     old = run.config()
     if request.config is not None:
         wanted = config.load(request.config, request.settings)
     else:
         wanted = config.parse(config.override(old.to_dict(), request.settings), str(run.config_file))
+    wanted = _placed(wanted)
     latest = checkpoint.load_latest(run.checkpoints)
     if latest is not None:
         if wanted.model.label_channels and not wanted.model.labels:  # a preset does not name them
@@ -151,7 +154,17 @@ def _open(request: Request) -> tuple[Run, Config]:
                 f"{run.folder}: was trained otherwise ({'; '.join(fixed)}), which cannot change; start a new run with another --out"
             )
         _refuse(run, changes, request)
+    elif wanted.model.labels:
+        wanted = replace(wanted, model=replace(wanted.model, labels=()))  # nothing was trained on them yet: they are read again
     return run, wanted
+
+
+def _placed(wanted: Config) -> Config:
+    """With the whole path of a table of labels, so that a run goes on from any folder."""
+    table = Path(wanted.train.label_from).expanduser()
+    if not labels.is_table(wanted.train.label_from) or not table.is_file():
+        return wanted
+    return replace(wanted, train=replace(wanted.train, label_from=str(table.resolve())))
 
 
 def _refuse(run: Run, changes: list[str], request: Request) -> None:
@@ -176,7 +189,10 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
     if latest is not None:
         changes = config.differences(latest.config, wanted)
         if corpus.fingerprint != latest.training.fingerprint:
-            changes.append(f"recordings: {changed_recordings(run.corpus().get('recordings', {}), corpus.contents)}")
+            before = run.corpus()
+            changes.append(f"recordings: {changed_recordings(before.get('recordings', {}), corpus.contents)}")
+            if relabelled := changed_labels(before.get("labels", {}), corpus.labels):
+                changes[-1] += f", {relabelled}"
         _refuse(run, changes, request)
     run.describe(corpus)
     trainer = Trainer(wanted, corpus, device)
@@ -206,6 +222,12 @@ def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
     }
     parts = [f"{len(names)} {kind} ({names[0]}{', ...' if len(names) > 1 else ''})" for kind, names in kinds.items() if names]
     return ", ".join(parts) or "decoded otherwise"
+
+
+def changed_labels(old: dict[str, str], new: dict[str, str]) -> str:
+    """Which recordings have another label now, in a few words; "" for none."""
+    other = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])
+    return f"{len(other)} relabelled ({other[0]}: {old[other[0]]} -> {new[other[0]]})" if other else ""
 
 
 # --- fitting ---------------------------------------------------------------------------------------------------------
@@ -283,7 +305,7 @@ def _render(model: Checkpoint, corpus: Corpus, run: Run, report: Report) -> Path
     try:
         if model.config.model.mel_bands:
             said = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
-            sampler = Sampler(model, seed=model.config.train.seed, labels=label, guides=[guide_of(said, model)])
+            sampler = Sampler(model, seed=model.config.train.seed, labels=label, guides=[cached_guide(said, model.config)])
             lead, samples, heard = said[:0], len(said), "from the mel frames of a held-out recording"
         else:
             lead = _lead(corpus, span, round(LEAD_SECONDS * rate))

@@ -18,7 +18,7 @@ Backward, the gradient of the residual stream lives in one matrix of the first l
 its input's place, so the residual path's gradient is there already, and each tap adds its part some rows further up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -50,12 +50,16 @@ class Shape(NamedTuple):
     predicted: int  # rows at the end whose skip paths are summed
     group: int  # layers whose activations are computed again in the backward pass, 0 to keep all
     compiled: bool = False  # the passes over the gates are fused by torch.compile
-    hop: int = 1  # samples from one frame of conditions to the next
-    phase: int = 0  # samples from the first frame to the first row
+    hop: int = 1  # moments from one frame of conditions to the next
+    phase: int = 0  # moments from the first frame to the first row
+    time: int = 0  # moments of x
 
 
 def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: Shape, shares: Tensor | None = None) -> Tensor:
-    """x (time * batch, R) -> the skip paths' sum (predicted, S). shares (time, F): how much of each frame each moment has."""
+    """x (time * batch, R) -> the skip paths' sum (predicted, S).
+
+    shares (N * hop, N + 1): how much each moment has of the frames around it, in a stretch that begins on a frame.
+    """
     flat = [w for layer in layers for w in layer]
     skips: Tensor = _GatedStack.apply(x, shape, torch.is_grad_enabled(), shares, *flat)  # type: ignore[no-untyped-call]
     return skips
@@ -73,12 +77,19 @@ def _blocks(rows: int, width: int, like: Tensor, batch: int) -> list[tuple[int, 
     return [(a, min(rows, a + size)) for a in range(0, rows, size)]
 
 
-def _around(shares: Tensor, rows: int, a: int, b: int, shape: Shape) -> tuple[Tensor, slice]:
-    """For rows a ... b of a layer's last `rows` ones: their shares (moments, frames), and of which frames."""
-    start = len(shares) - rows // shape.batch
-    first, last = start + a // shape.batch, start + b // shape.batch - 1
-    frames = slice((shape.phase + first) // shape.hop, (shape.phase + last) // shape.hop + 2)
-    return shares[first : last + 1, frames], frames
+def _stretches(shares: Tensor, told: Tensor, rows: int, a: int, b: int, shape: Shape) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """For rows a ... b of a layer's last `rows` ones: some of their moments, their shares, and the frames shared (frames, batch * 2G)."""
+    first = shape.phase + shape.time - (rows - a) // shape.batch
+    frames, moments, at = told.flatten(1), (b - a) // shape.batch, 0
+    if len(told) == 1:  # a label, which never changes
+        yield slice(moments), shares.expand(moments, 1), frames
+        return
+    while at < moments:
+        frame, inside = divmod(first + at, shape.hop)
+        count = min(len(shares) - inside, moments - at)
+        near = frames[frame : frame + shares.shape[1]]
+        yield slice(at, at + count), shares[inside : inside + count, : len(near)], near
+        at += count
 
 
 class _GatedStack(torch.autograd.Function):
@@ -157,8 +168,8 @@ def _forward(
         for k in range(len(layer.taps) - 1):
             gates.addmm_(x[k * hop + a : k * hop + b], layer.taps[k].t())
         if shares is not None and layer.told is not None:
-            share, frames = _around(shares, rows, a, b, shape)
-            gates.view(len(share), -1).addmm_(share, layer.told[frames].flatten(1))
+            for moments, share, frames in _stretches(shares, layer.told, rows, a, b, shape):
+                gates.view(-1, frames.shape[1])[moments].addmm_(share, frames)
         z = minus_z[: b - a]
         _gates(shape)[0](gates, z)
         if out is not None and layer.residual is not None and layer.residual_bias is not None:
@@ -206,8 +217,8 @@ def _backward(
             dtaps[k].addmm_(d.t(), x[k * hop + a : k * hop + b])
             din[k * hop + a : k * hop + b].addmm_(d, taps[k])
         if shares is not None and dtold is not None:
-            share, frames = _around(shares, rows, a, b, shape)
-            dtold[frames].flatten(1).addmm_(share.t(), d.view(len(share), -1))
+            for moments, share, frames in _stretches(shares, dtold, rows, a, b, shape):
+                frames.addmm_(share.t(), d.view(-1, frames.shape[1])[moments])
     return dtaps * factor[:, None], dbias * factor, dresidual, dresidual_bias, dskip, None if dtold is None else dtold * factor
 
 

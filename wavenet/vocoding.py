@@ -2,18 +2,19 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wavenet import audio
 from wavenet.distributions import Sampling
+from wavenet.engines import pick
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, CheckpointError, OutputError
-from wavenet.guides import Guide, read_guide
+from wavenet.guides import Guide, read_guide, require_frames
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
-from wavenet.sampler import Sampler, load
+from wavenet.sampler import Sampler, load, told_labels
 
 AT_ONCE = 32  # streams; more are no faster, and each takes memory
 
@@ -37,67 +38,76 @@ def vocode(request: VocodeRequest) -> Iterator[str]:
     if not request.model.exists():
         raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
     model = load(request.model)
-    guides = [read_guide(path, model) for path in request.inputs]
-    paths = outputs(request.inputs, request.out)
-    seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
-    rate = model.config.audio.sample_rate
+    require_frames(model.config)
     labels = () if request.label is None else (request.label,)
-    made = [0] * len(guides)
-    interrupted = False
+    told_labels(model.config.model.labels, labels, 1)
+    paths = outputs(request.inputs, request.out)
+    guides = [read_guide(path, model) for path in request.inputs]
+    seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
+    engine = pick(request.engine, model.config.model, model.weights, request.options)
+
+    def sampler(some: Sequence[int]) -> Sampler:
+        return Sampler(model, seed=seed, sampling=request.sampling, engine=engine, labels=labels, guides=[guides[i] for i in some])
+
+    groups = _groups(guides)
+    first = sampler(groups[0])  # refuses what does not fit
+    yield f"{engine.describe(len(groups[0]))}, checkpoint of step {model.training.step}, seed {seed}"
+    _make_folder(paths)
+    rate, made = model.config.audio.sample_rate, [0] * len(guides)
     with bar(sum(g.samples for g in guides), layout=LAYOUT_WITHOUT_COUNT) as progress:
-        for some in _alike(guides):
-            sampler = Sampler(
-                model,
-                seed=seed,
-                sampling=request.sampling,
-                engine=request.engine,
-                options=request.options,
-                labels=labels,
-                guides=[guides[i] for i in some],
-            )
-            if some == _alike(guides)[0]:
-                progress.clear()
-                yield f"{sampler.engine.describe(len(some))}, checkpoint of step {model.training.step}, seed {seed}"
-            started, before = time.monotonic(), sum(made)
-            with ExitStack() as open_files:
-                files = [open_files.enter_context(audio.writer(paths[i], rate)) for i in some]
-                try:
-                    for blocks in sampler.ragged([guides[i].samples for i in some]):
-                        for stream, wav in blocks:
-                            files[stream].write(wav)
-                            made[some[stream]] += len(wav)
-                        speed = (sum(made) - before) / (time.monotonic() - started)
-                        progress.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False)
-                        progress.update(sum(len(wav) for _, wav in blocks))
-                except KeyboardInterrupt:
-                    interrupted = True
-            if interrupted:
-                break
+        started = time.monotonic()
+
+        def advance(samples: int) -> None:
+            speed = sum(made) / (time.monotonic() - started)
+            progress.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False)
+            progress.update(samples)
+
+        try:
+            for some in groups:
+                _write(first if some is groups[0] else sampler(some), some, [g.samples for g in guides], paths, rate, made, advance)
+        except KeyboardInterrupt:
+            pass
     for path, source, samples in zip(paths, request.inputs, made, strict=True):
         if samples:
-            yield f"{path}  {samples / rate:.2f} s, after {source}"
-    if interrupted:
+            yield f"{path}  {samples / rate:.2f} s, after {source}" + (f", {request.label}" if request.label else "")
+    if sum(made) < sum(g.samples for g in guides):
         yield "interrupted: what was made until then is kept"
 
 
-def _alike(guides: Sequence[Guide]) -> list[list[int]]:
+def _write(
+    sampler: Sampler,
+    some: Sequence[int],
+    lengths: Sequence[int],
+    paths: Sequence[Path],
+    rate: int,
+    made: list[int],
+    advance: Callable[[int], None],
+) -> None:
+    """Make some of the recordings, each into its file, counting what was made of each."""
+    with ExitStack() as open_files:
+        files = [open_files.enter_context(audio.writer(paths[i], rate)) for i in some]
+        for blocks in sampler.ragged([lengths[i] for i in some]):
+            for stream, wav in blocks:
+                files[stream].write(wav)
+                made[some[stream]] += len(wav)
+            advance(sum(len(wav) for _, wav in blocks))
+
+
+def _groups(guides: Sequence[Guide]) -> list[list[int]]:
     """Which recordings to make at once: those of similar lengths, since the longest decides how long a batch takes."""
     order = sorted(range(len(guides)), key=lambda i: -guides[i].samples)
     return [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]
 
 
 def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
-    """Where each result goes: to `out` itself, or for several inputs to a folder of that name. Raises AudioError or OutputError."""
+    """Where each result goes: to `out` itself, or for several inputs into a folder of that name. Raises AudioError."""
     if len(inputs) == 1 and not (out and out.is_dir()):
         paths = [out or Path(f"{inputs[0].stem}-vocoded.wav")]
+        audio.check_writable(paths[0])
     else:
         folder = out or Path()
         if folder.suffix.lower() in audio.WRITABLE:
             raise AudioError(f"{folder}: is one file for {len(inputs)} inputs; name a folder")
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as e:
-            raise OutputError(f"{folder}: cannot be made ({e.strerror}); name a folder in an existing one") from None
         paths = [folder / f"{source.stem}-vocoded.wav" for source in inputs]
     if len(set(paths)) < len(paths):
         twice = next(p for p in paths if paths.count(p) > 1)
@@ -105,3 +115,10 @@ def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
     if written := [p for p in paths if p.resolve() in [s.resolve() for s in inputs]]:
         raise AudioError(f"{written[0]}: is an input itself; choose another -o")
     return paths
+
+
+def _make_folder(paths: Sequence[Path]) -> None:
+    try:
+        paths[0].parent.mkdir(exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"{paths[0].parent}: cannot be made ({e.strerror}); name a folder in an existing one") from None

@@ -12,6 +12,7 @@ import numpy as np
 
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
+from wavenet.labels import labels_line
 from wavenet.shapes import Array
 
 FOREVER = 1 << 62  # samples: the hop of a label, which never changes
@@ -76,7 +77,7 @@ class Projection:
             parts.append(self._condensed(frames))
         if self.config.label_channels:
             if label is None:
-                raise EngineError(f"this model knows labels: name one of {', '.join(self.config.labels)}")
+                raise EngineError(f"this model knows labels: name one of {labels_line(self.config.labels)}")
             parts.append(np.tile(self._weights["conditioner.label.weight"][label], (len(parts[0]) if parts else 1, 1)))
         return np.concatenate(parts, axis=1).astype(np.float32)
 
