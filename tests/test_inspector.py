@@ -112,7 +112,7 @@ def test_json_tells_coverage_and_influence(model: Path, recordings: Path) -> Non
 def test_measured_influence_is_told_and_compared(model: Path, recordings: Path, tmp_path: Path) -> None:
     out = " ".join(wavenet("receptive-field", model, "--on", recordings / "a.wav").stdout.split())
     assert "half of what it uses lies within " in out
-    assert f"(at 64 moments of {recordings / 'a.wav'})" in out
+    assert f"(at 100 moments of {recordings / 'a.wav'})" in out
     assert "what only the last cycle reaches, beyond 1.0 ms, holds " in out
     voices = tmp_path / "voices.safetensors"
     checkpoint.save(voices, as_checkpoint(network(CONDITIONED["labels"])))

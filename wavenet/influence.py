@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from wavenet.model import WaveNet
 
-MOMENTS = 64  # predictions that are averaged over
+MOMENTS = 100  # predictions that are averaged over
 Pcm = NDArray[np.int16]
 
 

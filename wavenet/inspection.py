@@ -26,7 +26,7 @@ class Inspection:
 
     @property
     def field(self) -> int:
-        return self.report.receptive_field
+        return self.config.model.receptive_field
 
     @property
     def sample_rate(self) -> int:
