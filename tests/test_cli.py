@@ -104,7 +104,21 @@ def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
 
 def test_receptive_field_json_has_the_promised_keys() -> None:
     found = json.loads(wavenet("receptive-field", "paper", "--json").stdout)
-    assert found.keys() == {"receptive_field", "receptive_field_ms", "parameters", "macs_per_sample", "state_bytes", "layers"}
+    assert found.keys() == {
+        "name",
+        "sample_rate",
+        "receptive_field",
+        "receptive_field_ms",
+        "parameters",
+        "macs_per_sample",
+        "state_bytes",
+        "layers",
+        "pitch_hz",
+        "pitch_periods",
+        "coverage",
+        "influence",
+        "advice",
+    }
     assert found["receptive_field"] == 3070
     assert found["layers"][9] == {"dilation": 512, "kernel_size": 2, "reach": 1024}
     assert json.loads(wavenet("receptive-field", "small", "--set", "model.dilations=[4,4,4,4]", "--json").stdout)["receptive_field"] == 17
@@ -191,6 +205,15 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("receptive-field", "nonsense"), "nonsense: no such preset"),
         (("receptive-field", "."), "is a folder without config.toml"),
         (("receptive-field", __file__), "not a TOML file"),
+        (("receptive-field", "paper", "--picture", "a.pdf"), "a.pdf: a picture is drawn as .png or .svg; name it a.png"),
+        (("receptive-field", "paper", "small", "--picture", "a.png"), "--picture a.png: draws one network; name one source instead of 2"),
+        (("receptive-field", "paper", "--picture", "no/such/a.png"), "no/such/a.png: cannot be written"),
+        (("receptive-field", "paper", "--pitch", 0), "--pitch 0: must be 1 to 20000 Hz"),
+        (("receptive-field", "paper", "--label", "ada"), "--label ada: is what a measurement is told; add --on RECORDINGS"),
+        (("receptive-field", "paper", "--on", "."), "--on .: paper has no weights to measure with; name a run or a checkpoint"),
+        (("receptive-field", GOLDEN, "--on", "no.wav"), "no.wav: no such recording or folder"),
+        (("receptive-field", GOLDEN, "--on", __file__), "cannot be read as audio"),
+        (("receptive-field", GOLDEN, "--on", ".", "--set", "model.dilations=[1,2]"), "is measured as it was trained; leave out --set"),
     ],
 )
 def test_wrong_calls_get_one_line(args: tuple[object, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,21 +223,26 @@ def bench(
 
 @app.command("receptive-field")
 def receptive_field(
-    source: Annotated[str | None, typer.Argument(help="A preset, a .toml file, a run folder or a checkpoint. Default: small.")] = None,
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Presets, .toml files, run folders or checkpoints; several are compared. Default: small.")
+    ] = None,
     settings: SetOption = None,
+    pitch: Annotated[float, typer.Option(help="In Hz: how many of its periods are heard.")] = 100.0,
+    on: Annotated[Path | None, typer.Option(help="A recording or a folder: measure what a trained model makes of its field there.")] = None,
+    label: Annotated[str | None, typer.Option(help="Voice or class to measure with --on. Default: the first.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the stack, its paths and what is measured: a .png or .svg.")] = None,
+    device: DeviceOption = "auto",
+    cache: CacheOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """How far back a network hears, layer by layer, and what it costs."""
-    from wavenet import receptive
+    """How far back a network hears, through which layers, with which gaps, and what it costs."""
+    from wavenet.inspector import Request, run
 
-    name, config = _config_of(source, settings or [])
-    report = receptive.report(config.model, config.audio.sample_rate)
-    if as_json:
-        typer.echo(json.dumps(report.to_dict(), indent=1))
-        return
-    from wavenet.tables import receptive_lines
-
-    typer.echo("\n".join(receptive_lines(name, config, report)))
+    names: list[str | None] = [*sources] if sources else [None]
+    found = tuple(_config_of(name, settings or []) for name in names)
+    request = Request(found, pitch, on, label, picture, as_json, not _shows_blocks(), device, cache)
+    for line in run(request):
+        typer.echo(line)
 
 
 @app.command()
@@ -273,6 +278,11 @@ def demo(
 
     for line in run_demo(folder, out, steps, cache):
         typer.echo(line)
+
+
+def _shows_blocks() -> bool:
+    """Whether the output can hold more than ASCII."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def _config_of(source: str | None, settings: list[str]) -> tuple[str, Any]:

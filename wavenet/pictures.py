@@ -21,13 +21,13 @@ AXES: dict[str, Callable[[dict[str, Any]], float]] = {"steps": lambda m: m["step
 
 def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
     """A waveform above its mel spectrogram."""
-    figure = _figure(9, 4)
+    figure = blank(9, 4)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
     waveform(top, wav, sample_rate)
     top.set_title(title, loc="left")
     spectrogram(bottom, wav, sample_rate)
     bottom.set_xlabel("seconds")
-    _save(figure, path)
+    save(figure, path)
 
 
 def waveform(axes: "Axes", wav: Wav, sample_rate: int) -> None:
@@ -74,7 +74,7 @@ def curve(axes: "Axes", metrics: Sequence[dict[str, Any]], levels: int, marks: d
 
 def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) -> None:
     """Training (thin) and validation (marked) bits per sample of every run, over one of AXES."""
-    figure = _figure(9, 5)
+    figure = blank(9, 5)
     axes = figure.subplots()
     for i, (name, metrics) in enumerate(runs.items()):
         for key, style in (("train_bits", {"linewidth": 0.6, "alpha": 0.6}), ("validation_bits", {"marker": "o", "markersize": 3})):
@@ -86,14 +86,14 @@ def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) 
     axes.set_ylabel("bits per sample")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def overview(
     path: Path, clips: dict[str, Wav], sample_rate: int, metrics: Sequence[dict[str, Any]], levels: int, marks: dict[str, float]
 ) -> None:
     """Each clip's waveform and spectrogram side by side, and the loss curve below them."""
-    figure = _figure(12, 2.3 * len(clips) + 3)
+    figure = blank(12, 2.3 * len(clips) + 3)
     grid = figure.add_gridspec(len(clips) + 1, 2, height_ratios=[2.3] * len(clips) + [3], width_ratios=[1, 1.4])
     for row, (title, wav) in enumerate(clips.items()):
         left, right = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
@@ -104,16 +104,19 @@ def overview(
             left.set_xlabel("seconds")
             right.set_xlabel("seconds")
     curve(figure.add_subplot(grid[len(clips), :]), metrics, levels, marks)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
+    """As a PNG, or whatever the suffix says. Raises OutputError."""
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
+    kind = path.suffix[1:].lower()
+    figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)  # the same figure, the same file
     write_whole(path, drawn.getvalue())
 
 
-def _figure(width: float, height: float) -> "Figure":
+def blank(width: float, height: float) -> "Figure":
+    """Of so many inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
