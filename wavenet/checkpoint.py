@@ -105,7 +105,7 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of the config's network."""
     m = config.model
     gate, n, output = m.gate_channels // 2, len(m.schedule), distributions.of(m)
-    convolutions = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (output.n_params, m.head_channels, 1)}
+    convolutions: patterns.Shapes = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (output.n_params, m.head_channels, 1)}
     convolutions |= {f"context.{name}": shape for name, shape in patterns.pyramid(m).items()}
     for i in range(n):
         convolutions[f"stack.layers.{i}.skip"] = (m.skip_channels, gate, 1)

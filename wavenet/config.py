@@ -20,6 +20,7 @@ from wavenet.errors import ConfigError
 
 DEFAULT_PRESET = "small"
 SECTIONS = ("audio", "model", "train")
+_CYCLE = ("model.layers", "model.dilation_cycle", "model.growth")  # what an explicit list of dilations replaces
 
 
 def _require(ok: bool, key: str, value: object, rule: str) -> None:
@@ -95,8 +96,8 @@ class ModelConfig(_Checked):
         super().__post_init__()
         _require(1 <= self.layers <= 1000, "model.layers", self.layers, "must be 1 to 1000")
         cycle = self.dilation_cycle
-        doubles = cycle & (cycle - 1) == 0 or self.growth != "doubling"
-        _require(1 <= cycle <= 2**20 and doubles, "model.dilation_cycle", cycle, "must be a power of two up to 2^20")
+        doubles, what = (cycle & (cycle - 1) == 0, "a power of two up to") if self.growth == "doubling" else (True, "1 to")
+        _require(1 <= cycle <= 2**20 and doubles, "model.dilation_cycle", cycle, f"must be {what} 2^20")
         if self.dilations is not None:
             _require(1 <= len(self.dilations) <= 1000, "model.dilations", list(self.dilations), "must list 1 to 1000 dilations")
             for d in self.dilations:
@@ -121,22 +122,21 @@ class ModelConfig(_Checked):
     def _check_patterns(self) -> None:
         kernel, n, residual, half = self.kernel_size, len(self.schedule), self.residual_channels, self.gate_channels // 2
         given = kernel if isinstance(kernel, int) else list(kernel)
-        _require(isinstance(given, int) or len(given) == n, "model.kernel_size", given, f"must be one number, or one for each of {n} layers")
+        _require(len(self.kernel_sizes) == n, "model.kernel_size", given, f"must be one number, or one for each of {n} layers")
         _require(all(2 <= k <= 64 for k in self.kernel_sizes), "model.kernel_size", given, "must be 2 to 64 taps")
         groups, narrow = self.groups, self.bottleneck_channels
         _require(groups == 1 or self.layer == "dense", "model.groups", groups, 'divides the convolution of model.layer = "dense" only')
         divides = groups >= 1 and residual % groups == 0 and half % groups == 0
         _require(divides, "model.groups", groups, f"must divide {residual} residual channels and {half}, half the gate channels")
         _require(0 <= narrow <= 8192, "model.bottleneck_channels", narrow, "must be 0 (a quarter of the residual channels) to 8192")
-        there = not narrow or self.layer == "bottleneck"
-        _require(there, "model.bottleneck_channels", narrow, 'is of model.layer = "bottleneck" only')
+        _require(not narrow or self.layer == "bottleneck", "model.bottleneck_channels", narrow, 'is of model.layer = "bottleneck" only')
         _require(self.layer != "hybrid" or half > 1, "model.gate_channels", self.gate_channels, "must be at least 4 for a hybrid layer")
         branches, window = self.pyramid_dilations, self.pyramid_window
         fits = 1 <= len(branches) <= 16 and all(1 <= d <= 2**20 for d in branches)
         _require(fits, "model.pyramid_dilations", list(branches), "must list 1 to 16 dilations of 1 to 2^20")
         _require(2 <= window <= 2**20, "model.pyramid_window", window, "must be 2 to 2^20 samples")
-        wide = self.context == "none" or self.skip_channels > len(branches)
-        _require(wide, "model.skip_channels", self.skip_channels, f"must be at least {len(branches) + 1}, one for each branch of the pyramid")
+        wide, least = self.context == "none" or self.skip_channels > len(branches), len(branches) + 1
+        _require(wide, "model.skip_channels", self.skip_channels, f"must be at least {least}, one for each branch of the pyramid")
 
     @property
     def schedule(self) -> tuple[int, ...]:
@@ -342,7 +342,7 @@ def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
                 f"{key}: unknown setting; {_nearest(key, _known_keys()) or '`wavenet presets` shows where they are documented'}"
             )
         section, _, name = key.rpartition(".")
-        if key in ("model.layers", "model.dilation_cycle", "model.growth") and not lists_dilations and isinstance(result.get("model"), dict):
+        if key in _CYCLE and not lists_dilations and isinstance(result.get("model"), dict):
             result["model"].pop("dilations", None)  # asking for a cycle undoes an inherited explicit list
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):

@@ -42,7 +42,8 @@ def _dense(weights: Weights, groups: int) -> Tensor:
     if groups == 1:
         return weights["weight"].permute(2, 0, 1)
     own = torch.eye(groups).to(weights["weight"])  # a group of outputs hears its own group of inputs
-    divided = weights["weight"].unflatten(0, (2, groups, -1))  # (2, groups, G / groups, R / groups, K)
+    outputs, inputs, taps = weights["weight"].shape
+    divided = weights["weight"].view(2, groups, outputs // groups // 2, inputs, taps)
     return torch.einsum("hgork,gi->khgoir", divided, own).flatten(1, 3).flatten(2)
 
 
@@ -62,6 +63,8 @@ KERNELS: dict[str, Callable[[Weights, int], Tensor]] = {
 class Convolution(nn.Module):
     """A layer's dilated convolution as the config asks for it: the weights that `patterns` names, and a bias."""
 
+    spread: Tensor | None  # (parts, T, K) where each tap of the kernel lies among the layer's offsets; None where they are the same
+
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         for name, shape in patterns.convolution(config, layer).items():
@@ -72,7 +75,7 @@ class Convolution(nn.Module):
         heard = config.offsets[layer]
         spreads = [schedules.spread(config.kernel_sizes[layer], d, config.smooth, heard) for d in config.parts[layer]]
         one_to_one = not config.smooth and len(spreads) == 1
-        self.register_buffer("spread", None if one_to_one else torch.tensor(spreads), persistent=False)  # (parts, T, K)
+        self.register_buffer("spread", None if one_to_one else torch.tensor(spreads), persistent=False)
         self.initialise(torch.Generator().manual_seed(0))
 
     def taps(self) -> Tensor:
@@ -80,7 +83,7 @@ class Convolution(nn.Module):
         kernel = self._kernel(dict(self.named_parameters()), self._groups)
         if self.spread is None:
             return kernel
-        parts = kernel.unflatten(1, (2, -1)).split(self._widths, 2)  # (K, 2, some of G, R) each
+        parts = torch.split(kernel.reshape(len(kernel), 2, sum(self._widths), -1), self._widths, 2)  # (K, 2, some of G, R) each
         heard = [torch.einsum("tk,khgr->thgr", spread, part) for spread, part in zip(self.spread, parts, strict=True)]
         return torch.cat(heard, 2).flatten(1, 2)
 

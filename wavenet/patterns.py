@@ -42,7 +42,8 @@ def pyramid(model: ModelConfig) -> Shapes:
         return {}
     s, n = model.skip_channels, len(model.pyramid_dilations)
     narrow = s // (n + 1)
-    return {f"branches.{i}": (narrow, s, 2) for i in range(n)} | {"mean": (narrow, s, 1), "project": (s, narrow * (n + 1), 1)}
+    branches: Shapes = {f"branches.{i}": (narrow, s, 2) for i in range(n)}
+    return branches | {"mean": (narrow, s, 1), "project": (s, narrow * (n + 1), 1)}
 
 
 def multiply_adds(model: ModelConfig) -> tuple[int, int]:

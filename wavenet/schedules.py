@@ -5,6 +5,7 @@ Pure arithmetic with the standard library alone. An offset counts samples back f
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import count
 from math import gcd
 
 
@@ -34,10 +35,10 @@ def coprime() -> Iterator[int]:
     chosen = [1]
     while True:
         yield chosen[-1]
-        last = chosen[-1]
+        last, nearest = chosen[-1], round(8 * chosen[-1] / 5)
+        near = (n for away in count() for n in (nearest - away, nearest + away) if n > last)
         # a prime lies between a number and its double, so there is one
-        free = [n for n in range(last + 1, 2 * last + 1) if all(gcd(n, d) == 1 for d in chosen)]
-        chosen.append(min(free, key=lambda n: abs(5 * n - 8 * last)))
+        chosen.append(next(n for n in near if all(gcd(n, d) == 1 for d in chosen)))
 
 
 GROWTHS: dict[str, Callable[[], Iterator[int]]] = {"doubling": doubling, "fibonacci": fibonacci, "coprime": coprime}
@@ -46,7 +47,7 @@ GROWTHS: dict[str, Callable[[], Iterator[int]]] = {"doubling": doubling, "fibona
 @cache
 def cycle(growth: str, largest: int) -> tuple[int, ...]:
     """A schedule's dilations up to the largest, before it starts again at 1."""
-    found = []
+    found: list[int] = []
     for dilation in GROWTHS[growth]():
         if dilation > largest:
             return tuple(found)

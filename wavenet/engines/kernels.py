@@ -138,16 +138,16 @@ def hear(n, w, code, x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def look_ahead(n, w, layer, backs, first, taps, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
-    """Compute a layer's older taps, `taps` from the `first` of `backs` on, for the block of steps that begins at `time`.
+def look_ahead(n, w, layer, first, taps, backs, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
+    """Compute a layer's older taps for the block of steps that begins at `time`.
 
-    ring: its first row; ahead: the block's first row.
+    first: how many older taps the layers before have; backs: what its own hear; ring: its first row; ahead: the block's first row.
     """
     channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, taps * n.r
     for step in range(block):
         for tap in range(taps):
             # whole vectors; the next tap overwrites this one's padding
-            copy(move(ring, (time + step - backs[first + tap] & mask) * channels), move(heard, step * inputs + tap * n.r), n.r_vectors)
+            copy(move(ring, (time + step - backs[tap] & mask) * channels), move(heard, step * inputs + tap * n.r), n.r_vectors)
     _product(
         n.words, move(w.older, first * n.r * 2 * n.g_vectors * n.words), move(w.conv_bias, layer * width), 0,
         heard, inputs, block, inputs, ahead, width, 2 * n.g_vectors,
@@ -194,7 +194,7 @@ def skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
     add(total, out, total, rows * n.s_vectors)
 
 
-@inlined
+@part
 def context(n, w, backs, t, rows, total, ring, sums, space, out):  # type: ignore[no-untyped-def]
     """total += what the context module makes of relu(total), now and before; `ring` keeps it, `sums` adds up a window of it."""
     s, wide, p = n.s_vectors * LANES, n.context_rows * n.s_vectors * LANES, n.p_vectors * LANES
@@ -253,14 +253,14 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, skips, sums, last
             hear(n, w, last[row], move(s.x, row * channels))
         work.total[: rows * n.s_vectors * LANES] = 0
         for layer in range(n.layers):
-            start_tap, taps, first, mask, block, phase = layers[layer]
+            older, taps, first, mask, block, phase = layers[layer]
             slot = layer * BLOCK + (t + phase & BLOCK - 1)
             for row in range(rows):
                 memory = at(ring, row * ring_step + first * channels)
                 copy(move(s.x, row * channels), move(memory, (t & mask) * channels), n.r_vectors)
                 if t + phase & block - 1 == 0:
                     to = at(ahead, row * ahead_step + slot * width)
-                    look_ahead(n, w, layer, backs, start_tap, taps, t, mask, block, memory, to, s.heard)
+                    look_ahead(n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard)
             start, start_step = at(ahead, slot * width), ahead_step
             if told.hop > 0:
                 for row in range(rows):
@@ -272,7 +272,7 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, skips, sums, last
                 residual(n, w, layer, s.z, rows, s.out, s.x)
             skip(n, w, layer, s.z, rows, s.out, s.total)
         if n.branches > 0:
-            context(n, w, plan.context, t, rows, s.total, at(skips, 0), at(sums, 0), s.context, s.out)
+            context(n, w, at(plan.context, 0), t, rows, s.total, at(skips, 0), at(sums, 0), s.context, s.out)
         head(n, w, s.total, rows, s.hidden, s.logits)
         for row in range(rows):
             logits = work.logits[row * n.level_vectors * LANES :][: n.levels]

@@ -119,8 +119,8 @@ class NumbaEngine:
 
     def take(self, state: State, streams: Sequence[int]) -> State:
         which = np.asarray(streams, np.int64)
-        memory = (aligned_copy(array[which]) for array in (state.ring, state.ahead, state.skips, state.sums))
-        return State(*memory, state.time, state.last[which], state.whole)
+        ring, ahead, skips, sums = (aligned_copy(array[which]) for array in (state.ring, state.ahead, state.skips, state.sums))
+        return State(ring, ahead, skips, sums, state.time, state.last[which], state.whole)
 
     def feed(self, state: State, x: Samples, cond: Cond | None = None) -> Params:
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:

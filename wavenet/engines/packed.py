@@ -117,15 +117,18 @@ def _dense(weights: Mapping[str, Array], groups: int) -> Array:
     taps, inputs, outputs = kernel.shape
     divided = kernel.reshape(taps, inputs, 2, groups, -1)
     own = np.eye(groups)  # a group of outputs hears its own group of inputs
-    return np.einsum("krhgo,gi->kirhgo", divided, own).reshape(taps, groups * inputs, outputs)
+    whole: Array = np.einsum("krhgo,gi->kirhgo", divided, own).reshape(taps, groups * inputs, outputs)
+    return whole
 
 
 def _separable(weights: Mapping[str, Array], groups: int) -> Array:
-    return weights["depthwise"].transpose(2, 0, 1) * weights["pointwise"][:, :, 0].T
+    return np.multiply(weights["depthwise"].transpose(2, 0, 1), weights["pointwise"][:, :, 0].T)
 
 
 def _bottleneck(weights: Mapping[str, Array], groups: int) -> Array:
-    return np.einsum("ob,bck,cr->kro", weights["expand"][:, :, 0], weights["dilated"], weights["reduce"][:, :, 0], optimize=True)
+    expand, reduce = weights["expand"][:, :, 0], weights["reduce"][:, :, 0]
+    kernel: Array = np.einsum("ob,bck,cr->kro", expand, weights["dilated"], reduce, optimize=True)
+    return kernel
 
 
 _KERNELS: dict[str, Callable[[Mapping[str, Array], int], Array]] = {

@@ -159,9 +159,7 @@ def as_heard(weights: PackedWeights, precision: str) -> PackedWeights:
         return np.concatenate([_rounded(part) for part in np.split(matrix, np.cumsum(parts), axis=1)], 1)
 
     g, r = weights.out.shape[1], weights.residual_channels
-    conv = tuple(
-        np.stack([_halves(_rounded(_halves(tap, g, padded_gate(g))), padded_gate(g), g) for tap in taps]) for taps in weights.conv
-    )
+    conv = tuple(np.stack([_halves(_rounded(_halves(tap, g, padded_gate(g))), padded_gate(g), g) for tap in taps]) for taps in weights.conv)
     out, pyramid = np.stack([rounded(matrix, r) for matrix in weights.out]), weights.pyramid
     if pyramid is not None:
         branches = np.stack([_rounded(branch) for branch in pyramid.branches])

@@ -98,7 +98,7 @@ def lead_stream(n, weights, plan, work, flags, ring, ahead, time, skips, sums, l
             return False
         total = move(s.total, (i & 1) * n.s_vectors * LANES)
         if n.branches > 0:
-            context(n, w, plan.context, t, 1, total, at(skips, 0), at(sums, 0), s.context, s.out)
+            context(n, w, at(plan.context, 0), t, 1, total, at(skips, 0), at(sums, 0), s.context, s.out)
         head(n, w, total, 1, s.hidden, s.logits)
         logits = work.logits[: n.levels]
         if noise.shape[1] > 0:
@@ -119,7 +119,7 @@ def trail_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end): 
     for i in range(begin - 1, end):
         total = (i & 1) * skips
         for layer in range(n.layers):
-            start_tap, taps, first, mask, block, phase = layers[layer]
+            older, taps, first, mask, block, phase = layers[layer]
             if i >= begin:
                 count = (i - begin) * n.layers + layer + 1
                 if led < count:
@@ -137,5 +137,5 @@ def trail_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end): 
             if i + 1 < end and t + phase & block - 1 == 0:
                 slot = layer * BLOCK + (t + phase & BLOCK - 1)
                 memory, to = at(ring, first * channels), at(ahead, slot * width)
-                look_ahead(n, w, layer, backs, start_tap, taps, t, mask, block, memory, to, s.heard)
+                look_ahead(n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard)
             publish(move(f, TRAILED), (i - begin + 1) * n.layers + layer + 1)

@@ -33,9 +33,10 @@ from wavenet.shapes import Array, Noise, Params, Samples
 
 @dataclass
 class Stream:
-    """What one stream remembers: per layer a ring of as many inputs as it hears, the last ring of skip sums; the time; the last sample."""
+    """What one stream remembers: per layer a ring of as many inputs as it hears; the context module's ring; the time; the last sample."""
 
-    rings: list[Array]  # (length, R) each; the context module's (reach + 1, S), 0 rows for a network without
+    rings: list[Array]  # (length, R) each
+    skips: Array  # (reach + 1, S) relu of the skip sums; no rows for a network without context module
     time: int
     last: int
 
@@ -60,7 +61,7 @@ class ReferenceEngine:
         return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
 
     def take(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
-        return [replace(state[i], rings=[r.copy() for r in state[i].rings]) for i in streams]
+        return [replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy()) for i in streams]
 
     def feed(self, state: list[Stream], x: Samples, cond: Cond | None = None) -> Params:
         require(self.config, cond, len(state), state[0].time, x.shape[1])
@@ -90,8 +91,8 @@ class ReferenceEngine:
             rings.append(np.tile(x, (heard[0] + 1, 1)))
             x, skip = self._layer(layer, [x] * len(heard), under)
             total += skip
-        rings.append(np.tile(np.maximum(total, 0), (w.pyramid.reach + 1 if w.pyramid else 0, 1)))
-        return Stream(rings, 0, silence)
+        skips = np.tile(np.maximum(total, 0), (w.pyramid.reach + 1 if w.pyramid else 0, 1))
+        return Stream(rings, skips, 0, silence)
 
     def _predict(self, stream: Stream, cond: Cond | None) -> Array:
         """Hear the stream's last sample and predict the next: params (n_params,)."""
@@ -102,12 +103,12 @@ class ReferenceEngine:
             under = low + stream.time % cond.hop / cond.hop * (high - low)
         x = self.distribution.embed_array(np.array(stream.last), w.embedding)
         total = np.zeros(w.hidden.shape[0])
-        for layer, (heard, ring) in enumerate(zip(w.offsets, stream.rings, strict=False)):
+        for layer, (heard, ring) in enumerate(zip(w.offsets, stream.rings, strict=True)):
             ring[stream.time % len(ring)] = x
             x, skip = self._layer(layer, [ring[(stream.time - back) % len(ring)] for back in heard], under)
             total += skip
         if w.pyramid is not None:
-            total += _context(w.pyramid, total, stream.rings[-1], stream.time)
+            total += _context(w.pyramid, total, stream.skips, stream.time)
         stream.time += 1
         hidden = np.maximum(np.maximum(total, 0) @ w.hidden + w.hidden_bias, 0)
         params: Array = hidden @ w.output + w.output_bias
