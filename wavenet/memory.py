@@ -37,12 +37,12 @@ def estimate(config: Config, number: int, *, blocks: bool) -> Memory:
     told = 2 * frames * m.gate_channels * len(m.schedule) if m.condition_channels else 0  # and its gradient
     on_the_way = rows[0] * m.residual_channels + (0 if blocks else 2 * rows[0] * m.gate_channels)
     predicted = config.segment_samples * windows
-    # of the pyramid: the skip sums and what is positive of them; for each branch what it makes and its gradient
-    context = rows[-1] * 2 * m.skip_channels + predicted * 4 * m.skip_channels if m.context == "pyramid" else 0
-    head = predicted * (2 * m.skip_channels + 2 * m.head_channels) + told + context
+    # of the pyramid: what is kept, and on the way back a gradient of the skip sums for each place they were heard from
+    context = (9 * rows[-1] + 4 * predicted) * m.skip_channels if m.context == "pyramid" else 0
+    head = predicted * (2 * m.skip_channels + 2 * m.head_channels) + told
     loss = predicted * distributions.of(m).loss_bytes
     whole = len(groups) == 1 and not train.checkpoint_layers
-    in_head = (head + (groups[0] if whole else rows[0] * m.residual_channels + starts)) * number + loss
+    in_head = (head + context + (groups[0] if whole else rows[0] * m.residual_channels + starts)) * number + loss
     in_stack = (head + max(groups) + starts + on_the_way) * number
     embedded = 0 if number == FLOAT else (field - 1 + config.segment_samples) * windows * m.residual_channels * FLOAT
     found = report(m, config.audio.sample_rate)

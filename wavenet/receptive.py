@@ -41,7 +41,11 @@ class Report:
     layers: tuple[LayerReach, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """What is computed is told where it differs from what the pattern defines."""
+        found = asdict(self)
+        if self.computed_macs_per_sample == self.macs_per_sample:
+            del found["computed_macs_per_sample"]
+        return found
 
 
 def report(model: ModelConfig, sample_rate: int) -> Report:
