@@ -71,7 +71,7 @@ class ModelConfig(_Checked):
     layer: Literal["dense", "separable", "bottleneck", "hybrid"] = "dense"  # kind of dilated convolution; see `layers`
     groups: int = 1  # that a dense convolution's channels are divided into; each hears its own group alone
     bottleneck_channels: int = 0  # that a bottleneck's dilated convolution works on; 0: a quarter of residual_channels
-    smooth: bool = False  # average what a convolution makes of two samples, against the grid that dilations leave
+    smooth: bool = False  # average what a convolution makes now and a sample ago, against the grid that dilations leave
     residual_channels: int = 64
     gate_channels: int = 128  # both halves: tanh and sigmoid
     skip_channels: int = 64

@@ -204,7 +204,7 @@ def context(n, w, backs, t, rows, total, ring, sums, space, out):  # type: ignor
         copy(move(total, row * s), now, n.s_vectors)
         relu(now, n.s_vectors)
         gone, running, mean = move(ring, row * wide + (t - n.window & n.context_rows - 1) * s), move(sums, row * s), move(means, row * s)
-        for i in range(s):  # in double precision, where float32 numbers of like size add up without error for days
+        for i in range(s):  # in double precision: what float32 numbers leave behind as they come and go never adds up to anything
             running[i] += np.float64(now[i]) - np.float64(gone[i])
             mean[i] = np.float32(running[i] / n.window)
     for branch in range(n.branches):
