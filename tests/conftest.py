@@ -27,6 +27,21 @@ VOICES = replace(SMALL, label_channels=3, labels=("ada", "bob", "cy"))
 VOCODER = replace(SMALL, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0, mel_context=1, mel_channels=5)
 BOTH = replace(VOCODER, label_channels=2, labels=("ada", "bob"), mel_context=0)
 CONDITIONED = {"labels": VOICES, "mel": VOCODER, "labels and mel": BOTH}
+VARIANTS = {
+    "a kernel for each layer": replace(SMALL, dilations=(1, 4, 2), kernel_size=(2, 4, 3)),
+    "fibonacci": replace(SMALL, growth="fibonacci", dilation_cycle=9, layers=6),
+    "coprime": replace(SMALL, growth="coprime", dilation_cycle=12, layers=7),
+    "groups": replace(SMALL, groups=2, kernel_size=3),
+    "separable": replace(SMALL, layer="separable", kernel_size=3),
+    "bottleneck": replace(SMALL, layer="bottleneck", bottleneck_channels=4),
+    "hybrid": replace(SMALL, layer="hybrid", gate_channels=14, kernel_size=(3, 2, 3, 2, 2)),
+    "smooth": replace(SMALL, smooth=True, dilations=(1, 5, 12)),
+    "pyramid": replace(SMALL, context="pyramid", pyramid_dilations=(1, 6, 9), pyramid_window=13),
+    "smooth hybrid with a pyramid, told": replace(
+        BOTH, layer="hybrid", smooth=True, kernel_size=3, context="pyramid", pyramid_dilations=(2, 21), pyramid_window=7
+    ),
+    "separable, told": replace(VOICES, layer="separable", growth="coprime", dilation_cycle=7),
+}  # fmt: skip
 LONGEST = 1000  # samples of streams that are told something
 torch.set_num_threads(1)  # small models gain nothing from more, and a busy machine then costs little
 hypothesis.settings.register_profile("default", max_examples=150, deadline=None, derandomize=True, database=None)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import SMALL
 from wavenet import bench
-from wavenet.config import AudioConfig, Config
+from wavenet.config import AudioConfig, Config, ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.eager import EagerStep
 from wavenet.engines.ceilings import Ceilings, sample_bytes, sample_macs
@@ -110,3 +110,11 @@ def test_bounds_follow_from_bytes_and_products() -> None:
     assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(32 * slow_memory.bound(SMALL, "fp32", 1, 1))
     slow_arithmetic = Ceilings({"fp32": 1e15, "bf16": 1e15}, 1e6)
     assert slow_arithmetic.bound(SMALL, "bf16", 16, 2) == pytest.approx(2e6 / sample_macs(SMALL))
+
+
+@pytest.mark.parametrize("model", [replace(SMALL, layer="separable"), replace(SMALL, context="pyramid")])
+def test_an_eager_step_of_another_pattern_is_left_out_by_name(model: ModelConfig) -> None:
+    lines: list[str] = []
+    found = bench.contestants(Config(model=model), [1], lines.append)
+    assert lines[0] == "eager PyTorch: left out, its step knows dense layers and no context module"
+    assert {c.row.engine for c in found} == {"numba", "reference"}

@@ -7,12 +7,12 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
-    {"errors", "shapes", "machine"},
+    {"errors", "shapes", "machine", "schedules"},
     {"coverage"},
     {"config", "files", "engines.host", "engines.options", "engines.pace"},
-    {"codec", "audio", "mel", "labels", "progress", "time_major", "device"},
+    {"codec", "audio", "mel", "labels", "progress", "time_major", "device", "patterns"},
     {"mixtures", "layers", "fidelity"},
-    {"distributions"},
+    {"distributions", "context"},
     {"engines.cond"},
     {"receptive", "baselines", "conditioning"},
     {"model", "inspection", "memory"},

@@ -13,12 +13,11 @@ STEP = """
 import re, sys, numpy as np, torch, torch._dynamo
 from wavenet import config
 from wavenet.corpus import Batch
-from wavenet.receptive import receptive_field
 from wavenet.trainer import Trainer
 
 torch.set_num_threads(1)
 c = config.load("small", sys.argv[1:])
-x = np.zeros((c.train.batch, receptive_field(c.model.schedule, 2) + c.segment_samples), np.int64)
+x = np.zeros((c.train.batch, c.model.receptive_field + c.segment_samples), np.int64)
 
 class Corpus:
     def batch(self, step):
@@ -44,6 +43,7 @@ print(status("VmHWM") - before)
         ["train.batch=9", "train.accumulate=3"],
         ["train.batch=4", "model.output=logistic", "model.mixtures=30"],
         ["train.batch=4", "model.output=gaussian"],
+        ["train.batch=4", "model.layer=bottleneck", "model.smooth=true", "model.context=pyramid", "model.pyramid_window=3000"],
     ],
 )
 def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests import conv1d_form
-from tests.conftest import CONDITIONED, SMALL, network, some_conditions
+from tests.conftest import CONDITIONED, SMALL, VARIANTS, network, some_conditions
 from wavenet import time_major
 from wavenet.conditioning import Conditions
 from wavenet.config import ModelConfig
@@ -20,6 +20,7 @@ SHAPES = [
     ModelConfig(dilations=(3, 1, 5), kernel_size=3, residual_channels=8, gate_channels=6, skip_channels=4, head_channels=6, levels=16),
     ModelConfig(layers=7, dilation_cycle=4, kernel_size=4, residual_channels=5, gate_channels=14, skip_channels=3, levels=16),
     *CONDITIONED.values(),
+    *VARIANTS.values(),
 ]
 
 
@@ -70,7 +71,8 @@ def test_float32_is_as_exact_as_convolutions_are() -> None:
 @pytest.mark.parametrize("kernel_size", [2, 3])
 def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    residual, gate, skip, batch, dilations = 3, 4, 2, 2, (1, 2)
+    residual, gate, skip, batch = 3, 4, 2, 2
+    offsets = tuple(tuple(k * d for k in range(kernel_size)) for d in (1, 2))
 
     def random(*size: int) -> Tensor:
         return torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_()
@@ -80,12 +82,12 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
 
     first, last, path = layer(), layer(), [random(residual, gate // 2), random(residual)]
     predicted = 3
-    x = random((predicted + (kernel_size - 1) * sum(dilations)) * batch, residual)
+    x = random((predicted + sum(heard[-1] for heard in offsets)) * batch, residual)
     inputs = [x, *first, *last, *path]
 
     def run(x: Tensor, *w: Tensor) -> Tensor:
         layers = [LayerWeights(w[0], w[1], w[8], w[9], w[2], w[3]), LayerWeights(w[4], w[5], None, None, w[6], w[7])]
-        return gated_stack(x, layers, Shape(dilations, batch, predicted * batch, 0))
+        return gated_stack(x, layers, Shape(offsets, batch, predicted * batch, 0))
 
     assert torch.autograd.gradcheck(run, inputs)
 

@@ -111,7 +111,10 @@ def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callab
     weights, found, n_noise = random_weights(config), [], distributions.of(config.model).n_noise
     if config.model.condition_channels:
         report(f"{EAGER}: left out, its step takes no labels and no mel frames")
-    for batch in batches if importlib.util.find_spec("torch") and not config.model.condition_channels else ():
+    elif not config.model.plain:
+        report(f"{EAGER}: left out, its step knows dense layers and no context module")
+    eager = config.model.plain and not config.model.condition_channels
+    for batch in batches if importlib.util.find_spec("torch") and eager else ():
         import torch
 
         from wavenet.eager import EagerStep

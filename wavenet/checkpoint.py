@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavenet import distributions
+from wavenet import distributions, patterns
 from wavenet.config import Config, parse
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.files import write_whole
@@ -105,13 +105,16 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of the config's network."""
     m = config.model
     gate, n, output = m.gate_channels // 2, len(m.schedule), distributions.of(m)
-    convolutions = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (output.n_params, m.head_channels, 1)}
+    convolutions: patterns.Shapes = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (output.n_params, m.head_channels, 1)}
+    convolutions |= {f"context.{name}": shape for name, shape in patterns.pyramid(m).items()}
     for i in range(n):
-        convolutions[f"stack.layers.{i}.dilated"] = (m.gate_channels, m.residual_channels, m.kernel_size)
         convolutions[f"stack.layers.{i}.skip"] = (m.skip_channels, gate, 1)
         if i < n - 1:
             convolutions[f"stack.layers.{i}.residual"] = (m.residual_channels, gate, 1)
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (output.n_inputs, m.residual_channels)}
+    for i in range(n):
+        dilated = patterns.convolution(m, i) | {"bias": (m.gate_channels,)}
+        shapes |= {f"stack.layers.{i}.dilated.{name}": shape for name, shape in dilated.items()}
     if m.mel_bands:
         convolutions["conditioner.mel"] = (m.mel_channels, m.mel_bands, 2 * m.mel_context + 1)
     if m.label_channels:

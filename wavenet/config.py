@@ -15,10 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from wavenet import schedules
 from wavenet.errors import ConfigError
 
 DEFAULT_PRESET = "small"
 SECTIONS = ("audio", "model", "train")
+_CYCLE = ("model.layers", "model.dilation_cycle", "model.growth")  # what an explicit list of dilations replaces
 
 
 def _require(ok: bool, key: str, value: object, rule: str) -> None:
@@ -62,12 +64,20 @@ class ModelConfig(_Checked):
     """The network's sizes, in the field's terms."""
 
     layers: int = 30
-    dilation_cycle: int = 512  # largest dilation before the doubling starts again at 1
-    dilations: tuple[int, ...] | None = None  # an explicit list; replaces layers and dilation_cycle
-    kernel_size: int = 2  # taps per dilated convolution
+    dilation_cycle: int = 512  # largest dilation before the growth starts again at 1
+    growth: Literal["doubling", "fibonacci", "coprime"] = "doubling"  # of dilations from layer to layer; see `schedules`
+    dilations: tuple[int, ...] | None = None  # an explicit list; replaces layers, dilation_cycle and growth
+    kernel_size: int | tuple[int, ...] = 2  # taps per dilated convolution: one number, or one for each layer
+    layer: Literal["dense", "separable", "bottleneck", "hybrid"] = "dense"  # kind of dilated convolution; see `layers`
+    groups: int = 1  # that a dense convolution's channels are divided into; each hears its own group alone
+    bottleneck_channels: int = 0  # that a bottleneck's dilated convolution works on; 0: a quarter of residual_channels
+    smooth: bool = False  # average what a convolution makes now and a sample ago, against the grid that dilations leave
     residual_channels: int = 64
     gate_channels: int = 128  # both halves: tanh and sigmoid
     skip_channels: int = 64
+    context: Literal["none", "pyramid"] = "none"  # before the head: what the skip sum was at other times; see `context`
+    pyramid_dilations: tuple[int, ...] = (1, 6, 12, 18)  # samples back that its branches hear
+    pyramid_window: int = 256  # samples that its last branch hears the mean of
     head_channels: int = 64  # between the skip sum and the output
     output: Literal["mulaw", "logistic", "gaussian"] = "mulaw"  # what is predicted: mu-law levels, or a mixture over 16-bit samples
     levels: int = 256  # of the mu-law code, with output = "mulaw"
@@ -86,12 +96,12 @@ class ModelConfig(_Checked):
         super().__post_init__()
         _require(1 <= self.layers <= 1000, "model.layers", self.layers, "must be 1 to 1000")
         cycle = self.dilation_cycle
-        _require(1 <= cycle <= 2**20 and cycle & (cycle - 1) == 0, "model.dilation_cycle", cycle, "must be a power of two up to 2^20")
+        doubles, what = (cycle & (cycle - 1) == 0, "a power of two up to") if self.growth == "doubling" else (True, "1 to")
+        _require(1 <= cycle <= 2**20 and doubles, "model.dilation_cycle", cycle, f"must be {what} 2^20")
         if self.dilations is not None:
             _require(1 <= len(self.dilations) <= 1000, "model.dilations", list(self.dilations), "must list 1 to 1000 dilations")
             for d in self.dilations:
                 _require(1 <= d <= 2**20, "model.dilations", list(self.dilations), f"{d} is not within 1 to 2^20")
-        _require(2 <= self.kernel_size <= 64, "model.kernel_size", self.kernel_size, "must be 2 to 64 taps")
         for name in ("residual_channels", "gate_channels", "skip_channels", "head_channels"):
             value = getattr(self, name)
             _require(1 <= value <= 8192, f"model.{name}", value, "must be 1 to 8192")
@@ -108,24 +118,64 @@ class ModelConfig(_Checked):
         _require(0 <= self.mel_low_hz < self.mel_high_hz, "model.mel_low_hz", self.mel_low_hz, "must be 0 to below model.mel_high_hz")
         _require(0 <= self.mel_context <= 64, "model.mel_context", self.mel_context, "must be 0 to 64 frames")
         _require(1 <= self.mel_channels <= 1024, "model.mel_channels", self.mel_channels, "must be 1 to 1024")
+        self._check_patterns()
+
+    def _check_patterns(self) -> None:
+        kernel, n, residual, half = self.kernel_size, len(self.schedule), self.residual_channels, self.gate_channels // 2
+        given = kernel if isinstance(kernel, int) else list(kernel)
+        _require(len(self.kernel_sizes) == n, "model.kernel_size", given, f"must be one number, or one for each of {n} layers")
+        _require(all(2 <= k <= 64 for k in self.kernel_sizes), "model.kernel_size", given, "must be 2 to 64 taps")
+        groups, narrow = self.groups, self.bottleneck_channels
+        _require(groups == 1 or self.layer == "dense", "model.groups", groups, 'divides the convolution of model.layer = "dense" only')
+        divides = groups >= 1 and residual % groups == 0 and half % groups == 0
+        _require(divides, "model.groups", groups, f"must divide {residual} residual channels and {half}, half the gate channels")
+        _require(0 <= narrow <= 8192, "model.bottleneck_channels", narrow, "must be 0 (a quarter of the residual channels) to 8192")
+        _require(not narrow or self.layer == "bottleneck", "model.bottleneck_channels", narrow, 'is of model.layer = "bottleneck" only')
+        _require(self.layer != "hybrid" or half > 1, "model.gate_channels", self.gate_channels, "must be at least 4 for a hybrid layer")
+        branches, window = self.pyramid_dilations, self.pyramid_window
+        fits = 1 <= len(branches) <= 16 and all(1 <= d <= 2**20 for d in branches)
+        _require(fits, "model.pyramid_dilations", list(branches), "must list 1 to 16 dilations of 1 to 2^20")
+        _require(2 <= window <= 2**20, "model.pyramid_window", window, "must be 2 to 2^20 samples")
+        wide, least = self.context == "none" or self.skip_channels > len(branches), len(branches) + 1
+        _require(wide, "model.skip_channels", self.skip_channels, f"must be at least {least}, one for each branch of the pyramid")
 
     @property
     def schedule(self) -> tuple[int, ...]:
-        """The dilation of every layer, in samples: doubling from 1 and resetting after `dilation_cycle`, or `dilations`."""
+        """The dilation of every layer, in samples: growing from 1 and starting again after `dilation_cycle`, or `dilations`."""
         if self.dilations is not None:
             return self.dilations
-        per_cycle = self.dilation_cycle.bit_length()
-        return tuple(2 ** (i % per_cycle) for i in range(self.layers))
+        cycle = schedules.cycle(self.growth, self.dilation_cycle)
+        return tuple(cycle[i % len(cycle)] for i in range(self.layers))
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """Taps of every layer's kernel."""
+        return (self.kernel_size,) * len(self.schedule) if isinstance(self.kernel_size, int) else self.kernel_size
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """The dilations in every layer: one, or in a hybrid layer that of the first half of its channels, and of the others."""
+        return tuple((1, d) if self.layer == "hybrid" else (d,) for d in self.schedule)
 
     @property
     def offsets(self) -> tuple[tuple[int, ...], ...]:
         """How many samples back each tap of every layer hears, from the newest, 0, to the oldest."""
-        return tuple(tuple(k * d for k in range(self.kernel_size)) for d in self.schedule)
+        return tuple(schedules.offsets(k, parts, self.smooth) for k, parts in zip(self.kernel_sizes, self.parts, strict=True))
+
+    @property
+    def context_reach(self) -> int:
+        """Samples before the present that the context module hears of the skip sum."""
+        return 0 if self.context == "none" else max(*self.pyramid_dilations, self.pyramid_window - 1)
 
     @property
     def receptive_field(self) -> int:
         """Samples that one prediction hears."""
-        return 1 + sum(taps[-1] for taps in self.offsets)
+        return 1 + sum(taps[-1] for taps in self.offsets) + self.context_reach
+
+    @property
+    def plain(self) -> bool:
+        """Whether every layer is an ordinary dilated convolution, and nothing stands between the skip sum and the head."""
+        return self.layer == "dense" and self.groups == 1 and not self.smooth and self.context == "none"
 
     @property
     def condition_channels(self) -> int:
@@ -293,7 +343,7 @@ def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
                 f"{key}: unknown setting; {_nearest(key, _known_keys()) or '`wavenet presets` shows where they are documented'}"
             )
         section, _, name = key.rpartition(".")
-        if key in ("model.layers", "model.dilation_cycle") and not lists_dilations and isinstance(result.get("model"), dict):
+        if key in _CYCLE and not lists_dilations and isinstance(result.get("model"), dict):
             result["model"].pop("dilations", None)  # asking for a cycle undoes an inherited explicit list
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):
@@ -309,8 +359,10 @@ def parse(nested: Mapping[str, Any], where: str = "config") -> Config:
     try:
         return pydantic.TypeAdapter(Config).validate_python(dict(nested))
     except pydantic.ValidationError as e:
-        problem = e.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
+        first = e.errors()[0]
+        # of a setting that may be a number or a list there are two complaints: that about a place in the list says more
+        problem = max((p for p in e.errors() if p["loc"][:2] == first["loc"][:2]), key=lambda p: len(p["loc"]))
+        key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("int", "tuple[")))
         if problem["type"] == "unexpected_keyword_argument":
             raise ConfigError(
                 f"{where}: {key}: unknown setting; {_nearest(key, _known_keys()) or 'see configs/ for all of them'}"

@@ -1,7 +1,7 @@
 """The usual way to generate with a cache: per layer a queue of past inputs, per sample a few small PyTorch operations a layer.
 
 What the engines' speed is measured against, and nothing else. It does what the network's own modules do, one product for each tap,
-for the residual path and for the skip path, with the weights prepared once and nothing recorded for gradients.
+for the residual path and for the skip path, with the weights prepared once and nothing recorded for gradients. For `plain` models only.
 """
 
 import math
@@ -39,11 +39,11 @@ class EagerStep:
         self.draw = _DRAWS[self.distribution.kind]
         self.embedding = torch.tensor(weights["embedding.weight"])
         self.layers = []
-        for i, dilation in enumerate(config.schedule):
+        for i, (dilation, kernel_size) in enumerate(zip(config.schedule, config.kernel_sizes, strict=True)):
             layer = f"stack.layers.{i}"
             taps = [tap.contiguous() for tap in torch.tensor(weights[f"{layer}.dilated.weight"]).unbind(2)]
             residual = pair(f"{layer}.residual") if f"{layer}.residual.weight" in weights else None
-            queue = torch.zeros((config.kernel_size - 1) * dilation + 1, batch, config.residual_channels)
+            queue = torch.zeros((kernel_size - 1) * dilation + 1, batch, config.residual_channels)
             bias = torch.tensor(weights[f"{layer}.dilated.bias"])
             self.layers.append(_Layer(taps, bias, residual, pair(f"{layer}.skip"), queue, dilation))
         self.hidden, self.output = pair("hidden"), pair("output")

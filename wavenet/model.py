@@ -10,6 +10,7 @@ from torch.nn.functional import relu
 from wavenet import distributions
 from wavenet.conditioning import Conditioner, Conditions, ramps
 from wavenet.config import ModelConfig
+from wavenet.context import Pyramid
 from wavenet.engines.cond import FOREVER
 from wavenet.layers import GatedLayer, Taps
 from wavenet.time_major import Shape, gated_stack
@@ -25,13 +26,12 @@ class WaveNetStack(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dilations = config.schedule
-        self.receptive_field = config.receptive_field
+        self.config = config
+        self.receptive_field = config.receptive_field - config.context_reach
         self.group = 0
         self.compiled = False
         self.hop = config.mel_hop if config.mel_bands else FOREVER
-        sizes = (config.residual_channels, config.gate_channels, config.skip_channels, config.kernel_size, config.condition_channels)
-        self.layers = nn.ModuleList(GatedLayer(*sizes, last=i == len(self.dilations) - 1) for i in range(len(self.dilations)))
+        self.layers = nn.ModuleList(GatedLayer(config, i) for i in range(len(config.schedule)))
 
     def forward(self, x: Tensor, features: Tensor | None = None, phase: int = 0) -> Tensor:
         """x (time, batch, R) -> (time - receptive_field + 1, batch, S).
@@ -42,7 +42,7 @@ class WaveNetStack(nn.Module):
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
-        shape = Shape(self.dilations, batch, predicted * batch, self.group, self.compiled, self.hop, phase, time)
+        shape = Shape(self.config.offsets, batch, predicted * batch, self.group, self.compiled, self.hop, phase, time)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
             shares = None if features is None else ramps(self.hop, rows.dtype, rows.device)
@@ -60,6 +60,7 @@ class WaveNet(nn.Module):
         self.embedding = nn.Embedding(self.distribution.n_inputs, config.residual_channels)
         self.conditioner = Conditioner(config) if config.condition_channels else None
         self.stack = WaveNetStack(config)
+        self.context = None if config.context == "none" else Pyramid(config)
         self.hidden = Taps(config.skip_channels, config.head_channels)
         self.output = Taps(config.head_channels, self.distribution.n_params)
         self._initialise(torch.Generator().manual_seed(seed))
@@ -67,7 +68,7 @@ class WaveNet(nn.Module):
     @property
     def receptive_field(self) -> int:
         """Samples that one prediction hears."""
-        return self.stack.receptive_field
+        return self.config.receptive_field
 
     def forward(self, x: Tensor, given: Conditions | None = None) -> Tensor:
         """Codes (batch, time) -> params (batch, time - receptive_field + 1, n_params).
@@ -83,14 +84,18 @@ class WaveNet(nn.Module):
                 raise ValueError("this network is conditioned: give it conditions")
             features = self.conditioner(given)
         heard = self.distribution.embed(x.t(), self.embedding.weight)
-        skips = self.stack(heard, features, given.phase if given else 0)  # (time - receptive_field + 1, batch, S)
+        skips = self.stack(heard, features, given.phase if given else 0)  # (time - stack's receptive_field + 1, batch, S)
         return self._head(skips).transpose(0, 1)
 
     def _head(self, skips: Tensor) -> Tensor:
-        """(time, batch, S) -> (time, batch, n_params). What places 16-bit samples is float32: of a mean, bf16 keeps 8 bits."""
+        """(time, batch, S) -> (time - context's reach, batch, n_params).
+
+        What places 16-bit samples is float32: of a mean, bf16 keeps 8 bits.
+        """
         fine, device = self.distribution.scalar_input, skips.device.type
         with torch.autocast(device, torch.get_autocast_dtype(device), enabled=torch.is_autocast_enabled(device) and not fine):
-            params: Tensor = self.output(relu(self.hidden(relu(skips.to(self.hidden.weight.dtype) if fine else skips))))
+            skips = skips.to(self.hidden.weight.dtype) if fine else skips
+            params: Tensor = self.output(relu(self.hidden(relu(skips if self.context is None else self.context(skips)))))
         return params
 
     def _initialise(self, generator: torch.Generator) -> None:
@@ -100,6 +105,8 @@ class WaveNet(nn.Module):
             layer.initialise(len(self.stack.layers), generator)
         if self.conditioner is not None:
             self.conditioner.initialise(generator)
+        if self.context is not None:
+            self.context.initialise(generator)
         self.hidden.initialise(math.sqrt(2 / self.hidden.weight.shape[1]), generator)
         self.output.initialise(0.01, generator)  # predictions near the bias: of mu-law, the first loss is ln(levels)
         with torch.no_grad():

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, islice
+from math import prod
 from typing import Any
 
-from wavenet import distributions
+from wavenet import distributions, patterns
 from wavenet.config import ModelConfig
 
 
@@ -25,38 +27,49 @@ class LayerReach:
 
 @dataclass(frozen=True)
 class Report:
-    """What `wavenet receptive-field` prints. Multiply-adds are of one generated sample; state is the least a stream needs, in float32."""
+    """What `wavenet receptive-field` prints. Multiply-adds are of one generated sample; state is the least a stream needs, in float32.
+
+    `macs_per_sample` counts the layers as their pattern defines them, `computed_macs_per_sample` as they are computed here: folded.
+    """
 
     receptive_field: int
     receptive_field_ms: float
     parameters: int
     macs_per_sample: int
+    computed_macs_per_sample: int
     state_bytes: int
     layers: tuple[LayerReach, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """What is computed is told where it differs from what the pattern defines."""
+        found = asdict(self)
+        if self.computed_macs_per_sample == self.macs_per_sample:
+            del found["computed_macs_per_sample"]
+        return found
 
 
 def report(model: ModelConfig, sample_rate: int) -> Report:
-    dilations, k = model.schedule, model.kernel_size
-    layers = tuple(LayerReach(d, k, receptive_field(dilations[: i + 1], k)) for i, d in enumerate(dilations))
-    field = layers[-1].reach
+    reaches = accumulate((heard[-1] for heard in model.offsets), initial=1)
+    layers = tuple(LayerReach(*layer) for layer in zip(model.schedule, model.kernel_sizes, islice(reaches, 1, None), strict=True))
+    field = model.receptive_field
     r, g, s, h = model.residual_channels, model.gate_channels // 2, model.skip_channels, model.head_channels
-    n, output = len(dilations), distributions.of(model)
-    macs = n * (k * r * 2 * g + g * s) + (n - 1) * g * r + s * h + h * output.n_params
-    biases = n * (2 * g + s) + (n - 1) * r + h + output.n_params
+    n, output, context = len(layers), distributions.of(model), patterns.pyramid(model).values()
+    own, computed = patterns.multiply_adds(model)
+    macs = own + n * g * s + (n - 1) * g * r + sum(map(prod, context)) + s * h + h * output.n_params
+    biases = n * (2 * g + s) + (n - 1) * r + sum(shape[0] for shape in context) + h + output.n_params
     table = output.n_inputs * r
     condensing = (2 * model.mel_context + 1) * model.mel_bands * model.mel_channels if model.mel_bands else 0
     projecting = n * 2 * g * model.condition_channels
     conditioning = condensing + projecting + (model.mel_channels if model.mel_bands else 0) + len(model.labels) * model.label_channels
     per_frame = condensing + projecting if model.mel_bands else 0  # a label is projected once
+    # a look-up has parameters, but no multiply-adds
+    macs_per_sample = macs + (table if output.scalar_input else 0) + per_frame // model.mel_hop
     return Report(
         receptive_field=field,
         receptive_field_ms=1000 * field / sample_rate,
         parameters=table + macs + biases + conditioning,
-        # a look-up has parameters, but no multiply-adds
-        macs_per_sample=macs + (table if output.scalar_input else 0) + per_frame // model.mel_hop,
-        state_bytes=4 * r * sum((k - 1) * d for d in dilations),
+        macs_per_sample=macs_per_sample,
+        computed_macs_per_sample=macs_per_sample + computed - own,
+        state_bytes=4 * (r * (layers[-1].reach - 1) + s * model.context_reach),
         layers=layers,
     )

@@ -4,11 +4,11 @@ A row is one moment of one window, its channels side by side; rows go by time, t
 the tap `back` samples ago hears is the same matrix from another row on: no padding, no copies, and products add up in place.
 
     for each layer, for each block of rows that fits the processor's cache:
-        h     = bias + sum over taps k of x[k * dilation * batch + rows] @ taps[k]^T         (rows, 2G)
+        h     = bias + sum over taps k of x[(lookback - offset of k) * batch + rows] @ taps[k]^T   (rows, 2G)
         h    += shares of the frames around each moment @ told                               with conditions
         t, s  = sigmoid of h's halves; the filter's half of taps and bias was doubled, for tanh(a) = 2 sigmoid(2a) - 1
         z     = (2t - 1) s                                                                   (rows, G)
-        next  = x[lookback + rows] + residual_bias + z @ residual^T                          (rows, R)
+        next  = x[lookback * batch + rows] + residual_bias + z @ residual^T                  (rows, R)
         skips += z @ skip^T, for the rows that are predicted from                            (rows, S)
 
 Sigmoid in place of tanh: torch's takes a sixth of the time, to the same 1e-7. Only x and h are kept for the backward pass; z is
@@ -33,7 +33,7 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 class LayerWeights(NamedTuple):
     """One layer's weights, the filter's half of `taps` and `bias` doubled. The last layer has no residual path."""
 
-    taps: Tensor  # (K, 2G, R), oldest first
+    taps: Tensor  # (T, 2G, R), one for each of the layer's offsets, oldest first
     bias: Tensor  # (2G,)
     residual: Tensor | None  # (R, G)
     residual_bias: Tensor | None  # (R,)
@@ -45,7 +45,7 @@ class LayerWeights(NamedTuple):
 class Shape(NamedTuple):
     """What the rows mean."""
 
-    dilations: tuple[int, ...]
+    offsets: tuple[tuple[int, ...], ...]  # moments back that each tap of every layer hears, newest first: as `ModelConfig.offsets`
     batch: int
     predicted: int  # rows at the end whose skip paths are summed
     group: int  # layers whose activations are computed again in the backward pass, 0 to keep all
@@ -99,7 +99,7 @@ class _GatedStack(torch.autograd.Function):
         skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
         kept: list[Tensor] = [x]  # x and h of every layer in turn, or with a group, the x of every group's first layer
         for i, layer in enumerate(layers):
-            h = _empty(x, _rows_after(x, i, layer, shape), layer.bias.numel()) if keep and not shape.group else None
+            h = _empty(x, _rows_after(x, i, shape), layer.bias.numel()) if keep and not shape.group else None
             out = _forward(x, h, layer, i, shape, skips, shares)
             if h is not None:
                 kept.append(h)
@@ -115,7 +115,7 @@ class _GatedStack(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dskips: Tensor) -> tuple[Tensor | None, ...]:
         shape, dskips = ctx.shape, dskips.contiguous()
-        weights = len(LayerWeights._fields) * len(shape.dilations)
+        weights = len(LayerWeights._fields) * len(shape.offsets)
         shares, *saved = ctx.saved_tensors
         layers, saved = _unflatten(saved[:weights]), saved[weights:]
         dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
@@ -142,7 +142,7 @@ def _again(x: Tensor, layers: Sequence[LayerWeights], which: range, shape: Shape
     """x and h of a group of layers, from the first one's x."""
     kept = []
     for i in which:
-        h = _empty(x, _rows_after(x, i, layers[i], shape), layers[i].bias.numel())
+        h = _empty(x, _rows_after(x, i, shape), layers[i].bias.numel())
         layer = layers[i] if i != which[-1] else layers[i]._replace(residual=None)
         kept.append((x, h))
         out = _forward(x, h, layer, i, shape, None, shares)
@@ -155,8 +155,8 @@ def _forward(
     x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: Shape, skips: Tensor | None, shares: Tensor | None
 ) -> Tensor | None:
     """Fill `h` when given, add to `skips` when given, and return the next layer's x (None after the last)."""
-    rows, hop = _rows_after(x, i, layer, shape), shape.dilations[i] * shape.batch
-    lookback = x.shape[0] - rows
+    *older, lookback = _starts(shape, i)
+    rows = x.shape[0] - lookback
     out = None if layer.residual is None else _empty(x, rows, x.shape[1])
     first = rows - shape.predicted
     blocks = _blocks(rows, x.shape[1] * 2 + layer.bias.numel() * 2, x, shape.batch)
@@ -165,8 +165,8 @@ def _forward(
     for a, b in blocks:
         gates = h[a:b] if h is not None else scratch[: b - a]  # type: ignore[index]
         torch.addmm(layer.bias, x[lookback + a : lookback + b], layer.taps[-1].t(), out=gates)
-        for k in range(len(layer.taps) - 1):
-            gates.addmm_(x[k * hop + a : k * hop + b], layer.taps[k].t())
+        for start, tap in zip(older, layer.taps, strict=False):
+            gates.addmm_(x[start + a : start + b], tap.t())
         if shares is not None and layer.told is not None:
             for moments, share, frames in _stretches(shares, layer.told, rows, a, b, shape):
                 gates.view(-1, frames.shape[1])[moments].addmm_(share, frames)
@@ -188,7 +188,7 @@ def _backward(
 
     On entry the last rows of `dx` hold the gradient of its output, on return that of its input.
     """
-    rows, hop, first = h.shape[0], shape.dilations[i] * shape.batch, h.shape[0] - shape.predicted
+    rows, starts, first = h.shape[0], _starts(shape, i), h.shape[0] - shape.predicted
     half = h.shape[1] // 2
     dout, din = dx[-rows:], dx[-x.shape[0] :]
     # dh below is short of a factor: its filter's half by -1/2, so that two fused passes make it. Taps and gradients make up for it.
@@ -214,8 +214,8 @@ def _backward(
             dskip.addmm_(dskips[at - first : b - first].t(), z[at - a :], alpha=-1)
         _gates(shape)[1](h[a:b], dz, d, dbias)
         for k in reversed(range(len(taps))):  # the newest first: its rows are those that dout lay in
-            dtaps[k].addmm_(d.t(), x[k * hop + a : k * hop + b])
-            din[k * hop + a : k * hop + b].addmm_(d, taps[k])
+            dtaps[k].addmm_(d.t(), x[starts[k] + a : starts[k] + b])
+            din[starts[k] + a : starts[k] + b].addmm_(d, taps[k])
         if shares is not None and dtold is not None:
             for moments, share, frames in _stretches(shares, dtold, rows, a, b, shape):
                 frames.addmm_(share.t(), d.view(-1, frames.shape[1])[moments])
@@ -253,8 +253,14 @@ def _minus_z(gates: Tensor, out: Tensor) -> Tensor:
     return torch.addcmul(s, gates[:, :half], s, value=-2, out=out)
 
 
-def _rows_after(x: Tensor, i: int, layer: LayerWeights, shape: Shape) -> int:
-    return x.shape[0] - (len(layer.taps) - 1) * shape.dilations[i] * shape.batch
+def _starts(shape: Shape, i: int) -> list[int]:
+    """Rows of a layer's x at which its taps begin to hear, oldest first, so from 0 up to as many as the layer looks back."""
+    heard = shape.offsets[i]
+    return [(heard[-1] - back) * shape.batch for back in reversed(heard)]
+
+
+def _rows_after(x: Tensor, i: int, shape: Shape) -> int:
+    return x.shape[0] - shape.offsets[i][-1] * shape.batch
 
 
 def _empty(like: Tensor, rows: int, columns: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Three thousand steps of every way the CPU engine can run, against the float64 parallel forward."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from wavenet.distributions import Categorical, Sampling
 from wavenet.engines import numba_cpu
 from wavenet.engines.numba_cpu import NumbaEngine
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.packed import pack
+from wavenet.engines.packed import PackedPyramid, PackedWeights, pack
 from wavenet.engines.panels import as_heard
 from wavenet.engines.reference import ReferenceEngine
 from wavenet.model import WaveNet
@@ -34,6 +35,7 @@ ODD = ModelConfig(
     levels=128,
 )
 MODELS = {"deep": DEEP, "odd dilations": ODD, "kernel 3": WIDE, "kernel 4": UNEVEN}
+MODELS["pyramid"] = replace(ODD, layer="bottleneck", context="pyramid", pyramid_dilations=(1, 40, 9), pyramid_window=100)
 MIXTURES = {"logistic": LOGISTIC, "gaussian": GAUSSIAN, "deep logistic": replace(DEEP, output="logistic")}
 WAYS = {"one stream": (1, False), "one stream, two threads": (1, True), "nine streams": (9, False), "five streams, two threads": (5, True)}
 
@@ -109,6 +111,15 @@ def test_mixtures_go_every_way(config: ModelConfig, way: tuple[int, bool], monke
     assert all(explained(model, params[b, t], noise[b, t], int(x[b, t])) for b, t in differs)
 
 
+def in_double(value: Any) -> Any:
+    """Arrays of packed weights as float64."""
+    if isinstance(value, PackedWeights | PackedPyramid):
+        return value._make(map(in_double, value))
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64)
+    return tuple(map(in_double, value)) if isinstance(value, tuple) and isinstance(value[0], np.ndarray) else value
+
+
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_bf16_computes_exactly_with_its_rounded_weights(model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the weights are rounded: with the same weights the reference finds the same logits as closely as in float32."""
@@ -118,7 +129,7 @@ def test_bf16_computes_exactly_with_its_rounded_weights(model: WaveNet, way: tup
     reference = ReferenceEngine(model.config, arrays(model))
     exact = reference.feed(reference.init_state(1), x[:1])
     rounded = as_heard(pack(model.config, arrays(model)), "bf16")
-    reference.weights = rounded._make([*(a.astype(np.float64) for a in rounded[:-1]), rounded.dilations])
+    reference.weights = in_double(rounded)
     expected = reference.feed(reference.init_state(batch), x)
     assert np.abs(engine.feed(engine.init_state(batch), x) - expected).max() < 2e-5
     difference = np.sqrt(np.square(expected[:1] - exact).mean())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import BOTH, CONDITIONED, LONGEST, SMALL, Told, arrays, network
+from tests.conftest import BOTH, CONDITIONED, LONGEST, SMALL, VARIANTS, Told, arrays, network
 from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.engines import ENGINES, pick
@@ -22,6 +22,7 @@ WIDE = ModelConfig(
 UNEVEN = ModelConfig(dilations=(1, 3, 5), kernel_size=4, residual_channels=7, gate_channels=6, skip_channels=5, head_channels=3, levels=16)
 LOGISTIC, GAUSSIAN = replace(WIDE, output="logistic", mixtures=5), replace(UNEVEN, output="gaussian", mixtures=2)
 MODELS = {"kernel 2": SMALL, "kernel 3": WIDE, "uneven": UNEVEN, "logistic": LOGISTIC, "gaussian": GAUSSIAN, **CONDITIONED}
+MODELS |= VARIANTS
 MODELS["logistic, labels and mel"] = replace(BOTH, output="logistic", mixtures=3)
 OUTPUTS = ("mulaw", "logistic", "gaussian")
 NEAR = 1e-5  # of a boundary between codes or components, where rounding may decide

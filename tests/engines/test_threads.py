@@ -22,7 +22,9 @@ UNEVEN = ModelConfig(
 
 
 CONDITIONED = replace(UNEVEN, mel_bands=6, mel_hop=8, mel_window=32, mel_channels=5, label_channels=2, labels=("ada", "bob"))
-CONFIGS = {"kernel 2": SMALL, "uneven": UNEVEN, "gaussian": replace(UNEVEN, output="gaussian"), "conditioned": CONDITIONED}
+SMOOTH = replace(UNEVEN, layer="hybrid", smooth=True, context="pyramid", pyramid_dilations=(3, 17), pyramid_window=30)
+CONFIGS = {"smooth hybrid with a pyramid": SMOOTH, "a kernel for each layer": replace(UNEVEN, kernel_size=(2, 5, 3, 2, 4))}
+CONFIGS |= {"kernel 2": SMALL, "uneven": UNEVEN, "gaussian": replace(UNEVEN, output="gaussian"), "conditioned": CONDITIONED}
 
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
@@ -60,7 +62,7 @@ def test_two_threads_make_the_same_samples_as_one(config: ModelConfig, precision
     a, b = alone.generate(states[0], noise, Sampling(), cond), shared.generate(states[1], noise, Sampling(), cond)
     assert (a == b).all()
     assert len(np.unique(a)) > 10
-    for name in ("ring", "ahead", "last"):
+    for name in ("ring", "ahead", "skips", "sums", "last"):
         assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
     more = told.cond(700, 90)
     np.testing.assert_array_equal(alone.feed(states[0], a[:, :90], more), shared.feed(states[1], a[:, :90], more))

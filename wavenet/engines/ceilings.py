@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wavenet import distributions
+from wavenet import distributions, patterns
 from wavenet.config import ModelConfig
 from wavenet.engines.compiled import compiled
 from wavenet.engines.options import PRECISIONS
@@ -58,17 +58,28 @@ class Ceilings:
 def sample_bytes(model: ModelConfig, precision: str) -> float:
     """Bytes of weights that one step of any number of streams has to read."""
     r, g, s, h, params = _wide(model)
-    older = sum(1 / min(BLOCK, d) for d in model.schedule) * (model.kernel_size - 1) * model.residual_channels * 2 * g
+    older = sum((len(heard) - 1) / min(BLOCK, heard[1]) for heard in model.offsets) * model.residual_channels * 2 * g
     layer = model.residual_channels * 2 * g + model.gate_channels // 2 * (r + s)
-    head = model.skip_channels * h + model.head_channels * params
+    head = model.skip_channels * h + model.head_channels * params + _context(model)
     return (len(model.schedule) * layer + older + head) * (4 if precision == "fp32" else 2)
 
 
 def sample_macs(model: ModelConfig) -> float:
     """Multiply-adds of one sample, padding included."""
     r, g, s, h, params = _wide(model)
-    layer = model.kernel_size * model.residual_channels * 2 * g + model.gate_channels // 2 * (r + s)
-    return len(model.schedule) * layer + model.skip_channels * h + model.head_channels * params
+    dilated = sum(map(len, model.offsets)) * model.residual_channels * 2 * g
+    paths = len(model.schedule) * model.gate_channels // 2 * (r + s)
+    return dilated + paths + model.skip_channels * h + model.head_channels * params + _context(model)
+
+
+def _context(model: ModelConfig) -> int:
+    """Weights of the context module, all of which every sample is multiplied by."""
+    shapes = patterns.pyramid(model)
+    if not shapes:
+        return 0
+    channels, branches = model.skip_channels, len(shapes) - 1  # the mean's included
+    p = padded(shapes["mean"][0])
+    return (2 * branches - 1) * channels * p + branches * p * padded(channels)
 
 
 def _wide(model: ModelConfig) -> tuple[int, int, int, int, int]:

@@ -10,10 +10,11 @@
             z = tanh(first half of h) * sigmoid(second half)
             total += z @ skip + bias                                                        (b)
             x += z @ residual + bias
+        total += what the context module makes of relu(total), now and before
         logits = relu(relu(total) @ hidden + bias) @ output + bias
         the sample = a draw from logits
 
-(a) A layer of dilation d hears, besides the present, only what lies d steps back or more. So its older taps are known d steps ahead, and
+(a) A layer whose nearest older tap hears d steps back, its dilation as a rule, knows its older taps d steps ahead. They
 are computed for up to 8 steps at once: every weight read from memory serves 8 times. Blocks begin at fixed times, staggered over
 the layers so that each step has an equal share of them, and what is computed ahead is part of the state: where a call ends and the
 next goes on changes nothing.
@@ -56,7 +57,8 @@ class Scratch(NamedTuple):
     total: Array  # (2, rows, S'), likewise
     hidden: Array  # (rows, H')
     logits: Array  # (rows, levels'): what is predicted
-    heard: Array  # (8, (K - 1) R), and room for the last copy's padding
+    heard: Array  # (8, the most older taps' R), and room for the last copy's padding
+    context: Array  # (rows, 2 S' + S' + all branches' P'): what two taps hear; the mean; what the branches make of it
 
 
 class Told(NamedTuple):
@@ -71,7 +73,8 @@ class Told(NamedTuple):
 def scratch(n: Sizes, rows: int) -> Scratch:
     r, g, s, h, levels = (v * LANES for v in (n.r_vectors, n.g_vectors, n.s_vectors, n.h_vectors, n.level_vectors))
     counts = (r, 2 * g, (2 * n.layers + 1) * g, 2 * max(r, s), 2 * s, h, levels)
-    return Scratch._make([*(aligned(rows * count) for count in counts), aligned(BLOCK * (n.taps - 1) * n.r + r)])
+    context = rows * (3 * s + (n.branches + 1) * n.p_vectors * LANES) if n.branches else 0
+    return Scratch._make([*(aligned(rows * count) for count in counts), aligned(BLOCK * n.older * n.r + r), aligned(context)])
 
 
 @part
@@ -80,13 +83,15 @@ def weight_pointers(w):  # type: ignore[no-untyped-def]
     return Weights(
         at(w.embedding, 0), at(w.newest, 0), at(w.older, 0), at(w.conv_bias, 0), at(w.residual, 0), at(w.residual_bias, 0),
         at(w.skip, 0), at(w.skip_bias, 0), at(w.hidden, 0), at(w.hidden_bias, 0), at(w.output, 0), at(w.output_bias, 0),
+        at(w.branches, 0), at(w.mean, 0), at(w.branch_bias, 0), at(w.project, 0), at(w.project_bias, 0),
     )  # fmt: skip
 
 
 @part
 def scratch_pointers(s):  # type: ignore[no-untyped-def]
     return Scratch(
-        at(s.x, 0), at(s.h, 0), at(s.z, 0), at(s.out, 0), at(s.total, 0), at(s.hidden, 0), at(s.logits, 0), at(s.heard, 0)
+        at(s.x, 0), at(s.h, 0), at(s.z, 0), at(s.out, 0), at(s.total, 0), at(s.hidden, 0), at(s.logits, 0), at(s.heard, 0),
+        at(s.context, 0),
     )  # fmt: skip
 
 
@@ -133,16 +138,18 @@ def hear(n, w, code, x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def look_ahead(n, w, layer, dilation, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
-    """Compute a layer's older taps for the block of steps that begins at `time`. ring: its first row; ahead: the block's first row."""
-    channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, (n.taps - 1) * n.r
+def look_ahead(n, w, layer, first, taps, backs, time, mask, block, ring, ahead, heard):  # type: ignore[no-untyped-def]
+    """Compute a layer's older taps for the block of steps that begins at `time`.
+
+    first: how many older taps the layers before have; backs: what its own hear; ring: its first row; ahead: the block's first row.
+    """
+    channels, width, inputs = n.r_vectors * LANES, 2 * n.g_vectors * LANES, taps * n.r
     for step in range(block):
-        for tap in range(n.taps - 1):
-            back = (n.taps - 1 - tap) * dilation
+        for tap in range(taps):
             # whole vectors; the next tap overwrites this one's padding
-            copy(move(ring, (time + step - back & mask) * channels), move(heard, step * inputs + tap * n.r), n.r_vectors)
+            copy(move(ring, (time + step - backs[tap] & mask) * channels), move(heard, step * inputs + tap * n.r), n.r_vectors)
     _product(
-        n.words, move(w.older, layer * inputs * 2 * n.g_vectors * n.words), move(w.conv_bias, layer * width), 0,
+        n.words, move(w.older, first * n.r * 2 * n.g_vectors * n.words), move(w.conv_bias, layer * width), 0,
         heard, inputs, block, inputs, ahead, width, 2 * n.g_vectors,
     )  # fmt: skip
 
@@ -187,6 +194,36 @@ def skip(n, w, layer, z, rows, out, total):  # type: ignore[no-untyped-def]
     add(total, out, total, rows * n.s_vectors)
 
 
+@part
+def context(n, w, backs, t, rows, total, ring, sums, space, out):  # type: ignore[no-untyped-def]
+    """total += what the context module makes of relu(total), now and before; `ring` keeps it, `sums` adds up a window of it."""
+    s, wide, p = n.s_vectors * LANES, n.context_rows * n.s_vectors * LANES, n.p_vectors * LANES
+    means, mixed, width = move(space, rows * 2 * s), move(space, rows * 3 * s), (n.branches + 1) * p
+    for row in range(rows):
+        now = move(ring, row * wide + (t & n.context_rows - 1) * s)
+        copy(move(total, row * s), now, n.s_vectors)
+        relu(now, n.s_vectors)
+        gone, running, mean = move(ring, row * wide + (t - n.window & n.context_rows - 1) * s), move(sums, row * s), move(means, row * s)
+        for i in range(s):  # in double precision: what float32 numbers leave behind as they come and go never adds up to anything
+            running[i] += np.float64(now[i]) - np.float64(gone[i])
+            mean[i] = np.float32(running[i] / n.window)
+    for branch in range(n.branches):
+        for row in range(rows):
+            memory, pair = move(ring, row * wide), move(space, row * 2 * s)
+            copy(move(memory, (t - backs[branch] & n.context_rows - 1) * s), pair, n.s_vectors)
+            copy(move(memory, (t & n.context_rows - 1) * s), move(pair, n.s), n.s_vectors)  # over the padding of what lies before
+        _product(
+            n.words, move(w.branches, branch * 2 * n.s * n.p_vectors * n.words), move(w.branch_bias, branch * p), 0,
+            space, 2 * s, rows, 2 * n.s, move(mixed, branch * p), width, n.p_vectors,
+        )  # fmt: skip
+    _product(
+        n.words, w.mean, move(w.branch_bias, n.branches * p), 0, means, s, rows, n.s, move(mixed, n.branches * p), width, n.p_vectors
+    )  # fmt: skip
+    relu(mixed, rows * (n.branches + 1) * n.p_vectors)
+    _product(n.words, w.project, w.project_bias, 0, mixed, width, rows, width, out, s, n.s_vectors)
+    add(total, out, total, rows * n.s_vectors)
+
+
 @inlined
 def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     relu(total, rows * n.s_vectors)
@@ -199,12 +236,14 @@ def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
+def advance_streams(n, weights, plan, work, ring, ahead, time, skips, sums, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
     """Advance streams over steps begin ... end - 1 of x (rows, steps), whose first column is at `time`.
 
     With noise (rows, steps, n_noise), draw x; without, x is given and predictions go to params (rows, steps, levels). ring (rows, all
-    rings) and ahead (rows, L, 8, 2 G') are the streams' memory; last (rows) their last samples.
+    rings), ahead (rows, L, 8, 2 G'), and the context module's skips (rows, ring) and sums (rows, S') are the streams' memory; last (rows)
+    their last samples.
     """
+    layers, backs = plan.layers, plan.backs
     w, s = weight_pointers(weights), scratch_pointers(work)
     rows, channels, width = len(last), n.r_vectors * LANES, 2 * n.g_vectors * LANES
     ring_step, ahead_step = n.ring_rows * channels, n.layers * BLOCK * width
@@ -214,13 +253,14 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, p
             hear(n, w, last[row], move(s.x, row * channels))
         work.total[: rows * n.s_vectors * LANES] = 0
         for layer in range(n.layers):
-            dilation, first, mask, block, phase = plan[layer]
+            older, taps, first, mask, block, phase = layers[layer]
             slot = layer * BLOCK + (t + phase & BLOCK - 1)
             for row in range(rows):
                 memory = at(ring, row * ring_step + first * channels)
                 copy(move(s.x, row * channels), move(memory, (t & mask) * channels), n.r_vectors)
                 if t + phase & block - 1 == 0:
-                    look_ahead(n, w, layer, dilation, t, mask, block, memory, at(ahead, row * ahead_step + slot * width), s.heard)
+                    to = at(ahead, row * ahead_step + slot * width)
+                    look_ahead(n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard)
             start, start_step = at(ahead, slot * width), ahead_step
             if told.hop > 0:
                 for row in range(rows):
@@ -231,6 +271,8 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, last, x, noise, p
             if layer + 1 < n.layers:
                 residual(n, w, layer, s.z, rows, s.out, s.x)
             skip(n, w, layer, s.z, rows, s.out, s.total)
+        if n.branches > 0:
+            context(n, w, at(plan.context, 0), t, rows, s.total, at(skips, 0), at(sums, 0), s.context, s.out)
         head(n, w, s.total, rows, s.hidden, s.logits)
         for row in range(rows):
             logits = work.logits[row * n.level_vectors * LANES :][: n.levels]

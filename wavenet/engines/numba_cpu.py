@@ -34,17 +34,19 @@ WORTH_SHARING = 1 << 19  # bytes of weights above which one stream may run on tw
 
 @dataclass
 class State:
-    """All streams' memory: `ring` (batch, rows, R') and `ahead` (batch, L, 8, 2 G'), the time they share, their last samples (batch,)."""
+    """All streams' memory, the time they share and their last samples."""
 
-    ring: Array
-    ahead: Array
+    ring: Array  # (batch, rows, R')
+    ahead: Array  # (batch, L, 8, 2 G')
+    skips: Array  # (batch, rows, S') the context module's ring, and what it holds added up over a window:
+    sums: Array  # (batch, S') float64
     time: int
-    last: Array
+    last: Array  # (batch,)
     whole: bool = True  # False once it was left in the middle of a step
 
     def part(self, rows: slice) -> "State":
         """Some of the streams: the same memory, not a copy."""
-        return State(self.ring[rows], self.ahead[rows], self.time, self.last[rows])
+        return State(self.ring[rows], self.ahead[rows], self.skips[rows], self.sums[rows], self.time, self.last[rows])
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,20 @@ class NumbaEngine:
         starts = [endless_silence(self._heard, heard, under) for under in (unconditioned if cond is None else cond.frames[:, 0])]
         ring = aligned((len(starts), n.ring_rows, n.r_vectors * LANES))
         ahead = aligned((len(starts), n.layers, BLOCK, 2, n.g_vectors * LANES))
-        for stream, (inputs, older) in enumerate(starts):
-            for x, (_, first, mask, _, _) in zip(inputs, self._plan, strict=True):
+        skips = aligned((len(starts), n.context_rows, n.s_vectors * LANES))
+        for stream, start in enumerate(starts):
+            for x, (_, _, first, mask, _, _) in zip(start.inputs, self._plan.layers, strict=True):
                 ring[stream, first : first + mask + 1, : n.r] = x
-            ahead[stream, :, :, :, : n.g] = older.reshape(n.layers, 1, 2, n.g)
-        state = State(ring, ahead, 0, np.full(len(starts), silence, np.int64))
+            ahead[stream, :, :, :, : n.g] = start.older.reshape(n.layers, 1, 2, n.g)
+            skips[stream, :, : n.s] = start.skips
+        sums = aligned_copy(skips[:, : n.window].sum(1, dtype=np.float64))
+        state = State(ring, ahead, skips, sums, 0, np.full(len(starts), silence, np.int64))
         return state if len(starts) == batch else self.take(state, [0] * batch)
 
     def take(self, state: State, streams: Sequence[int]) -> State:
         which = np.asarray(streams, np.int64)
-        return State(aligned_copy(state.ring[which]), aligned_copy(state.ahead[which]), state.time, state.last[which], state.whole)
+        ring, ahead, skips, sums = (aligned_copy(array[which]) for array in (state.ring, state.ahead, state.skips, state.sums))
+        return State(ring, ahead, skips, sums, state.time, state.last[which], state.whole)
 
     def feed(self, state: State, x: Samples, cond: Cond | None = None) -> Params:
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
@@ -214,7 +220,7 @@ class NumbaEngine:
     def _arguments(self, state: State, work: Work) -> tuple[Any, ...]:
         told = work.told._replace(frames=work.told.frames.reshape(-1))
         return (
-            state.ring.reshape(-1), state.ahead.reshape(-1), work.time, state.last,
+            state.ring.reshape(-1), state.ahead.reshape(-1), work.time, state.skips.reshape(-1), state.sums.reshape(-1), state.last,
             work.x, work.noise, work.params, draw_as(self.distribution, work.sampling), told, work.begin, work.end,
         )  # fmt: skip
 
@@ -239,7 +245,8 @@ class NumbaEngine:
         """Have the kernels ready, before anything is timed: with no steps they do nothing."""
         if shared in self._compiled:
             return
-        state = State(aligned((1, 1, LANES)), aligned((1, 1, LANES)), 0, np.zeros(1, np.int64))
+        empty = aligned((1, 1, LANES))
+        state = State(empty, empty, empty, aligned((1, LANES), np.float64), 0, np.zeros(1, np.int64))
         x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0, 0), np.float32)
         arguments = self._arguments(state, Work(x, none, none, Sampling(), 0, 0, 0, _told(None, 1)))
         with reporting(self.options.report):

@@ -15,11 +15,12 @@ nearest to the true weight.
 Inputs are never padded. Channels are, so every layer's x, z and skips are whole vectors whose padding stays zero.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from wavenet.engines.packed import PackedWeights
+from wavenet.engines.packed import PackedPyramid, PackedWeights
 from wavenet.engines.vectors import LANES
 from wavenet.shapes import Array
 
@@ -33,7 +34,7 @@ class Weights(NamedTuple):
 
     embedding: Array  # (n_inputs, R')
     newest: Array  # panels (R, 2 G'), the tap that hears the present
-    older: Array  # panels ((K - 1) R, 2 G')
+    older: Array  # panels (T - 1 taps' R, 2 G')
     conv_bias: Array  # (2 G')
     residual: Array  # panels (G, R')
     residual_bias: Array
@@ -43,6 +44,19 @@ class Weights(NamedTuple):
     hidden_bias: Array
     output: Array  # panels (H, levels')
     output_bias: Array
+    branches: Array  # of the context module: panels (2 S, P') one after the other
+    mean: Array  # panels (S, P')
+    branch_bias: Array  # (P') one after the other, the mean's last
+    project: Array  # panels (all branches' P', S')
+    project_bias: Array
+
+
+class Plan(NamedTuple):
+    """When what is computed, and where it lies."""
+
+    layers: Array  # (L, 6): first of the layer's `backs` and how many; its ring's first row, and length less one; block; phase
+    backs: Array  # samples back that the older taps hear, layer after layer, each oldest first
+    context: Array  # samples back that the context module's branches hear
 
 
 class Sizes(NamedTuple):
@@ -50,7 +64,7 @@ class Sizes(NamedTuple):
 
     words: int  # of panel memory that a vector of weights takes: LANES, or half as many in bf16
     layers: int
-    taps: int
+    older: int  # the most older taps of a layer
     levels: int  # numbers predicted per sample: logits, or a mixture's parameters
     scalar_input: bool
     r: int
@@ -62,7 +76,11 @@ class Sizes(NamedTuple):
     s_vectors: int
     h_vectors: int
     level_vectors: int
+    p_vectors: int
+    branches: int  # of the context module, without the mean; 0 for a network without
+    window: int  # samples that it hears the mean of
     ring_rows: int  # of one stream
+    context_rows: int  # of its ring of skip sums, a power of two
 
 
 def aligned(shape: int | tuple[int, ...], dtype: type = np.float32) -> Array:
@@ -141,9 +159,12 @@ def as_heard(weights: PackedWeights, precision: str) -> PackedWeights:
         return np.concatenate([_rounded(part) for part in np.split(matrix, np.cumsum(parts), axis=1)], 1)
 
     g, r = weights.out.shape[1], weights.residual_channels
-    conv = np.stack([[_halves(_rounded(_halves(tap, g, padded_gate(g))), padded_gate(g), g) for tap in taps] for taps in weights.conv])
-    out = np.stack([rounded(matrix, r) for matrix in weights.out])
-    return weights._replace(conv=conv, out=out, hidden=_rounded(weights.hidden), output=_rounded(weights.output))
+    conv = tuple(np.stack([_halves(_rounded(_halves(tap, g, padded_gate(g))), padded_gate(g), g) for tap in taps]) for taps in weights.conv)
+    out, pyramid = np.stack([rounded(matrix, r) for matrix in weights.out]), weights.pyramid
+    if pyramid is not None:
+        branches = np.stack([_rounded(branch) for branch in pyramid.branches])
+        pyramid = pyramid._replace(branches=branches, mean=_rounded(pyramid.mean), project=_rounded(pyramid.project))
+    return weights._replace(conv=conv, out=out, hidden=_rounded(weights.hidden), output=_rounded(weights.output), pyramid=pyramid)
 
 
 def _rounded(matrix: Array) -> Array:
@@ -170,7 +191,7 @@ def _halves(array: Array, old: int, new: int) -> Array:
 
 def laid_out(weights: PackedWeights, precision: str) -> Weights:
     """A model's weights as the kernels take them."""
-    k, r, s = weights.kernel_size, weights.residual_channels, weights.hidden.shape[0]
+    r, s = weights.residual_channels, weights.hidden.shape[0]
     g, (h, levels) = weights.out.shape[1], weights.output.shape
     wide_r, wide_g, wide_s, wide_h, wide_levels = padded(r), padded_gate(g), padded(s), padded(h), padded(levels)
 
@@ -180,11 +201,11 @@ def laid_out(weights: PackedWeights, precision: str) -> Weights:
     def matrices(arrays: list[Array], width: int) -> Array:
         return flat([panels(_wide(a, width), precision) for a in arrays])
 
-    conv = _halves(weights.conv, g, wide_g)
+    conv = [_halves(taps, g, wide_g) for taps in weights.conv]
     return Weights(
         embedding=flat([_wide(weights.embedding, wide_r)]),
         newest=matrices([taps[-1] for taps in conv], 2 * wide_g),
-        older=matrices([taps[:-1].reshape((k - 1) * r, 2 * wide_g) for taps in conv], 2 * wide_g),
+        older=matrices([taps[:-1].reshape(-1, 2 * wide_g) for taps in conv], 2 * wide_g),
         conv_bias=flat([_halves(weights.conv_bias, g, wide_g)]),
         residual=matrices([m[:, :r] for m in weights.out], wide_r),
         residual_bias=flat([_wide(weights.out_bias[:, :r], wide_r)]),
@@ -194,44 +215,79 @@ def laid_out(weights: PackedWeights, precision: str) -> Weights:
         hidden_bias=flat([_wide(weights.hidden_bias, wide_h)]),
         output=matrices([weights.output], wide_levels),
         output_bias=flat([_wide(weights.output_bias, wide_levels)]),
+        **_laid_out_pyramid(weights.pyramid, wide_s, matrices, flat),
     )
 
 
+def _laid_out_pyramid(
+    w: PackedPyramid | None, wide_s: int, matrices: Callable[[list[Array], int], Array], flat: Callable[[list[Array]], Array]
+) -> dict[str, Array]:
+    if w is None:
+        return dict.fromkeys(("branches", "mean", "branch_bias", "project", "project_bias"), aligned(0))
+    p = w.mean.shape[1]
+    wide_p = padded(p)
+    # what each branch's channels are filled up with is multiplied by rows of zeros
+    project = np.zeros((len(w.branch_bias), wide_p, len(w.project_bias)), np.float32)
+    project[:, :p] = w.project.reshape(-1, p, len(w.project_bias))
+    return {
+        "branches": matrices(list(w.branches), wide_p),
+        "mean": matrices([w.mean], wide_p),
+        "branch_bias": flat([_wide(w.branch_bias, wide_p)]),
+        "project": matrices([project.reshape(-1, len(w.project_bias))], wide_s),
+        "project_bias": flat([_wide(w.project_bias, wide_s)]),
+    }
+
+
 def sizes(weights: PackedWeights, precision: str, ring_rows: int, scalar_input: bool) -> Sizes:
-    g, (h, levels) = weights.out.shape[1], weights.output.shape
+    g, (h, levels), pyramid = weights.out.shape[1], weights.output.shape, weights.pyramid
     r, s = weights.residual_channels, weights.hidden.shape[0]
-    channels = (padded(r), padded_gate(g), padded(s), padded(h), padded(levels))
+    channels = (padded(r), padded_gate(g), padded(s), padded(h), padded(levels), padded(pyramid.mean.shape[1]) if pyramid else 0)
     words = LANES if precision == "fp32" else LANES // 2
-    counts = (words, len(weights.dilations), weights.kernel_size, levels, scalar_input, r, g, s, h)
-    return Sizes._make([*counts, *(c // LANES for c in channels), ring_rows])
+    counts = (words, len(weights.offsets), max(map(len, weights.offsets)) - 1, levels, scalar_input, r, g, s, h)
+    branches, window = (len(pyramid.offsets), pyramid.window) if pyramid else (0, 0)
+    # its ring also holds what leaves the window now
+    context_rows = 1 << (pyramid.reach + 1).bit_length() if pyramid else 0
+    return Sizes._make([*counts, *(c // LANES for c in channels), branches, window, ring_rows, context_rows])
 
 
-def plan(weights: PackedWeights) -> tuple[Array, int]:
-    """Per layer (L, 5): its dilation; its ring's first row; that ring's length less one; the block of steps that its older taps are
-    computed ahead; and the phase that spreads the layers' blocks over time. And the rows of all rings together."""
-    found = np.zeros((len(weights.dilations), 5), np.int64)
-    first = 0
-    for layer, dilation in enumerate(map(int, weights.dilations)):
-        block = min(BLOCK, 1 << dilation.bit_length() - 1)  # a power of two, so that whole blocks fill `ahead`
+def plan(weights: PackedWeights) -> tuple[Plan, int]:
+    """Layers are staggered over time by their phase. Besides, the rows of all rings together."""
+    layers = np.zeros((len(weights.offsets), 6), np.int64)
+    backs: list[int] = []
+    row = 0
+    for layer, heard in enumerate(weights.offsets):
+        older = heard[:-1]
+        # the nearest tap hears what is known so many steps ahead; a power of two, so that whole blocks fill `ahead`
+        block = min(BLOCK, 1 << older[-1].bit_length() - 1)
         # the oldest tap and the present, and one more: with two threads the older taps are computed while the next step begins
-        length = 1 << ((weights.kernel_size - 1) * dilation + 1).bit_length()
-        found[layer] = dilation, first, length - 1, block, layer % BLOCK
-        first += length
-    return found, first
+        length = 1 << (older[0] + 1).bit_length()
+        layers[layer] = len(backs), len(older), row, length - 1, block, layer % BLOCK
+        backs += older
+        row += length
+    context = weights.pyramid.offsets if weights.pyramid else ()
+    return Plan(layers, np.array(backs, np.int64), np.array(context, np.int64)), row
 
 
-def endless_silence(weights: PackedWeights, silence: Array, under: Array) -> tuple[Array, Array]:
-    """What endless silence, heard as (R,), leaves behind under conditions (L, 2 G): each layer's input (L, R); its older taps' sum with
-    bias (L, 2 G)."""
+class Silence(NamedTuple):
+    """What endless silence leaves behind."""
+
+    inputs: Array  # (L, R) of each layer
+    older: Array  # (L, 2 G) its older taps' sum with bias
+    skips: Array  # (S,) relu of the skip sum
+
+
+def endless_silence(weights: PackedWeights, silence: Array, under: Array) -> Silence:
+    """Of silence heard as (R,), under conditions (L, 2 G)."""
     x = silence.astype(np.float64)
-    inputs, older = [], []
+    inputs, older, total = [], [], np.zeros(weights.hidden.shape[0])
     for conv, bias, out, out_bias, told in zip(weights.conv, weights.conv_bias, weights.out, weights.out_bias, under, strict=True):
         inputs.append(x)
         older.append(bias + x @ conv[:-1].sum(0, dtype=np.float64))
         filtered, gate = np.split(older[-1] + x @ conv[-1] + told, 2)
         z = np.tanh(filtered) * (0.5 + 0.5 * np.tanh(gate / 2))  # sigmoid, without overflow
-        x = x + (z @ out + out_bias)[: len(x)]
-    return np.array(inputs), np.array(older)
+        residual, skip = np.split(z @ out + out_bias, [len(x)])
+        x, total = x + residual, total + skip
+    return Silence(np.array(inputs), np.array(older), np.maximum(total, 0))
 
 
 def laid_out_frames(frames: Array) -> Array:

@@ -10,7 +10,7 @@
         LED = i L + l + 1                               older taps of step i + 1, where a block begins there
         x += z[i, l] @ residual + bias                  TRAILED = (i + 1) L + l + 1
       wait for SKIPPED > i
-      logits, sample = head(total[i]), draw
+      logits, sample = head(total[i] + context), draw
 
 There are no locks and no barriers, only three counts in shared memory that each have one writer. What lies before a count is published
 is visible to who has read it. `trail` is at most one step late, so two places for z and total suffice, and a ring of one row more
@@ -27,6 +27,7 @@ from numba import types
 from wavenet.engines.draws import draw
 from wavenet.engines.kernels import (
     conditioned,
+    context,
     gated,
     head,
     hear,
@@ -64,16 +65,17 @@ def _wait(flags, place, count):  # type: ignore[no-untyped-def]
             _yield_core()
 
 
-def lead_stream(n, weights, plan, work, flags, ring, ahead, time, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
+def lead_stream(n, weights, plan, work, flags, ring, ahead, time, skips, sums, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
     """Advance one stream as `advance_streams` does, x (1, steps). Returns whether it came to the end."""
     w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
     channels, width, gates = n.r_vectors * LANES, 2 * n.g_vectors * LANES, n.g_vectors * LANES
+    layers = plan.layers
     trailed = 0
     for i in range(begin, end):
         t = time + i
         hear(n, w, last[0], s.x)
         for layer in range(n.layers):
-            _, first, mask, _, phase = plan[layer]
+            _, _, first, mask, _, phase = layers[layer]
             count = (i - begin) * n.layers + layer + 1
             z = move(s.z, ((i & 1) * n.layers + layer) * gates)
             copy(s.x, at(ring, (first + (t & mask)) * channels), n.r_vectors)
@@ -89,12 +91,15 @@ def lead_stream(n, weights, plan, work, flags, ring, ahead, time, last, x, noise
             publish(move(f, LED), count)
             following = (layer + 1) % n.layers
             later = t if following > 0 else t + 1
-            fetch(at(ahead, (following * BLOCK + (later + plan[following, 4] & BLOCK - 1)) * width), 2 * n.g_vectors)
+            fetch(at(ahead, (following * BLOCK + (later + layers[following, 5] & BLOCK - 1)) * width), 2 * n.g_vectors)
             if layer + 1 < n.layers:
                 residual(n, w, layer, z, 1, s.out, s.x)
         if _wait(f, SKIPPED, i - begin + 1) < 0:
             return False
-        head(n, w, move(s.total, (i & 1) * n.s_vectors * LANES), 1, s.hidden, s.logits)
+        total = move(s.total, (i & 1) * n.s_vectors * LANES)
+        if n.branches > 0:
+            context(n, w, at(plan.context, 0), t, 1, total, at(skips, 0), at(sums, 0), s.context, s.out)
+        head(n, w, total, 1, s.hidden, s.logits)
         logits = work.logits[: n.levels]
         if noise.shape[1] > 0:
             x[0, i] = draw(logits, noise[0, i], how)
@@ -109,11 +114,12 @@ def trail_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end): 
     w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
     channels, width, gates, skips = n.r_vectors * LANES, 2 * n.g_vectors * LANES, n.g_vectors * LANES, n.s_vectors * LANES
     out, z = move(s.out, max(channels, skips)), move(s.z, 2 * n.layers * gates)  # what lies before is lead's
+    layers, backs = plan.layers, plan.backs
     led = 0
     for i in range(begin - 1, end):
         total = (i & 1) * skips
         for layer in range(n.layers):
-            dilation, first, mask, block, phase = plan[layer]
+            older, taps, first, mask, block, phase = layers[layer]
             if i >= begin:
                 count = (i - begin) * n.layers + layer + 1
                 if led < count:
@@ -130,5 +136,6 @@ def trail_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end): 
             t = time + i + 1
             if i + 1 < end and t + phase & block - 1 == 0:
                 slot = layer * BLOCK + (t + phase & BLOCK - 1)
-                look_ahead(n, w, layer, dilation, t, mask, block, at(ring, first * channels), at(ahead, slot * width), s.heard)
+                memory, to = at(ring, first * channels), at(ahead, slot * width)
+                look_ahead(n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard)
             publish(move(f, TRAILED), (i - begin + 1) * n.layers + layer + 1)

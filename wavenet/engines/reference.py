@@ -4,11 +4,12 @@
         x = embedding[the sample before]    (or, of a scalar input, the sample's value * the table's only row)
         for each layer:
             remember x
-            h = bias + sum over taps k of  (x remembered k * dilation samples ago) @ conv[tap]
+            h = bias + sum over taps of  (x remembered as long ago as the tap's offset) @ conv[tap]
             h += what the conditions say at this time, between two frames
             z = tanh(first half of h) * sigmoid(second half)
             residual, skip = z @ out + bias
             x, total = x + residual, total + skip
+        total = what the context module adds to it, from what relu(total) was before
         params = relu(relu(total) @ hidden + bias) @ output + bias
         the sample = a draw from params
 
@@ -25,16 +26,17 @@ from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling, noise_columns
 from wavenet.engines.cond import Cond, require
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.packed import PackedWeights, pack
+from wavenet.engines.packed import PackedPyramid, PackedWeights, pack
 from wavenet.errors import EngineError
 from wavenet.shapes import Array, Noise, Params, Samples
 
 
 @dataclass
 class Stream:
-    """What one stream remembers: per layer a ring of its last (K - 1) * dilation + 1 inputs; the time; the last sample."""
+    """What one stream remembers: per layer a ring of as many inputs as it hears; the context module's ring; the time; the last sample."""
 
     rings: list[Array]  # (length, R) each
+    skips: Array  # (reach + 1, S) relu of the skip sums; no rows for a network without context module
     time: int
     last: int
 
@@ -45,10 +47,9 @@ class ReferenceEngine:
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
         if options and options.precision != "fp32":
             raise EngineError(f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba")
-        packed = pack(config, weights)
         self.config = config
         self.distribution = distributions.of(config)
-        self.weights = PackedWeights._make([*(a.astype(np.float64) for a in packed[:-1]), packed.dilations])
+        self.weights: PackedWeights = pack(config, weights, np.float64)
 
     def describe(self, batch: int) -> str:
         return "reference engine (double precision, 1 thread)"
@@ -60,7 +61,7 @@ class ReferenceEngine:
         return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
 
     def take(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
-        return [replace(state[i], rings=[r.copy() for r in state[i].rings]) for i in streams]
+        return [replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy()) for i in streams]
 
     def feed(self, state: list[Stream], x: Samples, cond: Cond | None = None) -> Params:
         require(self.config, cond, len(state), state[0].time, x.shape[1])
@@ -84,12 +85,14 @@ class ReferenceEngine:
 
     def _silent(self, under: Array | None) -> Stream:
         """A stream that has heard endless silence: all taps of a layer hear the same."""
-        silence = self.distribution.silence
-        x, rings = self.distribution.embed_array(np.array(silence), self.weights.embedding), []
-        for layer, dilation in enumerate(map(int, self.weights.dilations)):
-            rings.append(np.tile(x, ((self.weights.kernel_size - 1) * dilation + 1, 1)))
-            x, _ = self._layer(layer, [x] * self.weights.kernel_size, under)
-        return Stream(rings, 0, silence)
+        silence, w = self.distribution.silence, self.weights
+        x, total, rings = self.distribution.embed_array(np.array(silence), w.embedding), np.zeros(w.hidden.shape[0]), []
+        for layer, heard in enumerate(w.offsets):
+            rings.append(np.tile(x, (heard[0] + 1, 1)))
+            x, skip = self._layer(layer, [x] * len(heard), under)
+            total += skip
+        skips = np.tile(np.maximum(total, 0), (w.pyramid.reach + 1 if w.pyramid else 0, 1))
+        return Stream(rings, skips, 0, silence)
 
     def _predict(self, stream: Stream, cond: Cond | None) -> Array:
         """Hear the stream's last sample and predict the next: params (n_params,)."""
@@ -100,12 +103,12 @@ class ReferenceEngine:
             under = low + stream.time % cond.hop / cond.hop * (high - low)
         x = self.distribution.embed_array(np.array(stream.last), w.embedding)
         total = np.zeros(w.hidden.shape[0])
-        for layer, ring in enumerate(stream.rings):
+        for layer, (heard, ring) in enumerate(zip(w.offsets, stream.rings, strict=True)):
             ring[stream.time % len(ring)] = x
-            dilation = int(w.dilations[layer])
-            taps = [ring[(stream.time - back * dilation) % len(ring)] for back in reversed(range(w.kernel_size))]
-            x, skip = self._layer(layer, taps, under)
+            x, skip = self._layer(layer, [ring[(stream.time - back) % len(ring)] for back in heard], under)
             total += skip
+        if w.pyramid is not None:
+            total += _context(w.pyramid, total, stream.skips, stream.time)
         stream.time += 1
         hidden = np.maximum(np.maximum(total, 0) @ w.hidden + w.hidden_bias, 0)
         params: Array = hidden @ w.output + w.output_bias
@@ -121,3 +124,13 @@ class ReferenceEngine:
         out = (np.tanh(filtered) / (1 + np.exp(-gate))) @ w.out[layer] + w.out_bias[layer]
         residual, skip = np.split(out, [w.residual_channels])
         return taps[-1] + residual, skip
+
+
+def _context(w: PackedPyramid, total: Array, ring: Array, time: int) -> Array:
+    """What the context module adds to the skip sum."""
+    ring[time % len(ring)] = now = np.maximum(total, 0)
+    mean = ring[(time - np.arange(w.window)) % len(ring)].mean(0)
+    heard = [np.concatenate([ring[(time - back) % len(ring)], now]) @ taps for back, taps in zip(w.offsets, w.branches, strict=True)]
+    mixed = np.maximum(np.stack([*heard, mean @ w.mean]) + w.branch_bias, 0)
+    added: Array = mixed.reshape(-1) @ w.project + w.project_bias
+    return added

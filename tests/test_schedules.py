@@ -1,0 +1,52 @@
+"""Which samples back the layers hear."""
+
+from itertools import combinations, pairwise
+from math import gcd
+
+import pytest
+
+from wavenet import schedules
+from wavenet.config import ModelConfig
+
+
+def test_known_growths() -> None:
+    assert schedules.cycle("doubling", 512) == tuple(2**i for i in range(10))
+    assert schedules.cycle("fibonacci", 512) == (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377)
+    assert schedules.cycle("coprime", 100) == (1, 2, 3, 5, 7, 11, 17, 29, 47, 73)
+
+
+@pytest.mark.parametrize("growth", schedules.GROWTHS)
+def test_a_growth_starts_again_at_its_bound(growth: str) -> None:
+    cycle = schedules.cycle(growth, 8)
+    model = ModelConfig(growth=growth, dilation_cycle=8, layers=2 * len(cycle) + 1)  # type: ignore[arg-type]
+    assert model.schedule == (*cycle, *cycle, 1)
+    assert cycle[-1] <= 8 < schedules.cycle(growth, 20)[len(cycle)]
+
+
+def test_coprime_dilations_share_no_divisor_and_grow_like_fibonaccis() -> None:
+    cycle = schedules.cycle("coprime", 2**20)
+    assert all(gcd(a, b) == 1 for a, b in combinations(cycle, 2))
+    assert all(1.3 < b / a <= 2 for a, b in pairwise(cycle))
+    assert (cycle[-1] / cycle[9]) ** (1 / (len(cycle) - 10)) == pytest.approx(1.6, abs=0.01)
+
+
+@pytest.mark.parametrize("growth", schedules.GROWTHS)
+def test_a_cycle_of_two_taps_leaves_no_gap(growth: str) -> None:
+    heard = {0}
+    for dilation in schedules.cycle(growth, 60):
+        heard |= {back + dilation for back in heard}
+    assert heard == set(range(max(heard) + 1))
+
+
+def test_offsets_of_every_pattern() -> None:
+    assert ModelConfig(dilations=(4, 5), kernel_size=(3, 2)).offsets == ((0, 4, 8), (0, 5))
+    assert ModelConfig(dilations=(4, 1), layer="hybrid", kernel_size=3).offsets == ((0, 1, 2, 4, 8), (0, 1, 2))
+    assert ModelConfig(dilations=(4, 1), smooth=True).offsets == ((0, 1, 4, 5), (0, 1, 2))
+    assert ModelConfig(dilations=(2,), layer="hybrid", smooth=True).offsets == ((0, 1, 2, 3),)
+    for layer in ("separable", "bottleneck"):
+        assert ModelConfig(dilations=(4,), layer=layer).offsets == ((0, 4),)
+
+
+def test_where_the_taps_of_a_kernel_lie() -> None:
+    assert schedules.spread(2, 4, False, (0, 1, 4)) == [[1, 0], [0, 0], [0, 1]]
+    assert schedules.spread(2, 1, True, (0, 1, 2)) == [[0.5, 0], [0.5, 0.5], [0, 0.5]]
