@@ -17,11 +17,12 @@ from wavenet.machine import nvidia
 from wavenet.shapes import Array, Noise, Params, Samples
 
 ENGINES = {  # fastest first, for one stream
+    "triton": "wavenet.engines.triton_gpu:TritonEngine",
     "numba": "wavenet.engines.numba_cpu:NumbaEngine",
     "cuda-graph": "wavenet.engines.cuda_graph:CudaGraphEngine",
     "reference": "wavenet.engines.reference:ReferenceEngine",
 }
-ON_GPU = ("cuda-graph",)
+ON_GPU = ("triton", "cuda-graph")
 
 
 class Engine(Protocol):
