@@ -56,19 +56,19 @@ def kernel_weights(network: Network, precision: str) -> tuple[Tensor, ...]:
 
 
 def kernel_sizes(network: Network) -> dict[str, int]:
-    """What the kernel is compiled for."""
+    """What the kernel is compiled for: a model's sizes."""
     w, d = network.weights, network.distribution
     h, n = w.output.shape
     return {
         "KIND": KINDS[d.kind], "CONDITIONED": network.config.condition_channels > 0, "N_NOISE": d.n_noise, "COUNT": d.n_params,
         "ROWS_OF_RINGS": network.ring_rows, "L": network.layers, "K": network.taps, "R": network.r, "G": network.g,
-        "S": network.s, "H": h, "N": n, "TILE": TILE, "num_warps": warps(network.r, network.g),
+        "S": network.s, "H": h, "N": n, "TILE": TILE,
     }  # fmt: skip
 
 
-def warps(r: int, g: int) -> int:
-    """Of one program: so many that a layer's newest tap fits their registers."""
-    return 8 if r * 2 * g <= TILE else 16
+def compile_options(network: Network) -> dict[str, int]:
+    """How the kernel is compiled: with so many warps that a layer's newest tap fits their registers."""
+    return {"num_warps": 8 if network.r * 2 * network.g <= TILE else 16, "enable_fp_fusion": True}
 
 
 class TritonEngine:
@@ -83,7 +83,7 @@ class TritonEngine:
         if self.distribution.kind not in KINDS:
             raise UnfitError(f"the triton engine has no draw for a {self.distribution.kind} output; use --engine reference")
         self._weights = kernel_weights(self._network, self.options.precision)
-        self._sizes = kernel_sizes(self._network)
+        self._sizes, self._compile = kernel_sizes(self._network), compile_options(self._network)
 
     def _refuse_unfit(self) -> None:
         r, gate = self.config.residual_channels, self.config.gate_channels
@@ -127,7 +127,7 @@ class TritonEngine:
             advance[(batch,)](
                 *self._weights, state.rings, scratch, state.last, x, given, scratch if frames is None else frames,
                 state.time % _TIMES, steps, 0 if frames is None else frames.shape[1], since, hop,
-                float(sampling.temperature), min(sampling.top_k or n, n), float(sampling.top_p), **sizes,
+                float(sampling.temperature), min(sampling.top_k or n, n), float(sampling.top_p), **sizes, **self._compile,
             )  # fmt: skip
         state.time += steps
         if not torch.isfinite(scratch[:, -sizes["N"] :]).all():

@@ -57,22 +57,16 @@ def product(x, w, bias, y, INPUTS: tl.constexpr, OUTPUTS: tl.constexpr, TILE: tl
     COLUMNS: tl.constexpr = min(OUTPUTS, 256)
     ROWS: tl.constexpr = min(INPUTS & -INPUTS, TILE // COLUMNS)  # a power of two that divides them
     rows, columns = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
+    tile = rows[:, None] * OUTPUTS + columns[None, :]
     for left in range(0, OUTPUTS, COLUMNS):
-        total = tl.zeros((ROWS, COLUMNS), tl.float32)
+        total = tl.full((ROWS, COLUMNS), 0.0, tl.float32)
         for top in range(0, INPUTS, ROWS):
-            weights = tl.load(w + (top + rows)[:, None] * OUTPUTS + left + columns[None, :])
-            total += weights.to(tl.float32) * tl.load(x + top + rows)[:, None]
+            weights = tl.load(w + (top * OUTPUTS + left) + tile).to(tl.float32)
+            total += weights * tl.load(x + top + rows)[:, None]
         sums = tl.sum(total, 0) + tl.load(bias + left + columns)
         if relu:
             sums = tl.maximum(sums, 0.0)
         tl.store(y + left + columns, sums)
-
-
-@triton.jit
-def gate(h, G: tl.constexpr):
-    """tanh * sigmoid of columns (2G,) that belong to the filter and the gate by turns."""
-    filtered, opening = tl.split(tl.reshape(h, (G, 2)))
-    return (1.0 - 2.0 / (tl.exp(2.0 * filtered) + 1.0)) / (1.0 + tl.exp(-opening))
 
 
 @triton.jit
@@ -93,8 +87,8 @@ def keep_likeliest(p, logits, params, most, scale, top_k, top_p, N: tl.constexpr
     Each code counts those before it, and their mass: of a code among the top_k, all of those are, too.
     """
     code = tl.arange(0, N)
-    rank = tl.zeros((N,), tl.int32)
-    before = tl.zeros((N,), tl.float32)
+    rank = tl.full((N,), 0, tl.int32)
+    before = tl.full((N,), 0.0, tl.float32)
     for start in range(0, N, RANKED):
         other = start + tl.arange(0, RANKED)
         others = tl.load(params + other, mask=other < COUNT, other=float("-inf"))
@@ -167,6 +161,9 @@ def advance(
     r, g, c = tl.arange(0, R), tl.arange(0, G), tl.arange(0, 2 * G)
     PART: tl.constexpr = min(R, TILE // (2 * G))  # of an older tap's inputs, at once
     part = tl.arange(0, PART)
+    part_tile = part[:, None] * (2 * G) + c[None, :]
+    tap_tile = r[:, None] * (2 * G) + c[None, :]
+    residual_tile = g[:, None] * R + r[None, :]
     code = tl.load(last + stream).to(tl.int32)
     for i in range(steps):
         t = time + i
@@ -178,20 +175,25 @@ def advance(
             ring, mask = rings + tl.load(firsts + layer) * R, tl.load(masks + layer)
             taps = conv + layer * (K * R * 2 * G)
             tl.store(ring + (t & mask) * R + r, x)
-            heard = tl.zeros((PART, 2 * G), tl.float32)
+            heard = tl.full((PART, 2 * G), 0.0, tl.float32)
             for begin in range(0, (K - 1) * R, PART):
                 row = (t - tl.load(backs + layer * K + begin // R)) & mask
-                older = tl.load(ring + row * R + begin % R + part)
-                heard += tl.load(taps + (begin + part)[:, None] * (2 * G) + c[None, :]).to(tl.float32) * older[:, None]
-            newest = tl.load(taps + ((K - 1) * R + r)[:, None] * (2 * G) + c[None, :]).to(tl.float32)
-            h = tl.load(conv_bias + layer * (2 * G) + c) + tl.sum(heard, 0) + tl.sum(newest * x[:, None], 0)
+                older = tl.load(ring + row * R + (begin % R + part))
+                heard += tl.load(taps + begin * 2 * G + part_tile).to(tl.float32) * older[:, None]
+            newest = tl.load(taps + (K - 1) * R * 2 * G + tap_tile).to(tl.float32)
+            out = tl.load(residual + layer * (G * R) + residual_tile).to(tl.float32)  # on its way while the gates are computed
+            h = tl.load(conv_bias + layer * (2 * G) + c)
+            if PART == R:  # one sum over the program's threads, and its barriers, for both
+                h += tl.sum(heard + newest * x[:, None], 0)
+            else:
+                h += tl.sum(heard, 0) + tl.sum(newest * x[:, None], 0)
             if CONDITIONED:
                 told = frames + ((since + i) // hop * L + layer) * (2 * G) + c
                 low, high = tl.load(told), tl.load(told + L * 2 * G)
                 h += low + ((since + i) % hop).to(tl.float32) / hop.to(tl.float32) * (high - low)
-            z = gate(h, G)
+            filtered, opening = tl.split(tl.reshape(h, (G, 2)))
+            z = (1.0 - 2.0 / (tl.exp(2.0 * filtered) + 1.0)) / (1.0 + tl.exp(-opening))  # the first factor is tanh
             tl.store(z_of_all + layer * G + g, z)
-            out = tl.load(residual + layer * (G * R) + g[:, None] * R + r[None, :]).to(tl.float32)
             x += tl.load(residual_bias + layer * R + r) + tl.sum(out * z[:, None], 0)
         tl.debug_barrier()
         product(z_of_all, skip, skip_bias, total, L * G, S, TILE, True)
