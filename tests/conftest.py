@@ -29,8 +29,10 @@ VOCODER = replace(SMALL, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000
 BOTH = replace(VOCODER, label_channels=2, labels=("ada", "bob"), mel_context=0)
 CONDITIONED = {"labels": VOICES, "mel": VOCODER, "labels and mel": BOTH}
 LONGEST = 1000  # samples of streams that are told something
+INTERPRETED: tuple[str, ...] = ()  # engines that run in an interpreter here
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # engines for GPUs then run on the CPU; Triton asks once, when it is first imported
+    INTERPRETED = ("triton",)
 torch.set_num_threads(1)  # small models gain nothing from more, and a busy machine then costs little
 hypothesis.settings.register_profile("default", max_examples=150, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True, database=None)
