@@ -41,7 +41,9 @@ class CudaGraphEngine:
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
         if options and options.precision != "fp32":
-            raise UnfitError(f"--precision {options.precision}: the cuda-graph engine computes in double precision; use --engine triton or numba")
+            raise UnfitError(
+                f"--precision {options.precision}: the cuda-graph engine computes in double precision; use --engine triton or numba"
+            )
         self._network = Network(config, weights, device_for(self.name), torch.float64)
         self.distribution = self._network.distribution
         if self.distribution.kind not in DRAWS:
@@ -91,14 +93,19 @@ class Step:
     def __init__(self, network: Network, batch: int, sampling: Sampling, hop: int) -> None:
         self.made_for = (batch, sampling, hop)
         self._network, self._sampling = network, sampling
-        n, w, like = network, network.weights, {"dtype": network.dtype, "device": network.device}
-        self._rings = torch.zeros(batch, n.ring_rows, n.r, **like)
-        self._time, self._at, self._since = (torch.zeros(1, dtype=torch.int64, device=n.device) for _ in range(3))
-        self._last = torch.zeros(batch, dtype=torch.int64, device=n.device)
-        self._noise = torch.full((STRETCH, batch, n.distribution.n_noise), 0.5, **like)
-        self._codes = torch.zeros(STRETCH, batch, dtype=torch.int64, device=n.device)
-        self._frames = torch.zeros(batch, (STRETCH - 1) // hop + 3 if hop else 0, n.layers, 2 * n.g, **like)
-        self.params = torch.zeros(batch, n.distribution.n_params, **like)
+        n, w = network, network.weights
+
+        def numbers(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=n.dtype, device=n.device)
+
+        def counters(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.int64, device=n.device)
+
+        self._rings, self._last = numbers(batch, n.ring_rows, n.r), counters(batch)
+        self._time, self._at, self._since = counters(1), counters(1), counters(1)
+        self._noise, self._codes = numbers(STRETCH, batch, n.distribution.n_noise) + 0.5, counters(STRETCH, batch)
+        self._frames = numbers(batch, (STRETCH - 1) // hop + 3 if hop else 0, n.layers, 2 * n.g)
+        self.params = numbers(batch, n.distribution.n_params)
         self._conv = w.conv.flatten(1, 2)  # (L, K R, 2G)
         self._draw = DRAWS[n.distribution.kind]
         self._replay = self._captured() if n.device.type == "cuda" else self._advance
@@ -124,7 +131,7 @@ class Step:
         return self._codes[:steps]
 
     def _captured(self) -> Callable[[], None]:
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UP):
@@ -168,7 +175,7 @@ class Step:
         return torch.lerp(low, high, (self._since % hop).to(n.dtype) / hop)
 
 
-# --- draws: params (batch, n_params), noise (batch, n_noise) -> codes (batch,). `distributions` says what each computes --------------------
+# --- draws: params (batch, n_params), noise (batch, n_noise) -> codes (batch,); what each computes, `distributions` says --------------
 
 
 def _categorical(params: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
@@ -178,7 +185,7 @@ def _categorical(params: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
     p = (logits - logits.amax(1, keepdim=True)).exp()
     if sampling.top_p < 1 or 0 < sampling.top_k < p.shape[1]:
         ranked, order = p.sort(dim=1, descending=True, stable=True)
-        if 0 < sampling.top_k:
+        if sampling.top_k > 0:
             ranked[:, sampling.top_k :] = 0
         before = ranked.cumsum(1) - ranked
         ranked = ranked.masked_fill(before >= sampling.top_p * ranked.sum(1, keepdim=True), 0)

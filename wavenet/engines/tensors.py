@@ -131,7 +131,9 @@ class Network:
         self.config, self.device, self.dtype, self.width = config, device, dtype, width
         self.distribution = distributions.of(config)
         arrays = laid_out(config, pack(config, weights), width, precision)
-        self.weights = Weights(**{k: torch.tensor(a, dtype=None if a.dtype == np.int64 else dtype, device=device) for k, a in arrays.items()})
+        self.weights = Weights(
+            **{k: torch.tensor(a, dtype=None if a.dtype == np.int64 else dtype, device=device) for k, a in arrays.items()}
+        )
         self.layers, self.taps, self.r = self.weights.conv.shape[:3]
         self.g, self.s = self.weights.out.shape[1], self.weights.hidden.shape[0]
         self._plan = list(zip(arrays["backs"].tolist(), arrays["firsts"].tolist(), arrays["masks"].tolist(), strict=True))
@@ -195,7 +197,7 @@ class Network:
         return torch.lerp(by_layer[:, low], by_layer[:, low + 1], share[:, None])
 
     def _pass(self, rings: Tensor, time: int, before: Tensor, told: Tensor | None) -> Tensor:
-        """The parallel pass of one stream over samples that follow `before` (time,): params (time, N). rings (rows, R) are brought up to date."""
+        """The parallel pass of one stream over the samples that follow each of `before` (time,): params (time, N). rings: (rows, R)."""
         w, steps = self.weights, len(before)
         x = self.distribution.embed(before, w.embedding)
         total = torch.zeros(steps, self.s, dtype=self.dtype, device=self.device)

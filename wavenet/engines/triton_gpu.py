@@ -36,7 +36,7 @@ def wide(channels: int) -> int:
 def by_turns(array: Array | Tensor) -> Tensor:
     """Columns of the filter, then those of the gate (..., 2G) -> one of each by turns."""
     a = torch.as_tensor(array)
-    return a.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    return a.reshape(*a.shape[:-1], 2, -1).transpose(-1, -2).flatten(-2)
 
 
 def kernel_weights(network: Network, precision: str) -> tuple[Tensor, ...]:
@@ -89,7 +89,7 @@ class TritonEngine:
         r, gate = self.config.residual_channels, self.config.gate_channels
         if wide(r) * 2 * wide(gate // 2) > LARGEST:
             raise UnfitError(
-                f"--engine triton: model.residual_channels = {r} with model.gate_channels = {gate} is too wide for it; use --engine cuda-graph"
+                f"--engine triton: model.residual_channels = {r} with model.gate_channels = {gate} is too wide for it; use cuda-graph"
             )
         if self._device.type == "cuda" and torch.cuda.get_device_capability(self._device) < LEAST_CAPABILITY:
             raise UnfitError(f"--engine triton: {device_name(self._device)} is older than Ampere; use --engine cuda-graph or numba")

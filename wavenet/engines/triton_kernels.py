@@ -147,7 +147,7 @@ def advance(
     ROWS_OF_RINGS: tl.constexpr, L: tl.constexpr, K: tl.constexpr, R: tl.constexpr, G: tl.constexpr,
     S: tl.constexpr, H: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """Advance stream `program_id` by `steps` samples from `time` on: draw codes x_out (streams, steps) with noise (streams, steps, N_NOISE).
+    """Advance a stream by `steps` samples from `time` on: draw codes x_out (streams, steps) with noise (streams, steps, N_NOISE).
 
     Of the params, N wide, the first COUNT are predicted. `time` may be given modulo a power of two that no ring is longer than.
     """
