@@ -180,7 +180,7 @@ def test_every_draw_is_the_oracles(engine_name: str, sampling: Sampling) -> None
     """Each generated code is the one the oracle draws from the float64 prediction, unless noise lies on a boundary."""
     model = network(WIDE)
     engine = pick(engine_name, model.config, arrays(model))
-    noise = uniforms(3, 0, 0, few(engine_name, 1000, 30))[None]
+    noise = uniforms(3, 0, 0, few(engine_name, 1000, 15))[None]
     x = engine.generate(engine.init_state(1), noise, sampling)
     params = teacher_forced(model, x)
     expected = model.distribution.draw(params, noise, sampling)
@@ -194,7 +194,7 @@ def test_every_draw_is_the_oracles(engine_name: str, sampling: Sampling) -> None
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1.3)])
 def test_every_draw_from_a_mixture_is_the_oracles(engine_name: str, output: str, sampling: Sampling) -> None:
     model = network(replace(WIDE, output=output, mixtures=5))
-    engine, noise = pick(engine_name, model.config, arrays(model)), noise_of(model, 3, 1, few(engine_name, 1000, 30))
+    engine, noise = pick(engine_name, model.config, arrays(model)), noise_of(model, 3, 1, few(engine_name, 1000, 15))
     x = engine.generate(engine.init_state(1), noise, sampling)
     away = np.abs(x - model.distribution.draw(teacher_forced(model, x), noise, sampling))
     assert np.median(away) == 0
