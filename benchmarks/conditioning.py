@@ -24,7 +24,7 @@ KINDS = {
 
 def contestants(name: str) -> Iterator[tuple[str, Contestant]]:
     for kind, settings in KINDS.items():
-        for contestant in bench.contestants(config.load(name, settings), [1, 16]):
+        for contestant in bench.contestants(config.load(name, settings), names=("numba",)):
             if contestant.row.engine == "numba":
                 yield kind, contestant
 

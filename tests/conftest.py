@@ -1,5 +1,6 @@
 """Small seeded models, synthetic recordings, and a private cache for every test."""
 
+import os
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,10 @@ VARIANTS = {
     "separable, told": replace(VOICES, layer="separable", growth="coprime", dilation_cycle=7),
 }  # fmt: skip
 LONGEST = 1000  # samples of streams that are told something
+INTERPRETED: tuple[str, ...] = ()  # engines that run in an interpreter here
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # engines for GPUs then run on the CPU; Triton asks once, when it is first imported
+    INTERPRETED = ("triton",)
 torch.set_num_threads(1)  # small models gain nothing from more, and a busy machine then costs little
 hypothesis.settings.register_profile("default", max_examples=150, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True, database=None)

@@ -4,12 +4,14 @@ import importlib.util
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.conftest import SMALL
-from wavenet import bench
+from wavenet import bench, engines
 from wavenet.config import AudioConfig, Config, ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.eager import EagerStep
@@ -27,6 +29,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SECONDS", 0.005)
     monkeypatch.setattr(bench, "WARM_UP", 64)
     monkeypatch.setattr(bench, "cores", lambda: 2)
+    monkeypatch.setattr(engines, "nvidia", lambda: False)
 
 
 def rows() -> list[dict[str, object]]:
@@ -78,6 +81,59 @@ def test_without_numba_the_reference_is_measured(monkeypatch: pytest.MonkeyPatch
     assert "--engine numba: cannot be loaded" in said[0]
 
 
+@pytest.fixture
+def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there is a GPU; here, Triton's interpreter plays it, slowly."""
+    pytest.importorskip("triton")
+    monkeypatch.setattr(engines, "nvidia", lambda: True)
+    monkeypatch.setattr(bench, "GPU_BATCHES", (1, 2))
+    monkeypatch.setattr(bench, "WARM_UP", 2)
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    first = bench.Contestant.__init__
+
+    def two_samples(self: bench.Contestant, row: bench.Row, run: Any, n_noise: int, chunk: int = 2) -> None:
+        first(self, row, run, n_noise, chunk)
+
+    monkeypatch.setattr(bench.Contestant, "__init__", two_samples)
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_with_a_gpu_its_engines_have_rows_beside_an_eager_step_on_it() -> None:
+    found = rows()
+    keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in found}
+    assert keys >= {("triton", p, 0, b) for p in ("fp32", "bf16") for b in (1, 2)}
+    assert keys >= {(name, "fp32", 0, b) for name in ("cuda-graph", "eager on GPU") for b in (1, 2)}
+    assert keys >= {("eager PyTorch", "fp32", 1, 16), ("numba", "fp32", 1, 16)}
+    assert all(r["times_eager"] is not None for r in found)
+    assert {r["times_eager"] for r in found if r["engine"] == "eager on GPU"} == {1}
+    row = next(r for r in found if r["engine"] == "triton")
+    assert " GPU " in bench.line(bench.Row(**row))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("on_gpu")
+def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of benchmarks/gpu.py but the suite, on a model that an interpreter can run."""
+    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).parent.parent / "benchmarks" / "gpu.py")
+    assert spec
+    assert spec.loader
+    gpu = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gpu)
+    monkeypatch.setattr(gpu, "SECONDS", 0.0005)
+    monkeypatch.setattr(gpu, "MOST_STREAMS", 2)
+    tiny = replace(CONFIG, name="tiny", model=replace(SMALL, layers=2, dilation_cycle=2))
+    told = replace(tiny, name="told", model=replace(tiny.model, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0))
+    lines = "\n".join(gpu.figures([tiny, told], [tiny])).splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith(("tiny   ", "told   "))] == [
+        ["tiny", "eager"], ["tiny", "triton"], ["tiny", "triton"], ["tiny", "cuda-graph"],
+        ["told", "triton"], ["told", "triton"], ["told", "cuda-graph"], ["tiny", "8000"], ["tiny", "8000"],
+    ]  # fmt: skip
+    assert any(line.startswith("tiny, bf16, times eager on GPU") and line.split()[-1] == "100" for line in lines)
+    assert any(line.startswith("told, fp32, times real time") for line in lines)
+    assert gpu.most_streams(lambda batch: batch <= 137, 4096) in range(130, 138)
+    assert gpu.most_streams(lambda _: False, 64) == 0
+    assert gpu.most_streams(lambda _: True, 64) == 64
+
+
 @pytest.mark.parametrize("output", ["mulaw", "logistic", "gaussian"])
 def test_the_eager_step_draws_what_the_reference_draws(output: str) -> None:
     """What speed is compared with computes the same thing; in float32, where a 16-bit sample may come out a step away."""
@@ -115,6 +171,6 @@ def test_bounds_follow_from_bytes_and_products() -> None:
 @pytest.mark.parametrize("model", [replace(SMALL, layer="separable"), replace(SMALL, context="pyramid")])
 def test_an_eager_step_of_another_pattern_is_left_out_by_name(model: ModelConfig) -> None:
     lines: list[str] = []
-    found = bench.contestants(Config(model=model), [1], lines.append)
+    found = bench.contestants(Config(model=model), lines.append, ["numba", "reference"])
     assert lines[0] == "eager PyTorch: left out, its step knows dense layers and no context module"
     assert {c.row.engine for c in found} == {"numba", "reference"}

@@ -1,9 +1,12 @@
 """Imports point one way, heavy ones wait, and only the command line prints: read from the source and tried."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
@@ -17,13 +20,14 @@ LAYERS = [
     {"receptive", "baselines", "conditioning"},
     {"model", "inspection", "memory"},
     {"tables", "sketch"},
-    {"pcm_cache", "checkpoint", "engines.packed", "engines.vectors", "pictures"},
-    {"engines.panels"},
+    {"pcm_cache", "checkpoint", "engines.packed", "engines.vectors", "pictures", "engines.triton_kernels"},
+    {"engines.panels", "engines.tensors"},
     {"engines.draws"},
     {"engines.kernels"},
     {"engines.pipeline"},
     {"engines.compiled"},
     {"corpus", "housekeeping", "guides", "engines", "engines.reference", "engines.numba_cpu", "engines.ceilings"},
+    {"engines.triton_gpu", "engines.cuda_graph"},
     {"run", "prefetch", "eager", "diagram", "influence"},
     {"evaluate"},
     {"trainer", "sampler", "predictors"},
@@ -99,6 +103,26 @@ def test_network_and_engines_need_only_torch_and_numpy() -> None:
         "assert pick('auto', config, weights).name == 'reference'"
     )
     assert "torch" in names
+
+
+def test_engines_for_gpus_need_nothing_more_than_triton() -> None:
+    absent = ["pydantic", "typer", "soundfile", "soxr", "librosa", "safetensors", "numba", "filelock", "tqdm", "matplotlib", "scipy"]
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed")
+    names = loaded_by(
+        f"for name in {absent}: sys.modules[name] = None\n"
+        "import os\n"
+        "os.environ['TRITON_INTERPRET'] = '1'\n"
+        "from wavenet import engines\n"
+        "from wavenet.config import ModelConfig\n"
+        "from wavenet.model import WaveNet\n"
+        "config = ModelConfig(layers=2)\n"
+        "weights = {k: v.numpy() for k, v in WaveNet(config).state_dict().items()}\n"
+        "assert engines.pick('cuda-graph', config, weights).name == 'cuda-graph'\n"
+        "engines.nvidia = lambda: True\n"
+        "assert engines.pick('auto', config, weights).name == 'triton'"
+    )
+    assert "triton" in names
 
 
 def test_public_names_are_there() -> None:

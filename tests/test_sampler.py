@@ -123,7 +123,7 @@ def test_prompts_that_lead_nowhere_are_named(make_folder: Callable[..., Path], w
         ({"seconds": float("nan")}, "must be above 0"),
         ({"count": 0}, "count 0: must be 1 to 10000"),
         ({"seed": -1}, "seed -1: must be"),
-        ({"engine": "warp"}, "--engine warp: unknown; use auto or one of numba, reference"),
+        ({"engine": "warp"}, "--engine warp: unknown; use auto or one of triton, numba, cuda-graph, reference"),
         ({"temperature": -1}, "temperature -1: must be"),
         ({"prompt": "no.wav"}, "no.wav: no such file"),
     ],

@@ -1,4 +1,5 @@
-"""`wavenet bench`: how fast each engine generates here, beside an eager PyTorch step and what the machine's memory and arithmetic allow.
+"""`wavenet bench`: how fast each engine generates here, beside an eager PyTorch step on the same device and what the machine's memory and
+arithmetic allow.
 
 Speed does not depend on the weights, so they are drawn at random; a run lends its sizes only. Contestants take turns, round after
 round, so that a change in the machine's speed falls on all; figures are medians, and ratios are taken within each round.
@@ -17,7 +18,7 @@ from wavenet import distributions
 from wavenet.checkpoint import expected_shapes
 from wavenet.config import Config, ModelConfig
 from wavenet.distributions import Sampling
-from wavenet.engines import ENGINES, Engine, pick
+from wavenet.engines import ON_GPU, Engine, candidates, pick
 from wavenet.engines.cond import Cond, Projection
 from wavenet.engines.options import PRECISIONS, EngineOptions, say_nothing
 from wavenet.errors import EngineError
@@ -25,8 +26,9 @@ from wavenet.machine import cores, machine
 from wavenet.sampler import noise_for
 from wavenet.shapes import Array, Noise
 
-EAGER = "eager PyTorch"
+EAGER, EAGER_ON_GPU = "eager PyTorch", "eager on GPU"
 BATCHES = (1, 16)
+GPU_BATCHES = (1, 4, 16, 64, 256)
 ROUNDS = 5
 SECONDS = 0.4  # of each contestant in each round
 WARM_UP = 2048  # samples of each stream at once, at most: as many as a sampler makes
@@ -35,7 +37,8 @@ FRAMES = 1000  # of random conditions; the last one holds
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `threads` is the most that may be used; `times_eager` compares with the eager step at the same batch."""
+    """One line of the table. `threads` is the most that may be used, 0 on a GPU; `times_eager` compares with the eager step of as many
+    streams on the same device."""
 
     engine: str
     precision: str
@@ -66,9 +69,7 @@ class Contestant:
         """Compile, let engines find their pace, and choose a chunk of about a tenth of a second."""
         self.run(self.noise())
         while self.chunk < WARM_UP:
-            started = time.perf_counter()
-            self.run(self.noise())
-            if time.perf_counter() - started > 0.05:
+            if seconds_for(lambda: self.run(self.noise())) > 0.05:
                 break
             self.chunk *= 2
 
@@ -95,6 +96,12 @@ class Streams:
         return self._projection.cond(self._features, self._time, steps) if self._projection else None
 
 
+def seconds_for(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
 def random_weights(config: Config) -> dict[str, Array]:
     """Weights of the config's shapes that keep every signal near unit size."""
     generator = np.random.default_rng(0)
@@ -104,26 +111,21 @@ def random_weights(config: Config) -> dict[str, Array]:
     }
 
 
-def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callable[[str], object] = say_nothing) -> list[Contestant]:
-    """All that can run here: eager steps first, then every engine, precision and number of threads."""
+def contestants(config: Config, report: Callable[[str], object] = say_nothing, names: Sequence[str] | None = None) -> list[Contestant]:
+    """All that can run here, or the engines called so: eager steps first, then every engine, precision and number of threads."""
     if config.model.label_channels and not config.model.labels:
         config = replace(config, model=replace(config.model, labels=("a label",)))
+    names = candidates() if names is None else names
     weights, found, n_noise = random_weights(config), [], distributions.of(config.model).n_noise
     if config.model.condition_channels:
         report(f"{EAGER}: left out, its step takes no labels and no mel frames")
     elif not config.model.plain:
         report(f"{EAGER}: left out, its step knows dense layers and no context module")
-    eager = config.model.plain and not config.model.condition_channels
-    for batch in batches if importlib.util.find_spec("torch") and eager else ():
-        import torch
-
-        from wavenet.eager import EagerStep
-
-        torch.set_num_threads(1)  # more threads make such small products slower, and on a busy machine far slower
-        found.append(Contestant(Row(EAGER, "fp32", 1, batch), EagerStep(config.model, weights, batch).run, n_noise))
-    for name in ENGINES:
+    elif importlib.util.find_spec("torch"):
+        found = _eager_steps(config, weights, names)
+    for name in names:
         try:
-            for precision, threads, batch in _ways(name, batches):
+            for precision, threads, batch in _ways(name):
                 engine = pick(name, config.model, weights, EngineOptions(precision, threads, report))
                 row = Row(name, precision, threads, batch)
                 found.append(Contestant(row, Streams(engine, config.model, weights, batch).run, n_noise))
@@ -132,11 +134,32 @@ def contestants(config: Config, batches: Sequence[int] = BATCHES, report: Callab
     return found
 
 
-def _ways(engine: str, batches: Sequence[int]) -> list[tuple[str, int, int]]:
+def _eager_steps(config: Config, weights: dict[str, Array], names: Sequence[str]) -> list[Contestant]:
+    """On the devices that these engines run on."""
+    import torch
+
+    from wavenet.eager import EagerStep
+    from wavenet.engines.tensors import device_for
+
+    torch.set_num_threads(1)  # more threads make such small products slower, and on a busy machine far slower
+    n_noise = distributions.of(config.model).n_noise
+    rows = [Row(EAGER, "fp32", 1, batch) for batch in BATCHES] if set(names) - set(ON_GPU) else []
+    found = [Contestant(row, EagerStep(config.model, weights, row.batch).run, n_noise) for row in rows]
+    try:
+        device = device_for(ON_GPU[0]) if set(names) & set(ON_GPU) else None
+    except EngineError:  # the engines say so
+        device = None
+    rows = [Row(EAGER_ON_GPU, "fp32", 0, batch) for batch in GPU_BATCHES] if device else []
+    return found + [Contestant(row, EagerStep(config.model, weights, row.batch, device).run, n_noise) for row in rows]
+
+
+def _ways(engine: str) -> list[tuple[str, int, int]]:
     """Precision, threads and streams to measure an engine with."""
+    if engine in ON_GPU:
+        return [(p, 0, batch) for p in (PRECISIONS if engine == "triton" else ("fp32",)) for batch in GPU_BATCHES]
     if engine != "numba":
-        return [("fp32", 1, batches[0])]
-    return [(p, threads, batch) for p in PRECISIONS for threads in sorted({1, cores()}) for batch in batches]
+        return [("fp32", 1, BATCHES[0])]
+    return [(p, threads, batch) for p in PRECISIONS for threads in sorted({1, cores()}) for batch in BATCHES]
 
 
 def measure(config: Config, runners: list[Contestant]) -> list[Row]:
@@ -145,14 +168,19 @@ def measure(config: Config, runners: list[Contestant]) -> list[Row]:
         runner.warm_up()
     speeds = [[runner.speed(SECONDS) for runner in runners] for _ in range(ROUNDS)]
     rows = [runner.row for runner in runners]
-    eager = {row.batch: i for i, row in enumerate(rows) if row.engine == EAGER}
+    eager = {_beside(row): i for i, row in enumerate(rows) if row.engine in (EAGER, EAGER_ON_GPU)}
     bounds = _bounds(config, rows)
     done = []
     for i, row in enumerate(rows):
         speed = statistics.median(r[i] for r in speeds)
-        ratio = statistics.median(r[i] / r[eager[row.batch]] for r in speeds) if row.batch in eager else None
+        ratio = statistics.median(r[i] / r[eager[_beside(row)]] for r in speeds) if _beside(row) in eager else None
         done.append(replace(row, samples_per_second=speed, realtime=speed / config.audio.sample_rate, times_eager=ratio, bound=bounds[i]))
     return done
+
+
+def _beside(row: Row) -> tuple[int, bool]:
+    """What rows that are compared have in common: streams, and the device."""
+    return row.batch, row.threads == 0
 
 
 def _bounds(config: Config, rows: list[Row]) -> list[float | None]:
@@ -165,6 +193,18 @@ def _bounds(config: Config, rows: list[Row]) -> list[float | None]:
     return [ceilings.bound(config.model, r.precision, r.batch, r.threads) if r.engine == "numba" else None for r in rows]
 
 
+def _gpu() -> str:
+    """The GPU that candidates run on, for the table's first line."""
+    if not set(candidates()) & set(ON_GPU) or not importlib.util.find_spec("torch"):
+        return ""
+    from wavenet.engines.tensors import device_for, device_name
+
+    try:
+        return f"; {device_name(device_for(ON_GPU[0]))}"
+    except EngineError:
+        return ""
+
+
 HEADER = (
     f"{'engine':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x real time':>12} {'x eager':>8} {'of bound':>9}"
 )
@@ -173,14 +213,14 @@ HEADER = (
 def line(row: Row) -> str:
     eager = "" if row.times_eager is None else f"{row.times_eager:.1f}"
     bound = "" if row.bound is None else f"{row.samples_per_second / row.bound:.0%}"
-    where = f"{row.engine:14} {row.precision:>9} {row.threads:>8} {row.batch:>8}"
+    where = f"{row.engine:14} {row.precision:>9} {row.threads or 'GPU':>8} {row.batch:>8}"
     return f"{where} {row.samples_per_second:>10,.0f} {row.realtime:>12.2f} {eager:>8} {bound:>9}"
 
 
 def bench(name: str, config: Config, as_json: bool, report: Callable[[str], object]) -> Iterator[str]:
     """Measure and tell. Yields lines to print: a table, or one JSON list of rows."""
     if not as_json:
-        yield f"{machine()}; medians of {ROUNDS} rounds"
+        yield f"{machine()}{_gpu()}; medians of {ROUNDS} rounds"
         yield f"{name}: {sum(w.size for w in random_weights(config).values()):,} parameters at {config.audio.sample_rate} Hz"
     rows = measure(config, contestants(config, report=report))
     if as_json:

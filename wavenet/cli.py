@@ -135,7 +135,7 @@ def generate(
     top_k: Annotated[int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, numba or reference.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")] = "auto",
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     out: Annotated[
@@ -163,7 +163,7 @@ def vocode(
     top_k: Annotated[int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, numba or reference.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")] = "auto",
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     out: Annotated[
@@ -187,7 +187,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
     folder: Annotated[Path, typer.Argument(help="Folder of recordings to score.")],
     split: Annotated[str, typer.Option(help="all: every sample; tails: the last tenth of files over one second.")] = "all",
-    engine: Annotated[str, typer.Option(help="parallel, or a generation engine: numba, reference. All give the same figure.")] = "parallel",
+    engine: Annotated[str, typer.Option(help="parallel, or a generation engine: triton, numba ... All give the same figure.")] = "parallel",
     device: DeviceOption = "auto",
     cache: CacheOption = None,
     label_from: Annotated[str | None, typer.Option(help="How recordings are labelled, if not as in training; see train.")] = None,

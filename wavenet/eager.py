@@ -31,31 +31,34 @@ class _Layer(NamedTuple):
 class EagerStep:
     """`batch` streams in float32 that started in silence, one sample of each per step."""
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], batch: int) -> None:
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], batch: int, device: torch.device | None = None) -> None:
+        def tensor(name: str) -> Tensor:
+            return torch.tensor(weights[name], device=device)
+
         def pair(name: str) -> tuple[Tensor, Tensor]:
-            return torch.tensor(weights[f"{name}.weight"])[..., 0].contiguous(), torch.tensor(weights[f"{name}.bias"])
+            return tensor(f"{name}.weight")[..., 0].contiguous(), tensor(f"{name}.bias")
 
         self.distribution = distributions.of(config)
         self.draw = _DRAWS[self.distribution.kind]
-        self.embedding = torch.tensor(weights["embedding.weight"])
+        self.embedding = tensor("embedding.weight")
         self.layers = []
         for i, (dilation, kernel_size) in enumerate(zip(config.schedule, config.kernel_sizes, strict=True)):
             layer = f"stack.layers.{i}"
-            taps = [tap.contiguous() for tap in torch.tensor(weights[f"{layer}.dilated.weight"]).unbind(2)]
+            taps = [tap.contiguous() for tap in tensor(f"{layer}.dilated.weight").unbind(2)]
             residual = pair(f"{layer}.residual") if f"{layer}.residual.weight" in weights else None
-            queue = torch.zeros((kernel_size - 1) * dilation + 1, batch, config.residual_channels)
-            bias = torch.tensor(weights[f"{layer}.dilated.bias"])
+            queue = torch.zeros((kernel_size - 1) * dilation + 1, batch, config.residual_channels, device=device)
+            bias = tensor(f"{layer}.dilated.bias")
             self.layers.append(_Layer(taps, bias, residual, pair(f"{layer}.skip"), queue, dilation))
         self.hidden, self.output = pair("hidden"), pair("output")
         self.time = 0
-        self.last = torch.full((batch,), self.distribution.silence)
+        self.last = torch.full((batch,), self.distribution.silence, device=device)
 
     @torch.no_grad()
     def run(self, noise: Noise) -> Tensor:
-        """As many steps as there is noise (batch, time, n_noise); returns the last codes (batch,)."""
+        """As many steps as there is noise (batch, time, n_noise); returns the last codes (batch,), on the CPU."""
         wide = noise_columns(noise, self.distribution.n_noise)
-        for u in torch.from_numpy(wide).transpose(0, 1).contiguous():
-            x, total = self.distribution.embed(self.last, self.embedding), torch.zeros(())
+        for u in torch.from_numpy(wide).transpose(0, 1).contiguous().to(self.last.device):
+            x, total = self.distribution.embed(self.last, self.embedding), torch.zeros((), device=self.last.device)
             for taps, bias, residual, skip, queue, dilation in self.layers:
                 queue[self.time % len(queue)] = x
                 h = linear(x, taps[-1], bias)
@@ -68,7 +71,7 @@ class EagerStep:
                     x = x + linear(z, *residual)
             self.last = self.draw(linear(linear(total.relu(), *self.hidden).relu(), *self.output), u)
             self.time += 1
-        return self.last
+        return self.last.cpu()
 
 
 # --- draws: params (batch, n_params), noise u (batch, n_noise) -> codes (batch,) ----------------------------------------

@@ -42,3 +42,7 @@ class TrainingError(WavenetError):
 
 class EngineError(WavenetError):
     """A generation engine is missing or cannot do what was asked."""
+
+
+class UnfitError(EngineError):
+    """An engine cannot serve this model, or not on this machine; another may."""

@@ -12,10 +12,17 @@ from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling
 from wavenet.engines.cond import Cond
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError
+from wavenet.errors import EngineError, UnfitError
+from wavenet.machine import nvidia
 from wavenet.shapes import Array, Noise, Params, Samples
 
-ENGINES = {"numba": "wavenet.engines.numba_cpu:NumbaEngine", "reference": "wavenet.engines.reference:ReferenceEngine"}  # fastest first
+ENGINES = {  # fastest first, for one stream
+    "triton": "wavenet.engines.triton_gpu:TritonEngine",
+    "numba": "wavenet.engines.numba_cpu:NumbaEngine",
+    "cuda-graph": "wavenet.engines.cuda_graph:CudaGraphEngine",
+    "reference": "wavenet.engines.reference:ReferenceEngine",
+}
+ON_GPU = ("triton", "cuda-graph")
 
 
 class Engine(Protocol):
@@ -49,17 +56,26 @@ class Engine(Protocol):
         ...
 
 
+def candidates() -> list[str]:
+    """Engines that may run on this machine, fastest first. Where there is no GPU nothing is imported to find that out."""
+    here = nvidia()
+    return [name for name in ENGINES if here or name not in ON_GPU]
+
+
 def pick(name: str, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> Engine:
-    """The engine called `name`, loaded with a model; `auto` takes the fastest there is. Raises EngineError."""
+    """The engine called `name`, loaded with a model; `auto` takes the fastest that serves it here. Raises EngineError."""
     if name != "auto" and name not in ENGINES:
         raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")
     reason = ""
-    for candidate in ENGINES if name == "auto" else [name]:
+    for candidate in candidates() if name == "auto" else [name]:
         module, _, cls = ENGINES[candidate].partition(":")
         try:
             engine: Engine = getattr(importlib.import_module(module), cls)(config, weights, options)
         except ImportError as e:
             reason = str(e)
+        except UnfitError:
+            if name != "auto":
+                raise
         else:
             return engine
     raise EngineError(f"--engine {name}: cannot be loaded ({reason}); install it, or use another")

@@ -1,0 +1,65 @@
+"""Compiles the kernel of presets for GPUs that are not here, and tells of each what there is to check: one line of JSON."""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
+from triton.compiler import ASTSource
+
+from wavenet import config
+from wavenet.bench import random_weights
+from wavenet.engines.tensors import Network
+from wavenet.engines.triton_gpu import compile_options, kernel_sizes, kernel_weights, wide
+from wavenet.engines.triton_kernels import advance
+
+TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int32: "*i32"}
+MEMORY = ["*fp32", "*fp32", "*i64", "*i32", "*fp32", "*fp32"]  # rings ... frames
+NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]  # time ... top_p
+
+
+def compiled(preset: str, precision: str, capability: int) -> dict[str, Any]:
+    loaded = config.load(preset)
+    network = Network(loaded.model, random_weights(loaded), torch.device("cpu"), torch.float32, precision=precision, width=wide)
+    weights, sizes = kernel_weights(network, precision), kernel_sizes(network)
+    pointers = [TYPES[w.dtype] for w in weights] + MEMORY
+    signature = dict(zip(advance.arg_names, pointers + NUMBERS, strict=False)) | dict.fromkeys(sizes, "constexpr")
+    aligned = {(i,): [["tt.divisibility", 16]] for i in range(len(pointers))}
+    source = ASTSource(advance, signature, sizes, aligned)
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=compile_options(network)).asm
+
+
+def told(asm: dict[str, Any], capability: int) -> dict[str, Any]:
+    ptx, steps = asm["ptx"], asm["ttgir"]
+    loop = steps[steps.index("scf.for") :]  # over time; after it, the last code is stored
+    loop = loop[: loop.rindex("scf.yield")]
+    arch = re.findall(r"\.target (\w+)", ptx)[0]
+    return {
+        "arch": arch,
+        "stores_between_barriers": [part.count("tt.store") for part in re.split(r"(?:ttg|gpu)\.barrier", loop)],
+        "barriers_in_ptx": len(re.findall(r"\bbar(?:rier)?(?:\.cta)?\.sync", ptx)),
+        "reads_past_the_cache": "ld.global.nc" in ptx,
+        "spilled_bytes": spilled(ptx, arch, capability),
+    }
+
+
+def spilled(ptx: str, arch: str, capability: int) -> int:
+    """Bytes of a thread that its registers had no room for."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "kernel.ptx"
+        source.write_text(ptx, encoding="utf-8")
+        command = [get_ptxas(capability).path, "-v", f"--gpu-name={arch}", str(source), "-o", str(source.with_suffix(".cubin"))]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return int(re.findall(r"(\d+) bytes spill stores", report)[0])
+
+
+if __name__ == "__main__":
+    for preset, precision, capability in json.loads(sys.argv[1]):
+        print(json.dumps(told(compiled(preset, precision, capability), capability)), flush=True)
