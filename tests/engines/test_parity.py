@@ -88,7 +88,7 @@ def explained(model: WaveNet, params: np.ndarray, noise: np.ndarray, code: int) 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_engine_equals_parallel_forward_from_the_first_sample(engine_name: str, model: WaveNet, batch: int) -> None:
     if engine_name in FOR_GPUS and model.config.context != "none":
-        with pytest.raises(EngineError, match="model.context = pyramid: the engines for GPUs have no path for it; use --engine numba"):
+        with pytest.raises(EngineError, match=r"model\.context = pyramid: the engines for GPUs have no path for it"):
             pick(engine_name, model.config, arrays(model))
         return
     engine = pick(engine_name, model.config, arrays(model))

@@ -1,0 +1,52 @@
+"""Bits per sample of the patterns of dilation after the same minutes of training: the table in docs/dilation.md.
+
+    python benchmarks/patterns.py FOLDER [MINUTES]
+
+Each is the preset `small` with its channels chosen for about as many parameters, trained alone, one after the other, on the same folder.
+"""
+
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+from wavenet import config
+from wavenet.machine import machine
+from wavenet.receptive import report
+from wavenet.session import Report, Request, train
+
+COMMON = ("train.sample_seconds=0", "train.validation=tails", "train.evaluate_every=100000", "train.schedule=constant", "train.batch=4")
+
+
+def channels(residual: int) -> tuple[str, ...]:
+    return f"model.residual_channels={residual}", f"model.gate_channels={2 * residual}"
+
+
+PATTERNS = {
+    "dense": channels(32),
+    "separable": (*channels(38), "model.layer=separable"),
+    "grouped, 4 groups": (*channels(44), "model.groups=4"),
+    "bottleneck": (*channels(44), "model.layer=bottleneck"),
+    "hybrid": (*channels(32), "model.layer=hybrid"),
+    "irregular: coprime": (*channels(32), "model.growth=coprime", "model.layers=20", "model.dilation_cycle=300"),
+    "pyramid": (*channels(26), "model.context=pyramid"),
+}
+
+
+def main() -> None:
+    folder, minutes = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
+    print(f"{machine()}; {minutes:g} minutes each on {folder}", flush=True)
+    print(f"{'pattern':20} {'parameters':>10} {'hears':>7} {'steps':>6} {'bits per sample':>16}", flush=True)
+    for name, settings in PATTERNS.items():
+        chosen = config.load("small", [*settings, *COMMON])
+        with tempfile.TemporaryDirectory() as place:
+            run = train(Request(folder, "small", (*settings, *COMMON), Path(place) / "run", max_hours=minutes / 60), Report())
+            last = run.latest()
+        assert last is not None
+        r = report(chosen.model, chosen.audio.sample_rate)
+        bits = last.training.validation_bits or math.nan
+        print(f"{name:20} {r.parameters:>10,} {r.receptive_field:>7,} {last.training.step:>6,} {bits:>16.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
