@@ -42,7 +42,7 @@ def main() -> int:
         return 1
     print(f"{machine()}; {device_name(device)}", flush=True)
     suite = subprocess.run([sys.executable, "-m", "pytest", *SUITE], cwd=Path(__file__).parent.parent, check=False).returncode
-    presets = [config.load(name) for name in ("nv-wavenet", "r9y9-mulaw256")]
+    presets = [config.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")]  # as eager steps are measured
     for line in figures(presets, [presets[0], config.load("paper")]):
         print(line, flush=True)
     print(f"\nthe parity suite {'passed' if suite == 0 else 'FAILED'} on this GPU")

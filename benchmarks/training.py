@@ -29,11 +29,11 @@ from wavenet.console import ConsoleReport
 from wavenet.corpus import Batch
 from wavenet.device import PRECISIONS, peak_bytes, pick_device
 from wavenet.machine import machine
-from wavenet.receptive import receptive_field
 from wavenet.session import Request, train
 from wavenet.trainer import Trainer
 
 ROUNDS = 7
+UNTOLD = "model.mel_bands=0"  # the other contestants take no conditions
 SETUPS = {
     "paper": ["train.batch=4", "train.segment_seconds=0.5", "train.precision=fp32"],
     "r9y9-mulaw256": ["train.batch=2", "train.segment_seconds=0.3628", "train.precision=fp32"],
@@ -59,7 +59,7 @@ class Noise:
 
     def __init__(self, settings: Config) -> None:
         self.config = settings
-        self.field = receptive_field(settings.model.schedule, settings.model.kernel_size)
+        self.field = settings.model.receptive_field
 
     def batch(self, step: int) -> Batch:
         shape = (self.config.train.batch, self.field + self.config.segment_samples)
@@ -104,7 +104,7 @@ def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable
 def contestant(name: str, preset: str, device_name: str, peer: str) -> None:
     """Answer each line on standard input with the seconds of one step, and the end of it with the peak memory in bytes."""
     device = pick_device(device_name)
-    settings = config.load(preset, SETUPS[preset] + OURS.get(name, []))
+    settings = config.load(preset, [UNTOLD, *SETUPS[preset], *OURS.get(name, [])])
     if name == PEER:
         step = peer_step(peer, settings, device)
     else:
@@ -142,7 +142,7 @@ def main() -> None:
 
 def table(preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]) -> float:
     """Print one preset's rows. Returns the seconds of a step of ours."""
-    settings = config.load(preset, SETUPS[preset])
+    settings = config.load(preset, [UNTOLD, *SETUPS[preset]])
     predicted = settings.train.batch * settings.segment_samples
     names = [PEER] * bool(options.peer) + [BASE] + [n for n in OURS if device.type == "cuda" or n in ON_CPU]
     found = race(names, preset, options)
@@ -189,7 +189,7 @@ def work(settings: Config, recomputed: bool) -> float:
     """Floating-point operations of a step's matrix products: two a multiply-add, backward twice the forward pass."""
     m, t = settings.model, settings.train
     g = m.gate_channels // 2
-    rows = [t.batch * (receptive_field(m.schedule[i + 1 :], m.kernel_size) - 1 + settings.segment_samples) for i in range(len(m.schedule))]
+    rows = [t.batch * (sum(taps[-1] for taps in m.offsets[i + 1 :]) + settings.segment_samples) for i in range(len(m.schedule))]
     predicted = t.batch * settings.segment_samples
     per_row = m.kernel_size * m.residual_channels * 2 * g + g * m.residual_channels
     stack = sum(rows) * per_row + len(rows) * predicted * g * m.skip_channels
