@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import CONDITIONED, SMALL, as_checkpoint, network, noisy, tone
+from tests.conftest import CONDITIONED, SMALL, VARIANTS, as_checkpoint, network, noisy, tone
 from wavenet.config import ModelConfig
 from wavenet.coverage import coverage
 from wavenet.errors import AudioError, CorpusError, EngineError
@@ -25,11 +25,13 @@ def pcm(samples: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.int16]]:
     return (32767 * noisy(samples / 8000, seed=seed)).astype(np.int16)
 
 
-@pytest.mark.parametrize(("dilations", "kernel"), SCHEDULES)
-def test_gradients_reach_exactly_the_samples_that_paths_lead_to(dilations: tuple[int, ...], kernel: int) -> None:
-    config = ModelConfig(
-        dilations=dilations, kernel_size=kernel, residual_channels=3, gate_channels=4, skip_channels=2, head_channels=3, levels=16
-    )
+SIZES = {"residual_channels": 3, "gate_channels": 4, "skip_channels": 2, "head_channels": 3, "levels": 16}
+PATTERNS = {f"{d} with {k} taps": ModelConfig(dilations=d, kernel_size=k, **SIZES) for d, k in SCHEDULES}
+PATTERNS |= {name: config for name, config in VARIANTS.items() if not config.condition_channels}
+
+
+@pytest.mark.parametrize("config", PATTERNS.values(), ids=PATTERNS)
+def test_gradients_reach_exactly_the_samples_that_paths_lead_to(config: ModelConfig) -> None:
     model = WaveNet(config).double()
     with torch.no_grad():
         for p in model.parameters():
@@ -37,11 +39,11 @@ def test_gradients_reach_exactly_the_samples_that_paths_lead_to(dilations: tuple
     heard: list[torch.Tensor] = []
     model.stack.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]) or inputs[0].retain_grad())
     extra = 20
-    x = torch.randint(0, 16, (1, model.receptive_field + extra), generator=torch.Generator().manual_seed(1))
+    x = torch.randint(0, config.levels, (1, model.receptive_field + extra), generator=torch.Generator().manual_seed(1))
     model(x)[0, -1].sum().backward()
     assert heard[0].grad is not None
     by_lag = heard[0].grad.abs().sum(dim=(1, 2)).flip(0).numpy()
-    found = coverage(config.offsets)
+    found = coverage(config.all_offsets)
     assert found is not None
     assert ((by_lag > 0) == np.concatenate([found.heard, np.zeros(extra, bool)])).all()
 

@@ -163,6 +163,13 @@ class ModelConfig(_Checked):
         return tuple(schedules.offsets(k, parts, self.smooth) for k, parts in zip(self.kernel_sizes, self.parts, strict=True))
 
     @property
+    def all_offsets(self) -> tuple[tuple[int, ...], ...]:
+        """`offsets`, and last those of the context module, which hears what all layers made."""
+        if self.context == "none":
+            return self.offsets
+        return (*self.offsets, tuple(sorted({*self.pyramid_dilations, *range(self.pyramid_window)})))
+
+    @property
     def context_reach(self) -> int:
         """Samples before the present that the context module hears of the skip sum."""
         return 0 if self.context == "none" else max(*self.pyramid_dilations, self.pyramid_window - 1)

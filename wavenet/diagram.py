@@ -30,7 +30,7 @@ def draw(path: Path, found: Inspection) -> None:
     """Into a .png or .svg. Raises OutputError."""
     if found.coverage is None:
         raise OutputError(f"{path}: {found.name} hears {found.field:,} samples, too many to draw; lower the dilations")
-    layers, levels_up = len(found.report.layers), len(found.config.model.offsets)
+    layers, levels_up = len(found.report.layers), len(found.config.model.all_offsets)
     stack = min(10.0, 0.8 + levels_up * max(0.15, 0.42 - levels_up / 125))
     heights = [stack, 1.5, *[1.9] * (found.influence is not None)]
     figure = pictures.blank(WIDTH, sum(heights) + 1.0)
@@ -68,7 +68,7 @@ def _stack(axes: "Axes", model: ModelConfig, found: Coverage) -> None:
     """Level 0 are the samples, level i what layer i makes; lines are the taps that the output at the top right depends on."""
     from matplotlib.collections import LineCollection
 
-    offsets, n = model.offsets, len(model.offsets)
+    offsets, n = model.all_offsets, len(model.all_offsets)
     nodes = [np.zeros(1, int), *(np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets))][::-1]  # lags that matter, by level
     axes.fill_betweenx(range(n + 1), 0, [lags[-1] for lags in nodes], color=PALE, linewidth=0)
     for y, taps in enumerate(offsets, start=1):

@@ -83,7 +83,7 @@ class Inspection:
         start = last_cycle(model.schedule)
         if start is None or self.coverage is None:
             return None
-        without = coverage(model.offsets[:start] + model.offsets[len(model.schedule) :])
+        without = coverage(model.all_offsets[:start] + model.all_offsets[len(model.schedule) :])
         return (start, without) if without else None
 
     def _cycle(self) -> list[str]:
@@ -113,4 +113,4 @@ class Inspection:
 def inspect(name: str, config: Config, pitch: float, influence: Influence | None = None) -> Inspection:
     """Everything but the influence follows from the config."""
     found = report(config.model, config.audio.sample_rate)
-    return Inspection(name, config, found, coverage(config.model.offsets), pitch, influence)
+    return Inspection(name, config, found, coverage(config.model.all_offsets), pitch, influence)
