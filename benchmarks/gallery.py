@@ -157,7 +157,7 @@ def main() -> None:
             print(f"{pattern.name}: not drawn ({e})")
             sections.append(section(pattern, None, None))
             continue
-        offsets, drawn = found.config.model.offsets, None
+        offsets, drawn = found.config.model.all_offsets, None
         if offsets not in seen:
             drawn = f"{pattern.name.replace(':', '').replace(',', '').replace(' ', '-').lower()}.png"
             diagram.draw(PICTURES / drawn, found)
