@@ -63,6 +63,12 @@ app = typer.Typer(
 ConfigOption = Annotated[str | None, typer.Option("--config", "-c", help="A preset (see `wavenet presets`) or a .toml file.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting, as key=value: train.learning_rate=3e-4. Repeatable.")]
 CacheOption = Annotated[Path | None, typer.Option("--cache", help="Where decoded recordings are kept. Default: the user's cache folder.")]
+TemperatureOption = Annotated[float, typer.Option(help="Below 1 is safer, above 1 wilder, 0 always the likeliest.")]
+TopKOption = Annotated[int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")]
+TopPOption = Annotated[float, typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all.")]
+SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")]
+EngineOption = Annotated[str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
 ThreadsOption = Annotated[int, typer.Option(help="At most so many threads; 0 is as many as help.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
@@ -123,7 +129,7 @@ def plot(
 
 @app.command()
 def generate(
-    model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
+    model: ModelArgument,
     seconds: Annotated[float, typer.Option(help="Length of what is generated.")] = 5.0,
     count: Annotated[int | None, typer.Option(help="How many different clips to make at once. Default: 1, or one of each --label.")] = None,
     prompt: Annotated[Path | None, typer.Option(help="A recording to continue, of any length and rate, at its own level.")] = None,
@@ -131,11 +137,11 @@ def generate(
     label: Annotated[
         list[str] | None, typer.Option(help="Voice or class; repeatable. Clips take them in turn, or without it all that the model knows.")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="Below 1 is safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")] = "auto",
+    temperature: TemperatureOption = 1.0,
+    top_k: TopKOption = 0,
+    top_p: TopPOption = 1.0,
+    seed: SeedOption = None,
+    engine: EngineOption = "auto",
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     out: Annotated[
@@ -156,14 +162,14 @@ def generate(
 
 @app.command()
 def vocode(
-    model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
+    model: ModelArgument,
     inputs: Annotated[list[Path], typer.Argument(help="Recordings to say again, or .npy files of log-mel frames.")],
     label: Annotated[str | None, typer.Option(help="Voice or class, for a model that knows some.")] = None,
-    temperature: Annotated[float, typer.Option(help="Below 1 is safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")] = "auto",
+    temperature: TemperatureOption = 1.0,
+    top_k: TopKOption = 0,
+    top_p: TopPOption = 1.0,
+    seed: SeedOption = None,
+    engine: EngineOption = "auto",
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     out: Annotated[
@@ -184,7 +190,7 @@ def vocode(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")],
+    model: ModelArgument,
     folder: Annotated[Path, typer.Argument(help="Folder of recordings to score.")],
     split: Annotated[str, typer.Option(help="all: every sample; tails: the last tenth of files over one second.")] = "all",
     engine: Annotated[str, typer.Option(help="parallel, or a generation engine: triton, numba ... All give the same figure.")] = "parallel",
