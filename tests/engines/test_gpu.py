@@ -111,7 +111,8 @@ def drawn_in_a_kernel(distribution: Any, params: np.ndarray[Any, Any], noise: np
     device = "cuda" if torch.cuda.is_available() else "cpu"
     where = [a.to(device) for a in (*given, codes)]
     limits = float(how.temperature), min(how.top_k or n, n), float(how.top_p)
-    draw_rows[(len(params),)](*where, *limits, KIND=KINDS[distribution.kind], N_NOISE=distribution.n_noise, N=64, COUNT=n)
+    sizes = {"KIND": KINDS[distribution.kind], "N_NOISE": distribution.n_noise, "N": 64, "COUNT": n}
+    draw_rows[(len(params),)](*where, *limits, **sizes, enable_fp_fusion=True)  # said, since Triton warns where it is not
     return where[2].cpu().numpy()
 
 

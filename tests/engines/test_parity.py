@@ -183,7 +183,11 @@ def test_feeding_and_generating_interleave(engine_name: str, output: str) -> Non
     first, second = engine.generate(state, noise[:, :some], Sampling()), engine.generate(state, noise[:, some:], Sampling())
     fresh = engine.init_state(1)
     engine.feed(fresh, first)
-    assert (engine.generate(fresh, noise[:, some:], Sampling()) == second).all()
+    again = engine.generate(fresh, noise[:, some:], Sampling())
+    if engine_name == "triton" and model.distribution.scalar_input:  # on a GPU rings filled by either way differ in their last bits
+        assert np.abs(again - second).max() <= SLACK
+    else:
+        assert (again == second).all()
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1, 5), Sampling(1, 0, 0.6), Sampling(1.3, 12, 0.9)])

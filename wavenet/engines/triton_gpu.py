@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
+import triton
 from torch import Tensor
 
 from wavenet.config import ModelConfig
@@ -93,6 +94,11 @@ class TritonEngine:
             )
         if self._device.type == "cuda" and torch.cuda.get_device_capability(self._device) < LEAST_CAPABILITY:
             raise UnfitError(f"--engine triton: {device_name(self._device)} is older than Ampere; use --engine cuda-graph or numba")
+        if self._device.type == "cuda":
+            try:
+                triton.runtime.driver.active.get_current_device()  # builds a helper of Triton's own
+            except Exception as e:  # whatever a compiler, a linker or a missing header leads to
+                raise UnfitError(f"--engine triton: Triton cannot start ({e}); it needs a C compiler and Python's headers") from None
 
     def describe(self, batch: int) -> str:
         return f"triton engine ({device_name(self._device)}, {self.options.precision}, a program for each stream)"
