@@ -49,7 +49,7 @@ def sit_slowly(*args: Any) -> None:
     fsync = os.fsync
 
     def slow(number: int) -> None:
-        time.sleep(0.02)
+        time.sleep(0.05)
         fsync(number)
 
     os.fsync = slow
@@ -245,7 +245,7 @@ def wait_for(found: Callable[[], bool], process: "subprocess.Popen[str]") -> Non
     while not found():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def test_generated_audio_survives_a_kill(tmp_path: Path) -> None:
