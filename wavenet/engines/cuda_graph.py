@@ -17,7 +17,7 @@ kernels a layer. In double precision, what changes with the batch is the last of
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -27,16 +27,16 @@ from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling, noise_columns
 from wavenet.engines.cond import Cond
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.tensors import Memory, Network, device_for, device_name
+from wavenet.engines.tensors import Memory, Network, OnDevice, device_for, device_name
 from wavenet.errors import EngineError, UnfitError
 from wavenet.mixtures import LARGEST_LOG_SCALE, LEAST_SCALE, MEAN_UNIT
-from wavenet.shapes import Array, Noise, Params, Samples
+from wavenet.shapes import Array, Noise, Samples
 
 STRETCH = 256  # steps between copies of the streams' memory
 WARM_UP = 3  # steps before a capture, in which libraries set themselves up
 
 
-class CudaGraphEngine:
+class CudaGraphEngine(OnDevice):
     name = "cuda-graph"
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
@@ -52,15 +52,6 @@ class CudaGraphEngine:
 
     def describe(self, batch: int) -> str:
         return f"cuda-graph engine ({device_name(self._network.device)}, double precision)"
-
-    def init_state(self, batch: int, cond: Cond | None = None) -> Memory:
-        return self._network.silent(batch, cond)
-
-    def take(self, state: Memory, streams: Sequence[int]) -> Memory:
-        return self._network.take(state, streams)
-
-    def feed(self, state: Memory, x: Samples, cond: Cond | None = None) -> Params:
-        return self._network.feed(state, x, cond)
 
     @torch.no_grad()
     def generate(self, state: Memory, noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:

@@ -229,3 +229,18 @@ class Network:
         filtered, gate = h.chunk(2, 1)
         out = torch.addmm(w.out_bias[layer], torch.tanh(filtered) * torch.sigmoid(gate), w.out[layer])
         return taps[-1] + out[:, : self.r], out[:, self.r :]
+
+
+class OnDevice:
+    """What an engine does as its network does it."""
+
+    _network: Network
+
+    def init_state(self, batch: int, cond: Cond | None = None) -> Memory:
+        return self._network.silent(batch, cond)
+
+    def take(self, state: Memory, streams: Sequence[int]) -> Memory:
+        return self._network.take(state, streams)
+
+    def feed(self, state: Memory, x: Samples, cond: Cond | None = None) -> Params:
+        return self._network.feed(state, x, cond)

@@ -4,7 +4,7 @@
 hears prompts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 import numpy as np
@@ -16,10 +16,10 @@ from wavenet.config import ModelConfig
 from wavenet.distributions import Sampling, noise_columns
 from wavenet.engines.cond import Cond
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.tensors import Memory, Network, device_for, device_name
+from wavenet.engines.tensors import Memory, Network, OnDevice, device_for, device_name
 from wavenet.engines.triton_kernels import KINDS, advance
 from wavenet.errors import EngineError, UnfitError
-from wavenet.shapes import Array, Noise, Params, Samples
+from wavenet.shapes import Array, Noise, Samples
 
 LEAST_WIDTH = 16  # channels
 TILE = 1 << 14  # weights that a program multiplies at once: enough loads under way to hide what each takes
@@ -72,7 +72,7 @@ def compile_options(network: Network) -> dict[str, int]:
     return {"num_warps": 8 if network.r * 2 * network.g <= TILE else 16, "enable_fp_fusion": True}
 
 
-class TritonEngine:
+class TritonEngine(OnDevice):
     name = "triton"
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
@@ -102,15 +102,6 @@ class TritonEngine:
 
     def describe(self, batch: int) -> str:
         return f"triton engine ({device_name(self._device)}, {self.options.precision}, a program for each stream)"
-
-    def init_state(self, batch: int, cond: Cond | None = None) -> Memory:
-        return self._network.silent(batch, cond)
-
-    def take(self, state: Memory, streams: Sequence[int]) -> Memory:
-        return self._network.take(state, streams)
-
-    def feed(self, state: Memory, x: Samples, cond: Cond | None = None) -> Params:
-        return self._network.feed(state, x, cond)
 
     def generate(self, state: Memory, noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:
         self.distribution.check(sampling)
