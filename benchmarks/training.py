@@ -29,6 +29,7 @@ from wavenet.console import ConsoleReport
 from wavenet.corpus import Batch
 from wavenet.device import PRECISIONS, peak_bytes, pick_device
 from wavenet.machine import machine
+from wavenet.prefetch import Prepared
 from wavenet.session import Request, train
 from wavenet.trainer import Trainer
 
@@ -70,11 +71,11 @@ class Noise:
 class Convolutions(Trainer):
     """The same training with the network in ordinary convolutions."""
 
-    def _loss(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def _loss(self, part: Prepared) -> torch.Tensor:
         from tests import conv1d_form
 
-        params = conv1d_form.forward(self.model, x[:, :-1])
-        return self.model.distribution.loss(params, x[:, self.model.receptive_field :], weights)
+        params = conv1d_form.forward(self.model, part.x[:, :-1])
+        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.counts)
 
 
 def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable[[], object]:

@@ -290,6 +290,25 @@ def test_max_hours_ends_a_sitting_with_everything_saved(training_folder: Path, c
     assert checkpoint.steps(run.checkpoints)[-1] > step
 
 
+def test_a_run_that_gets_no_better_may_end_early(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bits = {1: 5.0, 2: 4.0, 3: 4.5, 4: 4.2, 5: 4.1, 6: 3.0}
+    monkeypatch.setattr("wavenet.trainer.bits_per_sample", lambda *_: next(scores))
+    scores = iter(bits.values())
+    out = tmp_path / "run"
+    command = ["train", str(training_folder), "-c", str(config_file), "-o", str(out), "--set", "train.evaluate_every=1"]
+    said = CliRunner().invoke(app, [*command, "--set", "train.patience=3"])
+    assert "ended early: nothing since step 2 was better (train.patience). Hear it with" in said.stdout
+    assert checkpoint.steps(Run(out).checkpoints) == [2, 3, 4, 5]
+    assert checkpoint.find(out) == checkpoint.step_path(Run(out).checkpoints, 2)
+    again = CliRunner().invoke(app, ["train", "-o", str(out)])
+    assert "ended at step 5 because nothing since step 2 was better; to go on: --set train.patience=0 --accept-changes" in again.stdout
+    scores = iter([3.0] * 10)
+    on = CliRunner().invoke(app, ["train", "-o", str(out), "--set", "train.patience=0", "--accept-changes"])
+    assert "done. Hear it with" in on.stdout
+
+
 @pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
 def test_impossible_hours_are_refused(hours: float, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"--max-hours {hours:g}: must be above 0"):

@@ -213,6 +213,7 @@ class TrainConfig(_Checked):
     validation_seconds: float = 30.0  # at most this much audio is scored each time
     evaluate_every: int = 500  # steps between validation, a rendered sample and a checkpoint
     checkpoint_minutes: float = 5.0  # a checkpoint at least this often
+    patience: int = 0  # end after so many evaluations in a row without a better one; 0: at the last step
     keep_checkpoints: int = 3  # the last few; the best one is kept besides
     sample_seconds: float = 1.5  # length of the sample rendered at each evaluation; 0 renders none
     label_from: str = "folder"  # a recording's label: its "folder", a .csv of file,label, or a pattern with (?P<label>...) on its name
@@ -235,6 +236,7 @@ class TrainConfig(_Checked):
             "validation_seconds": (0.1, 1e6),
             "evaluate_every": (1, 1e9),
             "checkpoint_minutes": (0.01, 1e6),
+            "patience": (0, 1e9),
             "keep_checkpoints": (1, 1000),
             "sample_seconds": (0, 60),
         }

@@ -113,11 +113,13 @@ class ConsoleReport(Report):
 
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
         self._close()
-        if interrupted or trainer.step < trainer.config.train.steps:
+        early = trainer.exhausted and not interrupted
+        if not early and (interrupted or trainer.step < trainer.config.train.steps):
             self.note(f"stopped at step {trainer.step}, everything is saved. Go on with: wavenet train --out {run.folder}")
-        else:
-            hear = f"vocode {run.folder} RECORDING" if trainer.config.model.mel_bands else f"generate {run.folder}"
-            self.note(f"done. Hear it with: wavenet {hear}")
+            return
+        hear = f"vocode {run.folder} RECORDING" if trainer.config.model.mel_bands else f"generate {run.folder}"
+        why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)" if early else "done"
+        self.note(f"{why}. Hear it with: wavenet {hear}")
 
     def close(self) -> None:
         """Leave the terminal tidy, whatever happened."""

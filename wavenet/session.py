@@ -77,6 +77,12 @@ def train(request: Request, report: Report) -> Run:
         trainer = _trainer(request, run, corpus, device, report)
         until = min(wanted.train.steps, request.stop_at or wanted.train.steps)
         report.prepared(wanted, run, trainer.corpus)
+        if trainer.exhausted:
+            report.note(
+                f"{run.folder}: ended at step {trainer.step} because nothing since step {trainer.best_step} was better; to go on: "
+                "--set train.patience=0 --accept-changes"
+            )
+            return run
         if trainer.step >= until:
             report.note(
                 f"{run.folder}: is at step {trainer.step} already; to go on, give a longer schedule: --steps N --accept-changes"

@@ -65,6 +65,16 @@ class Trainer:
         assert isinstance(model, WaveNet)
         return model
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `train.patience` evaluations brought nothing better."""
+        train = self.config.train
+        return train.patience > 0 and self.best is not None and self.step - self.best[1] >= train.patience * train.evaluate_every
+
+    @property
+    def best_step(self) -> int | None:
+        return None if self.best is None else self.best[1]
+
     def fit(
         self,
         until: int,
@@ -74,7 +84,7 @@ class Trainer:
         stop: Callable[[], bool],
         deadline: float = math.inf,
     ) -> None:
-        """Train up to step `until`, or until the monotonic clock passes `deadline`.
+        """Train up to step `until`, until the monotonic clock passes `deadline`, or until `exhausted`.
 
         After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`. `stop` is asked between steps; when it
         says so a last checkpoint is due and fit returns. Raises TrainingError when the loss is no longer finite.
@@ -96,7 +106,7 @@ class Trainer:
             if evaluated or time.monotonic() - saved > 60 * train.checkpoint_minutes:
                 on_checkpoint(evaluated)
                 saved = time.monotonic()
-            if over:
+            if over or (evaluated and self.exhausted):
                 return
 
     def train_step(self) -> float:
