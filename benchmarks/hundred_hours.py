@@ -3,7 +3,8 @@
     python benchmarks/hundred_hours.py PLACE [HOURS] [FILES] [STEPS]
 
 Makes HOURS (100) of recordings in FILES (40,000) FLAC files under PLACE, where those that an earlier call made stay, and indexes them
-there; trains STEPS (300) of the preset `tiny` from the warm cache, and a few of `small` and `paper`. PLACE then holds some 20 GB: delete it.
+there; trains STEPS (300) of the preset `tiny` from the warm cache, and a few of `small` and `paper`. PLACE then holds some 20 GB:
+delete it.
 
 Each measurement is a process of its own. Anonymous memory is what no file backs (RssAnon): the cache is a mapped file, whose pages the
 kernel takes back when it likes. Seconds of CPU are of all threads; where other programs keep the machine busy, they are the ones to trust.
