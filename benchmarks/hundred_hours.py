@@ -34,7 +34,7 @@ def main(place: Path, hours: float, files: int, steps: int) -> None:
     print(machine())
     folder = place / "recordings"
     seconds = 3600 * hours / files
-    print(f"{'':44} {'seconds':>8} {'of CPU':>8}")
+    print(f"{'':46} {'seconds':>8} {'of CPU':>8}")
     row("made", make(folder, files, seconds), None, f"{files:,} files of {seconds:.1f} s, {hours:g} hours")
     index(place, "indexed, first time")
     index(place, "indexed again, nothing new")
@@ -46,7 +46,7 @@ def main(place: Path, hours: float, files: int, steps: int) -> None:
 
 
 def row(what: str, seconds: float, cpu: float | None, more: str) -> None:
-    print(f"{what:44} {seconds:>8.2f} {'' if cpu is None else format(cpu, '.2f'):>8}  {more}", flush=True)
+    print(f"{what:46} {seconds:>8.2f} {'' if cpu is None else format(cpu, '.2f'):>8}  {more}", flush=True)
 
 
 def index(place: Path, what: str) -> None:
