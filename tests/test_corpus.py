@@ -152,3 +152,22 @@ def test_unigram_and_bigram_bits_match_the_published_ones() -> None:
     unigram, bigram = Corpus(index, config, 10).held_out_baselines()
     assert unigram == pytest.approx(7.86, abs=0.01)
     assert bigram == pytest.approx(5.34, abs=0.02)
+
+
+def test_the_yardstick_of_learning_nothing_is_not_the_silence_at_the_starts_of_many_recordings(
+    make_folder: Callable[..., Path], small_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = {f"{i:02}.wav": np.concatenate([np.zeros(2000), noisy(0.6, seed=i), np.zeros(2000)]) for i in range(40)}
+    untrimmed = replace(small_config, audio=replace(small_config.audio, trim=False))
+    c = corpus(make_folder(sound), untrimmed, validation_fraction=0.1)
+    whole = c.unigram_bits()
+    monkeypatch.setattr("wavenet.corpus.STATISTICS_SPANS", 5)
+    read: list[int] = []
+    wav = c._wav
+    c._wav = lambda start, stop: read.append(stop - start) or wav(start, stop)  # type: ignore[func-returns-value,method-assign]
+    assert c.unigram_bits() == pytest.approx(whole, abs=0.1)
+    assert 3 <= len(read) <= 5
+    read.clear()
+    monkeypatch.setattr("wavenet.corpus.STATISTICS_SAMPLES", 5 * 1000)
+    assert c.unigram_bits() > whole + 0.5  # none of the silence
+    assert max(read) <= 5000 // len(read) <= 1700

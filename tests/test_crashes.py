@@ -20,7 +20,7 @@ import soundfile as sf
 from safetensors.numpy import load_file
 
 from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
-from wavenet import checkpoint, pcm_cache
+from wavenet import checkpoint, decoding, pcm_cache
 from wavenet.config import AudioConfig
 from wavenet.files import PARTIAL
 from wavenet.pcm_cache import index_folder
@@ -189,13 +189,13 @@ def test_a_run_killed_before_its_config_was_written_can_start_again(training_fol
 
 
 def index_slowly(folder: Path, cache: Path) -> None:
-    decode = pcm_cache._decode
+    look = decoding.Workers.look
 
     def slow(*args: Any) -> Any:
         time.sleep(0.003)
-        return decode(*args)
+        return look(*args)
 
-    pcm_cache.COMMIT_SECONDS, pcm_cache._decode = 0.01, slow
+    pcm_cache.COMMIT_SECONDS, decoding.Workers.look = 0.01, slow  # type: ignore[method-assign]
     index_folder(folder, AudioConfig(sample_rate=8000), trim=True, cache=cache)
 
 

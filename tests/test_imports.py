@@ -14,7 +14,7 @@ LAYERS = [
     {"coverage"},
     {"config", "files", "engines.host", "engines.options", "engines.pace"},
     {"codec", "audio", "mel", "labels", "progress", "time_major", "device", "patterns"},
-    {"mixtures", "layers", "fidelity"},
+    {"mixtures", "layers", "fidelity", "decoding"},
     {"distributions", "context"},
     {"engines.cond"},
     {"receptive", "baselines", "conditioning"},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from benchmarks import hundred_hours
 from tests.conftest import SMALL, as_checkpoint, network
 from wavenet import checkpoint
 
@@ -60,3 +61,45 @@ def test_a_long_file_is_scored_at_flat_memory(tmp_path: Path) -> None:
     few, many = (peak_megabytes(EVALUATE, tmp_path / "model.safetensors", folder, tmp_path / "cache") for folder in (short, long))
     mapped = 2 * 40 * 60 * 8000 / 1e6  # of the cache itself, which the kernel takes back when it likes
     assert many < few + mapped + 60, (few, many)
+
+
+@pytest.fixture(scope="module")
+def ten_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """4,000 recordings of nine seconds, no two alike."""
+    place = tmp_path_factory.mktemp("ten-hours")
+    fill(place, 4000)
+    return place
+
+
+def fill(place: Path, files: int) -> None:
+    (place / "recordings").mkdir()
+    for i in range(files):
+        hundred_hours.write(place / "recordings" / f"{i}.flac", i, 9.0)
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the anonymous memory")
+
+
+@on_linux
+def test_a_warm_cache_of_ten_hours_costs_a_fraction_of_making_it(ten_hours: Path, tmp_path: Path) -> None:
+    fill(tmp_path, 40)
+    small = hundred_hours.child("index", tmp_path)
+    cold, warm = (hundred_hours.child("index", ten_hours) for _ in range(2))
+    hundred_hours.write(ten_hours / "recordings" / "new.flac", 4000, 9.0)
+    more = hundred_hours.child("index", ten_hours)
+    assert [found["decoded"] for found in (cold, warm, more)] == [4000, 0, 1]
+    assert warm["cpu"] < cold["cpu"] / 20
+    assert more["cpu"] < cold["cpu"] / 20
+    assert cold["peak"] < small["peak"] + 40  # megabytes
+
+
+@on_linux
+def test_training_on_ten_hours_starts_as_on_minutes_at_flat_memory_and_with_cheap_batches(ten_hours: Path, tmp_path: Path) -> None:
+    fill(tmp_path, 40)
+    for place in (tmp_path, ten_hours):
+        hundred_hours.child("index", place)
+    few, many = (hundred_hours.child("train", place, "tiny", 60) for place in (tmp_path, ten_hours))
+    assert many["prepared_cpu"] < 1.5 * few["prepared_cpu"]
+    assert many["first_step_cpu"] < few["first_step_cpu"] + 5 * few["step_cpu"]
+    assert many["late"] < many["early"] + 40  # megabytes
+    assert many["batch"] < 0.05 * many["step_cpu"]

@@ -4,6 +4,7 @@ Everything streams, so a recording of any length passes at flat memory. Audio is
 """
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,14 +41,14 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
     if not path.is_file():
         raise AudioError(f"{path}: {'is not a regular file' if path.exists() else 'no such file'}")
     try:
-        with _quiet():
+        with _quiet:
             opened = sf.SoundFile(_name(path))
         frames = 0
         with opened as file:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
             same_rate = file.samplerate == sample_rate
             while True:
-                with _quiet():
+                with _quiet:
                     block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
                 if not len(block):
                     break
@@ -66,7 +67,7 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
 def readable(path: Path) -> bool:
     """Whether libsndfile knows this file's format."""
     try:
-        with _quiet():
+        with _quiet:
             return bool(sf.info(_name(path)).samplerate)
     except (sf.LibsndfileError, OSError, ValueError):
         return False
@@ -84,21 +85,37 @@ def _reason(e: Exception) -> str:
     return UNHELPFUL.get(text, text)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the MP3 decoder inside libsndfile from writing its remarks to standard error: it knows no other way to be silenced."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # there is no standard error to keep clean
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+class _Quiet:
+    """Keep the MP3 decoder inside libsndfile from writing its remarks to standard error: it knows no other way to be silenced.
+
+    Threads that read at once share one silence: the first makes it and the last ends it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._stderr: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers > 1:
+                return
+            self._stderr = None
+            with suppress(OSError):  # there may be no standard error to keep clean
+                self._stderr = os.dup(2)
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers and self._stderr is not None:
+                os.dup2(self._stderr, 2)
+                os.close(self._stderr)
+
+
+_quiet = _Quiet()
 
 
 @dataclass(frozen=True)

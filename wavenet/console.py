@@ -49,7 +49,7 @@ class ConsoleReport(Report):
 
     def indexing(self, done: int, total: int) -> None:
         if self._bar is None:
-            self._bar = bar(total, desc="reading ", unit="recordings", leave=False)
+            self._bar = bar(total, desc="reading ", unit="recordings", leave=False, aside=True)
         self._bar.update(done - self._bar.n)
         if done == total:
             self._close()

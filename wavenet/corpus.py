@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ TAILS_FRACTION = 0.1
 FEWEST_FILES = 4  # different recordings needed to hold whole ones out
 BLOCK_SAMPLES = 1 << 18
 STATISTICS_SAMPLES = 4_000_000  # read at most about this many for the unigram figure
+STATISTICS_SPANS = 400  # from the middles of at most so many recordings
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Corpus:
             )
         self._ends = np.cumsum([len(s) for s in self.training])
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Changes when a recording is added, removed, changed or relabelled, or decoded otherwise."""
         content = sorted((r.sha256, r.samples, *self._label_of(r)) for r in self.index.recordings)
@@ -147,11 +149,13 @@ class Corpus:
 
     def unigram_bits(self) -> float:
         """Entropy of the training samples' coarse codes: what guessing by frequency alone costs, in bits per sample."""
-        each = max(1, STATISTICS_SAMPLES // len(self.training))
+        few = self.training[:: -(-len(self.training) // STATISTICS_SPANS)]
+        each = STATISTICS_SAMPLES // len(few)
         coarse = self.distribution.coarse
         counts = np.zeros(coarse.levels)
-        for s in self.training:
-            wav = self._wav(s.offset + s.start, s.offset + min(s.stop, s.start + each))
+        for s in few:
+            start = s.offset + s.start + max(0, len(s) - each) // 2
+            wav = self._wav(start, min(start + each, s.offset + s.stop))
             counts += np.bincount(coarse.encode(wav), minlength=len(counts))
         p = counts / counts.sum()
         seen = p > 0
@@ -221,7 +225,7 @@ class Corpus:
         sizes = [sum(r.samples for r in group) for group in groups]
         told = [{self._labels.get(r.name, 0) for r in group} for group in groups]
         left = Counter(label for labels in told for label in labels)  # groups of each label that training may still have
-        chosen: list[int] = []
+        chosen: dict[int, None] = {}  # in the order of choice
         held = 0
 
         def spare(i: int) -> bool:
@@ -229,7 +233,7 @@ class Corpus:
             return i not in chosen and all(left[label] > 1 for label in told[i])
 
         def hold_out(i: int) -> None:
-            chosen.append(i)
+            chosen[i] = None
             left.subtract(told[i])
 
         for i, size in enumerate(sizes):

@@ -3,32 +3,38 @@
 Layout of a cache folder: `pcm.bin`, little-endian int16, recordings end to end; `index.jsonl`, one line per file, appended
 once its samples are safely on the disk, so that a crash loses at most the last seconds' work; `about.json` for people.
 Later lines replace earlier ones of the same name. Recordings are decoded again only when their content changes.
+
+Threads read ahead and write, this one says where and notes what is done, both in the order of the names: what lies where does not
+depend on how many threads there are.
 """
 
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from wavenet import audio
+from wavenet import audio, decoding
 from wavenet.config import AudioConfig
-from wavenet.errors import AudioError, CorpusError
+from wavenet.decoding import Look, Workers
+from wavenet.errors import CorpusError
 from wavenet.shapes import Wav
 
 VERSION = 1  # raise it when decoding, trimming or levelling changes what lands in pcm.bin
 READABLE = ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
-UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"  # audio that libsndfile cannot read is named as skipped, not ignored
-AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
+AUDIO_SUFFIXES = frozenset(f"{READABLE} {decoding.UNREADABLE}".split())
+IRREGULAR = "not a regular file"  # a named pipe would keep us waiting
 NAME = r"-[0-9a-f]{12}$"  # how the name of every cache folder ends
 COMMIT_SECONDS = 2.0  # of decoding that a crash may undo
+SPARE_BYTES = 1 << 24  # of replaced samples, beside as many as are in use: above it, a cache is made anew
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,28 @@ def as_wav(pcm: np.ndarray[Any, np.dtype[np.int16]]) -> Wav:
     return pcm.astype(np.float32) / np.float32(32768)
 
 
+class File(NamedTuple):
+    """An audio file of the folder, as it lies there now."""
+
+    name: str
+    path: str
+    stamp: dict[str, Any]  # what an entry of the index says of it while it is the same
+    problem: str = ""
+
+
 def index_folder(
-    folder: Path, settings: AudioConfig, *, trim: bool, cache: Path | None = None, on_file: Callable[[int, int], None] | None = None
+    folder: Path,
+    settings: AudioConfig,
+    *,
+    trim: bool,
+    cache: Path | None = None,
+    on_file: Callable[[int, int], None] | None = None,
+    threads: int | None = None,
 ) -> Index:
     """Decode what is new in `folder` and return where everything lies. `on_file(done, total)` reports progress.
 
+    The first report comes before anything is decoded. As many `threads` decode as there are cores, by default; the result does not
+    depend on it.
     Raises CorpusError when there is nothing to learn from, or another process is indexing the same folder.
     """
     folder = folder.expanduser()
@@ -97,7 +120,8 @@ def index_folder(
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / "lock", timeout=0):
-            entries, decoded = _update(folder, place, settings, trim, files, on_file)
+            entries, decoded = _update(place, Workers(settings, trim, threads), files, on_file)
+            _describe(place, folder, settings, trim, sum("skip" not in e for e in entries.values()))
     except Timeout:
         raise CorpusError(f"{folder}: another process is indexing it; wait for it to finish") from None
     except OSError as e:
@@ -106,49 +130,59 @@ def index_folder(
 
 
 def _update(
-    folder: Path, place: Path, settings: AudioConfig, trim: bool, files: list[Path], on_file: Callable[[int, int], None] | None
+    place: Path, workers: Workers, files: list[File], on_file: Callable[[int, int], None] | None
 ) -> tuple[dict[str, dict[str, Any]], int]:
-    """Bring the cache up to date. Returns an index entry per file, and how many were decoded now."""
+    """Bring the cache up to date. Returns an index entry per file, in the order of the files, and how many were decoded now."""
     known, end = _read_index(place)
-    entries: dict[str, dict[str, Any]] = {}
-    decoded = 0
     by_content = {e["sha256"]: e for e in known.values()}
-    with _appending(place, end) as (pcm, note):
-        for i, path in enumerate(files):
-            name = path.relative_to(folder).as_posix()
-            entry = known.get(name, {})
-            try:
-                stat = path.stat()
-                stamp = {"name": name, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-                changed = None if stamp.items() <= entry.items() else _sha256(path)
-            except OSError as e:
-                entry, changed = {"skip": f"cannot be read ({e.strerror})"}, None  # not remembered: it may be readable next time
-            if changed:
-                same = by_content.get(changed)
-                decoded += same is None
-                try:
-                    found = dict(same) if same else _decode(path, settings, trim, pcm)
-                    entry = by_content[changed] = {**found, **stamp, "sha256": changed}
-                    note(entry)
-                except AudioError as e:  # not remembered either: another version of libsndfile may read it
-                    advice = "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
-                    entry = {"skip": str(e).removeprefix(str(AudioError(f"{path}: "))) + advice}
-            entries[name] = entry
+    entries = {f.name: {"skip": f.problem} if f.problem else known.get(f.name, {}) for f in files}
+    new = [f for f in files if not f.problem and not f.stamp.items() <= entries[f.name].items()]
+    claimed: set[str] = set()  # contents that are being written
+    decoded = 0
+
+    def place_it(seen: tuple[File, Look]) -> tuple[File, Look, int | None]:
+        """Where in pcm.bin its samples belong, where a content is met for the first time."""
+        nonlocal end, decoded
+        file, look = seen
+        first = look.sha256 not in by_content and look.sha256 not in claimed
+        decoded += first and bool(look.sha256)
+        if look.lasting:
+            claimed.add(look.sha256)
+        offset = end if first and look.samples else None
+        end += look.samples if first else 0
+        return file, look, offset
+
+    def write(placed: tuple[File, Look, int | None]) -> tuple[File, Look, dict[str, Any]]:
+        file, look, offset = placed
+        if offset is None or not workers.write(place / "pcm.bin", look, offset):
+            return file, look, look.entry
+        return file, look, {"offset": offset, "samples": look.samples, **look.entry}
+
+    if new and on_file:
+        on_file(len(files) - len(new), len(files))
+    with _appending(place, end) as note, workers:
+        written = workers.in_order(new, lambda file: (file, workers.look(Path(file.path), by_content)), place_it, write)
+        for done, (file, look, entry) in enumerate(written, len(files) - len(new) + 1):
+            entry = by_content.get(look.sha256, entry)
+            if look.samples and "offset" not in entry:
+                entry = {"skip": decoding.CHANGED}  # or its twin, whose samples it would have shared
+            elif look.lasting:
+                entry = by_content[look.sha256] = {**entry, **file.stamp, "sha256": look.sha256}
+                note(entry)
+            entries[file.name] = entry
             if on_file:
-                on_file(i + 1, len(files))
-    about = {
-        "folder": str(folder.resolve()),
-        "recordings": sum("skip" not in e for e in entries.values()),
-        "trim": trim,
-        "version": VERSION,
-    }
-    (place / "about.json").write_text(json.dumps(about | {"audio": asdict(settings)}, indent=1), encoding="utf-8")
+                on_file(done, len(files))
     return entries, decoded
 
 
+def _describe(place: Path, folder: Path, settings: AudioConfig, trim: bool, recordings: int) -> None:
+    about = {"folder": str(folder.resolve()), "recordings": recordings, "trim": trim, "version": VERSION, "audio": asdict(settings)}
+    (place / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
 @contextmanager
-def _appending(place: Path, end: int) -> Iterator[tuple[BinaryIO, Callable[[dict[str, Any]], None]]]:
-    """pcm.bin opened behind its first `end` samples, and a function that notes an entry in the index.
+def _appending(place: Path, end: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that notes an entry in the index, whose samples others have written; pcm.bin ends behind its first `end` samples.
 
     Entries reach the disk after the samples they point at, every few seconds and when the block is left, however that happens.
     """
@@ -156,8 +190,7 @@ def _appending(place: Path, end: int) -> Iterator[tuple[BinaryIO, Callable[[dict
     pending: list[str] = []
     committed = time.monotonic()
     with open(place / "pcm.bin", "r+b") as pcm, open(place / "index.jsonl", "a", encoding="utf-8") as index:
-        pcm.seek(2 * end)
-        pcm.truncate()  # of what a crash left half-written
+        pcm.truncate(2 * end)  # of what a crash left half-written
 
         def commit() -> None:
             nonlocal committed
@@ -173,7 +206,7 @@ def _appending(place: Path, end: int) -> Iterator[tuple[BinaryIO, Callable[[dict
                 commit()
 
         try:
-            yield pcm, note
+            yield note
         finally:
             if pending:
                 commit()
@@ -202,47 +235,6 @@ def _as_index(
     return Index(folder, place, rate, tuple(recordings), tuple(skipped), ignored, decoded)
 
 
-def _decode(path: Path, settings: AudioConfig, trim: bool, pcm: BinaryIO) -> dict[str, Any]:
-    """Append one recording to the open pcm file. Returns its index entry, or {"skip": reason}. Raises AudioError."""
-    rate = settings.sample_rate
-    level = audio.measure(audio.read_blocks(path, rate), rate, settings.trim_db)
-    if not level.finite:
-        return {"skip": "holds NaN or infinite samples"}
-    if not level.samples:
-        return {"skip": "empty: holds no samples"}
-    if level.samples < settings.min_seconds * rate:
-        return {"skip": f"too short: {level.samples / rate:.3f} s, below audio.min_seconds = {settings.min_seconds:g}"}
-    if level.silent:
-        return {"skip": f"silent: its loudest 20 ms are at {level.loudest_db:.0f} dBFS" if level.peak else "silent: nothing but zeros"}
-    start, stop = (level.start, level.stop) if trim else (0, level.samples)
-    gain = audio.gain_for(level.peak, settings.level, settings.peak_db)
-    offset = pcm.tell() // 2
-    try:
-        for block in _cut(audio.read_blocks(path, rate), start, stop):
-            pcm.write(np.clip(np.rint(block * (gain * 32768)), -32768, 32767).astype("<i2").tobytes())
-        whole = pcm.tell() == 2 * (offset + stop - start)
-    except AudioError:
-        whole = False
-    if not whole:
-        pcm.seek(2 * offset)
-        return {"skip": "changed while it was read; train again when it is finished"}
-    return {
-        "offset": offset,
-        "samples": stop - start,
-        "gain_db": round(20 * float(np.log10(gain)), 2),
-        "loudest_db": round(level.loudest_db, 1),
-        "trimmed_seconds": round((level.samples - stop + start) / rate, 3),
-    }
-
-
-def _cut(blocks: Iterator[Wav], start: int, stop: int) -> Iterator[Wav]:
-    """The samples from start to stop of a stream of blocks."""
-    at = 0
-    for block in blocks:
-        yield block[max(0, start - at) : max(0, stop - at)]
-        at += len(block)
-
-
 def _read_index(place: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """Entries by name, and where the samples of all entries end, replaced ones included: a run may be reading those.
 
@@ -263,51 +255,62 @@ def _read_index(place: Path) -> tuple[dict[str, dict[str, Any]], int]:
         os.truncate(path, whole)
     size = (place / "pcm.bin").stat().st_size if (place / "pcm.bin").exists() else 0
     used = 2 * sum(samples for _, samples in {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e})
-    if 2 * end > size or size > 2 * used + (1 << 24):
+    if 2 * end > size or size - used > used + SPARE_BYTES:
         for name in ("index.jsonl", "pcm.bin"):
             (place / name).unlink(missing_ok=True)
         return {}, 0
     return entries, end
 
 
-def _audio_files(folder: Path) -> tuple[list[Path], list[Skipped], int]:
+def _audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
     """Audio files by suffix (without one, by content) in a fixed order; folders that cannot be read; how many other files there are.
 
     Follows links, but never in circles. A run of ours is left alone: what it rendered is no recording.
     """
-    files: list[Path] = []
+    files: list[File] = []
     closed: list[Skipped] = []
     ignored = 0
     seen: set[str] = set()
 
     def unreadable(e: OSError) -> None:
-        leave(Path(e.filename), f"folder cannot be read ({e.strerror})")
+        leave(Path(e.filename).relative_to(folder).as_posix(), f"folder cannot be read ({e.strerror})")
 
-    def leave(path: Path, reason: str) -> None:
-        closed.append(Skipped(path.relative_to(folder).as_posix(), reason))
+    def leave(name: str, reason: str) -> None:
+        closed.append(Skipped(name, reason))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        real = os.path.realpath(parent)
+        real, within = os.path.realpath(parent), Path(parent).relative_to(folder)
         ours = "config.toml" in names and "checkpoints" in folders
         if ours:
-            leave(Path(parent), "a run of this program, not recordings")
+            leave(within.as_posix(), "a run of this program, not recordings")
         if ours or real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in names:
-            path = Path(parent, name)
-            suffix = path.suffix.lower()
-            if name.startswith(".") or (suffix and suffix not in AUDIO_SUFFIXES):
+        prefix = "" if within == Path() else f"{within.as_posix()}/"
+        for base in names:
+            suffix = os.path.splitext(base)[1].lower()
+            if base.startswith(".") or (suffix.strip(".") and suffix not in AUDIO_SUFFIXES):
                 ignored += 1
-            elif path.exists() and not path.is_file():  # a named pipe would keep us waiting
-                leave(path, "not a regular file")
-            elif suffix or audio.readable(path):
-                files.append(path)
+                continue
+            file = _file(prefix + base, os.path.join(parent, base))
+            if file.problem == IRREGULAR:
+                leave(file.name, IRREGULAR)
+            elif suffix.strip(".") or audio.readable(Path(file.path)):
+                files.append(file)
             else:
                 ignored += 1
-    return sorted(files, key=lambda p: p.relative_to(folder).as_posix()), closed, ignored
+    return sorted(files, key=lambda f: f.name), closed, ignored
+
+
+def _file(name: str, path: str) -> File:
+    try:
+        found = os.stat(path)
+    except OSError as e:
+        return File(name, path, {}, f"cannot be read ({e.strerror})")
+    problem = "" if stat.S_ISREG(found.st_mode) else IRREGULAR
+    return File(name, path, {"name": name, "size": found.st_size, "mtime_ns": found.st_mtime_ns}, problem)
 
 
 def default_cache() -> Path:
@@ -321,8 +324,3 @@ def _cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path |
     key = json.dumps([VERSION, str(folder.resolve()), asdict(settings), trim])
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in folder.resolve().name)[:40]
     return (cache or default_cache()) / f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()

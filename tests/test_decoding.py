@@ -1,0 +1,235 @@
+"""Decoding by several threads: the result does not depend on them, and what cannot go on stops at once."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.conftest import noisy, tone
+from wavenet import audio, decoding, pcm_cache
+from wavenet.config import AudioConfig
+from wavenet.decoding import Look, Workers
+from wavenet.errors import CorpusError
+from wavenet.pcm_cache import Index, index_folder
+
+AUDIO = AudioConfig(sample_rate=8000)
+
+
+def index(folder: Path, cache: Path, threads: int, on_file: Callable[[int, int], None] | None = None) -> Index:
+    return index_folder(folder, AUDIO, trim=True, cache=cache, threads=threads, on_file=on_file)
+
+
+def contents(found: Index) -> tuple[str, str]:
+    """What the samples and the index of a cache hold."""
+    pcm, lines = ((found.cache / name).read_bytes() for name in ("pcm.bin", "index.jsonl"))
+    return hashlib.sha256(pcm).hexdigest(), hashlib.sha256(lines).hexdigest()
+
+
+@pytest.fixture
+def mixed(make_folder: Callable[..., Path]) -> Path:
+    """Many lengths, twins far apart and next to each other, and every way to be of no use."""
+    files = {f"{i:02}.wav": noisy(0.2 + (i * 7 % 5) / 3, seed=i) for i in range(30)}
+    files |= {"00_twin.wav": files["00.wav"], "31_twin.wav": files["07.wav"], "32.wav": np.zeros(8000), "32_twin.wav": np.zeros(8000)}
+    files |= {"33.wav": tone(0.01), "34.flac": tone(9.0), "35.flac": tone(0.7, hertz=300)}
+    folder = make_folder(files)
+    (folder / "29_text.wav").write_text("not audio")
+    (folder / "10_film.m4a").write_bytes(b"\0" * 100)
+    (folder / "11_gone.wav").symlink_to("/nowhere")
+    return folder
+
+
+@pytest.mark.parametrize("short", [0, 3000, 1 << 19])
+def test_a_cache_is_the_same_bit_for_bit_whatever_the_number_of_threads(
+    short: int, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "SHORT_SAMPLES", 1 << 19)
+    one = index(mixed, tmp_path / "one", 1)
+    monkeypatch.setattr(decoding, "SHORT_SAMPLES", short)  # all read twice, some, none
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)
+    look = Workers.look
+
+    def unevenly(self: Workers, path: Path, known: Any) -> Look:
+        time.sleep(0.02 * (int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 3 == 0))
+        return look(self, path, known)
+
+    monkeypatch.setattr(Workers, "look", unevenly)
+    for threads in (2, 5):
+        many = index(mixed, tmp_path / str(threads), threads)
+        assert contents(many) == contents(one)
+        assert replace(many, cache=one.cache) == one  # names, places, twins, reasons, counts
+    assert len(one.skipped) == 6
+    assert one.decoded == 30 + 1 + 1 + 2 + 2  # different noises, silence, too short, tones, unreadable ones
+
+
+def test_only_the_new_file_is_read(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(20)})
+    before = index(folder, tmp_path, 2)
+    (folder / "10_new.wav").write_bytes((folder / "10.wav").read_bytes())
+    sf.write(folder / "05.wav", tone(0.5), 8000)
+    read: list[str] = []
+    read_blocks, hashed = audio.read_blocks, hashlib.file_digest
+    monkeypatch.setattr(audio, "read_blocks", lambda path, rate: read.append(path.name) or read_blocks(path, rate))
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, how: read.append(Path(file.name).name) or hashed(file, how))
+    after = index(folder, tmp_path, 2)
+    assert sorted(read) == ["05.wav", "05.wav", "10_new.wav"]  # hashed and decoded, hashed
+    assert after.decoded == 1
+    lines = (after.cache / "index.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 22
+    kept = {r.name: r.offset for r in after.recordings if r.name != "05.wav"}
+    assert kept.items() >= {r.name: r.offset for r in before.recordings if r.name != "05.wav"}.items()
+
+
+def test_replaced_samples_cost_a_new_cache_only_when_they_are_most_of_it(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pcm_cache, "SPARE_BYTES", 100)
+    folder = make_folder({f"{i}.wav": noisy(0.5, seed=i) for i in range(4)})
+    index(folder, tmp_path, 2)
+    for again in range(4):
+        sf.write(folder / "0.wav", noisy(0.5, seed=100 + again), 8000)
+        assert index(folder, tmp_path, 2).decoded == 1
+    sf.write(folder / "0.wav", noisy(0.5, seed=200), 8000)
+    assert index(folder, tmp_path, 2).decoded == 1  # as much is replaced as is used
+    assert index(folder, tmp_path, 2).decoded == 4  # more
+
+
+def test_progress_counts_every_file_once_and_only_when_there_is_work(mixed: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
+    assert told == [(i, 40) for i in range(1, 41)]  # one cannot be opened at all
+    told.clear()
+    index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
+    assert [now for now in told if now[0] == now[1]] == [(40, 40)]  # those that cannot be read are tried again
+    told.clear()
+    sf.write(mixed / "36.wav", tone(0.4), 8000)
+    index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
+    assert told[-1] == (41, 41)
+
+
+def test_ctrl_c_leaves_what_was_finished(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(40)})
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        index(folder, tmp_path / "cache", 2, on_file=interrupt)
+    assert index(folder, tmp_path / "cache", 2).decoded == 30
+    assert not [t for t in threading.enumerate() if t.name.startswith("decoding")]
+
+
+def test_a_long_recording_is_given_up_at_the_next_block(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder({"a.wav": noisy(0.3), "b.wav": noisy(20.0, seed=1)})
+    blocks, read_blocks = [], audio.read_blocks
+
+    def counted(path: Path, rate: int) -> Any:
+        for block in read_blocks(path, rate):
+            if path.name == "b.wav":
+                time.sleep(0.05)
+                blocks.append(len(block))
+            yield block
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(audio, "read_blocks", counted)
+    with pytest.raises(KeyboardInterrupt):
+        index(folder, tmp_path, 2, on_file=interrupt)
+    assert len(blocks) < 40  # of 160
+
+
+def test_no_more_than_a_few_recordings_are_in_memory(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the first one takes: the others wait for it rather than pile up."""
+    folder = make_folder({f"{i:03}.wav": noisy(0.2, seed=i) for i in range(60)})
+    look, looked, seen = Workers.look, [], []
+
+    def slow(self: Workers, path: Path, known: Any) -> Look:
+        looked.append(path.name)
+        if path.name == "000.wav":
+            time.sleep(0.3)
+            seen.append(len(looked))
+        return look(self, path, known)
+
+    monkeypatch.setattr(Workers, "look", slow)
+    index(folder, tmp_path, 2)
+    assert seen[0] <= 2 * decoding.AHEAD + 1
+
+
+def test_a_full_disk_is_one_line(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(20)})
+    write = Workers.write
+
+    def filling(self: Workers, pcm: Path, look: Look, offset: int) -> bool:
+        if offset > 20_000:
+            raise OSError(28, "No space left on device")
+        return write(self, pcm, look, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workers, "write", filling)
+        with pytest.raises(
+            CorpusError, match=r"the cache cannot be written \(No space left on device\); choose another place with --cache"
+        ):
+            index(folder, tmp_path / "cache", 2)
+    assert 0 < index(folder, tmp_path / "cache", 2).decoded < 15
+
+
+def test_the_twin_of_a_recording_that_changed_meanwhile_does_not_share_its_samples(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder({"a.wav": noisy(0.5), "b.wav": noisy(0.5), "c.wav": tone(0.5)})
+    monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workers, "write", lambda self, pcm, look, offset: look.path.name != "a.wav")
+        found = index(folder, tmp_path / "cache", 2)
+    changed = "changed while it was read; train again when it is finished"
+    assert [(s.name, s.reason) for s in found.skipped] == [("a.wav", changed), ("b.wav", changed)]
+    again = index(folder, tmp_path / "cache", 2)
+    assert [r.name for r in again.recordings] == ["a.wav", "b.wav", "c.wav"]
+    first = again.recordings[0]
+    np.testing.assert_allclose(again.pcm()[first.offset :][: first.samples] / 32768, noisy(0.5), atol=4e-5)
+
+
+def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    """Else one would remember the other's silence as standard error, and put it back for good."""
+    inside = threading.Barrier(2)
+
+    def read(wait: float) -> None:
+        with audio._quiet:
+            inside.wait(10)
+            os.write(2, b"remark")
+            time.sleep(wait)
+
+    threads = [threading.Thread(target=read, args=(wait,)) for wait in (0.0, 0.1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"an error of ours")
+    assert capfd.readouterr().err == "an error of ours"
+
+
+def test_the_bar_shows_while_decoders_are_silenced() -> None:
+    code = (
+        "from wavenet import audio, progress\n"
+        "with progress.bar(3, desc='reading ', unit='recordings', aside=True) as bar:\n"
+        "    with audio._quiet:\n"
+        "        bar.update(3)\n"
+    )
+    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert "3 of 3 recordings" in result.stderr
