@@ -15,16 +15,16 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tests.conftest import noisy
 from tests.together import DYING, Pair, free_port, torchrun
-from wavenet import checkpoint, processes
+from wavenet import checkpoint, pcm_cache, processes
 from wavenet.config import Config
 from wavenet.corpus import Corpus
-from wavenet.errors import RunError
+from wavenet.errors import OutputError, RunError
 from wavenet.pcm_cache import index_folder
 from wavenet.processes import Processes, Together
 from wavenet.run import Run
 from wavenet.session import Report, Request, train
+from wavenet.trainer import Trainer
 
 HOST = re.escape(socket.gethostname())
 SETTINGS = ("train.batch=5", "train.accumulate=2", "train.segment_seconds=0.3", "train.evaluate_every=6", "train.learning_rate=1e-3")
@@ -128,3 +128,185 @@ def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> No
     scored = [sum(b.counts.sum() for b in corpus.validation_batches(rank, ranks)) for rank, ranks in ((0, 1), (0, 2), (1, 2))]
     assert scored[0] == scored[1] + scored[2]
     assert min(scored) > 0
+
+
+def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
+    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
+    (code, said, err), *others = pair.wait()
+    assert (code, others) == (0, [(0, "", "")]), err
+    step = int(said.split("stopped at step ")[1].split(",")[0])
+    assert checkpoint.steps(out / "checkpoints")[-1] == step
+    assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
+
+
+@pytest.mark.parametrize("torchrun_too", [False, True])
+def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object], tmp_path: Path) -> None:
+    """And torchrun's signal may come while the other still asks who is there."""
+    out = tmp_path / "run"
+    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
+    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    if torchrun_too:
+        pair.store = None
+    pair.processes[0].kill()
+    time.sleep(0.2)
+    if not torchrun_too:
+        os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
+    (code, _, _), (other, said, err) = pair.wait()
+    assert (code, other, said) == (-signal.SIGKILL, 1, "")
+    who = "torchrun has ended, on the machine of process 0 at least" if torchrun_too else rf"process 0 of 2 \({HOST}\) ended"
+    assert re.fullmatch(rf"wavenet: {who}; the last checkpoint is of step \d+. Go on with the same command", *lines(err))
+
+
+def wait_for(found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_max_hours_ends_all_at_one_step(command: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000, "--max-hours", 1 / 3600)
+    assert [code for code, *_ in pair.wait()] == [0, 0]
+    step = checkpoint.steps(out / "checkpoints")[-1]
+    assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
+    assert Run(out).metrics()[-1]["validation_bits"]
+
+
+def spoil(rank: int) -> None:
+    """A weight of one process is no number."""
+    losses = Trainer._losses
+    Trainer._losses = lambda self: (x * (float("nan") if rank and self.step >= 7 else 1) for x in losses(self))  # type: ignore[method-assign]
+
+
+def other_recordings(rank: int) -> None:
+    """A machine whose folder lacks a file."""
+    listed = pcm_cache._audio_files
+    pcm_cache._audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
+
+
+def unreadable(rank: int) -> None:
+    """A machine without the folder."""
+    if rank:
+        pcm_cache._audio_files = lambda folder: ([], [], 0)
+
+
+def full_disk(rank: int) -> None:
+    def fail(*_: object) -> None:
+        raise OutputError("checkpoints: cannot be written (No space left on device)")
+
+    Run.save = fail  # type: ignore[assignment, method-assign]
+
+
+def no_memory(rank: int) -> None:
+    """The second process fails in the middle of a step, which the first is then left alone with."""
+    if rank:
+        Trainer._backward = lambda self: (_ for _ in ()).throw(RuntimeError("not enough memory"))  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "settings", "who", "said"),
+    [
+        (None, ["--stop-at", "0"], 0, "--stop-at 0: must be a step from 1 on"),
+        (
+            None,
+            ["--set", "train.batch=1", "--set", "train.accumulate=1"],
+            0,
+            "train.batch = 1: leaves some of 2 processes without a window",
+        ),
+        (None, ["--device", "cuda"], 0, "--device cuda:0: not available here; use auto or one of cpu"),
+        (None, ["--device", "mps"], 0, "--device mps: 2 processes take auto, cpu or cuda, which gives each a GPU of its own"),
+        (None, ["--unheard-of"], 0, "No such option"),
+        (spoil, [], 0, "the loss is not finite at step 7; the last good checkpoint is of step 6. Go on from it with: wavenet train --out"),
+        (other_recordings, [], 0, f"process 1 of 2 ({HOST}) has other recordings than process 0; copy the same to every machine"),
+        (unreadable, [], 1, f"process 1 of 2 ({HOST}): .*: holds no recordings"),
+        (full_disk, [], 0, "checkpoints: cannot be written (No space left on device)"),
+        (no_memory, [], 1, "this needs more memory than there is"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_goes_wrong_is_told_once(
+    prepare: Callable[[int], None] | None, settings: list[str], who: int, said: str, command: list[object], tmp_path: Path
+) -> None:
+    found = Pair(tmp_path / "pair", *command, *settings, "-o", tmp_path / "run", "--steps", 18, prepare=prepare).wait()
+    assert [code for code, _, _ in found] == [1, 1], found
+    assert [len(lines(err)) for _, _, err in found] == [int(who == 0), int(who == 1)], found
+    pattern = re.escape(said).replace(re.escape(HOST), HOST).replace(re.escape(".*"), ".*")
+    assert re.match(f"wavenet: (.*: )?{pattern}", lines(found[who][2])[0])
+    assert not any("Traceback" in err for _, _, err in found), found
+
+
+def test_a_dry_run_tries_all_processes(command: list[object], tmp_path: Path) -> None:
+    (code, out, err), *others = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--dry-run").wait()
+    assert (code, others) == (0, [(0, "", "")]), err
+    assert "step       5 windows of 2,400 samples, each after 11 of context, 2 at a time, in fp32 on cpu (1 threads) in each of 2" in out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_and_variants_share_too(precision: str, command: list[object], tmp_path: Path) -> None:
+    """fp16's scaler skips the same steps everywhere; a layer with a buffer; labels of which one process may see few."""
+    settings = [word for s in (f"train.precision={precision}", "model.smooth=true", "model.label_channels=3") for word in ("--set", s)]
+    labels = ["--label-from", "[0-9sh]*(?P<label>.)"]
+    pair = Pair(tmp_path / "pair", *command, *settings, *labels, "-o", tmp_path / "run", "--steps", 6)
+    assert [code for code, *_ in pair.wait()] == [0, 0]
+    first, second = findings(tmp_path / "pair")
+    assert first["state"] == second["state"]
+    assert first["bits"] == second["bits"] < 5.1
+
+
+def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = object.__new__(Together)
+    one.count, one._local, one._neighbours = 4, 1, 4
+    taken: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(processes, "pick_device", torch.device)
+    assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == taken[0]
+    assert one.device("cpu") == torch.device("cpu")
+    one._local = 2
+    with pytest.raises(RunError, match="--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2"):
+        one.device("auto")
+
+
+def test_one_process_agrees_with_itself() -> None:
+    one = Processes()
+    assert one.settle(torch.tensor(2.0), torch.tensor(3.0)) == (2, 3)
+    assert one.agreed(lambda: True)()
+    assert one.total(1.0, 2.0) == (1.0, 2.0)
+
+
+def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "JOIN_MINUTES", 0.01)
+    store = torch.distributed.HashStore()
+    with pytest.raises(RunError, match=r"process 1 of 2 did not come within 0.01 minutes"):
+        processes._meet(store, 0, 2)
+
+
+@pytest.mark.long
+def test_two_machines_train_as_one_process_does(command: list[object], alone: Callable[..., Run], tmp_path: Path) -> None:
+    """Two torchruns that meet over loopback, a process each; then one machine is lost."""
+    out, how = tmp_path / "run", ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=a")
+    machines = [torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how) for _ in range(2)]
+    codes, said, errors = zip(*map(finished, machines), strict=True)
+    assert codes == (0, 0), errors
+    assert "".join(said).count("done. Hear it with") == 1
+    first, second = findings(tmp_path)
+    assert first["state"] == second["state"]
+    assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)
+
+
+@pytest.mark.long
+def test_ctrl_c_at_torchrun_saves(command: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    started = torchrun(*command, "-o", out, "--steps", 100_000)
+    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    started.send_signal(signal.SIGINT)
+    _, said, err = finished(started)
+    step = int(said.split("stopped at step ")[1].split(",")[0])
+    assert checkpoint.steps(out / "checkpoints")[-1] == step
+    assert not lines(err)

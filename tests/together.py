@@ -15,6 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import distributed
+
 from wavenet import session
 from wavenet.cli import app
 from wavenet.trainer import Trainer
@@ -75,9 +78,7 @@ def _process(folder: Path, rank: int, port: int, arguments: list[str], prepare: 
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(folder / f"{rank}.{name}", os.O_CREAT | os.O_WRONLY), number)
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), FINDINGS: str(folder)}
-    import torch
-
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True", FINDINGS: str(folder)}
     torch.set_num_threads(1)
     watch()
     if prepare:
@@ -86,11 +87,12 @@ def _process(folder: Path, rank: int, port: int, arguments: list[str], prepare: 
 
 
 class Pair:
-    """Two processes of `wavenet ARGUMENTS`, each after `prepare(rank)`."""
+    """Two processes of `wavenet ARGUMENTS`, each after `prepare(rank)`; `store` stands for torchrun's, through which they meet."""
 
     def __init__(self, folder: Path, *arguments: object, prepare: Callable[[int], None] | None = None) -> None:
         folder.mkdir()
-        self.folder, port, words = folder, free_port(), [str(a) for a in arguments]
+        self.store: Any = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        self.folder, port, words = folder, self.store.port, [str(a) for a in arguments]
         self.processes = [_start.Process(target=_process, args=(folder, r, port, words, prepare), daemon=True) for r in (0, 1)]
         for process in self.processes:
             process.start()
