@@ -1,5 +1,6 @@
 """Several processes that train one model: the same as one, and what becomes of them when something goes wrong."""
 
+import ctypes
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tests.together import DYING, Pair, free_port, torchrun
+from tests.together import DYING, FINDINGS, Pair, free_port, torchrun
 from wavenet import checkpoint, pcm_cache, processes
 from wavenet.config import Config
 from wavenet.corpus import Corpus
@@ -160,6 +162,37 @@ def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object]
     assert re.fullmatch(rf"wavenet: {who}; the last checkpoint is of step \d+. Go on with the same command", *lines(err))
 
 
+def stuck(rank: int) -> None:
+    """The first process waits where no handler of a signal runs, as for an exchange between GPUs."""
+
+    def settle(self: Together, *values: torch.Tensor) -> tuple[float, float]:
+        calls.append(1)
+        if len(calls) > 8:
+            (folder / "stuck").touch()
+            for _ in range(2):
+                ctypes.CDLL(None).pthread_mutex_lock(mutex)
+        return before(self, *values)
+
+    calls: list[int] = []
+    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), Together.settle
+    processes.STUCK_SECONDS = 0.5
+    if rank == 0:
+        Together.settle = settle  # type: ignore[method-assign, assignment]
+
+
+def test_a_process_that_waits_for_a_dead_one_still_says_so(command: list[object], tmp_path: Path) -> None:
+    pair = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--steps", 100_000, prepare=stuck)
+    wait_for(lambda: (tmp_path / "pair" / "stuck").exists())
+    os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
+    time.sleep(5)
+    assert pair.processes[0].is_alive()  # all are there: it waits on
+    pair.processes[1].kill()
+    os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
+    (code, _, err), _ = pair.wait()
+    assert code == 1
+    assert lines(err) == [f"wavenet: process 1 of 2 ({socket.gethostname()}) ended. Go on with the same command"]
+
+
 def wait_for(found: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while not found():
@@ -282,19 +315,44 @@ def test_one_process_agrees_with_itself() -> None:
 
 def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "JOIN_MINUTES", 0.01)
+    for rank, other in ((0, 1), (1, 0)):
+        with pytest.raises(RunError, match=f"process {other} of 2 did not come within 0.01 minutes"):
+            processes._meet(torch.distributed.HashStore(), rank, 2)
+
+
+def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None:
+    """As after a restart that torchrun's machines count differently."""
     store = torch.distributed.HashStore()
-    with pytest.raises(RunError, match=r"process 1 of 2 did not come within 0.01 minutes"):
-        processes._meet(store, 0, 2)
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(3):
+            late = pool.submit(processes._meet, store, start % 2, 2)
+            time.sleep(0.1)
+            (one, hosts), (other, _) = processes._meet(store, 1 - start % 2, 2), late.result()
+            assert hosts == [socket.gethostname()] * 2
+            one.set("said", str(start))
+            assert other.get("said") == str(start).encode()
+            assert store.get("wavenet/starts") == str(start + 1).encode()
 
 
 @pytest.mark.long
-def test_two_machines_train_as_one_process_does(command: list[object], alone: Callable[..., Run], tmp_path: Path) -> None:
-    """Two torchruns that meet over loopback, a process each; then one machine is lost."""
-    out, how = tmp_path / "run", ("--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{free_port()}", "--rdzv-id=a")
-    machines = [torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how) for _ in range(2)]
+@pytest.mark.parametrize(("by", "dies"), [("c10d", False), ("c10d", True), ("static", True)])
+def test_two_machines_train_as_one_process_does(
+    by: str, dies: bool, command: list[object], alone: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Two torchruns that meet over loopback, a process each, of which one may be killed: both then start again."""
+    out, port = tmp_path / "run", free_port()
+    where = (f"--rdzv-backend={by}", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=a")
+    if by == "static":
+        where = ("--master-addr=127.0.0.1", f"--master-port={port}")
+    how = ("--nnodes=2", f"--max-restarts={int(dies)}", *where)
+    more = {DYING: "1:14"} if dies else {}
+    each = [(*how, *[f"--node-rank={n}"] * (by == "static")) for n in (0, 1)]
+    machines = [torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **more) for how in each]
     codes, said, errors = zip(*map(finished, machines), strict=True)
     assert codes == (0, 0), errors
     assert "".join(said).count("done. Hear it with") == 1
+    told = [line for err in errors for line in lines(err)]
+    assert [bool(re.search(rf"process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12", line)) for line in told] == [True] * dies
     first, second = findings(tmp_path)
     assert first["state"] == second["state"]
     assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)

@@ -80,11 +80,18 @@ def as_wav(pcm: np.ndarray[Any, np.dtype[np.int16]]) -> Wav:
 
 
 def index_folder(
-    folder: Path, settings: AudioConfig, *, trim: bool, cache: Path | None = None, on_file: Callable[[int, int], None] | None = None
+    folder: Path,
+    settings: AudioConfig,
+    *,
+    trim: bool,
+    cache: Path | None = None,
+    on_file: Callable[[int, int], None] | None = None,
+    patience: float = 0,
 ) -> Index:
     """Decode what is new in `folder` and return where everything lies. `on_file(done, total)` reports progress.
 
-    Raises CorpusError when there is nothing to learn from, or another process is indexing the same folder.
+    While another process is indexing the same folder it waits `patience` seconds, below 0 for ever. Raises CorpusError when that is not
+    enough, or when there is nothing to learn from.
     """
     folder = folder.expanduser()
     if not folder.is_dir():
@@ -96,7 +103,7 @@ def index_folder(
     place = _cache_folder(folder, settings, trim, cache)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / "lock", timeout=0):
+        with FileLock(place / "lock", timeout=patience):
             entries, decoded = _update(folder, place, settings, trim, files, on_file)
     except Timeout:
         raise CorpusError(f"{folder}: another process is indexing it; wait for it to finish") from None

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -26,6 +27,7 @@ from wavenet.rollcall import RollCall
 JOIN_MINUTES = 10  # for all processes to come
 WAIT = timedelta(days=1)  # for one that reads recordings: one that ends is noticed at once, by its connections
 GPU_WAIT = timedelta(minutes=30)  # inside an exchange between GPUs, where nothing else tells
+STUCK_SECONDS = 8.0  # after a signal; torchrun waits for 30 before it kills
 T = TypeVar("T")
 
 
@@ -33,6 +35,7 @@ class Processes:
     """One process: it is the first, has the whole batch, and agrees with itself."""
 
     rank, count = 0, 1
+    patience = 0.0  # seconds to wait for another process that decodes the same recordings: it is none of ours
 
     def device(self, name: str) -> torch.device:
         """Where this process trains. Raises RunError for what is not there."""
@@ -71,8 +74,8 @@ class Processes:
         """Run `make` on every process. A WavenetError in any ends all, and is told once, with the process's name."""
         return make()
 
-    def in_turn(self, make: Callable[[], T]) -> T:
-        """As `all`, on each machine one process after the other."""
+    def on_each_machine(self, make: Callable[[], T]) -> T:
+        """As `all`, one process of each machine before the others there."""
         return make()
 
     def alike(self, value: object, error: Callable[[str], WavenetError]) -> None:
@@ -86,18 +89,21 @@ class Processes:
 class Together(Processes):
     """One of several processes. Raises RunError when the others do not come."""
 
+    patience = -1.0  # machines may share a folder of decoded recordings: for ever
+
     def __init__(self) -> None:
         store, self.rank, self.count = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
         self._local = int(os.environ.get("LOCAL_RANK", self.rank))
         self._neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))  # processes on this machine
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
-        store = distributed.PrefixStore(f"wavenet/{attempt}", store)  # type: ignore[attr-defined]
-        self._hosts = _meet(store, self.rank, self.count)
+        store, self._hosts = _meet(store, self.rank, self.count)
         self._roll = RollCall(store, self.rank, self.count)
         distributed.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=WAIT)
         self._group: Any = None  # of the exchanges in a step: gloo's, or on GPUs one of NCCL's
         self._wishes: list[Callable[[], bool]] = []
         self._heard: list[bool] = []
+        self._speaking = threading.Event()
+        if threading.current_thread() is threading.main_thread():
+            threading.Thread(target=self._stuck, args=(_signals(),), name="stuck", daemon=True).start()
 
     def name(self, rank: int) -> str:
         return f"process {rank} of {self.count} ({self._hosts[rank]})"
@@ -160,9 +166,10 @@ class Together(Processes):
             raise ToldError("another process says what is wrong")
         raise error if self.rank == 0 else type(error)(f"{self.name(self.rank)}: {error}")
 
-    def in_turn(self, make: Callable[[], T]) -> T:
-        made: list[Any] = [self.all(make if self._local == turn else _nothing) for turn in range(max(self._gathered(self._neighbours)))]
-        return made[self._local]  # type: ignore[no-any-return]
+    def on_each_machine(self, make: Callable[[], T]) -> T:
+        ahead: Any = self.all(make if self._local == 0 else _nothing)
+        after: Any = self.all(make if self._local != 0 else _nothing)
+        return after if self._local else ahead  # type: ignore[no-any-return]
 
     def alike(self, value: object, error: Callable[[str], WavenetError]) -> None:
         found = self._gathered(value)
@@ -175,6 +182,7 @@ class Together(Processes):
         try:
             yield
         except RuntimeError as e:
+            self._speaking.set()
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the same reason, must not come before the last word
             if lost := self._lost():
@@ -193,6 +201,16 @@ class Together(Processes):
             self._roll.speak()
         except RuntimeError:
             return  # torchrun has ended: there is nobody to let know
+
+    def _stuck(self, signals: socket.socket) -> None:
+        """For an exchange between GPUs, which does not end when a process of it has, and lets no handler of a signal run."""
+        while signals.recv(1):
+            time.sleep(STUCK_SECONDS)
+            if self._speaking.is_set() or (lost := self._lost()) is None:
+                continue
+            if isinstance(lost, LostProcessError):
+                os.write(2, f"\nwavenet: {lost}. Go on with the same command\n".encode())  # nobody else in this process can
+            os._exit(1)
 
     def _lost(self) -> WavenetError | None:
         """Why an exchange failed: who ended; None when all are there."""
@@ -230,16 +248,40 @@ def joined() -> Iterator[Processes]:
         raise
 
 
-def _meet(store: Any, rank: int, count: int) -> list[str]:
-    """The machines of all processes."""
-    keys = [f"host/{r}" for r in range(count)]
-    store.set(keys[rank], socket.gethostname())
-    try:
-        store.wait(keys, timedelta(minutes=JOIN_MINUTES))
-    except RuntimeError:
-        missing = ", ".join(str(r) for r, key in enumerate(keys) if not store.check([key]))
-        raise RunError(f"process {missing} of {count} did not come within {JOIN_MINUTES} minutes") from None
-    return [store.get(key).decode() for key in keys]
+def _meet(store: Any, rank: int, count: int) -> tuple[Any, list[str]]:
+    """A part of the store for this start alone, and the machines of all processes. Raises RunError when some do not come.
+
+    torchrun keeps one store through all restarts, and its machines count these differently. So each process leaves a word of its own,
+    and the first, which numbers the starts, answers every word that it finds; those that earlier processes left hear nothing any more.
+    """
+    host, until = socket.gethostname(), time.monotonic() + 60 * JOIN_MINUTES
+    word = f"{host} {os.getpid()} {time.time_ns()}"
+    start, own, missing = str(store.add("wavenet/starts", 1)) if rank == 0 else "", None, [0]
+    store.set(f"wavenet/word/{rank}", word)
+    while missing:
+        if rank == 0:
+            for key in (key for r in range(count) if store.check([key := f"wavenet/word/{r}"])):
+                store.set(f"wavenet/answer/{store.get(key).decode()}", start)
+        elif not start and store.check([answer := f"wavenet/answer/{word}"]):
+            start = store.get(answer).decode()
+        if start and own is None:
+            own = distributed.PrefixStore(f"wavenet/start/{start}", store)  # type: ignore[attr-defined]
+            own.set(f"host/{rank}", host)
+        if own is not None:
+            missing = [r for r in range(count) if not own.check([f"host/{r}"])]
+        if missing and time.monotonic() > until:
+            raise RunError(f"process {', '.join(map(str, missing))} of {count} did not come within {JOIN_MINUTES:g} minutes")
+        time.sleep(0.05 if missing else 0)
+    assert own is not None
+    return own, [own.get(f"host/{r}").decode() for r in range(count)]
+
+
+def _signals() -> socket.socket:
+    """What a byte can be read from as soon as a signal that has a handler comes, wherever the main thread is."""
+    ours, pythons = socket.socketpair()
+    pythons.setblocking(False)
+    signal.set_wakeup_fd(pythons.detach(), warn_on_full_buffer=False)
+    return ours
 
 
 def _nothing() -> Any:

@@ -121,13 +121,20 @@ def _prepare(request: Request, report: Report, processes: Processes) -> tuple[Re
         return device, pick_precision(wanted.train.precision, device)
 
     def read() -> Corpus:
-        index = index_folder(request.folder or folder, wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
+        index = index_folder(
+            request.folder or folder,
+            wanted.audio,
+            trim=wanted.trims,
+            cache=request.cache,
+            on_file=report.indexing,
+            patience=processes.patience,
+        )
         return Corpus(index, complete(wanted, index), wanted.model.receptive_field)
 
     device, precision = processes.all(place)
     how = f"{device.type} in {precision}"
     processes.alike(how, lambda name: RunError(f"{name} would not train on {how} as process 0 does; choose --device and train.precision"))
-    corpus = processes.in_turn(read)
+    corpus = processes.on_each_machine(read)
     processes.alike(
         (corpus.fingerprint, corpus.config),
         lambda name: CorpusError(f"{folder}: {name} has other recordings than process 0; copy the same to every machine"),
