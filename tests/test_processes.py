@@ -120,6 +120,24 @@ def test_a_process_that_is_killed_is_named_and_torchrun_goes_on(command: list[ob
     assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)
 
 
+def elsewhere(rank: int) -> None:
+    """Each process on a machine of its own, as far as relative paths go."""
+    place = Path(os.environ[FINDINGS]).parent / f"machine-{rank}"
+    place.mkdir(exist_ok=True)
+    os.chdir(place)
+
+
+def test_only_the_first_process_needs_the_run_folder(command: list[object], tmp_path: Path) -> None:
+    first = Pair(tmp_path / "a", *command, "-o", "run", "--steps", 18, "--stop-at", 6, prepare=elsewhere).wait()
+    again = Pair(tmp_path / "b", "train", "-o", "run", "--cache", tmp_path / "cache", prepare=elsewhere).wait()
+    assert [code for code, _, _ in first + again] == [0] * 4, first + again
+    assert "resuming run at step 6" in again[0][1]
+    one, other = findings(tmp_path / "b")
+    assert one["step"] == 18
+    assert one["state"] == other["state"]
+    assert not (tmp_path / "machine-1" / "run").exists()
+
+
 def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> None:
     index = index_folder(training_folder, small_config.audio, trim=small_config.trims)
     corpus = Corpus(index, small_config, small_config.model.receptive_field)

@@ -102,8 +102,11 @@ class Together(Processes):
         self._wishes: list[Callable[[], bool]] = []
         self._heard: list[bool] = []
         self._speaking = threading.Event()
-        if threading.current_thread() is threading.main_thread():
-            threading.Thread(target=self._stuck, args=(_signals(),), name="stuck", daemon=True).start()
+        signals, self._alarm = socket.socketpair()
+        self._alarm.setblocking(False)
+        threading.Thread(target=self._stuck, args=(signals,), name="stuck", daemon=True).start()
+        if _in_main_thread():
+            signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)  # a byte for each signal, wherever that thread is
 
     def name(self, rank: int) -> str:
         return f"process {rank} of {self.count} ({self._hosts[rank]})"
@@ -183,7 +186,7 @@ class Together(Processes):
             yield
         except RuntimeError as e:
             self._speaking.set()
-            if threading.current_thread() is threading.main_thread():
+            if _in_main_thread():
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the same reason, must not come before the last word
             if lost := self._lost():
                 raise lost from e
@@ -192,6 +195,9 @@ class Together(Processes):
     def leave(self) -> None:
         """All together, at a good end."""
         self.all(_nothing)
+        if _in_main_thread():
+            signal.set_wakeup_fd(-1)
+        self._alarm.close()
         self._roll.close()
         distributed.destroy_process_group()
 
@@ -204,7 +210,7 @@ class Together(Processes):
 
     def _stuck(self, signals: socket.socket) -> None:
         """For an exchange between GPUs, which does not end when a process of it has, and lets no handler of a signal run."""
-        while signals.recv(1):
+        while signals.recv(1):  # until the other end is closed
             time.sleep(STUCK_SECONDS)
             if self._speaking.is_set() or (lost := self._lost()) is None:
                 continue
@@ -276,12 +282,9 @@ def _meet(store: Any, rank: int, count: int) -> tuple[Any, list[str]]:
     return own, [own.get(f"host/{r}").decode() for r in range(count)]
 
 
-def _signals() -> socket.socket:
-    """What a byte can be read from as soon as a signal that has a handler comes, wherever the main thread is."""
-    ours, pythons = socket.socketpair()
-    pythons.setblocking(False)
-    signal.set_wakeup_fd(pythons.detach(), warn_on_full_buffer=False)
-    return ours
+def _in_main_thread() -> bool:
+    """Where alone signals can be set up."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _nothing() -> Any:
