@@ -122,7 +122,7 @@ def test_parts_bound_the_memory_of_validation_too(training_folder: Path, small_c
 def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_config: Config) -> None:
     t = trainer(training_folder, small_config)
     for step in (0, 1, 2, 7, 3, 3):
-        x, counts, given = t.batches.take(step)
+        x, counts, given, _ = t.batches.take(step)
         assert given is None
         assert np.array_equal(x.numpy(), t.corpus.batch(step).x)
         assert np.array_equal(counts.numpy(), t.corpus.batch(step).counts)

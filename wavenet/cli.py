@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from wavenet.errors import ConfigError, WavenetError
+from wavenet.errors import ConfigError, ToldError, WavenetError
 
 # Before torch is loaded: its threads wait for each other some microseconds awake, then asleep. Left to itself OpenMP stays awake for
 # milliseconds, and a step takes several times as long as soon as another program wants a core.
@@ -29,7 +29,11 @@ class _OneLineErrors(TyperGroup):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
         try:
             return super().invoke(ctx)
+        except ToldError:
+            raise typer.Exit(1) from None
         except (WavenetError, UsageError) as e:
+            if isinstance(e, UsageError) and not _first():
+                raise typer.Exit(1) from None
             hint = "" if isinstance(e, WavenetError) else f"; see {' '.join(filter(None, ('wavenet', ctx.invoked_subcommand)))} --help"
             message = str(e) if isinstance(e, WavenetError) else e.format_message().rstrip(".")
             typer.echo(f"wavenet: {message}{hint}", err=True)
@@ -46,8 +50,14 @@ class _OneLineErrors(TyperGroup):
             typer.echo(f"wavenet: {e.filename or 'a file'}: {e.strerror or e}; what was finished is kept", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo("wavenet: interrupted; what was finished is kept", err=True)
+            if _first():
+                typer.echo("wavenet: interrupted; what was finished is kept", err=True)
             raise typer.Exit(130) from None
+
+
+def _first() -> bool:
+    """False in all but one of the processes that torchrun starts with the same command line: what all see alike is told once."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 app = typer.Typer(
@@ -104,7 +114,7 @@ def train(
     extra = [f"train.steps={steps}"] * (steps is not None) + [f"train.seed={seed}"] * (seed is not None)
     extra += [f"train.label_from={json.dumps(label_from)}"] * (label_from is not None)
     request = Request(folder, config, (*(settings or []), *extra), out, stop_at, device, cache, accept_changes or dry_run, max_hours)
-    report = Board() if tensorboard and not dry_run else ConsoleReport()
+    report = Board() if tensorboard and not dry_run and _first() else ConsoleReport()
     try:
         if dry_run:
             rehearse(request, report)

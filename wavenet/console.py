@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,13 @@ class ConsoleReport(Report):
     def rehearsed(self, trainer: Trainer, seconds_per_step: float) -> None:
         config, train = trainer.config, trainer.config.train
         number = 4 if trainer.precision == "fp32" else 2
-        needed = estimate(config, number, blocks=trainer.device.type == "cpu")
+        share = -(-train.batch // trainer.processes.count)
+        mine = replace(config, train=replace(train, batch=share, accumulate=min(share, train.accumulate)))
+        needed = estimate(mine, number, blocks=trainer.device.type == "cpu")
         used = peak_bytes(trainer.device)
         whole = "measured" if trainer.device.type == "cuda" else "the whole process has used"
-        windows = -(-train.batch // train.accumulate)
-        parts = f", {windows} at a time" if train.accumulate > 1 else ""
+        windows = -(-share // train.accumulate)
+        parts = f", {windows} at a time" if windows < train.batch else ""
         rate = train.batch * config.segment_samples / seconds_per_step
         self.note(
             f"step       {train.batch} windows of {config.segment_samples:,} samples, each after "
@@ -135,7 +138,8 @@ def _where(trainer: Trainer) -> str:
     import torch
 
     threads = f" ({torch.get_num_threads()} threads)" if trainer.device.type == "cpu" else ""
-    return f"in {trainer.precision} on {trainer.device}{threads}"
+    together = f" in each of {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
+    return f"in {trainer.precision} on {trainer.device}{threads}{together}"
 
 
 def corpus_lines(corpus: Corpus) -> list[str]:

@@ -49,6 +49,7 @@ class Batch(NamedTuple):
     x: Samples
     counts: NDArray[np.float32]
     heard: Excerpt = Excerpt()  # what its conditions are made from
+    whole: int = 0  # samples that count in the step's whole batch, where this is one process's share of it
 
 
 def complete(config: Config, index: Index) -> Config:
@@ -102,27 +103,41 @@ class Corpus:
     def training_samples(self) -> int:
         return int(self._ends[-1])
 
-    def batch(self, step: int) -> Batch:
-        """The windows of one training step; every recorded sample is about equally likely to be predicted."""
-        train, segment = self.config.train, self.config.segment_samples
-        windows = []
-        for i in range(train.batch):
-            rng = np.random.Generator(np.random.Philox(key=train.seed, counter=[0, 0, step, i]))
-            at = int(rng.integers(self.training_samples))
-            which = int(np.searchsorted(self._ends, at, side="right"))
-            span = self.training[which]
-            start = at - int(self._ends[which] - len(span)) - segment // 2
-            windows.append(self.window(span, self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True)))
-        return _together(windows)
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The windows of one training step; every recorded sample is about equally likely to be predicted.
 
-    def validation_batches(self) -> Iterator[Batch]:
-        """Every held-out sample once with its exact context, or evenly chosen windows when that is over validation_seconds."""
+        Of several processes each makes its share: windows `rank`, rank + ranks, ...
+        """
+        places = [self._place(step, i) for i in range(self.config.train.batch)]
+        batch = _together([self.window(*place) for place in places[rank::ranks]])
+        return batch if ranks == 1 else batch._replace(whole=sum(self._counted(*place) for place in places))
+
+    def _place(self, step: int, i: int) -> tuple[Span, int]:
+        """Where the i-th window of a step begins to predict."""
+        train, segment = self.config.train, self.config.segment_samples
+        rng = np.random.Generator(np.random.Philox(key=train.seed, counter=[0, 0, step, i]))
+        at = int(rng.integers(self.training_samples))
+        which = int(np.searchsorted(self._ends, at, side="right"))
+        span = self.training[which]
+        start = at - int(self._ends[which] - len(span)) - segment // 2
+        return span, self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True)
+
+    def _counted(self, span: Span, start: int) -> int:
+        """How many samples of a window count."""
+        return max(0, min(start + self.config.segment_samples, span.stop) - max(start, span.start))
+
+    def validation_batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
+        """Every held-out sample once with its exact context, or evenly chosen windows when that is over validation_seconds.
+
+        Of several processes each makes its share.
+        """
         segment, train = self.config.segment_samples, self.config.train
-        batch = -(-train.batch // train.accumulate)  # what fits in memory while training fits here
+        batch = -(-train.batch // (ranks * train.accumulate))  # what fits in memory while training fits here
         starts = [(span, at) for span in self.validation for at in range(self._on_a_frame(span.start), span.stop, segment)]
         most = max(1, int(self.config.train.validation_seconds * self.config.audio.sample_rate) // segment)
         if len(starts) > most:
             starts = [starts[i * len(starts) // most] for i in range(most)]
+        starts = starts[rank::ranks]
         for i in range(0, len(starts), batch):
             yield _together([self.window(*s) for s in starts[i : i + batch]])
 

@@ -40,6 +40,14 @@ class TrainingError(WavenetError):
     """Training cannot go on."""
 
 
+class LostProcessError(TrainingError):
+    """One of several processes that train together has ended."""
+
+
+class ToldError(WavenetError):
+    """This process ends because of what another one tells; it says nothing itself."""
+
+
 class EngineError(WavenetError):
     """A generation engine is missing or cannot do what was asked."""
 

@@ -1,7 +1,7 @@
 """Bits per sample, each sample predicted from its exact context."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -10,13 +10,17 @@ from wavenet.prefetch import Prepared
 
 
 @torch.no_grad()
-def bits_per_sample(model: WaveNet, batches: Iterable[Prepared]) -> float | None:
+def bits_per_sample(
+    model: WaveNet, batches: Iterable[Prepared], total: Callable[..., tuple[float, ...]] = lambda *values: values
+) -> float | None:
     """Mean negative log2-likelihood over all samples that count; None when there are none.
 
-    The unit is bits per sample: log2(levels) means nothing is known, 0 that everything is.
+    The unit is bits per sample: log2(levels) means nothing is known, 0 that everything is. `total` adds up what several processes
+    found, each in batches of its own.
     """
     nats, samples = 0.0, 0.0
-    for x, counts, given in batches:
+    for x, counts, given, _ in batches:
         nats += float(model.distribution.loss(model(x[:, :-1], given), x[:, model.receptive_field :], counts))
         samples += float(counts.sum())
+    nats, samples = total(nats, samples)
     return nats / samples / math.log(2) if samples else None

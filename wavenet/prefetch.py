@@ -21,6 +21,7 @@ class Prepared(NamedTuple):
     x: Tensor  # (batch, receptive_field + segment) codes
     counts: Tensor  # (batch, segment)
     given: Conditions | None
+    whole: int = 0  # as `Batch.whole`
 
     def parts(self, size: int) -> Iterator["Prepared"]:
         """The same windows, up to `size` at a time."""
@@ -34,12 +35,12 @@ def prepared(config: Config, batch: Batch, device: torch.device) -> Prepared:
     there = _map(batch, lambda a: torch.as_tensor(a).to(device, non_blocking=True))
     x, counts, model = torch.as_tensor(there.x), torch.as_tensor(there.counts), config.model
     first = 1 - model.receptive_field  # windows start on frames
-    return Prepared(x, counts, conditions(model, config.audio.sample_rate, there.heard, first))
+    return Prepared(x, counts, conditions(model, config.audio.sample_rate, there.heard, first), batch.whole)
 
 
 def _map(batch: Batch, change: Callable[[Any], Any]) -> Batch:
     heard = Excerpt(*(None if a is None else change(a) for a in batch.heard))
-    return Batch(change(batch.x), change(batch.counts), heard)
+    return Batch(change(batch.x), change(batch.counts), heard, batch.whole)
 
 
 class Prefetch:

@@ -1,6 +1,7 @@
 """One sitting of training: opens or creates a run, indexes the recordings, lets the trainer fit, saves what it makes.
 
-It prints nothing: a `Report` is told what happens, and the command line's prints it.
+It prints nothing: a `Report` is told what happens, and the command line's prints it. Of several processes all run these lines; the
+first one opens and writes the run folder, and is the only one with a report.
 """
 
 import math
@@ -10,31 +11,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from wavenet import audio, checkpoint, config, labels, mel, pictures
+from wavenet import checkpoint, config, labels, mel
+from wavenet.audition import audition
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
-from wavenet.corpus import Corpus, Span, complete
-from wavenet.device import pick_device, pick_precision
-from wavenet.errors import ChangedRunError, ConfigError, RunError, TrainingError, WavenetError
-from wavenet.guides import cached_guide
+from wavenet.corpus import Corpus, complete
+from wavenet.device import pick_precision
+from wavenet.errors import ChangedRunError, ConfigError, CorpusError, LostProcessError, RunError, TrainingError
 from wavenet.pcm_cache import index_folder
+from wavenet.processes import Processes, joined
 from wavenet.run import Run
-from wavenet.sampler import Prompt, Sampler
-from wavenet.shapes import Wav
 from wavenet.trainer import Trainer, learning_rate
 
 LOG_EVERY = 10  # steps
 REHEARSED = 3  # steps timed by a dry run
 RECENT = 50  # steps averaged before judging whether anything is learnt
-LEAD_SECONDS = 0.5  # of a held-out recording that a rendered sample starts from
 LEARNT_SHARE = 0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
 
 
@@ -69,12 +67,21 @@ class Report:
 
 def train(request: Request, report: Report) -> Run:
     """Train, or go on training. Raises WavenetError; what was finished stays in the run folder."""
+    with joined() as processes:
+        return _train(request, report if processes.rank == 0 else Report(), processes)
+
+
+def _train(request: Request, report: Report, processes: Processes) -> Run:
     started = time.monotonic()
-    run, corpus, device = _prepare(request, report)
+    request, run, corpus, device = _prepare(request, report, processes)
     wanted = corpus.config
-    lock = run.create()
-    try:
-        trainer = _trainer(request, run, corpus, device, report)
+    with ExitStack() as held:
+
+        def lock() -> None:
+            held.callback(run.create().release)
+
+        processes.first(lock)
+        trainer = _trainer(request, run, corpus, device, report, processes)
         until = min(wanted.train.steps, request.stop_at or wanted.train.steps)
         report.prepared(wanted, run, trainer.corpus)
         if trainer.exhausted:
@@ -92,26 +99,57 @@ def train(request: Request, report: Report) -> Run:
             return run
         report.starting(trainer, until, trainer.time_step())
         _fit(trainer, run, until, report, math.inf if request.max_hours is None else started + 3600 * request.max_hours)
-    finally:
-        lock.release()
     return run
 
 
 def rehearse(request: Request, report: Report) -> None:
     """Real steps on the user's recordings, of which nothing is kept: what training would take. Raises WavenetError."""
-    run, corpus, device = _prepare(request, report)
-    trainer = Trainer(corpus.config, corpus, device)
-    report.prepared(corpus.config, run, corpus)
-    taken = []
-    for _ in range(1 + REHEARSED):
-        started = time.monotonic()
-        trainer.train_step()
-        taken.append(time.monotonic() - started)
-    report.rehearsed(trainer, statistics.median(taken[1:]))
+    with joined() as processes:
+        report = report if processes.rank == 0 else Report()
+        _, run, corpus, device = _prepare(request, report, processes)
+        trainer = Trainer(corpus.config, corpus, device, processes)
+        report.prepared(corpus.config, run, corpus)
+        taken = []
+        for _ in range(1 + REHEARSED):
+            started = time.monotonic()
+            trainer.train_step()
+            taken.append(time.monotonic() - started)
+        report.rehearsed(trainer, statistics.median(taken[1:]))
 
 
-def _prepare(request: Request, report: Report) -> tuple[Run, Corpus, torch.device]:
-    """Check what can be checked before recordings are read, then read them."""
+def _prepare(request: Request, report: Report, processes: Processes) -> tuple[Request, Run, Corpus, torch.device]:
+    """Check what can be checked before recordings are read, then read them. The request is the first process's, in its own places."""
+    asked, run, wanted, folder = processes.first(lambda: _opened(request, processes.count))
+    request = replace(asked, folder=request.folder or folder, device=request.device, cache=request.cache)
+
+    def place() -> tuple[torch.device, str]:
+        device = processes.device(request.device)
+        return device, pick_precision(wanted.train.precision, device)
+
+    def read() -> Corpus:
+        index = index_folder(
+            request.folder or folder,
+            wanted.audio,
+            trim=wanted.trims,
+            cache=request.cache,
+            on_file=report.indexing,
+            patience=processes.patience,
+        )
+        return Corpus(index, complete(wanted, index), wanted.model.receptive_field)
+
+    device, precision = processes.all(place)
+    how = f"{device.type} in {precision}"
+    processes.alike(how, lambda name: RunError(f"{name} would not train on {how} as process 0 does; choose --device and train.precision"))
+    corpus = processes.on_each_machine(read)
+    processes.alike(
+        (corpus.fingerprint, corpus.config),
+        lambda name: CorpusError(f"{folder}: {name} has other recordings than process 0; copy the same to every machine"),
+    )
+    return request, run, corpus, device
+
+
+def _opened(request: Request, processes: int) -> tuple[Request, Run, Config, Path]:
+    """What is wanted, and where its recordings are."""
     if request.stop_at is not None and request.stop_at < 1:
         raise RunError(f"--stop-at {request.stop_at}: must be a step from 1 on")
     if request.max_hours is not None and not 0 < request.max_hours < math.inf:
@@ -119,14 +157,12 @@ def _prepare(request: Request, report: Report) -> tuple[Run, Corpus, torch.devic
     run, wanted = _open(request)
     if any(s.startswith("train.label_from") for s in request.settings) and not wanted.model.label_channels:
         raise ConfigError("train.label_from: this configuration takes no labels; use --config voices or --set model.label_channels=16")
+    if wanted.train.batch < processes:
+        raise ConfigError(f"train.batch = {wanted.train.batch}: leaves some of {processes} processes without a window; raise it")
     if wanted.model.mel_bands:
         mel.filters(wanted.audio.sample_rate, wanted.model)  # says whether all bands hear something
     run.check()
-    device = pick_device(request.device)
-    pick_precision(wanted.train.precision, device)
-    index = index_folder(_folder(request, run), wanted.audio, trim=wanted.trims, cache=request.cache, on_file=report.indexing)
-    wanted = complete(wanted, index)
-    return run, Corpus(index, wanted, wanted.model.receptive_field), device
+    return request, run, wanted, _folder(request, run)
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
@@ -188,12 +224,32 @@ def _folder(request: Request, run: Run) -> Path:
     return Path(remembered)
 
 
-def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, report: Report) -> Trainer:
+def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, report: Report, processes: Processes) -> Trainer:
     """A trainer at the run's last checkpoint. Raises RunError when this would not continue the same run and nobody said so."""
-    wanted = corpus.config
-    latest = run.latest() if run.exists else None
+    latest, changes = processes.first(lambda: _taken_up(request, run, corpus))
+    trainer = Trainer(corpus.config, corpus, device, processes)
+    if latest is None:
+        return trainer
+    trainer.restore(latest)
+    if any(c.startswith(("recordings", "train.validation", "train.segment_seconds")) for c in changes):
+        trainer.best = None  # it was measured on other audio
+    report.note(f"resuming {run.folder} at step {trainer.step}")
+    was = latest.training
+    if device.type == "cpu" and (was.torch, was.threads) != (torch.__version__, torch.get_num_threads()):
+        report.note(
+            f"note: it was trained with torch {was.torch} on {was.threads} threads, now torch {torch.__version__} on "
+            f"{torch.get_num_threads()}: results may differ in the last bits from an uninterrupted run"
+        )
+    if was.precision and was.precision != trainer.precision:
+        report.note(f"note: it was trained in {was.precision} so far, from now on in {trainer.precision} (train.precision)")
+    return trainer
+
+
+def _taken_up(request: Request, run: Run, corpus: Corpus) -> tuple[Checkpoint | None, list[str]]:
+    """The run's last checkpoint and what is to change from there, the folder made ready to go on. Raises RunError."""
+    latest, changes = run.latest() if run.exists else None, []
     if latest is not None:
-        changes = config.differences(latest.config, wanted)
+        changes = config.differences(latest.config, corpus.config)
         if corpus.fingerprint != latest.training.fingerprint:
             before = run.corpus()
             changes.append(f"recordings: {changed_recordings(before.get('recordings', {}), corpus.contents)}")
@@ -201,22 +257,8 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
                 changes[-1] += f", {relabelled}"
         _refuse(run, changes, request)
     run.describe(corpus)
-    trainer = Trainer(wanted, corpus, device)
-    if latest is not None:
-        trainer.restore(latest)
-        if any(c.startswith(("recordings", "train.validation", "train.segment_seconds")) for c in changes):
-            trainer.best = None  # it was measured on other audio
-        report.note(f"resuming {run.folder} at step {trainer.step}")
-        was = latest.training
-        if device.type == "cpu" and (was.torch, was.threads) != (torch.__version__, torch.get_num_threads()):
-            report.note(
-                f"note: it was trained with torch {was.torch} on {was.threads} threads, now torch {torch.__version__} on "
-                f"{torch.get_num_threads()}: results may differ in the last bits from an uninterrupted run"
-            )
-        if was.precision and was.precision != trainer.precision:
-            report.note(f"note: it was trained in {was.precision} so far, from now on in {trainer.precision} (train.precision)")
-    run.forget_after(trainer.step)
-    return trainer
+    run.forget_after(latest.training.step if latest else 0)
+    return latest, changes
 
 
 def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
@@ -240,6 +282,23 @@ def changed_labels(old: dict[str, str], new: dict[str, str]) -> str:
 
 
 def _fit(trainer: Trainer, run: Run, until: int, report: Report, deadline: float) -> None:
+    processes = trainer.processes
+    on_step, on_checkpoint = _records(trainer, run, until, report) if processes.rank == 0 else (_nothing, _nothing)
+    late = processes.agreed(lambda: time.monotonic() > deadline)
+    try:
+        with _interrupts() as interrupted, processes.guard():
+            stop = processes.agreed(interrupted)
+            trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=stop, late=late)
+            processes.first(lambda: report.finished(trainer, run, stop() and trainer.step < until))
+    except LostProcessError as e:
+        raise TrainingError(f"{e}; {_kept(run)}") from None
+    except TrainingError as e:
+        problem = str(e)
+        processes.first(lambda: _diverged(problem, trainer, run))
+
+
+def _records(trainer: Trainer, run: Run, until: int, report: Report) -> tuple[Callable[[float], None], Callable[[bool], None]]:
+    """What writes down and tells a step, and a checkpoint."""
     recent: deque[float] = deque(maxlen=RECENT)
     unigram = trainer.corpus.unigram_bits()
 
@@ -262,16 +321,24 @@ def _fit(trainer: Trainer, run: Run, until: int, report: Report, deadline: float
         if evaluated:
             bits = trainer.validation_bits
             log(validation_bits=None if bits is None else round(bits, 5))
-            report.evaluated(trainer, _render(saved, trainer.corpus, run, report))
+            report.evaluated(trainer, audition(saved, trainer.corpus, run.samples, report.note))
             if warning := nothing_learnt(trainer.step, list(recent), unigram, trainer.config):
                 report.note(warning)
 
-    with _interrupts() as interrupted:
-        try:
-            trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=interrupted, deadline=deadline)
-        except TrainingError as e:
-            raise TrainingError(f"{e}; {_way_back(trainer, run)}") from None
-    report.finished(trainer, run, interrupted() and trainer.step < until)
+    return on_step, on_checkpoint
+
+
+def _nothing(_: float) -> None: ...
+
+
+def _kept(run: Run) -> str:
+    """How to go on after a process has ended."""
+    steps = checkpoint.steps(run.checkpoints)
+    return f"the last checkpoint is of step {steps[-1]}. Go on with the same command" if steps else "there is no checkpoint of it here yet"
+
+
+def _diverged(problem: str, trainer: Trainer, run: Run) -> None:
+    raise TrainingError(f"{problem}; {_way_back(trainer, run)}")
 
 
 def _way_back(trainer: Trainer, run: Run) -> str:
@@ -297,41 +364,6 @@ def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Con
         f"{unigram:.2f}. Are these recordings noise, or badly clipped? Else change train.learning_rate (now "
         f"{settings.train.learning_rate:g}) by a factor of 3 either way"
     )
-
-
-def _render(model: Checkpoint, corpus: Corpus, run: Run, report: Report) -> Path | None:
-    """What the model makes by now, a wav and a picture: it goes on from the middle of a held-out recording, or says one again."""
-    seconds, rate = model.config.train.sample_seconds, model.config.audio.sample_rate
-    if not seconds:
-        return None
-    path = run.samples / f"step-{model.training.step:08d}.wav"
-    samples = max(1, round(seconds * rate))
-    span = max(corpus.validation or corpus.training, key=len)
-    label = model.config.model.labels[span.label : span.label + 1]
-    try:
-        if model.config.model.mel_bands:
-            said = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
-            sampler = Sampler(model, seed=model.config.train.seed, labels=label, guides=[cached_guide(said, model.config)])
-            lead, samples, heard = said[:0], len(said), "from the mel frames of a held-out recording"
-        else:
-            lead = _lead(corpus, span, round(LEAD_SECONDS * rate))
-            prompt = Prompt(corpus.distribution.encode(lead), gain=1.0)
-            sampler = Sampler(model, seed=model.config.train.seed, labels=label, prompt=prompt)
-            heard = f"after {len(lead) / rate:.1f} s of a held-out recording"
-        wav = np.concatenate([lead, *(block[0] for block in sampler.blocks(samples))])
-        with audio.writer(path, rate) as file:
-            file.write(wav)
-        pictures.sample(path.with_suffix(".png"), wav, rate, ", ".join([f"step {model.training.step}", *label, heard]))
-    except WavenetError as e:
-        report.note(f"no sample rendered: {e}")
-        return None
-    return path
-
-
-def _lead(corpus: Corpus, span: Span, samples: int) -> Wav:
-    """Up to `samples` before the middle of a stretch: silence alone is a poor start to judge a model by."""
-    middle = span.start + len(span) // 2
-    return corpus.wav(replace(span, start=max(0, middle - samples), stop=middle))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from wavenet.errors import TrainingError
 from wavenet.evaluate import bits_per_sample
 from wavenet.model import WaveNet
 from wavenet.prefetch import Prefetch, Prepared, prepared
+from wavenet.processes import Processes
 
 TensorList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
@@ -34,19 +35,21 @@ def learning_rate(step: int, train: TrainConfig) -> float:
 
 
 class Trainer:
-    """A model in training: `train_step` once, or `fit` up to a step."""
+    """A model in training: `train_step` once, or `fit` up to a step. Several processes each have one, at the same step."""
 
-    def __init__(self, config: Config, corpus: Corpus, device: torch.device) -> None:
+    def __init__(self, config: Config, corpus: Corpus, device: torch.device, processes: Processes | None = None) -> None:
         self.config = config
         self.corpus = corpus
         self.device = device
+        self.processes = processes or Processes()
         self.precision = pick_precision(config.train.precision, device)
-        self.batches = Prefetch(corpus.batch, config, device)
+        self.batches = Prefetch(self.processes.share(corpus.batch), config, device)
         self.model = WaveNet(config.model, config.train.seed).to(device)
         self.model.stack.group = config.train.checkpoint_layers
         self.model.stack.compiled = config.train.compile
         if config.train.compile:
             check_compiler(device)
+        self.network = self.processes.wrap(self.model)
         self.average = AveragedModel(self.model, multi_avg_fn=self._mix)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.train.learning_rate, betas=(0.9, 0.99), weight_decay=config.train.weight_decay
@@ -82,12 +85,13 @@ class Trainer:
         on_step: Callable[[float], None],
         on_checkpoint: Callable[[bool], None],
         stop: Callable[[], bool],
-        deadline: float = math.inf,
+        late: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Train up to step `until`, until the monotonic clock passes `deadline`, or until `exhausted`.
+        """Train up to step `until`, until it is `late`, or until `exhausted`.
 
-        After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`. `stop` is asked between steps; when it
-        says so a last checkpoint is due and fit returns. Raises TrainingError when the loss is no longer finite.
+        After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`. `stop` and `late` are asked between
+        steps; at the first a last checkpoint is due and fit returns, at the second all that is due at the end. Raises TrainingError
+        when the loss is no longer finite.
         """
         train = self.config.train
         saved = time.monotonic()
@@ -96,7 +100,7 @@ class Trainer:
             bits = self.train_step()
             self.seconds += time.monotonic() - started
             on_step(bits)
-            over = self.step == until or time.monotonic() > deadline
+            over = self.step == until or late()
             evaluated = over or self.step % train.evaluate_every == 0
             if evaluated:
                 self.evaluate()
@@ -116,7 +120,7 @@ class Trainer:
         loss = self._backward()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
-        nats, length = torch.stack([loss, norm]).tolist()  # here the step waits for the device, in fp32 and bf16 the only time
+        nats, length = self.processes.settle(loss, norm)
         self._require_finite(nats, length)
         self.scaler.step(self.optimizer)
         scale = self.scaler.get_scale()
@@ -124,7 +128,7 @@ class Trainer:
         self.skipped += self.scaler.get_scale() < scale
         self.average.update_parameters(self.model)
         self.step += 1
-        return float(nats) / math.log(2)
+        return nats / math.log(2)
 
     def time_step(self) -> float:
         """Seconds of one real step's forward and backward pass, the best of three. Leaves the training state as it was."""
@@ -138,12 +142,13 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the averaged weights on the held-out audio."""
-        self.validation_bits = bits_per_sample(self.averaged, self._held_out())
+        self.validation_bits = bits_per_sample(self.averaged, self._held_out(), self.processes.total)
         if self.validation_bits is not None and (self.best is None or self.validation_bits < self.best[0]):
             self.best = (self.validation_bits, self.step)
 
     def _held_out(self) -> Iterator[Prepared]:
-        return (prepared(self.config, batch, self.device) for batch in self.corpus.validation_batches())
+        batches = self.processes.share(self.corpus.validation_batches)()
+        return (prepared(self.config, batch, self.device) for batch in batches)
 
     def _backward(self) -> torch.Tensor:
         """Fill the gradients, one part of the batch after the other. Returns the loss, nats per sample."""
@@ -155,15 +160,19 @@ class Trainer:
         return total
 
     def _losses(self) -> Iterator[torch.Tensor]:
-        """Parts of the mean over all samples that count: their sum does not depend on how many there are."""
+        """Parts of the mean over all samples that count: their sum, averaged over processes, does not depend on how many there are."""
         batch = self.batches.take(self.step)
-        batch = batch._replace(counts=batch.counts / batch.counts.sum())
-        for part in batch.parts(-(-len(batch.x) // self.config.train.accumulate)):
-            yield self._loss(part)
+        counted = batch.whole / self.processes.count if batch.whole else batch.counts.sum()
+        batch = batch._replace(counts=batch.counts / counted)
+        *parts, last = batch.parts(-(-len(batch.x) // self.config.train.accumulate))
+        with self.processes.apart(self.network):
+            for part in parts:
+                yield self._loss(part)
+        yield self._loss(last)
 
     def _loss(self, part: Prepared) -> torch.Tensor:
         with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
-            params = self.model(part.x[:, :-1], part.given)  # (windows, segment, n_params)
+            params = self.network(part.x[:, :-1], part.given)  # (windows, segment, n_params)
         return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.counts)
 
     def _require_finite(self, loss: float, gradient: float) -> None:

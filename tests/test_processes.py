@@ -1,0 +1,389 @@
+"""Several processes that train one model: the same as one, and what becomes of them when something goes wrong."""
+
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from tests.together import DYING, FINDINGS, Pair, free_port, torchrun
+from wavenet import checkpoint, pcm_cache, processes
+from wavenet.config import Config
+from wavenet.corpus import Corpus
+from wavenet.errors import OutputError, RunError
+from wavenet.pcm_cache import index_folder
+from wavenet.processes import Processes, Together
+from wavenet.run import Run
+from wavenet.session import Report, Request, train
+from wavenet.trainer import Trainer
+
+HOST = re.escape(socket.gethostname())
+SETTINGS = ("train.batch=3", "train.accumulate=2", "train.segment_seconds=0.3", "train.evaluate_every=6", "train.learning_rate=1e-3")
+
+
+@pytest.fixture
+def command(training_folder: Path, config_file: Path, tmp_path: Path) -> list[object]:
+    """`wavenet train` with three windows, some short: two processes differ in how many, in how many parts, and in how much counts."""
+    settings = [word for s in SETTINGS for word in ("--set", s)]
+    return ["train", training_folder, "-c", config_file, "--cache", tmp_path / "cache", *settings]
+
+
+@pytest.fixture
+def alone(training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
+    """The same in this process, in one thread."""
+    monkeypatch.setattr("wavenet.session.LOG_EVERY", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(out: Path, steps: int, stop_at: int | None = None) -> Run:
+        settings = (*SETTINGS, f"train.steps={steps}")
+        return train(Request(training_folder, str(config_file), settings, out, stop_at, cache=tmp_path / "cache"), Report())
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def finished(started: Any) -> tuple[int, str, str]:
+    out, err = started.communicate(timeout=200)
+    return started.returncode, out, err
+
+
+def lines(err: str) -> list[str]:
+    """What `wavenet` itself said."""
+    return [line for line in re.split("[\r\n]+", err) if line.startswith("wavenet: ")]
+
+
+def assert_alike(a: Run, b: Run, step: int) -> None:
+    """The same checkpoint and curve up to rounding."""
+    one, other = (load_file(checkpoint.step_path(run.checkpoints, step)) for run in (a, b))
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    curves = [[(m["step"], m.get("train_bits"), m.get("validation_bits")) for m in run.metrics() if m["step"] <= step] for run in (a, b)]
+    assert len(curves[0]) == len(curves[1]) == step + step // 6  # every step's loss, every sixth's validation
+    for x, y in zip(*curves, strict=True):
+        assert x == pytest.approx(y, abs=2e-5)
+
+
+def findings(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"rank-{r}.json").read_text()) for r in (0, 1)]
+
+
+def test_two_processes_learn_as_one_does_and_either_goes_on_from_the_other(
+    command: list[object], alone: Callable[..., Run], tmp_path: Path
+) -> None:
+    whole, shared = alone(tmp_path / "whole", 18), tmp_path / "shared"
+    code, out, err = finished(torchrun(*command, "-o", shared, "--steps", 18, "--stop-at", 6, watched=tmp_path))
+    assert code == 0, err
+    assert out.count("recordings ") == out.count("step      6  validation") == 1
+    assert "in each of 2 processes" in out
+    assert_alike(whole, Run(shared), 6)
+    first, second = findings(tmp_path)
+    assert first["state"] == second["state"]  # bit for bit: weights, their average, Adam's moments
+    assert (first["step"], first["bits"]) == (second["step"], second["bits"])
+    assert any(str(shared) in path for path in first["written"])
+    assert not any(str(shared) in path for path in second["written"])
+    assert_alike(whole, alone(shared, 18, 12), 12)
+    pair = Pair(tmp_path / "pair", *command, "-o", shared, "--steps", 18)
+    (code, out, err), *others = pair.wait()
+    assert code == 0, err
+    assert "resuming" in out
+    assert others == [(0, "", "")]
+    assert_alike(whole, Run(shared), 18)
+    first, second = findings(tmp_path / "pair")
+    assert first["state"] == second["state"]
+
+
+def test_a_process_that_is_killed_is_named_and_torchrun_goes_on(command: list[object], alone: Callable[..., Run], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    how = ("--standalone", "--max-restarts=1")
+    started = torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **{DYING: "1:14"})
+    code, said, err = finished(started)
+    assert code == 0, err
+    assert len(lines(err)) == 1, err
+    assert re.fullmatch(
+        rf"wavenet: process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12. Go on with the same command", lines(err)[0]
+    )
+    assert f"resuming {out} at step 12" in said
+    assert said.count("done. Hear it with") == 1
+    assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)
+
+
+def elsewhere(rank: int) -> None:
+    """Each process on a machine of its own, as far as relative paths go."""
+    place = Path(os.environ[FINDINGS]).parent / f"machine-{rank}"
+    place.mkdir(exist_ok=True)
+    os.chdir(place)
+
+
+def test_only_the_first_process_needs_the_run_folder(command: list[object], tmp_path: Path) -> None:
+    first = Pair(tmp_path / "a", *command, "-o", "run", "--steps", 18, "--stop-at", 6, prepare=elsewhere).wait()
+    again = Pair(tmp_path / "b", "train", "-o", "run", "--cache", tmp_path / "cache", prepare=elsewhere).wait()
+    assert [code for code, _, _ in first + again] == [0] * 4, first + again
+    assert "resuming run at step 6" in again[0][1]
+    one, other = findings(tmp_path / "b")
+    assert one["step"] == 18
+    assert one["state"] == other["state"]
+    assert not (tmp_path / "machine-1" / "run").exists()
+
+
+def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> None:
+    index = index_folder(training_folder, small_config.audio, trim=small_config.trims)
+    corpus = Corpus(index, small_config, small_config.model.receptive_field)
+    whole, *shares = corpus.batch(3), *(corpus.batch(3, rank, 2) for rank in (0, 1))
+    assert [len(share.x) for share in shares] == [2, 1]
+    assert (np.concatenate([shares[0].x, shares[1].x])[[0, 2, 1]] == whole.x).all()
+    assert {share.whole for share in shares} == {int(whole.counts.sum())}
+    scored = [sum(b.counts.sum() for b in corpus.validation_batches(rank, ranks)) for rank, ranks in ((0, 1), (0, 2), (1, 2))]
+    assert scored[0] == scored[1] + scored[2]
+    assert min(scored) > 0
+
+
+def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
+    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
+    (code, said, err), *others = pair.wait()
+    assert (code, others) == (0, [(0, "", "")]), err
+    step = int(said.split("stopped at step ")[1].split(",")[0])
+    assert checkpoint.steps(out / "checkpoints")[-1] == step
+    assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
+
+
+@pytest.mark.parametrize("torchrun_too", [False, True])
+def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object], tmp_path: Path) -> None:
+    """And torchrun's signal, or two, may come while the other still asks who is there."""
+    out = tmp_path / "run"
+    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
+    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    if torchrun_too:
+        pair.store = None
+    pair.processes[0].kill()
+    time.sleep(0.2)
+    for _ in range(0 if torchrun_too else 2):
+        os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
+        time.sleep(0.2)
+    (code, _, _), (other, said, err) = pair.wait()
+    assert (code, other, said) == (-signal.SIGKILL, 1, "")
+    who = "torchrun has ended, on the machine of process 0 at least" if torchrun_too else rf"process 0 of 2 \({HOST}\) ended"
+    assert re.fullmatch(rf"wavenet: {who}; the last checkpoint is of step \d+. Go on with the same command", *lines(err))
+
+
+def stuck(rank: int) -> None:
+    """The first process waits where no handler of a signal runs, as for an exchange between GPUs."""
+
+    def settle(self: Together, *values: torch.Tensor) -> tuple[float, float]:
+        calls.append(1)
+        if len(calls) > 8:
+            (folder / "stuck").touch()
+            for _ in range(2):
+                ctypes.CDLL(None).pthread_mutex_lock(mutex)
+        return before(self, *values)
+
+    calls: list[int] = []
+    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), Together.settle
+    processes.STUCK_SECONDS = 0.5
+    if rank == 0:
+        Together.settle = settle  # type: ignore[method-assign, assignment]
+
+
+def test_a_process_that_waits_for_a_dead_one_still_says_so(command: list[object], tmp_path: Path) -> None:
+    pair = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--steps", 100_000, prepare=stuck)
+    wait_for(lambda: (tmp_path / "pair" / "stuck").exists())
+    os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
+    time.sleep(5)
+    assert pair.processes[0].is_alive()  # all are there: it waits on
+    pair.processes[1].kill()
+    os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
+    (code, _, err), _ = pair.wait()
+    assert code == 1
+    assert lines(err) == [f"wavenet: process 1 of 2 ({socket.gethostname()}) ended. Go on with the same command"]
+
+
+def wait_for(found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_max_hours_ends_all_at_one_step(command: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000, "--max-hours", 1 / 3600)
+    assert [code for code, *_ in pair.wait()] == [0, 0]
+    step = checkpoint.steps(out / "checkpoints")[-1]
+    assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
+    assert Run(out).metrics()[-1]["validation_bits"]
+
+
+def spoil(rank: int) -> None:
+    """A weight of one process is no number."""
+    losses = Trainer._losses
+    Trainer._losses = lambda self: (x * (float("nan") if rank and self.step >= 7 else 1) for x in losses(self))  # type: ignore[method-assign]
+
+
+def other_recordings(rank: int) -> None:
+    """A machine whose folder lacks a file."""
+    listed = pcm_cache._audio_files
+    pcm_cache._audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
+
+
+def unreadable(rank: int) -> None:
+    """A machine without the folder."""
+    if rank:
+        pcm_cache._audio_files = lambda folder: ([], [], 0)
+
+
+def full_disk(rank: int) -> None:
+    def fail(*_: object) -> None:
+        raise OutputError("checkpoints: cannot be written (No space left on device)")
+
+    Run.save = fail  # type: ignore[assignment, method-assign]
+
+
+def no_memory(rank: int) -> None:
+    """The second process fails in the middle of a step, which the first is then left alone with."""
+    if rank:
+        Trainer._backward = lambda self: (_ for _ in ()).throw(RuntimeError("not enough memory"))  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "settings", "who", "said"),
+    [
+        (None, ["--stop-at", "0"], 0, "--stop-at 0: must be a step from 1 on"),
+        (
+            None,
+            ["--set", "train.batch=1", "--set", "train.accumulate=1"],
+            0,
+            "train.batch = 1: leaves some of 2 processes without a window",
+        ),
+        (None, ["--device", "cuda"], 0, "--device cuda:0: not available here; use auto or one of cpu"),
+        (None, ["--device", "mps"], 0, "--device mps: 2 processes take auto, cpu or cuda, which gives each a GPU of its own"),
+        (None, ["--unheard-of"], 0, "No such option"),
+        (spoil, [], 0, "the loss is not finite at step 7; the last good checkpoint is of step 6. Go on from it with: wavenet train --out"),
+        (other_recordings, [], 0, f"process 1 of 2 ({HOST}) has other recordings than process 0; copy the same to every machine"),
+        (unreadable, [], 1, f"process 1 of 2 ({HOST}): .*: holds no recordings"),
+        (full_disk, [], 0, "checkpoints: cannot be written (No space left on device)"),
+        (no_memory, [], 1, "this needs more memory than there is"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_what_goes_wrong_is_told_once(
+    prepare: Callable[[int], None] | None, settings: list[str], who: int, said: str, command: list[object], tmp_path: Path
+) -> None:
+    found = Pair(tmp_path / "pair", *command, *settings, "-o", tmp_path / "run", "--steps", 18, prepare=prepare).wait()
+    assert [code for code, _, _ in found] == [1, 1], found
+    assert [len(lines(err)) for _, _, err in found] == [int(who == 0), int(who == 1)], found
+    pattern = re.escape(said).replace(re.escape(HOST), HOST).replace(re.escape(".*"), ".*")
+    assert re.match(f"wavenet: (.*: )?{pattern}", lines(found[who][2])[0])
+    assert not any("Traceback" in err for _, _, err in found), found
+
+
+def test_a_dry_run_tries_all_processes(command: list[object], tmp_path: Path) -> None:
+    (code, out, err), *others = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--dry-run").wait()
+    assert (code, others) == (0, [(0, "", "")]), err
+    assert "step       3 windows of 2,400 samples, each after 11 of context, 1 at a time, in fp32 on cpu (1 threads) in each of 2" in out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_and_variants_share_too(precision: str, command: list[object], tmp_path: Path) -> None:
+    """fp16's scaler skips the same steps everywhere; a layer with a buffer; labels of which one process may see few."""
+    settings = [word for s in (f"train.precision={precision}", "model.smooth=true", "model.label_channels=3") for word in ("--set", s)]
+    labels = ["--label-from", "[0-9sh]*(?P<label>.)"]
+    pair = Pair(tmp_path / "pair", *command, *settings, *labels, "-o", tmp_path / "run", "--steps", 6)
+    assert [code for code, *_ in pair.wait()] == [0, 0]
+    first, second = findings(tmp_path / "pair")
+    assert first["state"] == second["state"]
+    assert first["bits"] == second["bits"] < 5.1
+
+
+def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = object.__new__(Together)
+    one.count, one._local, one._neighbours = 4, 1, 4
+    taken: list[object] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(processes, "pick_device", torch.device)
+    assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == taken[0]
+    assert one.device("cpu") == torch.device("cpu")
+    one._local = 2
+    with pytest.raises(RunError, match="--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2"):
+        one.device("auto")
+
+
+def test_one_process_agrees_with_itself() -> None:
+    one = Processes()
+    assert one.settle(torch.tensor(2.0), torch.tensor(3.0)) == (2, 3)
+    assert one.agreed(lambda: True)()
+    assert one.total(1.0, 2.0) == (1.0, 2.0)
+
+
+def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "JOIN_MINUTES", 0.01)
+    for rank, other in ((0, 1), (1, 0)):
+        with pytest.raises(RunError, match=f"process {other} of 2 did not come within 0.01 minutes"):
+            processes._meet(torch.distributed.HashStore(), rank, 2)
+
+
+def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None:
+    """As after a restart that torchrun's machines count differently."""
+    store = torch.distributed.HashStore()
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(3):
+            late = pool.submit(processes._meet, store, start % 2, 2)
+            time.sleep(0.1)
+            (one, hosts), (other, _) = processes._meet(store, 1 - start % 2, 2), late.result()
+            assert hosts == [socket.gethostname()] * 2
+            one.set("said", str(start))
+            assert other.get("said") == str(start).encode()
+            assert store.get("wavenet/starts") == str(start + 1).encode()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("by", "dies"), [("c10d", False), ("c10d", True), ("static", True)])
+def test_two_machines_train_as_one_process_does(
+    by: str, dies: bool, command: list[object], alone: Callable[..., Run], tmp_path: Path
+) -> None:
+    """Two torchruns that meet over loopback, a process each, of which one may be killed: both then start again."""
+    out, port = tmp_path / "run", free_port()
+    where = (f"--rdzv-backend={by}", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=a")
+    if by == "static":
+        where = ("--master-addr=127.0.0.1", f"--master-port={port}")
+    how = ("--nnodes=2", f"--max-restarts={int(dies)}", *where)
+    more = {DYING: "1:14"} if dies else {}
+    each = [(*how, *[f"--node-rank={n}"] * (by == "static")) for n in (0, 1)]
+    machines = [torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **more) for how in each]
+    codes, said, errors = zip(*map(finished, machines), strict=True)
+    assert codes == (0, 0), errors
+    assert "".join(said).count("done. Hear it with") == 1
+    told = [line for err in errors for line in lines(err)]
+    assert [bool(re.search(rf"process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12", line)) for line in told] == [True] * dies
+    first, second = findings(tmp_path)
+    assert first["state"] == second["state"]
+    assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)
+
+
+@pytest.mark.long
+def test_ctrl_c_at_torchrun_saves(command: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    started = torchrun(*command, "-o", out, "--steps", 100_000)
+    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    started.send_signal(signal.SIGINT)
+    _, said, err = finished(started)
+    step = int(said.split("stopped at step ")[1].split(",")[0])
+    assert checkpoint.steps(out / "checkpoints")[-1] == step
+    assert not lines(err)
