@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from learning_curve import curve
+from peer import Training, module
 
 from wavenet import config, distributions
 from wavenet.config import Config
@@ -80,26 +81,10 @@ class Convolutions(Trainer):
 
 def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable[[], object]:
     """A step of r9y9's module at the preset's sizes: one-hot input, Adam at 1e-3, one segment a window."""
-    sys.path.insert(0, checkout)
-    from wavenet_vocoder.wavenet import WaveNet as Peer
-
     m, segment = settings.model, settings.segment_samples
-    cycles = len(m.schedule) // m.dilation_cycle.bit_length()
-    sizes = (m.levels, len(m.schedule), cycles, m.residual_channels, m.gate_channels, m.skip_channels, m.kernel_size, 0.05)
-    module = Peer(*sizes, scalar_input=False).to(device)
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    training = Training(module(checkout, m).to(device), m.levels)
     x = torch.randint(0, m.levels, (settings.train.batch, segment + 1), device=device)
-
-    def step() -> float:
-        hot = torch.nn.functional.one_hot(x[:, :-1], m.levels).transpose(1, 2).float()
-        loss = torch.nn.functional.cross_entropy(module(hot), x[:, 1:])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
-        return loss.item()
-
-    return step
+    return lambda: training.step(x)
 
 
 def contestant(name: str, preset: str, device_name: str, peer: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "wavenet"
 LAYERS = [
-    {"errors", "shapes", "machine", "schedules"},
+    {"errors", "shapes", "machine", "schedules", "interrupts"},
     {"coverage"},
     {"config", "files", "engines.host", "engines.options", "engines.pace"},
     {"codec", "audio", "mel", "labels", "progress", "time_major", "device", "patterns", "rollcall"},
@@ -71,6 +71,14 @@ def test_only_the_command_line_prints() -> None:
     for name, tree in modules().items():
         calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
         assert "print" not in calls, name
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    """Neither from files nor between processes."""
+    unpicklers = ("pickle.", "import pickle", "torch.load", "object_list", "gather_object", "scatter_object", "allow_pickle=True")
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not [word for word in unpicklers if word in text], path.name
 
 
 def loaded_by(code: str) -> set[str]:

@@ -65,10 +65,24 @@ class Checkpoint:
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically and flushed to the disk. Raises OutputError."""
+    write_whole(path, pack(checkpoint))
+
+
+def pack(checkpoint: Checkpoint) -> bytes:
+    """What `save` writes."""
     from safetensors import numpy as safetensors
 
     about = {"format": FORMAT, "config": checkpoint.config.to_dict(), "training": vars(checkpoint.training)}
-    write_whole(path, safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(about)}))
+    return safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(about)})
+
+
+def unpack(data: bytes) -> Checkpoint:
+    """A checkpoint that this version packed, just now."""
+    from safetensors import numpy as safetensors
+
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = json.loads(header["__metadata__"]["wavenet"])
+    return Checkpoint(parse(about["config"]), safetensors.load(data), Training(**about["training"]))
 
 
 def load(path: Path, *, resume: bool = False) -> Checkpoint:
@@ -143,8 +157,23 @@ def _check_arrays(path: Path, checkpoint: Checkpoint, parts: tuple[str, ...]) ->
             raise CheckpointError(f"{path}: {name} holds {array.dtype} numbers instead of float32")
 
 
+def bundled() -> dict[str, Path]:
+    """Trained models that come with the program, by name: inside the wheel, or at the top of a checkout."""
+    here = Path(__file__).parent
+    shipped = here / "models"
+    return {p.stem: p for p in sorted((shipped if shipped.is_dir() else here.parent / "models").glob(f"*{SUFFIX}"))}
+
+
 def find(source: Path) -> Path:
-    """The checkpoint file that a path means: itself, or the best one of a run folder (the newest when none was validated)."""
+    """The checkpoint file that a path means: itself, the best one of a run folder (the newest when none was validated), or one that comes
+    with the program. Raises CheckpointError."""
+    if not source.exists():
+        ours = bundled()
+        if str(source) in ours:
+            return ours[str(source)]
+        raise CheckpointError(
+            f"{source}: no such run or checkpoint; `wavenet train` makes one, and {', '.join(ours)} comes with the program"
+        )
     if not source.is_dir():
         return source
     folder = source / "checkpoints" if (source / "checkpoints").is_dir() else source

@@ -78,7 +78,7 @@ TopKOption = Annotated[int, typer.Option(help="Draw from this many likeliest mu-
 TopPOption = Annotated[float, typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all.")]
 SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same audio. Default: a new one, printed.")]
 EngineOption = Annotated[str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")]
-ModelArgument = Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken) or a checkpoint file.")]
+ModelArgument = Annotated[Path, typer.Argument(help="A run folder (its best checkpoint is taken), a checkpoint file, or demo-voice.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
 ThreadsOption = Annotated[int, typer.Option(help="At most so many threads; 0 is as many as help.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
@@ -311,7 +311,7 @@ def _config_of(source: str | None, settings: list[str]) -> tuple[str, Any]:
         if not (path / "config.toml").exists():
             raise ConfigError(f"{path}: is a folder without config.toml, so not a run; name a preset, a .toml file, a run or a checkpoint")
         return name, config.load(path / "config.toml", settings)
-    if path.suffix == checkpoint.SUFFIX:
-        found = checkpoint.load(path).config.to_dict()
+    if path.suffix == checkpoint.SUFFIX or name in checkpoint.bundled():
+        found = checkpoint.load(checkpoint.find(path)).config.to_dict()
         return name, config.parse(config.override(found, settings), name)
     return name, config.load(name, settings)

@@ -5,6 +5,7 @@ the same way everywhere: process r of n computes windows r, r + n, ... of each b
 DistributedDataParallel, and rank 0 alone writes and speaks.
 """
 
+import json
 import os
 import signal
 import socket
@@ -66,8 +67,11 @@ class Processes:
         """Each value's sum over all processes."""
         return values
 
-    def first(self, make: Callable[[], T]) -> T:
-        """What `make` returns on the first process, for all. A WavenetError in it ends all, and is told once."""
+    def first(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
+        """What `make` returns on the first process, for all. A WavenetError in it ends all, and is told once.
+
+        It travels as JSON unless `pack` and `unpack` say how.
+        """
         return make()
 
     def all(self, make: Callable[[], T]) -> T:
@@ -79,7 +83,7 @@ class Processes:
         return make()
 
     def alike(self, value: object, error: Callable[[str], WavenetError]) -> None:
-        """Raise `error(name of a process)` when that process has another value than the first one."""
+        """Raise `error(name of a process)` when that process has another value, which JSON can hold, than the first one."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Inside, an exchange that fails because a process ended raises LostProcessError with its name."""
@@ -151,10 +155,14 @@ class Together(Processes):
         distributed.all_reduce(sums)
         return tuple(sums.tolist())
 
-    def first(self, make: Callable[[], T]) -> T:
-        made: list[Any] = [self.all(make if self.rank == 0 else _nothing)]
-        distributed.broadcast_object_list(made)
-        return made[0]  # type: ignore[no-any-return]
+    def first(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
+        made = self.all(make if self.rank == 0 else _nothing)
+        sent = _bytes((pack or _as_json)(made) if self.rank == 0 else b"")
+        size = torch.tensor([len(sent)])
+        distributed.broadcast(size, 0)
+        sent = sent if self.rank == 0 else torch.empty(int(size), dtype=torch.uint8)
+        distributed.broadcast(sent, 0)
+        return made if self.rank == 0 else unpack(sent.numpy().tobytes())
 
     def all(self, make: Callable[[], T]) -> T:
         error = made = None
@@ -230,10 +238,15 @@ class Together(Processes):
             return LostProcessError("torchrun has ended, on the machine of process 0 at least")
         return LostProcessError(" and ".join(map(self.name, ended)) + " ended")
 
-    def _gathered(self, value: T) -> list[T]:
-        found: list[Any] = [None] * self.count
-        distributed.all_gather_object(found, value)
-        return found
+    def _gathered(self, value: Any) -> list[Any]:
+        """Of every process a value that JSON can hold: nothing is pickled, not even between processes."""
+        own = _bytes(_as_json(value))
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        distributed.all_gather(sizes, torch.tensor([len(own)]))
+        longest = max(map(int, sizes))
+        found = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.count)]
+        distributed.all_gather(found, nn.functional.pad(own, (0, longest - len(own))))
+        return [json.loads(told.numpy()[: int(size)].tobytes()) for told, size in zip(found, sizes, strict=True)]
 
 
 @contextmanager
@@ -285,6 +298,14 @@ def _meet(store: Any, rank: int, count: int) -> tuple[Any, list[str]]:
 def _in_main_thread() -> bool:
     """Where alone signals can be set up."""
     return threading.current_thread() is threading.main_thread()
+
+
+def _as_json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _bytes(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
 
 
 def _nothing() -> Any:

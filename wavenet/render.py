@@ -12,7 +12,7 @@ import soundfile as sf
 from wavenet import audio
 from wavenet.distributions import Sampling
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import AudioError, CheckpointError, EngineError
+from wavenet.errors import AudioError, EngineError
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.sampler import Sampler, load, read_prompt, samples_for
 
@@ -36,14 +36,12 @@ class GenerateRequest:
 
 def render(request: GenerateRequest) -> Iterator[str]:
     """Generate and write. Yields lines to print. Raises WavenetError before anything is written when something is wrong."""
-    if not request.model.exists():
-        raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
+    model = load(request.model)
     if request.keep_prompt and request.prompt is None:
         raise EngineError("--keep-prompt: there is no --prompt to keep")
     count = max(1, len(request.labels)) if request.count is None else request.count
     if count < len(request.labels):
         raise EngineError(f"--label: {len(request.labels)} labels for {count} clips; raise --count, or leave it out for one of each")
-    model = load(request.model)
     samples = samples_for(model, request.seconds)
     prompt = None if request.prompt is None else read_prompt(request.prompt, model)
     seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed

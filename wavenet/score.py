@@ -18,7 +18,7 @@ from wavenet.copysynthesis import MOST_VOCODED, Vocoded, say_again, vocoded_line
 from wavenet.corpus import TAILS_FRACTION, TAILS_MIN_SECONDS
 from wavenet.distributions import Distribution
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import CheckpointError, CorpusError, EngineError
+from wavenet.errors import CorpusError, EngineError
 from wavenet.pcm_cache import Index, Skipped, as_wav, index_folder
 from wavenet.predictors import Nats, Stretch
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
@@ -86,8 +86,6 @@ def evaluate(request: EvaluateRequest, as_json: bool = False) -> Iterator[str]:
     """Score and compare. Yields lines to print: a line per recording and a summary, or one JSON object. Raises WavenetError."""
     if request.split not in SPLITS:
         raise CorpusError(f"--split {request.split}: must be all (every sample) or tails (the last tenth of files over one second)")
-    if not request.model.exists():
-        raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
     model = load(request.model)
     config = model.config
     _require_sense(request, config)

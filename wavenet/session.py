@@ -4,15 +4,15 @@ It prints nothing: a `Report` is told what happens, and the command line's print
 first one opens and writes the run folder, and is the only one with a report.
 """
 
+import json
 import math
-import signal
 import statistics
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from wavenet.config import Config
 from wavenet.corpus import Corpus, complete
 from wavenet.device import pick_precision
 from wavenet.errors import ChangedRunError, ConfigError, CorpusError, LostProcessError, RunError, TrainingError
+from wavenet.interrupts import interrupts
 from wavenet.pcm_cache import index_folder
 from wavenet.processes import Processes, joined
 from wavenet.run import Run
@@ -119,8 +120,8 @@ def rehearse(request: Request, report: Report) -> None:
 
 def _prepare(request: Request, report: Report, processes: Processes) -> tuple[Request, Run, Corpus, torch.device]:
     """Check what can be checked before recordings are read, then read them. The request is the first process's, in its own places."""
-    asked, run, wanted, folder = processes.first(lambda: _opened(request, processes.count))
-    request = replace(asked, folder=request.folder or folder, device=request.device, cache=request.cache)
+    asked, run, wanted, folder = processes.first(lambda: _opened(request, processes.count), _pack_opened, partial(_unpack_opened, request))
+    request = replace(asked, folder=request.folder or folder)
 
     def place() -> tuple[torch.device, str]:
         device = processes.device(request.device)
@@ -142,7 +143,7 @@ def _prepare(request: Request, report: Report, processes: Processes) -> tuple[Re
     processes.alike(how, lambda name: RunError(f"{name} would not train on {how} as process 0 does; choose --device and train.precision"))
     corpus = processes.on_each_machine(read)
     processes.alike(
-        (corpus.fingerprint, corpus.config),
+        (corpus.fingerprint, corpus.config.to_dict()),
         lambda name: CorpusError(f"{folder}: {name} has other recordings than process 0; copy the same to every machine"),
     )
     return request, run, corpus, device
@@ -163,6 +164,17 @@ def _opened(request: Request, processes: int) -> tuple[Request, Run, Config, Pat
         mel.filters(wanted.audio.sample_rate, wanted.model)  # says whether all bands hear something
     run.check()
     return request, run, wanted, _folder(request, run)
+
+
+def _pack_opened(opened: tuple[Request, Run, Config, Path]) -> bytes:
+    request, run, wanted, folder = opened
+    asked = {name: getattr(request, name) for name in ("stop_at", "max_hours", "accept_changes")}
+    return json.dumps([asked, str(run.folder), wanted.to_dict(), str(folder)]).encode()
+
+
+def _unpack_opened(request: Request, packed: bytes) -> tuple[Request, Run, Config, Path]:
+    asked, run, wanted, folder = json.loads(packed)
+    return replace(request, **asked), Run(Path(run)), config.parse(wanted), Path(folder)
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
@@ -226,13 +238,15 @@ def _folder(request: Request, run: Run) -> Path:
 
 def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, report: Report, processes: Processes) -> Trainer:
     """A trainer at the run's last checkpoint. Raises RunError when this would not continue the same run and nobody said so."""
-    latest, changes = processes.first(lambda: _taken_up(request, run, corpus))
+
+    def pack(latest: Checkpoint | None) -> bytes:
+        return b"" if latest is None else checkpoint.pack(latest)
+
+    latest = processes.first(lambda: _taken_up(request, run, corpus), pack, lambda data: checkpoint.unpack(data) if data else None)
     trainer = Trainer(corpus.config, corpus, device, processes)
     if latest is None:
         return trainer
     trainer.restore(latest)
-    if any(c.startswith(("recordings", "train.validation", "train.segment_seconds")) for c in changes):
-        trainer.best = None  # it was measured on other audio
     report.note(f"resuming {run.folder} at step {trainer.step}")
     was = latest.training
     if device.type == "cpu" and (was.torch, was.threads) != (torch.__version__, torch.get_num_threads()):
@@ -245,9 +259,9 @@ def _trainer(request: Request, run: Run, corpus: Corpus, device: torch.device, r
     return trainer
 
 
-def _taken_up(request: Request, run: Run, corpus: Corpus) -> tuple[Checkpoint | None, list[str]]:
-    """The run's last checkpoint and what is to change from there, the folder made ready to go on. Raises RunError."""
-    latest, changes = run.latest() if run.exists else None, []
+def _taken_up(request: Request, run: Run, corpus: Corpus) -> Checkpoint | None:
+    """The run's last checkpoint, the folder made ready to go on from it. Raises RunError."""
+    latest = run.latest() if run.exists else None
     if latest is not None:
         changes = config.differences(latest.config, corpus.config)
         if corpus.fingerprint != latest.training.fingerprint:
@@ -256,9 +270,11 @@ def _taken_up(request: Request, run: Run, corpus: Corpus) -> tuple[Checkpoint | 
             if relabelled := changed_labels(before.get("labels", {}), corpus.labels):
                 changes[-1] += f", {relabelled}"
         _refuse(run, changes, request)
+        if any(c.startswith(("recordings", "train.validation", "train.segment_seconds")) for c in changes):
+            latest = replace(latest, training=replace(latest.training, best_bits=None, best_step=None))  # measured on other audio
     run.describe(corpus)
     run.forget_after(latest.training.step if latest else 0)
-    return latest, changes
+    return latest
 
 
 def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
@@ -286,7 +302,7 @@ def _fit(trainer: Trainer, run: Run, until: int, report: Report, deadline: float
     on_step, on_checkpoint = _records(trainer, run, until, report) if processes.rank == 0 else (_nothing, _nothing)
     late = processes.agreed(lambda: time.monotonic() > deadline)
     try:
-        with _interrupts() as interrupted, processes.guard():
+        with interrupts() as interrupted, processes.guard():
             stop = processes.agreed(interrupted)
             trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=stop, late=late)
             processes.first(lambda: report.finished(trainer, run, stop() and trainer.step < until))
@@ -364,28 +380,3 @@ def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Con
         f"{unigram:.2f}. Are these recordings noise, or badly clipped? Else change train.learning_rate (now "
         f"{settings.train.learning_rate:g}) by a factor of 3 either way"
     )
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM (a cluster taking its machine back) came: the first finishes the step and saves, a second breaks off."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def put_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask(*_: object) -> None:
-        asked.set()
-        put_back()
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked.is_set
-    finally:
-        put_back()

@@ -11,7 +11,7 @@ from wavenet import audio
 from wavenet.distributions import Sampling
 from wavenet.engines import pick
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import AudioError, CheckpointError, OutputError
+from wavenet.errors import AudioError, OutputError
 from wavenet.guides import Guide, read_guide, require_frames
 from wavenet.progress import LAYOUT_WITHOUT_COUNT, bar
 from wavenet.sampler import Sampler, load, told_labels
@@ -35,8 +35,6 @@ class VocodeRequest:
 
 def vocode(request: VocodeRequest) -> Iterator[str]:
     """Follow and write. Yields lines to print. Raises WavenetError before anything is written when something is wrong."""
-    if not request.model.exists():
-        raise CheckpointError(f"{request.model}: no such run or checkpoint; `wavenet train` makes one")
     model = load(request.model)
     require_frames(model.config)
     labels = () if request.label is None else (request.label,)

@@ -1,0 +1,383 @@
+"""Which settings learn most in the same minutes: the runs behind docs/learning.md and the presets.
+
+    python benchmarks/learning.py study FOLDER                   one change at a time from a base, the preset `small`
+    python benchmarks/learning.py bar FOLDER --peer CHECKOUT     `paper` against r9y9/wavenet_vocoder's module trained its own way
+    python benchmarks/learning.py table                          what docs/learning/runs.jsonl holds, as tables
+
+Every run appends a line with its whole curve to docs/learning/runs.jsonl. Minutes are those that the cores worked for the run (processor
+time over threads): what else the machine does changes them little. Validation is not counted. The learning rate's schedule ends with the
+minutes. Validation is `tails`: the last tenth of each file, heard with its own past.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peer import WINDOW, Training, module, one_hot
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from wavenet import config
+from wavenet.config import Config
+from wavenet.corpus import Batch, Corpus
+from wavenet.machine import machine
+from wavenet.model import WaveNet
+from wavenet.pcm_cache import index_folder
+from wavenet.prefetch import prepared
+from wavenet.trainer import Trainer
+
+RUNS = Path(__file__).parent.parent / "docs" / "learning" / "runs.jsonl"
+CPU = torch.device("cpu")
+AVERAGES = (0.0, 0.9, 0.95, 0.98, 0.99)  # decays that are kept besides the trainer's own; 0 is the weights as they are
+EVALUATIONS = 6  # over a run
+COMMON = ("train.validation=tails", "train.precision=fp32", "train.validation_seconds=1000")
+BASE = ("train.batch=2", "train.segment_seconds=0.5", "train.learning_rate=12e-3", "train.warmup_steps=50")
+
+
+# --- changes that no setting makes ------------------------------------------------------------------------------------
+
+
+def scalar_input(trainer: Trainer) -> None:
+    """A sample is heard as its value times one row, where mu-law codes otherwise have a row each."""
+    values = torch.linspace(-1, 1, trainer.model.distribution.n_inputs)
+
+    class Ramp(nn.Module):
+        def forward(self, table: Tensor) -> Tensor:
+            return 3 * values[:, None] * table[:1]
+
+    for model in (trainer.model, trainer.averaged):
+        parametrize.register_parametrization(model.embedding, "weight", Ramp(), unsafe=True)
+
+
+def default_initialisation(trainer: Trainer) -> None:
+    """What torch gives its convolutions, the input's among them: uniform, by the number of inputs."""
+    torch.manual_seed(trainer.config.train.seed)
+    with torch.no_grad():
+        for name, p in trainer.model.named_parameters():
+            inputs = p.shape[0] if name.startswith("embedding") else p[0].numel() if p.dim() > 1 else 64
+            nn.init.uniform_(p, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
+    trainer.averaged.load_state_dict(trainer.model.state_dict())
+
+
+def unscaled_paths(trainer: Trainer) -> None:
+    """Residual and skip paths start without their 1/sqrt(layers)."""
+    with torch.no_grad():
+        for name, p in trainer.model.named_parameters():
+            if name.endswith(("residual.weight", "skip.weight")):
+                p.mul_(math.sqrt(len(trainer.config.model.schedule)))
+    trainer.averaged.load_state_dict(trainer.model.state_dict())
+
+
+class WeightNorm(torch.optim.AdamW):
+    """AdamW on the length and the direction of every output's weights (Salimans and Kingma 2016), for weights as the model keeps them."""
+
+    def __init__(self, model: WaveNet, **options: Any) -> None:
+        self.pairs = [(p, p.detach().clone(), self.length(p.detach())) for n, p in model.named_parameters() if p.dim() == 3]
+        whole = [p for p in model.parameters() if p.dim() != 3]
+        super().__init__([*whole, *(t for _, v, g in self.pairs for t in (v, g))], **options)
+
+    @staticmethod
+    def length(v: Tensor) -> Tensor:
+        return v.flatten(1).norm(dim=1)[:, None, None]
+
+    def step(self, closure: Any = None) -> Any:
+        for p, v, g in self.pairs:
+            assert p.grad is not None
+            unit = v / self.length(v)
+            along = (p.grad * unit).sum((1, 2), keepdim=True)
+            g.grad, v.grad = along, (p.grad - along * unit) * g / self.length(v)
+        super().step(closure)
+        with torch.no_grad():
+            for p, v, g in self.pairs:
+                p.copy_(v * g / self.length(v))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for p, _, _ in self.pairs:
+            p.grad = None
+
+
+def weight_norm(trainer: Trainer) -> None:
+    options = {k: trainer.optimizer.defaults[k] for k in ("lr", "betas", "weight_decay")}
+    trainer.optimizer = WeightNorm(trainer.model, **options)
+
+
+def dropout(share: float) -> Callable[[Trainer], None]:
+    """Of what the stack hears, and of its skip sum."""
+
+    def change(trainer: Trainer) -> None:
+        for part in (trainer.model.stack, trainer.model.hidden):
+            part.register_forward_pre_hook(lambda _, given: (nn.functional.dropout(given[0], share), *given[1:]))
+
+    return change
+
+
+def louder_or_softer(decibels: float) -> Callable[[Trainer], None]:
+    """Every window at a level of its own, evenly within so many dB of the recording's."""
+
+    def change(trainer: Trainer) -> None:
+        make, codes = trainer.corpus.batch, trainer.corpus.distribution
+
+        def batch(step: int) -> Batch:
+            made = make(step)
+            rng = np.random.default_rng([trainer.config.train.seed, step])
+            gain = 10 ** (rng.uniform(-decibels, decibels, (len(made.x), 1)) / 20)
+            return made._replace(x=codes.encode(np.clip(codes.decode(made.x) * gain, -1, 1).astype(np.float32)))
+
+        trainer.batches._make = batch
+
+    return change
+
+
+def noisy_input(share: float) -> Callable[[Trainer], None]:
+    """So many of the codes that are heard are one off; those that are predicted are as recorded."""
+
+    def change(trainer: Trainer) -> None:
+        levels = trainer.model.distribution.levels
+
+        def jitter(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            off = (torch.rand(given[0].shape) < share) * (2 * torch.randint(0, 2, given[0].shape) - 1)
+            return ((given[0] + off).clamp(0, levels - 1), *given[1:])
+
+        trainer.model.register_forward_pre_hook(jitter)
+
+    return change
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference from the base: settings, or what is done to the trainer."""
+
+    settings: tuple[str, ...] = ()
+    apply: Callable[[Trainer], None] | None = None
+
+
+CHANGES = {
+    "base": Change(),
+    "learning rate 1e-3": Change(("train.learning_rate=1e-3",)),
+    "learning rate 3e-3": Change(("train.learning_rate=3e-3",)),
+    "learning rate 6e-3": Change(("train.learning_rate=6e-3",)),
+    "learning rate 24e-3": Change(("train.learning_rate=24e-3",)),
+    "constant learning rate": Change(("train.schedule=constant",)),
+    "4 windows of 0.25 s": Change(("train.batch=4", "train.segment_seconds=0.25")),
+    "4 windows of 0.5 s, half the steps": Change(("train.batch=4",)),
+    "torch's own initialisation": Change(apply=default_initialisation),
+    "paths start unscaled": Change(apply=unscaled_paths),
+    "3 cycles, 30 layers": Change(("model.layers=30",)),
+    "48 channels": Change(("model.residual_channels=48", "model.gate_channels=96")),
+    "kernel of 3": Change(("model.kernel_size=3", "model.layers=18", "model.dilation_cycle=256")),
+    "weight norm": Change(apply=weight_norm),
+    "scalar input": Change(apply=scalar_input),
+    "dropout 0.05": Change(apply=dropout(0.05)),
+    "levels within 6 dB": Change(apply=louder_or_softer(6)),
+    "a fifth of the input one code off": Change(apply=noisy_input(0.2)),
+    "mu-law 1024": Change(("model.levels=1024",)),
+    "logistic mixture": Change(("model.output=logistic",)),
+}
+
+
+# --- a run --------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Minutes that the cores have worked for this process."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.used, self._since = threads, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._since = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.used += (time.process_time() - self._since) / self.threads
+
+
+def corpus_of(folder: Path, wanted: Config) -> Corpus:
+    return Corpus(index_folder(folder, wanted.audio, trim=wanted.trims), wanted, wanted.model.receptive_field)
+
+
+@torch.no_grad()
+def scored(model: WaveNet, settings: Config, corpus: Corpus) -> tuple[float, float]:
+    """(bits per sample, bits per 16-bit sample) of all held-out audio."""
+    nats = samples = finer = 0.0
+    for batch in corpus.validation_batches():
+        x, counts, given, _ = prepared(settings, batch, CPU)
+        target = x[:, model.receptive_field :]
+        nats += float(model.distribution.loss(model(x[:, :-1], given), target, counts))
+        finer += float((model.distribution.finer_bits(target.numpy()) * counts.numpy()).sum())
+        samples += float(counts.sum())
+    bits = nats / samples / math.log(2)
+    return bits, bits + finer / samples
+
+
+def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: float) -> dict[str, Any]:
+    """Train for so many minutes. Returns the run's curve and figures."""
+    trainer = Trainer(settings, corpus, CPU)
+    if change.apply:
+        change.apply(trainer)
+    averages = {d: [p.detach().clone() for p in trainer.model.parameters()] for d in AVERAGES}
+    clock, started, losses, curve = Clock(torch.get_num_threads()), time.monotonic(), [], []
+    due = [60 * minutes * (i + 1) / EVALUATIONS for i in range(EVALUATIONS - 1)]
+    while True:
+        with clock:
+            losses.append(trainer.train_step())
+            for decay, kept in averages.items():
+                torch._foreach_lerp_(kept, list(trainer.model.parameters()), 1 - min(decay, (1 + trainer.step) / (10 + trainer.step)))
+        if trainer.step > 3:  # the schedule ends with the minutes
+            steps = max(trainer.step + 1, round(60 * minutes / clock.used * trainer.step))
+            trainer.config = replace(trainer.config, train=replace(trainer.config.train, steps=steps))
+        over = clock.used >= 60 * minutes
+        if over or (due and clock.used >= due[0]):
+            bits, bits_16 = scored(trainer.averaged, settings, corpus)
+            curve.append([round(clock.used, 1), trainer.step, round(statistics.mean(losses[-20:]), 4), round(bits, 4)])
+            due = due[1:]
+            print(f"  {name}: {clock.used / 60:.1f} min, step {trainer.step}: {bits:.3f}", flush=True)
+        if over:
+            break
+    others = {}
+    for decay, kept in averages.items():
+        with torch.no_grad():
+            for p, q in zip(trainer.averaged.parameters(), kept, strict=True):
+                p.copy_(q)
+        others[f"{decay:g}"] = round(scored(trainer.averaged, settings, corpus)[0], 4)
+    return {
+        "steps": trainer.step, "wall_minutes": round((time.monotonic() - started) / 60, 2), "bits": curve[-1][3],
+        "bits_16": round(bits_16, 4), "averages": others, "curve": curve,
+    }  # fmt: skip
+
+
+# --- the peer -----------------------------------------------------------------------------------------------------------
+
+
+def train_peer(checkout: str, settings: Config, corpus: Corpus, minutes: float) -> dict[str, Any]:
+    """r9y9's module at these sizes, trained its own way: Adam at 1e-3, zero-padded windows of 8,000 samples, no averaging."""
+    torch.manual_seed(settings.train.seed)
+    peer = module(checkout, settings.model)
+    training = Training(peer, settings.model.levels)
+    clock, started, losses, curve = Clock(torch.get_num_threads()), time.monotonic(), [], []
+    due = [60 * minutes * (i + 1) / EVALUATIONS for i in range(EVALUATIONS)]
+    step = 0
+    while due:
+        with clock:
+            x = torch.as_tensor(corpus.batch(step).x[:, -WINDOW - 1 :])  # its own windows: no context before them
+            losses.append(training.step(x) / math.log(2))
+        step += 1
+        if clock.used >= due[0]:
+            bits = peer_bits(peer, settings, corpus)
+            curve.append([round(clock.used, 1), step, round(statistics.mean(losses[-20:]), 4), round(bits, 4)])
+            due = due[1:]
+            print(f"  peer: {clock.used / 60:.1f} min, step {step}: {bits:.3f}", flush=True)
+    return {"steps": step, "wall_minutes": round((time.monotonic() - started) / 60, 2), "bits": curve[-1][3], "curve": curve}
+
+
+@torch.no_grad()
+def peer_bits(peer: nn.Module, settings: Config, corpus: Corpus) -> float:
+    """With each sample's exact context, as ours is scored."""
+    nats = samples = 0.0
+    peer.eval()
+    for batch in corpus.validation_batches():
+        x, counts, _, _ = prepared(settings, batch, CPU)
+        field = settings.model.receptive_field
+        logits = peer(one_hot(x[:, :-1], settings.model.levels))[:, :, field - 1 :]
+        nats += float((nn.functional.cross_entropy(logits, x[:, field:], reduction="none") * counts).sum())
+        samples += float(counts.sum())
+    peer.train()
+    return nats / samples / math.log(2)
+
+
+# --- all of them ---------------------------------------------------------------------------------------------------------
+
+
+def record(**run: Any) -> None:
+    RUNS.parent.mkdir(parents=True, exist_ok=True)
+    with RUNS.open("a") as file:
+        file.write(json.dumps(run) + "\n")
+
+
+def study(options: argparse.Namespace) -> None:
+    for seed in options.seeds:
+        for name in options.only or CHANGES:
+            change = CHANGES[name]
+            settings = config.load(options.preset, [*COMMON, *BASE, *change.settings, *options.set, f"train.seed={seed}"])
+            found = train(name, settings, corpus_of(options.folder, settings), change, options.minutes)
+            print(
+                f"{name:40} seed {seed}: {found['bits']:.3f} bits, {found['bits_16']:.3f} per 16-bit sample, {found['steps']} steps",
+                flush=True,
+            )
+            record(kind="study", name=name, folder=options.folder.name, preset=options.preset, seed=seed, set=options.set,
+                   minutes=options.minutes, threads=torch.get_num_threads(), machine=machine(), **found)  # fmt: skip
+
+
+def bar(options: argparse.Namespace) -> None:
+    for seed in options.seeds:
+        settings = config.load(options.preset, [*COMMON, *options.set, f"train.seed={seed}"])
+        theirs = config.load(options.preset, [*COMMON, f"train.seed={seed}", "train.batch=4", "train.segment_seconds=0.5"])
+        common = {"folder": options.folder.name, "preset": options.preset, "seed": seed, "minutes": options.minutes,
+                  "threads": torch.get_num_threads(), "machine": machine()}  # fmt: skip
+        for name in ("peer", "ours"):
+            wanted = theirs if name == "peer" else settings
+            corpus = corpus_of(options.folder, wanted)
+            if name == "peer":
+                found = train_peer(options.peer, wanted, corpus, options.minutes)
+            else:
+                found = train(name, wanted, corpus, Change(), options.minutes)
+            print(f"{name} seed {seed}: {found['bits']:.3f} bits after {found['steps']} steps", flush=True)
+            record(kind="bar", name=name, set=options.set if name == "ours" else [], **common, **found)
+
+
+def table(_: argparse.Namespace) -> None:
+    """Every group of runs on one folder, as the document shows it."""
+    found = [json.loads(line) for line in RUNS.read_text().splitlines()]
+    for kind, folder, preset, minutes in dict.fromkeys((r["kind"], r["folder"], r["preset"], r["minutes"]) for r in found):
+        group = [r for r in found if (r["kind"], r["folder"], r["preset"], r["minutes"]) == (kind, folder, preset, minutes)]
+        print(f"\n{kind}: {preset} on {folder}, {minutes:g} minutes of {group[0]['threads']} core(s); {group[0]['machine']}\n")
+        print("| | bits per sample | per 16-bit sample | against the base | steps | seeds |\n|---|---|---|---|---|---|")
+        by_seed = {r["seed"]: r["bits_16"] for r in group if r["name"] == "base"}
+        for name in dict.fromkeys(r["name"] for r in group):
+            same = [r for r in group if r["name"] == name]
+            against = [r["bits_16"] - by_seed[r["seed"]] for r in same if r["seed"] in by_seed]
+            print(
+                f"| {name} | {spread([r['bits'] for r in same])} | {spread([r['bits_16'] for r in same if 'bits_16' in r])} "
+                f"| {'' if name == 'base' or not against else f'{statistics.mean(against):+.3f}'} "
+                f"| {round(statistics.mean(r['steps'] for r in same))} | {', '.join(str(r['seed']) for r in same)} |"
+            )
+
+
+def spread(values: list[float]) -> str:
+    """The mean, and how far the values lie apart."""
+    return f"{statistics.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "") if values else ""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("what", choices=["study", "bar", "table"])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--preset", default="")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--peer", default="")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    options.preset = options.preset or ("small" if options.what == "study" else "paper")
+    options.minutes = options.minutes or (3.5 if options.what == "study" else 10)
+    {"study": study, "bar": bar, "table": table}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""r9y9/wavenet_vocoder's module from a checkout of it, at the sizes of a preset of ours."""
+
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from wavenet.config import ModelConfig
+
+RATE = 1e-3  # of Adam, as its presets have it
+DROPOUT = 0.05
+WINDOW = 8000  # samples, each predicted from what lies before it in the window; zeros stand for the rest
+
+
+def module(checkout: str, m: ModelConfig) -> nn.Module:
+    """Takes one-hot codes (batch, levels, time); returns logits for the sample after each."""
+    sys.path.insert(0, checkout)
+    from wavenet_vocoder.wavenet import WaveNet
+
+    cycles = len(m.schedule) // m.dilation_cycle.bit_length()
+    sizes = (m.levels, len(m.schedule), cycles, m.residual_channels, m.gate_channels, m.skip_channels, m.kernel_size, DROPOUT)
+    made: nn.Module = WaveNet(*sizes, scalar_input=False)
+    return made
+
+
+class Training:
+    """Its own way: Adam, no averaging, gradients clipped at 1."""
+
+    def __init__(self, peer: nn.Module, levels: int) -> None:
+        self.peer, self.levels = peer, levels
+        self.optimizer = torch.optim.Adam(peer.parameters(), lr=RATE)
+
+    def step(self, x: Tensor) -> float:
+        """One step on codes (batch, time + 1). Returns the loss in nats."""
+        loss = nn.functional.cross_entropy(self.peer(one_hot(x[:, :-1], self.levels)), x[:, 1:])
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.peer.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.item()
+
+
+def one_hot(x: Tensor, levels: int) -> Tensor:
+    """Codes (batch, time) -> (batch, levels, time)."""
+    return nn.functional.one_hot(x, levels).transpose(1, 2).float()
