@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from peer import WINDOW, Training, module, one_hot
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from torch.nn.utils import parametrize
 
 from wavenet import config
 from wavenet.config import Config
-from wavenet.corpus import Batch, Corpus
+from wavenet.corpus import Corpus
 from wavenet.machine import machine
 from wavenet.model import WaveNet
 from wavenet.pcm_cache import index_folder
@@ -120,23 +119,6 @@ def dropout(share: float) -> Callable[[Trainer], None]:
     return change
 
 
-def louder_or_softer(decibels: float) -> Callable[[Trainer], None]:
-    """Every window at a level of its own, evenly within so many dB of the recording's."""
-
-    def change(trainer: Trainer) -> None:
-        make, codes = trainer.corpus.batch, trainer.corpus.distribution
-
-        def batch(step: int) -> Batch:
-            made = make(step)
-            rng = np.random.default_rng([trainer.config.train.seed, step])
-            gain = 10 ** (rng.uniform(-decibels, decibels, (len(made.x), 1)) / 20)
-            return made._replace(x=codes.encode(np.clip(codes.decode(made.x) * gain, -1, 1).astype(np.float32)))
-
-        trainer.batches._make = batch
-
-    return change
-
-
 def noisy_input(share: float) -> Callable[[Trainer], None]:
     """So many of the codes that are heard are one off; those that are predicted are as recorded."""
 
@@ -177,7 +159,8 @@ CHANGES = {
     "weight norm": Change(apply=weight_norm),
     "scalar input": Change(apply=scalar_input),
     "dropout 0.05": Change(apply=dropout(0.05)),
-    "levels within 6 dB": Change(apply=louder_or_softer(6)),
+    "levels within 6 dB": Change(("train.augment_gain_db=6",)),
+    "levels within 12 dB": Change(("train.augment_gain_db=12",)),
     "a fifth of the input one code off": Change(apply=noisy_input(0.2)),
     "mu-law 1024": Change(("model.levels=1024",)),
     "logistic mixture": Change(("model.output=logistic",)),
@@ -322,7 +305,7 @@ def bar(options: argparse.Namespace) -> None:
         theirs = config.load(options.preset, [*COMMON, f"train.seed={seed}", "train.batch=4", "train.segment_seconds=0.5"])
         common = {"folder": options.folder.name, "preset": options.preset, "seed": seed, "minutes": options.minutes,
                   "threads": torch.get_num_threads(), "machine": machine()}  # fmt: skip
-        for name in ("peer", "ours"):
+        for name in options.only or ("peer", "ours"):
             wanted = theirs if name == "peer" else settings
             corpus = corpus_of(options.folder, wanted)
             if name == "peer":

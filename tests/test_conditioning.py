@@ -114,9 +114,9 @@ def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(make_folder: 
     seen = {s.offset: np.zeros(s.length) for s in c.training}
     chosen = c.window
 
-    def noted(span: Span, start: int) -> Batch:
+    def noted(span: Span, start: int, gain: float) -> Batch:
         assert start % 32 == 0
-        window = chosen(span, start)
+        window = chosen(span, start, gain)
         seen[span.offset][np.flatnonzero(window.counts) + start] = 1
         return window
 

@@ -28,6 +28,43 @@ def test_batches_are_a_pure_function_of_seed_and_step(training_folder: Path, sma
     assert (a.batch(7).x != corpus(training_folder, small_config, seed=9).batch(7).x).any()
 
 
+def test_augmented_windows_are_the_recorded_ones_louder_or_softer(make_folder: Callable[..., Path], small_config: Config) -> None:
+    folder = make_folder({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.3 for i in range(6)})
+    fine = replace(small_config, model=replace(small_config.model, output="logistic"))
+    plain, changed = corpus(folder, fine), corpus(folder, fine, augment_gain_db=6.0)
+    gains = []
+    for step in range(60):
+        a, b = (plain.distribution.decode(c.batch(step).x).astype(np.float64) for c in (plain, changed))
+        for x, y in zip(a, b, strict=True):
+            gains.append((x * y).sum() / (x * x).sum())
+            assert np.abs(y - gains[-1] * x).max() < 1e-4
+    decibels = 20 * np.log10(gains)
+    assert decibels.min() < -5
+    assert decibels.max() > 5
+    assert abs(decibels).max() < 6.01
+    assert abs(decibels.mean()) < 1
+    assert all((p.x == q.x).all() for p, q in zip(plain.validation_batches(), changed.validation_batches(), strict=True))
+
+
+def test_an_augmented_window_never_clips(make_folder: Callable[..., Path], small_config: Config) -> None:
+    folder = make_folder({f"{i}.wav": tone(0.5, 8000, 100 + i) * 0.99 / np.abs(tone(0.5, 8000, 100 + i)).max() for i in range(6)})
+    c = corpus(folder, replace(small_config, model=replace(small_config.model, output="logistic")), augment_gain_db=20.0)
+    for step in range(20):
+        for x in c.distribution.decode(c.batch(step).x):
+            assert (np.abs(x) > 0.9999).sum() < 20, "the tops of a tone are flat"
+
+
+def test_frames_follow_the_level_of_an_augmented_window(make_folder: Callable[..., Path], small_config: Config) -> None:
+    told = replace(small_config.model, mel_bands=8, mel_hop=32, mel_window=128, mel_high_hz=4000.0, output="logistic")
+    folder = make_folder({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.2 for i in range(6)})
+    c = corpus(folder, replace(small_config, model=told))
+    a, b = c.window(c.training[0], 320), c.window(c.training[0], 320, 0.5)
+    assert a.heard.pcm is not None
+    assert b.heard.pcm is not None
+    assert np.abs(b.heard.pcm - 0.5 * a.heard.pcm).max() <= 0.5
+    assert np.abs(c.distribution.decode(b.x) - 0.5 * c.distribution.decode(a.x)).max() < 1e-4
+
+
 def test_windows_never_straddle_files(make_folder: Callable[..., Path], small_config: Config) -> None:
     """Each file sits at its own constant code, so a window of two files would show two of them, or one and not silence."""
     square = {f"{i}.wav": np.where(np.arange(3000) % 2, 0.1 + 0.1 * i, -0.1 - 0.1 * i) for i in range(6)}
@@ -79,9 +116,9 @@ def _drawn(c: Corpus, step: int) -> list[tuple[object, int]]:
     drawn: list[tuple[object, int]] = []
     window = c.window
 
-    def spy(span, start):  # type: ignore[no-untyped-def]
+    def spy(span, start, gain):  # type: ignore[no-untyped-def]
         drawn.append((span, start))
-        return window(span, start)
+        return window(span, start, gain)
 
     c.window = spy  # type: ignore[method-assign]
     c.batch(step)

@@ -200,6 +200,7 @@ class TrainConfig(_Checked):
     checkpoint_layers: int = 0  # keep every Nth layer's input only and compute the rest again: less memory, more time; 0 keeps all
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the products; auto is bf16 on GPUs that have it, else fp32
     compile: bool = False  # let torch.compile fuse the passes over the gates
+    augment_gain_db: float = 0.0  # each window up to so many dB louder or softer than recorded: small folders are learnt by heart later
     segment_seconds: float = 0.5  # predicted samples per window; the receptive field comes on top as context
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -225,6 +226,7 @@ class TrainConfig(_Checked):
             "batch": (1, 65536),
             "accumulate": (1, self.batch),
             "checkpoint_layers": (0, 1000),
+            "augment_gain_db": (0, 40),
             "segment_seconds": (0.001, 60),
             "learning_rate": (1e-9, 10),
             "warmup_steps": (0, 1e9),

@@ -112,17 +112,19 @@ class Corpus:
         batch = _together([self.window(*place) for place in places[rank::ranks]])
         return batch if ranks == 1 else batch._replace(whole=sum(self._counted(*place) for place in places))
 
-    def _place(self, step: int, i: int) -> tuple[Span, int]:
-        """Where the i-th window of a step begins to predict."""
+    def _place(self, step: int, i: int) -> tuple[Span, int, float]:
+        """Where the i-th window of a step begins to predict, and how loud it is to be."""
         train, segment = self.config.train, self.config.segment_samples
         rng = np.random.Generator(np.random.Philox(key=train.seed, counter=[0, 0, step, i]))
         at = int(rng.integers(self.training_samples))
         which = int(np.searchsorted(self._ends, at, side="right"))
         span = self.training[which]
         start = at - int(self._ends[which] - len(span)) - segment // 2
-        return span, self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True)
+        most = train.augment_gain_db
+        gain = 10 ** (rng.uniform(-most, most) / 20) if most else 1.0
+        return span, self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True), gain
 
-    def _counted(self, span: Span, start: int) -> int:
+    def _counted(self, span: Span, start: int, _: float) -> int:
         """How many samples of a window count."""
         return max(0, min(start + self.config.segment_samples, span.stop) - max(start, span.start))
 
@@ -141,21 +143,26 @@ class Corpus:
         for i in range(0, len(starts), batch):
             yield _together([self.window(*s) for s in starts[i : i + batch]])
 
-    def window(self, span: Span, start: int) -> Batch:
+    def window(self, span: Span, start: int, gain: float = 1.0) -> Batch:
         """One window, without the batch axis, that predicts samples start ... start + segment of the span's recording.
 
-        `start` may lie before the span: a recording shorter than a segment is padded with silence on its left.
+        `start` may lie before the span: a recording shorter than a segment is padded with silence on its left. A `gain` that would clip
+        is lowered to full scale.
         """
         segment = self.config.segment_samples
         first = start - self.receptive_field
         x = np.full(self.receptive_field + segment, self._silence, np.int64)
         stop = min(start + segment, span.stop)
         begin = max(first, 0)
-        x[begin - first : stop - first] = self._codes(span.offset + begin, span.offset + stop)
+        pcm = self._pcm[span.offset : span.offset + span.length]
+        if gain > 1:
+            gain = max(1.0, min(gain, 32767 / int(np.abs(pcm[begin:stop].astype(np.int32)).max(initial=1))))
+        x[begin - first : stop - first] = self.distribution.encode(as_wav(_scaled(pcm[begin:stop], gain)))
         position = np.arange(start, start + segment)
         counts = ((position >= span.start) & (position < span.stop)).astype(np.float32)
-        pcm = self._pcm[span.offset : span.offset + span.length]
-        return Batch(x, counts, excerpt(self.config.model, pcm, span.label, first + 1, len(x) - 1))
+        heard = excerpt(self.config.model, pcm, span.label, first + 1, len(x) - 1)
+        heard = heard if heard.pcm is None else heard._replace(pcm=_scaled(np.asarray(heard.pcm), gain))
+        return Batch(x, counts, heard)
 
     def _on_a_frame(self, start: int, *, up: bool = False) -> int:
         """The nearest start before, or with `up` behind, that lies on a mel frame: frames then lie alike in all windows of a batch."""
@@ -191,9 +198,6 @@ class Corpus:
     def wav(self, span: Span) -> Wav:
         """A span's audio, at its level in the cache."""
         return self._wav(span.offset + span.start, span.offset + span.stop)
-
-    def _codes(self, start: int, stop: int) -> Samples:
-        return self.distribution.encode(self._wav(start, stop))
 
     def _wav(self, start: int, stop: int) -> Wav:
         return as_wav(self._pcm[start:stop])
@@ -274,6 +278,10 @@ class Corpus:
             raise CorpusError(f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files")
         cuts = [(r, int(r.samples * (1 - TAILS_FRACTION))) for r in kept]
         return [self._span(r, 0, cut) for r, cut in cuts], [self._span(r, cut, r.samples) for r, cut in cuts]
+
+
+def _scaled(pcm: NDArray[np.int16], gain: float) -> NDArray[np.int16]:
+    return pcm if gain == 1 else np.clip(np.rint(pcm * np.float32(gain)), -32768, 32767).astype(np.int16)
 
 
 def _together(windows: list[Batch]) -> Batch:
