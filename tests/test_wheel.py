@@ -37,6 +37,13 @@ def test_the_wheel_holds_the_presets_and_nothing_else_of_the_checkout(installed:
     names = {p.relative_to(installed).parts[0] for p in installed.rglob("*") if p.is_file()}
     assert {n for n in names if not n.endswith(".dist-info")} == {"wavenet"}
     assert {p.name for p in (installed / "wavenet" / "configs").iterdir()} == {p.name for p in (ROOT / "configs").glob("*.toml")}
+    assert {p.name for p in (installed / "wavenet" / "models").iterdir()} == {p.name for p in (ROOT / "models").iterdir()}
+
+
+def test_a_bundled_model_plays_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    out = run(installed, tmp_path, "generate", "demo-voice", "--seconds", "0.2", "--seed", "1")
+    assert "demo-voice-1.wav  0.20 s" in out
+    assert sf.info(tmp_path / "demo-voice-1.wav").frames == 3200
 
 
 def test_a_preset_trains_from_the_wheel(installed: Path, tmp_path: Path) -> None:

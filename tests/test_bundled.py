@@ -1,0 +1,58 @@
+"""Models that come with the program."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from typer.testing import CliRunner
+
+from wavenet import checkpoint
+from wavenet.cli import app
+from wavenet.errors import CheckpointError
+from wavenet.receptive import report
+from wavenet.sampler import load
+
+MODELS = Path(__file__).parent.parent / "models"
+NAME = "demo-voice"
+
+
+def test_a_name_is_enough_to_hear_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(app, ["generate", NAME, "--seconds", "1.5", "--seed", "1"])
+    assert said.exit_code == 0, said.stderr
+    wav, rate = sf.read(f"{NAME}-1.wav")
+    assert (len(wav), rate) == (24000, 16000)
+    loudness = np.sqrt(np.mean(wav.reshape(-1, 1600) ** 2, axis=1))  # every tenth of a second
+    assert loudness.max() > 0.02, "it whispers or is silent"
+    assert np.mean(np.abs(wav) > 0.98) < 0.001, "it clips"
+
+
+def test_it_holds_the_averaged_weights_and_nothing_of_its_makers_machine() -> None:
+    path = checkpoint.bundled()[NAME]
+    assert path.stat().st_size < 3_000_000
+    model = checkpoint.load(path, resume=False)
+    assert model.training.folder == ""
+    assert len(model.weights) == len(model.arrays)
+    about = path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")].decode()
+    assert {name.partition(".")[0] for name in json.loads(about)} == {"average", "__metadata__"}
+    assert sum(a.size for a in model.weights.values()) == report(model.config.model, 16000).parameters
+
+
+def test_its_origin_is_recorded() -> None:
+    origin = (MODELS / "README.md").read_text()
+    for needed in ("wavenet train", "LJ Speech", "public domain", f"{load(NAME).training.step:,} steps"):
+        assert needed in origin, needed
+    curve = [json.loads(line) for line in (MODELS / f"{NAME}.jsonl").read_text().splitlines()]
+    bits = {m["step"]: m["validation_bits"] for m in curve if "validation_bits" in m}
+    assert load(NAME).training.validation_bits == pytest.approx(bits[load(NAME).training.step], abs=1e-5)
+
+
+def test_a_file_of_that_name_comes_first_and_other_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(NAME).mkdir()
+    with pytest.raises(CheckpointError, match="holds no checkpoint yet"):
+        load(NAME)
+    with pytest.raises(CheckpointError, match="`wavenet train` makes one, and demo-voice comes with the program"):
+        load("demo-voce")
