@@ -38,7 +38,8 @@ CPU = torch.device("cpu")
 AVERAGES = (0.0, 0.9, 0.95, 0.98, 0.99)  # decays that are kept besides the trainer's own; 0 is the weights as they are
 EVALUATIONS = 6  # over a run
 COMMON = ("train.validation=tails", "train.precision=fp32", "train.validation_seconds=1000")
-BASE = ("train.batch=2", "train.segment_seconds=0.5", "train.learning_rate=12e-3", "train.warmup_steps=50")
+BASE = ("train.batch=2", "train.segment_seconds=0.5", "train.learning_rate=12e-3", "train.warmup_steps=50", "train.augment_gain_db=0")
+THEIRS = ("train.batch=4", "train.segment_seconds=0.5", "train.augment_gain_db=0")  # the windows that the peer's are cut from
 
 
 # --- changes that no setting makes ------------------------------------------------------------------------------------
@@ -302,7 +303,7 @@ def study(options: argparse.Namespace) -> None:
 def bar(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         settings = config.load(options.preset, [*COMMON, *options.set, f"train.seed={seed}"])
-        theirs = config.load(options.preset, [*COMMON, f"train.seed={seed}", "train.batch=4", "train.segment_seconds=0.5"])
+        theirs = config.load(options.preset, [*COMMON, f"train.seed={seed}", *THEIRS])
         common = {"folder": options.folder.name, "preset": options.preset, "seed": seed, "minutes": options.minutes,
                   "threads": torch.get_num_threads(), "machine": machine()}  # fmt: skip
         for name in options.only or ("peer", "ours"):

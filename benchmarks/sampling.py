@@ -1,9 +1,9 @@
 """What temperature, top-p and averaged weights do to generated audio: the table in docs/learning.md.
 
-    python benchmarks/sampling.py RUN_OR_CHECKPOINT FOLDER [--clips 12] [--seconds 10]
+    python benchmarks/sampling.py RUN_OR_CHECKPOINT FOLDER [--clips 10] [--seconds 10]
 
 The model goes on after the first second of recordings, a clip each, and what it makes is compared with what the recordings hold. FOLDER's
-recordings are those to compare with. DNSMOS (Reddy et al. 2022) is for speech and needs the extra `metrics`.
+recordings are those to compare with. DNSMOS (Reddy et al. 2022) is for speech and needs the extra `dnsmos`.
 """
 
 import argparse
@@ -108,11 +108,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--clips", type=int, default=12)
+    parser.add_argument("--clips", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
-    model = checkpoint.load(checkpoint.find(options.model), resume=True)
+    path = checkpoint.find(options.model)
+    model = checkpoint.load(path, resume=path not in checkpoint.bundled().values())  # those keep their averaged weights alone
     config, rate = model.config, model.config.audio.sample_rate
     index = index_folder(options.folder, config.audio, trim=config.trims)
     pcm = index.pcm()

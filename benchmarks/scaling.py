@@ -30,7 +30,7 @@ from wavenet.trainer import Trainer
 
 ROUNDS, PRESETS = 9, ("small", "paper")
 SETUPS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread": (2, 1)}
-SETTINGS = ["train.precision=fp32"]
+SETTINGS = ["train.precision=fp32", "train.batch=4"]
 REDUCTIONS = 20  # of which the median is taken
 WINDOWS = 8  # a GPU's share of the batch
 RATES = (20e12, 100e12)  # FLOP/s that a GPU is assumed to sustain on these products: 2 and 10 % of what an H100 could do in bf16

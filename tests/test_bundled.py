@@ -34,7 +34,6 @@ def test_it_holds_the_averaged_weights_and_nothing_of_its_makers_machine() -> No
     assert path.stat().st_size < 3_000_000
     model = checkpoint.load(path, resume=False)
     assert model.training.folder == ""
-    assert len(model.weights) == len(model.arrays)
     about = path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")].decode()
     assert {name.partition(".")[0] for name in json.loads(about)} == {"average", "__metadata__"}
     assert sum(a.size for a in model.weights.values()) == report(model.config.model, 16000).parameters
@@ -56,3 +55,11 @@ def test_a_file_of_that_name_comes_first_and_other_names_are_refused(tmp_path: P
         load(NAME)
     with pytest.raises(CheckpointError, match="`wavenet train` makes one, and demo-voice comes with the program"):
         load("demo-voce")
+
+
+def test_it_can_be_looked_into_as_a_run_can(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 16000)
+    said = CliRunner().invoke(app, ["receptive-field", NAME, "--on", str(tmp_path / "a.wav")])
+    assert said.exit_code == 0, said.stderr
+    assert "demo-voice: hears 2,047 samples" in said.stdout
+    assert "half" in said.stdout

@@ -63,6 +63,13 @@ def test_frames_follow_the_level_of_an_augmented_window(make_folder: Callable[..
     assert b.heard.pcm is not None
     assert np.abs(b.heard.pcm - 0.5 * a.heard.pcm).max() <= 0.5
     assert np.abs(c.distribution.decode(b.x) - 0.5 * c.distribution.decode(a.x)).max() < 1e-4
+    assert c.training[0].length > 321 + c.config.segment_samples
+    c._pcm = c._pcm.copy()
+    c._pcm[c.training[0].offset + 320 + c.config.segment_samples] = 30_000  # behind the window, within its last frame
+    loud = c.window(c.training[0], 320, 4.0)
+    assert loud.heard.pcm is not None
+    assert np.asarray(loud.heard.pcm).max() == 32767
+    assert np.abs(c.distribution.decode(loud.x)).max() < 1.2 * np.abs(c.distribution.decode(a.x)).max(), "the same gain for both"
 
 
 def test_windows_never_straddle_files(make_folder: Callable[..., Path], small_config: Config) -> None:

@@ -24,6 +24,7 @@ from wavenet.corpus import Corpus
 from wavenet.errors import OutputError, RunError
 from wavenet.pcm_cache import index_folder
 from wavenet.processes import Processes, Together
+from wavenet.rollcall import RollCall
 from wavenet.run import Run
 from wavenet.session import Report, Request, train
 from wavenet.trainer import Trainer
@@ -337,6 +338,17 @@ def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) 
     for rank, other in ((0, 1), (1, 0)):
         with pytest.raises(RunError, match=f"process {other} of 2 did not come within 0.01 minutes"):
             processes._meet(torch.distributed.HashStore(), rank, 2)
+
+
+def test_one_word_is_enough_for_all_that_ended() -> None:
+    """Process 1 ends because process 0 said that it does: process 2, which sees both gone, has nothing to add."""
+    store = torch.distributed.HashStore()
+    first, third = RollCall(store, 0, 3), RollCall(store, 2, 3)
+    assert not third.spoke([0, 1])
+    first.speak()
+    assert third.spoke([0, 1])
+    first.close()
+    third.close()
 
 
 def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None:

@@ -214,7 +214,7 @@ class TrainConfig(_Checked):
     validation_seconds: float = 30.0  # at most this much audio is scored each time
     evaluate_every: int = 500  # steps between validation, a rendered sample and a checkpoint
     checkpoint_minutes: float = 5.0  # a checkpoint at least this often
-    patience: int = 0  # end after so many evaluations in a row without a better one; 0: at the last step
+    patience: int = 0  # end early when so many times evaluate_every steps brought nothing better; 0: never
     keep_checkpoints: int = 3  # the last few; the best one is kept besides
     sample_seconds: float = 1.5  # length of the sample rendered at each evaluation; 0 renders none
     label_from: str = "folder"  # a recording's label: its "folder", a .csv of file,label, or a pattern with (?P<label>...) on its name

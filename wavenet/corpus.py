@@ -155,12 +155,13 @@ class Corpus:
         stop = min(start + segment, span.stop)
         begin = max(first, 0)
         pcm = self._pcm[span.offset : span.offset + span.length]
+        heard = excerpt(self.config.model, pcm, span.label, first + 1, len(x) - 1)
         if gain > 1:
-            gain = max(1.0, min(gain, 32767 / int(np.abs(pcm[begin:stop].astype(np.int32)).max(initial=1))))
+            loudest = max(_loudest(pcm[begin:stop]), 1 if heard.pcm is None else _loudest(np.asarray(heard.pcm)))
+            gain = max(1.0, min(gain, 32767 / loudest))
         x[begin - first : stop - first] = self.distribution.encode(as_wav(_scaled(pcm[begin:stop], gain)))
         position = np.arange(start, start + segment)
         counts = ((position >= span.start) & (position < span.stop)).astype(np.float32)
-        heard = excerpt(self.config.model, pcm, span.label, first + 1, len(x) - 1)
         heard = heard if heard.pcm is None else heard._replace(pcm=_scaled(np.asarray(heard.pcm), gain))
         return Batch(x, counts, heard)
 
@@ -278,6 +279,10 @@ class Corpus:
             raise CorpusError(f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files")
         cuts = [(r, int(r.samples * (1 - TAILS_FRACTION))) for r in kept]
         return [self._span(r, 0, cut) for r, cut in cuts], [self._span(r, cut, r.samples) for r, cut in cuts]
+
+
+def _loudest(pcm: NDArray[np.int16]) -> int:
+    return int(np.abs(pcm.astype(np.int32)).max(initial=1))
 
 
 def _scaled(pcm: NDArray[np.int16], gain: float) -> NDArray[np.int16]:

@@ -75,6 +75,6 @@ def _listen(run: Run, folder: Path, cache: Path | None) -> Iterator[str]:
     yield f"  {run.folder / 'from-nothing.wav'}  from silence"
     yield f"  {picture}          waveforms, spectrograms, loss"
     yield "next:"
-    yield f"  wavenet generate {run.folder} --seconds 10 --temperature 0.9 -o new.wav"
+    yield f"  wavenet generate {run.folder} --seconds 10 -o new.wav"
     yield "  wavenet train path/to/your/recordings --config small"
     yield f"  wavenet receptive-field {run.folder}"

@@ -67,7 +67,7 @@ def _check(request: Request) -> None:
 
 def _has_weights(name: str) -> bool:
     path = Path(name)
-    return path.is_dir() or path.suffix == checkpoint.SUFFIX
+    return path.is_dir() or path.suffix == checkpoint.SUFFIX or name in checkpoint.bundled()
 
 
 def _measured(name: str, config: Config, request: Request) -> Influence | None:

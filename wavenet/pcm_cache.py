@@ -102,12 +102,12 @@ def index_folder(
     cache: Path | None = None,
     on_file: Callable[[int, int], None] | None = None,
     threads: int | None = None,
-    patience: float = 0,
+    wait_seconds: float = 0,
 ) -> Index:
     """Decode what is new in `folder` and return where everything lies. `on_file(done, total)` reports progress.
 
     The first report comes before anything is decoded. As many `threads` decode as there are cores, by default; the result does not
-    depend on it. While another process is indexing the same folder it waits `patience` seconds, below 0 for ever. Raises CorpusError when
+    depend on it. While another process is indexing the same folder it waits `wait_seconds`, below 0 for ever. Raises CorpusError when
     that is not enough, or when there is nothing to learn from.
     """
     folder = folder.expanduser()
@@ -120,7 +120,7 @@ def index_folder(
     place = _cache_folder(folder, settings, trim, cache)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / "lock", timeout=patience):
+        with FileLock(place / "lock", timeout=wait_seconds):
             entries, decoded = _update(place, Workers(settings, trim, threads), files, on_file)
             _describe(place, folder, settings, trim, sum("skip" not in e for e in entries.values()))
     except Timeout:

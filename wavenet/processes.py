@@ -36,7 +36,7 @@ class Processes:
     """One process: it is the first, has the whole batch, and agrees with itself."""
 
     rank, count = 0, 1
-    patience = 0.0  # seconds to wait for another process that decodes the same recordings: it is none of ours
+    wait_seconds = 0.0  # for another process that decodes the same recordings: it is none of ours
 
     def device(self, name: str) -> torch.device:
         """Where this process trains. Raises RunError for what is not there."""
@@ -93,7 +93,7 @@ class Processes:
 class Together(Processes):
     """One of several processes. Raises RunError when the others do not come."""
 
-    patience = -1.0  # machines may share a folder of decoded recordings: for ever
+    wait_seconds = -1.0  # machines may share a folder of decoded recordings: for ever
 
     def __init__(self) -> None:
         store, self.rank, self.count = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
@@ -203,6 +203,7 @@ class Together(Processes):
     def leave(self) -> None:
         """All together, at a good end."""
         self.all(_nothing)
+        self._speaking.set()  # from here on a process that ends is not missed
         if _in_main_thread():
             signal.set_wakeup_fd(-1)
         self._alarm.close()

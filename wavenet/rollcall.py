@@ -35,8 +35,8 @@ class RollCall:
         return sorted(silent)
 
     def spoke(self, ranks: Iterable[int]) -> bool:
-        """Whether all of these said themselves why they end."""
-        return all(self._store.check([f"left/{r}"]) for r in ranks)
+        """Whether one of these said itself why it ends: the others among them followed it."""
+        return any(self._store.check([f"left/{r}"]) for r in ranks)
 
     def speak(self) -> None:
         """Let the others know that this process ends, and says why."""

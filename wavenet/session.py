@@ -23,7 +23,7 @@ from wavenet.audition import audition
 from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
 from wavenet.corpus import Corpus, complete
-from wavenet.device import pick_precision
+from wavenet.device import check_compiler, pick_precision
 from wavenet.errors import ChangedRunError, ConfigError, CorpusError, LostProcessError, RunError, TrainingError
 from wavenet.interrupts import interrupts
 from wavenet.pcm_cache import index_folder
@@ -125,6 +125,8 @@ def _prepare(request: Request, report: Report, processes: Processes) -> tuple[Re
 
     def place() -> tuple[torch.device, str]:
         device = processes.device(request.device)
+        if wanted.train.compile:
+            check_compiler(device)
         return device, pick_precision(wanted.train.precision, device)
 
     def read() -> Corpus:
@@ -134,7 +136,7 @@ def _prepare(request: Request, report: Report, processes: Processes) -> tuple[Re
             trim=wanted.trims,
             cache=request.cache,
             on_file=report.indexing,
-            patience=processes.patience,
+            wait_seconds=processes.wait_seconds,
         )
         return Corpus(index, complete(wanted, index), wanted.model.receptive_field)
 

@@ -70,9 +70,11 @@ class Trainer:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the last `train.patience` evaluations brought nothing better."""
+        """Whether it may end early: the steps of `train.patience` evaluations brought nothing better."""
         train = self.config.train
-        return train.patience > 0 and self.best is not None and self.step - self.best[1] >= train.patience * train.evaluate_every
+        if not train.patience or self.best is None or self.step >= train.steps:
+            return False
+        return self.step - self.best[1] >= train.patience * train.evaluate_every
 
     @property
     def best_step(self) -> int | None:
