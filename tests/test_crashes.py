@@ -192,7 +192,7 @@ def index_slowly(folder: Path, cache: Path) -> None:
     look = decoding.Workers.look
 
     def slow(*args: Any) -> Any:
-        time.sleep(0.003)
+        time.sleep(0.01)
         return look(*args)
 
     pcm_cache.COMMIT_SECONDS, decoding.Workers.look = 0.01, slow  # type: ignore[method-assign]
@@ -202,9 +202,15 @@ def index_slowly(folder: Path, cache: Path) -> None:
 def test_an_index_killed_half_way_goes_on(make_folder: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_folder({f"{i:03}.wav": tone(1.0, hertz=100 + i) + noisy(1.0, seed=i, amplitude=0.01) for i in range(200)})
     settings, rng, killed = AudioConfig(sample_rate=8000), random.Random(0), 0
-    for attempt in range(100):
+
+    def noted() -> int:
+        return sum(file.read_bytes().count(b"\n") for file in (tmp_path / "cache").glob("*/index.jsonl"))
+
+    for _ in range(100):
+        enough = noted() + rng.randrange(5, 50)
         process = started(index_slowly, folder, tmp_path / "cache")
-        process.join(rng.uniform(0.1, 0.4) * (1 + attempt / 4))
+        while process.is_alive() and noted() < enough:
+            time.sleep(0.001)
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL
