@@ -18,6 +18,8 @@ MODELS = Path(__file__).parent.parent / "models"
 def main() -> None:
     run, name = Run(Path(sys.argv[1])), sys.argv[2]
     best = checkpoint.load(checkpoint.find(run.folder))
+    if best.training.validation_bits is None:
+        sys.exit(f"{run.folder}: was never scored, so which of its checkpoints is best is not known")
     slim = replace(best, config=replace(best.config, name=name, purpose=""), training=replace(best.training, folder=""))
     path = MODELS / f"{name}{checkpoint.SUFFIX}"
     checkpoint.save(path, slim)

@@ -4,7 +4,8 @@
     python benchmarks/learning.py bar FOLDER --peer CHECKOUT     `paper` against r9y9/wavenet_vocoder's module trained its own way
     python benchmarks/learning.py table                          what docs/learning/runs.jsonl holds, as tables
 
-Every run appends a line with its whole curve to docs/learning/runs.jsonl. Minutes are those that the cores worked for the run (processor
+Every run appends a line with its whole curve to docs/learning/runs.jsonl, or to --runs FILE. CHECKOUT is a clone of
+https://github.com/r9y9/wavenet_vocoder (a35fff7 was measured). Minutes are those that the cores worked for the run (processor
 time over threads): what else the machine does changes them little. Validation is not counted. The learning rate's schedule ends with the
 minutes. Validation is `tails`: the last tenth of each file, heard with its own past.
 """
@@ -34,6 +35,7 @@ from wavenet.prefetch import prepared
 from wavenet.trainer import Trainer
 
 RUNS = Path(__file__).parent.parent / "docs" / "learning" / "runs.jsonl"
+GROUP = ("kind", "folder", "preset", "minutes", "threads", "machine")  # and settings; what runs of one table have in common
 CPU = torch.device("cpu")
 AVERAGES = (0.0, 0.9, 0.95, 0.98, 0.99)  # decays that are kept besides the trainer's own; 0 is the weights as they are
 EVALUATIONS = 6  # over a run
@@ -61,8 +63,10 @@ def default_initialisation(trainer: Trainer) -> None:
     """What torch gives its convolutions, the input's among them: uniform, by the number of inputs."""
     torch.manual_seed(trainer.config.train.seed)
     with torch.no_grad():
-        for name, p in trainer.model.named_parameters():
-            inputs = p.shape[0] if name.startswith("embedding") else p[0].numel() if p.dim() > 1 else 64
+        inputs = 1
+        for name, p in trainer.model.named_parameters():  # a bias comes after its weight
+            if p.dim() > 1:
+                inputs = p.shape[0] if name.startswith("embedding") else p[0].numel()
             nn.init.uniform_(p, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
     trainer.averaged.load_state_dict(trainer.model.state_dict())
 
@@ -280,10 +284,9 @@ def peer_bits(peer: nn.Module, settings: Config, corpus: Corpus) -> float:
 # --- all of them ---------------------------------------------------------------------------------------------------------
 
 
-def record(**run: Any) -> None:
-    RUNS.parent.mkdir(parents=True, exist_ok=True)
-    with RUNS.open("a") as file:
-        file.write(json.dumps(run) + "\n")
+def record(file: Path, **run: Any) -> None:
+    with file.open("a") as lines:
+        lines.write(json.dumps(run) + "\n")
 
 
 def study(options: argparse.Namespace) -> None:
@@ -296,7 +299,7 @@ def study(options: argparse.Namespace) -> None:
                 f"{name:40} seed {seed}: {found['bits']:.3f} bits, {found['bits_16']:.3f} per 16-bit sample, {found['steps']} steps",
                 flush=True,
             )
-            record(kind="study", name=name, folder=options.folder.name, preset=options.preset, seed=seed, set=options.set,
+            record(options.runs, kind="study", name=name, folder=options.folder.name, preset=options.preset, seed=seed, set=options.set,
                    minutes=options.minutes, threads=torch.get_num_threads(), machine=machine(), **found)  # fmt: skip
 
 
@@ -314,25 +317,48 @@ def bar(options: argparse.Namespace) -> None:
             else:
                 found = train(name, wanted, corpus, Change(), options.minutes)
             print(f"{name} seed {seed}: {found['bits']:.3f} bits after {found['steps']} steps", flush=True)
-            record(kind="bar", name=name, set=options.set if name == "ours" else [], **common, **found)
+            record(options.runs, kind="bar", name=name, set=options.set if name == "ours" else [], **common, **found)
 
 
-def table(_: argparse.Namespace) -> None:
-    """Every group of runs on one folder, as the document shows it."""
-    found = [json.loads(line) for line in RUNS.read_text().splitlines()]
-    for kind, folder, preset, minutes in dict.fromkeys((r["kind"], r["folder"], r["preset"], r["minutes"]) for r in found):
-        group = [r for r in found if (r["kind"], r["folder"], r["preset"], r["minutes"]) == (kind, folder, preset, minutes)]
-        print(f"\n{kind}: {preset} on {folder}, {minutes:g} minutes of {group[0]['threads']} core(s); {group[0]['machine']}\n")
-        print("| | bits per sample | per 16-bit sample | against the base | steps | seeds |\n|---|---|---|---|---|---|")
-        by_seed = {r["seed"]: r["bits_16"] for r in group if r["name"] == "base"}
-        for name in dict.fromkeys(r["name"] for r in group):
-            same = [r for r in group if r["name"] == name]
-            against = [r["bits_16"] - by_seed[r["seed"]] for r in same if r["seed"] in by_seed]
-            print(
-                f"| {name} | {spread([r['bits'] for r in same])} | {spread([r['bits_16'] for r in same if 'bits_16' in r])} "
-                f"| {'' if name == 'base' or not against else f'{statistics.mean(against):+.3f}'} "
-                f"| {round(statistics.mean(r['steps'] for r in same))} | {', '.join(str(r['seed']) for r in same)} |"
-            )
+def table(options: argparse.Namespace) -> None:
+    """Every group of runs on one folder, as the document shows it: the ends, then the curves."""
+    found = [json.loads(line) for line in options.runs.read_text().splitlines()]
+    groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
+    for run in found:
+        groups.setdefault((*(run[k] for k in GROUP), *run["set"]), []).append(run)
+    for group in groups.values():
+        first, minutes = group[0], group[0]["minutes"]
+        print(f"\n{first['kind']}: {first['preset']} on {first['folder']}, {minutes:g} minutes, {first['threads']} thread(s)")
+        print(f"{first['machine']}\n")
+        ends(group)
+        print(f"\n| | {' | '.join(f'{minutes * (i + 1) / EVALUATIONS:.1f}' for i in range(EVALUATIONS))} minutes |")
+        print("|---" * (EVALUATIONS + 1) + "|")
+        for run in sorted(group, key=lambda r: (r["name"], r["seed"])):
+            print(f"| {run['name']}, seed {run['seed']} | {' | '.join(f'{c[3]:.3f}' for c in run['curve'])} |")
+
+
+def ends(group: list[dict[str, Any]]) -> None:
+    """A row for every change, the best first."""
+    base = {r["seed"]: final(r) for r in group if r["name"] in ("base", "peer")}
+    rows = []
+    for name in dict.fromkeys(r["name"] for r in group):
+        same = [r for r in group if r["name"] == name]
+        against = [final(r) - base[r["seed"]] for r in same if r["seed"] in base]
+        cells = [spread([r["bits"] for r in same]), spread([r["bits_16"] for r in same if "bits_16" in r]), spread([best(r) for r in same])]
+        cells.append("" if name in ("base", "peer") or not against else f"{statistics.mean(against):+.3f}")
+        cells += [str(round(statistics.mean(r["steps"] for r in same))), ", ".join(str(r["seed"]) for r in same)]
+        rows.append((statistics.mean(final(r) for r in same), f"| {name} | {' | '.join(cells)} |"))
+    print("| | bits per sample | per 16-bit sample | at its best | against the base | steps | seeds |\n|---|---|---|---|---|---|---|")
+    print("\n".join(row for _, row in sorted(rows)))
+
+
+def final(run: dict[str, Any]) -> float:
+    """What compares: in the study, whose outputs differ in kind, bits per 16-bit sample."""
+    return float(run["bits_16" if run["kind"] == "study" else "bits"])
+
+
+def best(run: dict[str, Any]) -> float:
+    return float(min(c[3] for c in run["curve"]))
 
 
 def spread(values: list[float]) -> str:
@@ -351,7 +377,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--peer", default="")
-    return parser.parse_args()
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    options = parser.parse_intermixed_args()
+    if options.what == "bar" and "peer" in (options.only or ["peer"]) and not options.peer:
+        parser.error("bar needs --peer CHECKOUT, or --only ours")
+    if options.what != "table" and options.folder is None:
+        parser.error("name a folder of recordings")
+    return options
 
 
 def main() -> None:

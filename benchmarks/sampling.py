@@ -2,8 +2,8 @@
 
     python benchmarks/sampling.py RUN_OR_CHECKPOINT FOLDER [--clips 10] [--seconds 10]
 
-The model goes on after the first second of recordings, a clip each, and what it makes is compared with what the recordings hold. FOLDER's
-recordings are those to compare with. DNSMOS (Reddy et al. 2022) is for speech and needs the extra `dnsmos`.
+The model goes on after the first second of FOLDER's first recordings, a clip each, and what it makes is compared with what all of them
+hold. DNSMOS (Reddy et al. 2022) is for speech and needs the extra `dnsmos`. A bundled model has its averaged weights alone; a run has both.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import soundfile as sf
 from wavenet import checkpoint
 from wavenet.checkpoint import Checkpoint
 from wavenet.distributions import Sampling
+from wavenet.errors import CheckpointError
 from wavenet.machine import machine
 from wavenet.pcm_cache import as_wav, index_folder
 from wavenet.sampler import Sampler, read_prompt
@@ -26,15 +27,14 @@ from wavenet.shapes import Array, Wav
 SETTINGS = {
     "temperature 1": Sampling(),
     "temperature 1.1": Sampling(1.1),
+    "temperature 1.05": Sampling(1.05),
+    "temperature 0.98": Sampling(0.98),
     "temperature 0.95": Sampling(0.95),
     "temperature 0.9": Sampling(0.9),
     "temperature 0.8": Sampling(0.8),
-    "temperature 0.7": Sampling(0.7),
     "top-p 0.99": Sampling(top_p=0.99),
     "top-p 0.95": Sampling(top_p=0.95),
     "top-p 0.9": Sampling(top_p=0.9),
-    "top-p 0.8": Sampling(top_p=0.8),
-    "0.95, top-p 0.95": Sampling(0.95, top_p=0.95),
 }
 FRAME_SECONDS = 0.02
 BANDS = 40
@@ -104,6 +104,14 @@ def continuations(model: Checkpoint, prompts: list[Path], seconds: float, sampli
     return made
 
 
+def whole(path: Path) -> Checkpoint:
+    """With the unaveraged weights, unless it is one of those that keep the averaged alone."""
+    try:
+        return checkpoint.load(path, resume=True)
+    except CheckpointError:
+        return checkpoint.load(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("model", type=Path)
@@ -113,7 +121,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
     path = checkpoint.find(options.model)
-    model = checkpoint.load(path, resume=path not in checkpoint.bundled().values())  # those keep their averaged weights alone
+    model = whole(path)
     config, rate = model.config, model.config.audio.sample_rate
     index = index_folder(options.folder, config.audio, trim=config.trims)
     pcm = index.pcm()

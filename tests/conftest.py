@@ -178,7 +178,15 @@ def training_folder(make_folder: Callable[..., Path]) -> Path:
 @pytest.fixture
 def small_config() -> Config:
     train = TrainConfig(
-        steps=10, batch=3, segment_seconds=0.05, warmup_steps=2, evaluate_every=5, validation_seconds=1.0, sample_seconds=0, seed=3
+        steps=10,
+        batch=3,
+        segment_seconds=0.05,
+        warmup_steps=2,
+        learning_rate=2e-3,
+        evaluate_every=5,
+        validation_seconds=1.0,
+        sample_seconds=0,
+        seed=3,
     )
     return Config(name="test", audio=AudioConfig(sample_rate=8000), model=SMALL, train=train)
 

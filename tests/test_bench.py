@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_every_engine_precision_batch_and_thread_count_has_a_row() -> None:
 
 def test_the_table_names_the_machine_and_the_model() -> None:
     head, about, columns, *table = bench.bench("small", CONFIG, False, lambda _line: None)
-    assert "cores, Python 3" in head
+    assert re.search("cores?, Python 3", head)
     assert "numba" in head
     assert about.startswith("small: ")
     assert "x real time" in columns

@@ -1,6 +1,9 @@
 """Models that come with the program."""
 
 import json
+import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from wavenet import checkpoint
+from wavenet import checkpoint, config
 from wavenet.cli import app
 from wavenet.errors import CheckpointError
 from wavenet.receptive import report
@@ -41,11 +44,19 @@ def test_it_holds_the_averaged_weights_and_nothing_of_its_makers_machine() -> No
 
 def test_its_origin_is_recorded() -> None:
     origin = (MODELS / "README.md").read_text()
-    for needed in ("wavenet train", "LJ Speech", "public domain", f"{load(NAME).training.step:,} steps"):
+    for needed in ("LJ Speech", "public domain", f"step {load(NAME).training.step:,}", f"{load(NAME).training.validation_bits:.3f} bits"):
         assert needed in origin, needed
     curve = [json.loads(line) for line in (MODELS / f"{NAME}.jsonl").read_text().splitlines()]
     bits = {m["step"]: m["validation_bits"] for m in curve if "validation_bits" in m}
     assert load(NAME).training.validation_bits == pytest.approx(bits[load(NAME).training.step], abs=1e-5)
+
+
+def test_its_command_is_the_one_that_trained_it() -> None:
+    words = shlex.split(re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).group())  # type: ignore[union-attr]
+    preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
+    settings = [after for word, after in pairwise(words) if word == "--set"]
+    told, kept = config.load(preset, [*settings, f"train.steps={steps}"]), load(NAME).config
+    assert (told.audio, told.model, told.train) == (kept.audio, kept.model, kept.train)
 
 
 def test_a_file_of_that_name_comes_first_and_other_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,15 +195,15 @@ class TrainConfig(_Checked):
     """The training recipe."""
 
     steps: int = 20_000  # length of the schedule
-    batch: int = 8  # windows per step
+    batch: int = 2  # windows per step
     accumulate: int = 1  # parts that a step's batch is computed in, one after the other: less memory, the same result
     checkpoint_layers: int = 0  # keep every Nth layer's input only and compute the rest again: less memory, more time; 0 keeps all
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the products; auto is bf16 on GPUs that have it, else fp32
     compile: bool = False  # let torch.compile fuse the passes over the gates
     augment_gain_db: float = 0.0  # each window up to so many dB louder or softer than recorded: small folders are learnt by heart later
     segment_seconds: float = 0.5  # predicted samples per window; the receptive field comes on top as context
-    learning_rate: float = 2e-3
-    warmup_steps: int = 100
+    learning_rate: float = 1e-2
+    warmup_steps: int = 50
     schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: float = 0.01
     clip_norm: float = 1.0

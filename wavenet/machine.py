@@ -30,4 +30,4 @@ def machine() -> str:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return f"{model}, {cores()} cores, Python {platform.python_version()}, {', '.join(found)}"
+    return f"{model}, {cores()} core{'s' * (cores() > 1)}, Python {platform.python_version()}, {', '.join(found)}"
