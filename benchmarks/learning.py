@@ -346,7 +346,7 @@ def ends(group: list[dict[str, Any]]) -> None:
         against = [final(r) - base[r["seed"]] for r in same if r["seed"] in base]
         cells = [spread([r["bits"] for r in same]), spread([r["bits_16"] for r in same if "bits_16" in r]), spread([best(r) for r in same])]
         cells.append("" if name in ("base", "peer") or not against else f"{statistics.mean(against):+.3f}")
-        cells += [str(round(statistics.mean(r["steps"] for r in same))), ", ".join(str(r["seed"]) for r in same)]
+        cells += [str(round(statistics.mean(r["steps"] for r in same))), ", ".join(str(seed) for seed in sorted(r["seed"] for r in same))]
         rows.append((statistics.mean(final(r) for r in same), f"| {name} | {' | '.join(cells)} |"))
     print("| | bits per sample | per 16-bit sample | at its best | against the base | steps | seeds |\n|---|---|---|---|---|---|---|")
     print("\n".join(row for _, row in sorted(rows)))
