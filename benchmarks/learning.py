@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peer import WINDOW, Training, module, one_hot
+from peer import RATE, WINDOW, Training, module, one_hot
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -245,11 +245,11 @@ def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: 
 # --- the peer -----------------------------------------------------------------------------------------------------------
 
 
-def train_peer(checkout: str, settings: Config, corpus: Corpus, minutes: float) -> dict[str, Any]:
-    """r9y9's module at these sizes, trained its own way: Adam at 1e-3, zero-padded windows of 8,000 samples, no averaging."""
+def train_peer(checkout: str, rate: float, settings: Config, corpus: Corpus, minutes: float) -> dict[str, Any]:
+    """r9y9's module at these sizes, trained its own way: Adam at a constant rate, zero-padded windows of 8,000 samples, no averaging."""
     torch.manual_seed(settings.train.seed)
     peer = module(checkout, settings.model)
-    training = Training(peer, settings.model.levels)
+    training = Training(peer, settings.model.levels, rate)
     clock, started, losses, curve = Clock(torch.get_num_threads()), time.monotonic(), [], []
     due = [60 * minutes * (i + 1) / EVALUATIONS for i in range(EVALUATIONS)]
     step = 0
@@ -313,11 +313,12 @@ def bar(options: argparse.Namespace) -> None:
             wanted = theirs if name == "peer" else settings
             corpus = corpus_of(options.folder, wanted)
             if name == "peer":
-                found = train_peer(options.peer, wanted, corpus, options.minutes)
+                found = train_peer(options.peer, options.peer_rate, wanted, corpus, options.minutes)
             else:
                 found = train(name, wanted, corpus, Change(), options.minutes)
             print(f"{name} seed {seed}: {found['bits']:.3f} bits after {found['steps']} steps", flush=True)
-            record(options.runs, kind="bar", name=name, set=options.set if name == "ours" else [], **common, **found)
+            as_told = "" if name == "ours" or options.peer_rate == RATE else f" at {options.peer_rate:g}"
+            record(options.runs, kind="bar", name=name + as_told, set=options.set if name == "ours" else [], **common, **found)
 
 
 def table(options: argparse.Namespace) -> None:
@@ -377,6 +378,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--peer", default="")
+    parser.add_argument("--peer-rate", type=float, default=RATE)
     parser.add_argument("--runs", type=Path, default=RUNS)
     options = parser.parse_intermixed_args()
     if options.what == "bar" and "peer" in (options.only or ["peer"]) and not options.peer:

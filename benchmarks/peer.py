@@ -26,9 +26,9 @@ def module(checkout: str, m: ModelConfig) -> nn.Module:
 class Training:
     """Its own way, as its presets have it: Adam, nothing clipped; no averaging."""
 
-    def __init__(self, peer: nn.Module, levels: int) -> None:
+    def __init__(self, peer: nn.Module, levels: int, rate: float = RATE) -> None:
         self.peer, self.levels = peer, levels
-        self.optimizer = torch.optim.Adam(peer.parameters(), lr=RATE)
+        self.optimizer = torch.optim.Adam(peer.parameters(), lr=rate)
 
     def step(self, x: Tensor) -> float:
         """One step on codes (batch, time + 1). Returns the loss in nats."""
