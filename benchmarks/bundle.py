@@ -9,15 +9,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from wavenet import checkpoint
-from wavenet.run import Run
+from wavenet.model import checkpoint, locate
+from wavenet.training.run_folder import Run
 
 MODELS = Path(__file__).parent.parent / "models"
 
 
 def main() -> None:
     run, name = Run(Path(sys.argv[1])), sys.argv[2]
-    best = checkpoint.load(checkpoint.find(run.folder))
+    best = checkpoint.load(locate.find(run.folder))
     if best.training.validation_bits is None:
         sys.exit(f"{run.folder}: was never scored, so which of its checkpoints is best is not known")
     slim = replace(best, config=replace(best.config, name=name, purpose=""), training=replace(best.training, folder=""))

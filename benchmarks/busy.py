@@ -11,12 +11,13 @@ import statistics
 import sys
 import time
 
-from wavenet import bench, config
-from wavenet.distributions import Sampling
-from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.bench import measure
+from wavenet.config import loading
+from wavenet.engines.cpu.numba_engine import NumbaEngine
 from wavenet.engines.options import EngineOptions
-from wavenet.machine import machine
-from wavenet.sampler import uniforms
+from wavenet.generation.noise import uniforms
+from wavenet.model.distributions.base import Sampling
+from wavenet.system.machine import machine
 
 ROUNDS, SECONDS, BLOCK = 5, 3.0, 2048
 
@@ -38,8 +39,8 @@ def speed(engine: NumbaEngine) -> float:
 
 
 def main() -> None:
-    preset = config.load((sys.argv[1:] or ["paper"])[0])
-    weights, cores = bench.random_weights(preset), sorted(os.sched_getaffinity(0))
+    preset = loading.load((sys.argv[1:] or ["paper"])[0])
+    weights, cores = measure.random_weights(preset), sorted(os.sched_getaffinity(0))
     print(f"{machine()}; {preset.name}, one stream, medians of {ROUNDS} rounds")
     print(f"{'busy cores':>11} {'1 thread':>9} {'2 threads':>10} {'ratio':>6}")
     for busy in (0, 1, len(cores)):

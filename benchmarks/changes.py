@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from wavenet.model import WaveNet
-from wavenet.trainer import Trainer
+from wavenet.model.network import WaveNet
+from wavenet.training.trainer import Trainer
 
 
 def scalar_input(trainer: Trainer) -> None:

@@ -9,9 +9,10 @@ import statistics
 import sys
 from collections.abc import Iterator
 
-from wavenet import bench, config
-from wavenet.bench import Contestant
-from wavenet.machine import machine
+from wavenet.bench import measure
+from wavenet.bench.measure import Case
+from wavenet.config import loading
+from wavenet.system.machine import machine
 
 ROUNDS, SECONDS = 9, 0.5
 KINDS = {
@@ -22,9 +23,9 @@ KINDS = {
 }
 
 
-def contestants(name: str) -> Iterator[tuple[str, Contestant]]:
+def contestants(name: str) -> Iterator[tuple[str, Case]]:
     for kind, settings in KINDS.items():
-        for contestant in bench.contestants(config.load(name, settings), names=("numba",)):
+        for contestant in measure.cases(loading.load(name, settings), names=("numba",)):
             if contestant.row.engine == "numba":
                 yield kind, contestant
 

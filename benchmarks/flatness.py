@@ -15,14 +15,14 @@ import statistics
 import sys
 import time
 
-from wavenet import bench, config
-from wavenet.config import Config, ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.bench import measure
+from wavenet.config import Config, ModelConfig, loading
+from wavenet.engines.cpu.numba_engine import NumbaEngine
 from wavenet.engines.options import EngineOptions
-from wavenet.machine import machine
-from wavenet.receptive import receptive_field
-from wavenet.sampler import uniforms
+from wavenet.generation.noise import uniforms
+from wavenet.model.cost import receptive_field
+from wavenet.model.distributions.base import Sampling
+from wavenet.system.machine import machine
 
 FIELDS = (1_000, 3_000, 10_000, 30_000, 100_000)
 LAYERS = 20
@@ -46,7 +46,7 @@ def by_receptive_field() -> None:
     runs = []
     for field in FIELDS:
         model = stretched(field)
-        engine = NumbaEngine(model, bench.random_weights(Config(model=model)), EngineOptions(threads=1))
+        engine = NumbaEngine(model, measure.random_weights(Config(model=model)), EngineOptions(threads=1))
         state = engine.init_state(1)
         engine.generate(state, uniforms(0, 0, 0, 2 * STEPS)[None], Sampling())
         runs.append((receptive_field(model.schedule), engine, state))
@@ -64,8 +64,8 @@ def by_receptive_field() -> None:
 
 
 def by_length(minutes: int) -> None:
-    preset = config.load("tiny")
-    engine = NumbaEngine(preset.model, bench.random_weights(preset), EngineOptions(threads=1))
+    preset = loading.load("tiny")
+    engine = NumbaEngine(preset.model, measure.random_weights(preset), EngineOptions(threads=1))
     state, made = engine.init_state(1), 0
     print(f"{'minute':>7} {'samples/s':>10} {'peak MB':>8}")
     for minute in range(1, minutes + 1):

@@ -10,9 +10,10 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
-from wavenet import config, diagram
+from wavenet.analysis import figure
+from wavenet.analysis.report import StackReport, stack_report
+from wavenet.config import loading
 from wavenet.errors import ConfigError
-from wavenet.inspection import Inspection, inspect
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PICTURES = DOCS / "dilation.md", DOCS / "dilation"
@@ -125,7 +126,7 @@ PATTERNS = (
 )
 
 
-def section(pattern: Pattern, found: Inspection | None, drawn: str | None) -> str:
+def section(pattern: Pattern, found: StackReport | None, drawn: str | None) -> str:
     """A pattern's part of the page. `drawn` names the picture's file, unless another pattern hears through the same taps."""
     settings = " ".join(f"--set '{s}'" for s in pattern.settings)
     lines = [
@@ -152,7 +153,7 @@ def main() -> None:
     sections, seen = [], set()
     for pattern in PATTERNS:
         try:
-            found = inspect(pattern.name, config.load("small", pattern.settings), PITCH)
+            found = stack_report(pattern.name, loading.load("small", pattern.settings), PITCH)
         except ConfigError as e:
             print(f"{pattern.name}: not drawn ({e})")
             sections.append(section(pattern, None, None))
@@ -160,14 +161,14 @@ def main() -> None:
         offsets, drawn = found.config.model.all_offsets, None
         if offsets not in seen:
             drawn = f"{pattern.name.replace(':', '').replace(',', '').replace(' ', '-').lower()}.png"
-            diagram.draw(PICTURES / drawn, found)
+            figure.draw(PICTURES / drawn, found)
         seen.add(offsets)
         sections.append(section(pattern, found, drawn))
         print(f"{pattern.name}: {drawn or 'the taps of a pattern above'}")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(before + BEGIN + "\n" + "\n".join(sections) + "\n" + END + after, encoding="utf-8")
-    diagram.draw(DOCS / "receptive-field.png", inspect("paper", config.load("paper"), PITCH))
+    figure.draw(DOCS / "receptive-field.png", stack_report("paper", loading.load("paper"), PITCH))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ machine.
 
 import sys
 
-from wavenet import bench, config
-from wavenet.bench import HEADER, ROUNDS, Row
-from wavenet.machine import machine
+from wavenet.bench import measure
+from wavenet.bench.measure import ROUNDS, Row
+from wavenet.cli import bench
+from wavenet.cli.bench import HEADER
+from wavenet.config import loading
+from wavenet.system.machine import machine
 
 TARGETS = [  # preset, streams, precision, threads, at least so many times the eager step
     ("paper", 1, "fp32", 1, 28),
@@ -29,8 +32,8 @@ def main() -> None:
     print(f"{machine()}; medians of {ROUNDS} rounds")
     found: dict[str, list[Row]] = {}
     for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
-        preset = config.load(name, ["model.mel_bands=0"])  # as its step in PyTorch is measured
-        found[name] = bench.measure(preset, bench.contestants(preset))
+        preset = loading.load(name, ["model.mel_bands=0"])  # as its step in PyTorch is measured
+        found[name] = measure.measure(preset, measure.cases(preset))
         print(f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}", *map(bench.line, found[name]), sep="\n", flush=True)
     print(f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x eager':>8} {'target':>7}")
     for name, batch, precision, threads, target in TARGETS:

@@ -21,14 +21,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from wavenet import bench, config
-from wavenet.bench import EAGER_ON_GPU, HEADER, ROUNDS, Contestant, Row
-from wavenet.config import Config
-from wavenet.engines import pick
+from wavenet.bench import measure
+from wavenet.bench.measure import EAGER_ON_GPU, ROUNDS, Case, Row
+from wavenet.cli import bench
+from wavenet.cli.bench import HEADER
+from wavenet.config import Config, loading
+from wavenet.engines import create_engine
+from wavenet.engines.gpu.network import device_for, device_name
 from wavenet.engines.options import PRECISIONS, EngineOptions
-from wavenet.engines.tensors import device_for, device_name
 from wavenet.errors import EngineError
-from wavenet.machine import machine
+from wavenet.system.machine import machine
 
 SUITE = ("tests/engines/test_parity.py", "tests/engines/test_gpu.py")
 TARGET = 100  # times the eager step, one stream of nv-wavenet
@@ -47,8 +49,8 @@ def main() -> int:
     suite = None
     if "--no-suite" not in sys.argv:
         suite = subprocess.run([sys.executable, "-m", "pytest", *SUITE], cwd=Path(__file__).parent.parent, check=False).returncode
-    presets = [config.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")]  # as eager steps are measured
-    for line in figures(presets, [presets[0], config.load("paper")]):
+    presets = [loading.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")]  # as eager steps are measured
+    for line in figures(presets, [presets[0], loading.load("paper")]):
         print(line, flush=True)
     print(f"\nthe parity suite {'was left out' if suite is None else 'FAILED on this GPU' if suite else 'passed on this GPU'}")
     return int(bool(suite))
@@ -59,9 +61,7 @@ def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
     yield f"\none stream; medians of {ROUNDS} rounds in which all take turns\n{'':14} {HEADER}"
     found: dict[str, list[Row]] = {}
     for preset in single:
-        found[preset.name] = bench.measure(
-            preset, [c for c in bench.contestants(preset, names=("triton", "cuda-graph")) if c.row.batch == 1]
-        )
+        found[preset.name] = measure.measure(preset, [c for c in measure.cases(preset, names=("triton", "cuda-graph")) if c.row.batch == 1])
         yield from (f"{preset.name:14} {bench.line(row)}" for row in found[preset.name])
     yield f"\nstreams in real time at once\n{'':14} {'Hz':>7} {'precision':>9} {'streams':>8}"
     for preset in many:
@@ -70,7 +70,7 @@ def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
             reached = " or more" if most == MOST_STREAMS else ""
             yield f"{preset.name:14} {preset.audio.sample_rate:>7} {precision:>9} {most:>8}{reached}"
     yield f"\n{single[0].name}, {single[0].audio.sample_rate} Hz\n{HEADER}"
-    yield from map(bench.line, bench.measure(single[0], bench.contestants(single[0], names=("triton", "cuda-graph"))))
+    yield from map(bench.line, measure.measure(single[0], measure.cases(single[0], names=("triton", "cuda-graph"))))
     yield f"\n{'target':40} {'found':>8} {'wanted':>8}"
     for row in found[single[0].name]:
         if row.engine == "triton" and row.times_eager:
@@ -82,13 +82,13 @@ def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
 
 def keeps_up(preset: Config, precision: str, batch: int) -> bool:
     """Whether so many streams are made as fast as they play, of the last of two tries: the first one compiles."""
-    weights, samples = bench.random_weights(preset), round(SECONDS * preset.audio.sample_rate)
-    engine = pick("triton", preset.model, weights, EngineOptions(precision))
-    streams = bench.Streams(engine, preset.model, weights, batch)
-    contestant = Contestant(Row("triton", precision, 0, batch), streams.run, engine.distribution.n_noise, samples)  # type: ignore[attr-defined]
+    weights, samples = measure.random_weights(preset), round(SECONDS * preset.audio.sample_rate)
+    engine = create_engine("triton", preset.model, weights, EngineOptions(precision))
+    streams = measure.Streams(engine, preset.model, weights, batch)
+    contestant = Case(Row("triton", precision, 0, batch), streams.run, engine.distribution.n_noise, samples)  # type: ignore[attr-defined]
     noise = contestant.noise()  # made once: it is the engine that is asked about
     streams.run(noise)
-    return bench.seconds_for(lambda: streams.run(noise)) <= SECONDS
+    return measure.seconds_for(lambda: streams.run(noise)) <= SECONDS
 
 
 def most_streams(keep_up: Callable[[int], bool], limit: int) -> int:

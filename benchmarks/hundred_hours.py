@@ -22,7 +22,7 @@ import numpy as np
 import soundfile as sf
 
 from wavenet.config import AudioConfig
-from wavenet.machine import cores, machine
+from wavenet.system.machine import cores, machine
 
 RATE = 16000
 NOTES, PARTIALS = 64, 12
@@ -134,7 +134,7 @@ def anonymous(which: str = "RssAnon") -> float:
 
 
 def index_here(place: Path) -> dict[str, float]:
-    from wavenet.pcm_cache import index_folder
+    from wavenet.data.pcm_cache import index_folder
 
     peak = 0.0
 
@@ -150,13 +150,13 @@ def index_here(place: Path) -> dict[str, float]:
 
 
 def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, float]:
-    from wavenet import session
+    from wavenet.training import events, session
 
     made: list[float] = []  # CPU seconds of each batch
     ends: list[tuple[float, float]] = []  # of steps, by the clock and in CPU time
     found: dict[str, float] = {}
 
-    class Watching(session.Report):
+    class Watching(events.TrainingListener):
         def prepared(self, config: Any, run: Any, corpus: Any) -> None:
             self.began, self.cpu = time.time(), time.process_time()
             found.update(prepared=self.began - began, prepared_cpu=self.cpu)
@@ -183,7 +183,7 @@ def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, 
 
     settings = ("train.sample_seconds=0", "train.validation_seconds=1")
     run = place / f"run-{preset}-{time.time_ns()}"
-    request = session.Request(place / "recordings", preset, settings, run, stop_at=steps, cache=place / "cache", device="cpu")
+    request = session.TrainOptions(place / "recordings", preset, settings, run, stop_at=steps, cache=place / "cache", device="cpu")
     session.train(request, Watching())
     step, step_cpu = np.median(np.diff(ends, axis=0), axis=0)
     whole, whole_cpu = np.subtract(ends[-1], ends[0])

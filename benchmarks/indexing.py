@@ -16,8 +16,8 @@ import numpy as np
 import soundfile as sf
 
 from wavenet.config import AudioConfig
-from wavenet.machine import machine
-from wavenet.pcm_cache import Index, index_folder
+from wavenet.data.pcm_cache import Index, index_folder
+from wavenet.system.machine import machine
 
 HALF_SECOND = 22050
 

@@ -24,14 +24,13 @@ from changes import CHANGES, Change
 from peer import RATE, WINDOW, Training, module, one_hot
 from torch import nn
 
-from wavenet import config
-from wavenet.config import Config
-from wavenet.corpus import Corpus
-from wavenet.machine import machine
-from wavenet.model import WaveNet
-from wavenet.pcm_cache import index_folder
-from wavenet.prefetch import prepared
-from wavenet.trainer import Trainer
+from wavenet.config import Config, loading
+from wavenet.data.dataset import Corpus
+from wavenet.data.loader import to_device
+from wavenet.data.pcm_cache import index_folder
+from wavenet.model.network import WaveNet
+from wavenet.system.machine import machine
+from wavenet.training.trainer import Trainer
 
 RUNS = Path(__file__).parent.parent / "docs" / "learning" / "runs.jsonl"
 GROUP = ("kind", "folder", "preset", "minutes", "threads", "machine")  # and settings; what runs of one table have in common
@@ -68,7 +67,7 @@ def scored(model: WaveNet, settings: Config, corpus: Corpus) -> tuple[float, flo
     """(bits per sample, bits per 16-bit sample) of all held-out audio."""
     nats = samples = finer = 0.0
     for batch in corpus.validation_batches():
-        x, counts, given, _ = prepared(settings, batch, CPU)
+        x, counts, given, _ = to_device(settings, batch, CPU)
         target = x[:, model.receptive_field :]
         nats += float(model.distribution.loss(model(x[:, :-1], given), target, counts))
         finer += float((model.distribution.finer_bits(target.numpy()) * counts.numpy()).sum())
@@ -143,7 +142,7 @@ def peer_bits(peer: nn.Module, settings: Config, corpus: Corpus) -> float:
     nats = samples = 0.0
     peer.eval()
     for batch in corpus.validation_batches():
-        x, counts, _, _ = prepared(settings, batch, CPU)
+        x, counts, _, _ = to_device(settings, batch, CPU)
         field = settings.model.receptive_field
         logits = peer(one_hot(x[:, :-1], settings.model.levels))[:, :, field - 1 :]
         nats += float((nn.functional.cross_entropy(logits, x[:, field:], reduction="none") * counts).sum())
@@ -164,7 +163,7 @@ def study(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         for name in options.only or CHANGES:
             change = CHANGES[name]
-            settings = config.load(options.preset, [*COMMON, *BASE, *change.settings, *options.set, f"train.seed={seed}"])
+            settings = loading.load(options.preset, [*COMMON, *BASE, *change.settings, *options.set, f"train.seed={seed}"])
             found = train(name, settings, corpus_of(options.folder, settings), change, options.minutes)
             print(
                 f"{name:40} seed {seed}: {found['bits']:.3f} bits, {found['bits_16']:.3f} per 16-bit sample, {found['steps']} steps",
@@ -176,8 +175,8 @@ def study(options: argparse.Namespace) -> None:
 
 def bar(options: argparse.Namespace) -> None:
     for seed in options.seeds:
-        settings = config.load(options.preset, [*COMMON, *options.set, f"train.seed={seed}"])
-        theirs = config.load(options.preset, [*COMMON, f"train.seed={seed}", *THEIRS])
+        settings = loading.load(options.preset, [*COMMON, *options.set, f"train.seed={seed}"])
+        theirs = loading.load(options.preset, [*COMMON, f"train.seed={seed}", *THEIRS])
         common = {"folder": options.folder.name, "preset": options.preset, "seed": seed, "minutes": options.minutes,
                   "threads": torch.get_num_threads(), "machine": machine()}  # fmt: skip
         for name in options.only or ("peer", "ours"):

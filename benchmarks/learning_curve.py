@@ -7,10 +7,11 @@ python benchmarks/learning_curve.py RUN                                     prin
 import sys
 from pathlib import Path
 
-from wavenet.console import ConsoleReport
-from wavenet.machine import machine
-from wavenet.run import Run
-from wavenet.session import Request, train
+from wavenet.cli.console import ConsoleReport
+from wavenet.system.machine import machine
+from wavenet.training.resume import TrainOptions
+from wavenet.training.run_folder import Run
+from wavenet.training.session import train
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
         preset, steps, *settings = rest
         out = Path("runs") / f"curve-{Path(first).name}-{preset}"
         settings += [f"train.steps={steps}", "train.sample_seconds=0"]
-        run = train(Request(Path(first), preset, tuple(settings), out), ConsoleReport())
+        run = train(TrainOptions(Path(first), preset, tuple(settings), out), ConsoleReport())
     curve(run)
 
 

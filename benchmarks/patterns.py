@@ -10,10 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wavenet import config
-from wavenet.machine import machine
-from wavenet.receptive import report
-from wavenet.session import Report, Request, train
+from wavenet.config import loading
+from wavenet.model.cost import model_cost
+from wavenet.system.machine import machine
+from wavenet.training.events import TrainingListener
+from wavenet.training.resume import TrainOptions
+from wavenet.training.session import train
 
 COMMON = ("train.sample_seconds=0", "train.validation=tails", "train.evaluate_every=100000", "train.schedule=constant", "train.batch=4")
 
@@ -38,12 +40,14 @@ def main() -> None:
     print(f"{machine()}; {minutes:g} minutes each on {folder}", flush=True)
     print(f"{'pattern':20} {'parameters':>10} {'hears':>7} {'steps':>6} {'bits per sample':>16}", flush=True)
     for name, settings in PATTERNS.items():
-        chosen = config.load("small", [*settings, *COMMON])
+        chosen = loading.load("small", [*settings, *COMMON])
         with tempfile.TemporaryDirectory() as place:
-            run = train(Request(folder, "small", (*settings, *COMMON), Path(place) / "run", max_hours=minutes / 60), Report())
+            run = train(
+                TrainOptions(folder, "small", (*settings, *COMMON), Path(place) / "run", max_hours=minutes / 60), TrainingListener()
+            )
             last = run.latest()
         assert last is not None
-        r = report(chosen.model, chosen.audio.sample_rate)
+        r = model_cost(chosen.model, chosen.audio.sample_rate)
         bits = last.training.validation_bits or math.nan
         print(f"{name:20} {r.parameters:>10,} {r.receptive_field:>7,} {last.training.step:>6,} {bits:>16.3f}", flush=True)
 

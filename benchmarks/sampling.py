@@ -15,14 +15,16 @@ import librosa
 import numpy as np
 import soundfile as sf
 
-from wavenet import checkpoint
-from wavenet.checkpoint import Checkpoint
-from wavenet.distributions import Sampling
+from wavenet.arrays import Array, Wav
+from wavenet.audio.quantization import as_wav
+from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CheckpointError
-from wavenet.machine import machine
-from wavenet.pcm_cache import as_wav, index_folder
-from wavenet.sampler import Sampler, read_prompt
-from wavenet.shapes import Array, Wav
+from wavenet.generation.prompt import read_prompt
+from wavenet.generation.sampler import Sampler
+from wavenet.model import checkpoint, locate
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.distributions.base import Sampling
+from wavenet.system.machine import machine
 
 SETTINGS = {
     "temperature 1": Sampling(),
@@ -120,7 +122,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
-    path = checkpoint.find(options.model)
+    path = locate.find(options.model)
     model = whole(path)
     config, rate = model.config, model.config.audio.sample_rate
     index = index_folder(options.folder, config.audio, trim=config.trims)

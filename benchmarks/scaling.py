@@ -20,13 +20,12 @@ import torch
 from torch import distributed
 from training import Noise, work
 
-from wavenet import config
-from wavenet.config import Config
-from wavenet.corpus import Batch
-from wavenet.machine import machine
-from wavenet.model import WaveNet
-from wavenet.processes import joined
-from wavenet.trainer import Trainer
+from wavenet.config import Config, loading
+from wavenet.data.dataset import Batch
+from wavenet.model.network import WaveNet
+from wavenet.system.machine import machine
+from wavenet.training.distributed import joined
+from wavenet.training.trainer import Trainer
 
 ROUNDS, PRESETS = 9, ("small", "paper")
 SETUPS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread": (2, 1)}
@@ -54,7 +53,7 @@ class Shares(Noise):
 
 def contestant(preset: str) -> None:
     """Answer each line on standard input with the seconds of a step, or of exchanging its gradients alone."""
-    settings = config.load(preset, SETTINGS)
+    settings = loading.load(preset, SETTINGS)
     with joined() as processes:
         trainer = Trainer(settings, Shares(settings), torch.device("cpu"), processes)  # type: ignore[arg-type]
         gradients = torch.zeros(parameters(settings))
@@ -103,7 +102,7 @@ class Contestant:
 
 
 def measured(preset: str, rounds: int) -> Iterator[str]:
-    settings = config.load(preset, SETTINGS)
+    settings = loading.load(preset, SETTINGS)
     running = {name: Contestant(preset, *setup) for name, setup in SETUPS.items()}
     times = [{name: c.seconds("step") for name, c in running.items()} for _ in range(rounds)]
     exchange = statistics.median(running["2 processes, 1 thread"].seconds("exchange") for _ in range(REDUCTIONS))
@@ -137,7 +136,7 @@ def expected(presets: list[str]) -> Iterator[str]:
         yield f"  {name}: {bandwidth / 1e9:g} GB/s and {1e6 * latency:g} us from one of {count} to the next"
     yield f"{'':15}{'':32}{'all-reduces':>12}" + "".join(f" {f'step at {r / 1e12:g} TFLOP/s':>22} {'x 1 GPU':>8}" for r in RATES)
     for preset in presets:
-        settings = config.load(preset, SETTINGS)
+        settings = loading.load(preset, SETTINGS)
         share = replace(settings, train=replace(settings.train, batch=WINDOWS, accumulate=1))
         for name, (count, bandwidth, latency) in LINKS.items():
             cost = ring(4 * parameters(settings), count, bandwidth, latency) + ring(16, count, bandwidth, latency)

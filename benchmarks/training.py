@@ -24,15 +24,16 @@ import torch
 from learning_curve import curve
 from peer import Training, module
 
-from wavenet import config, distributions
-from wavenet.config import Config
-from wavenet.console import ConsoleReport
-from wavenet.corpus import Batch
-from wavenet.device import PRECISIONS, peak_bytes, pick_device
-from wavenet.machine import machine
-from wavenet.prefetch import Prepared
-from wavenet.session import Request, train
-from wavenet.trainer import Trainer
+from wavenet.cli.console import ConsoleReport
+from wavenet.config import Config, loading
+from wavenet.data.dataset import Batch
+from wavenet.data.loader import DeviceBatch
+from wavenet.model.distributions.registry import distribution_for
+from wavenet.system.device import PRECISIONS, peak_bytes, pick_device
+from wavenet.system.machine import machine
+from wavenet.training.resume import TrainOptions
+from wavenet.training.session import train
+from wavenet.training.trainer import Trainer
 
 ROUNDS = 7
 UNTOLD = "model.mel_bands=0"  # the other contestants take no conditions
@@ -65,14 +66,14 @@ class Noise:
 
     def batch(self, step: int) -> Batch:
         shape = (self.config.train.batch, self.field + self.config.segment_samples)
-        x = np.random.default_rng(step).integers(0, distributions.of(self.config.model).levels, shape)
+        x = np.random.default_rng(step).integers(0, distribution_for(self.config.model).levels, shape)
         return Batch(x, np.ones((shape[0], self.config.segment_samples), np.float32))
 
 
 class Convolutions(Trainer):
     """The same training with the network in ordinary convolutions."""
 
-    def _loss(self, part: Prepared) -> torch.Tensor:
+    def _loss(self, part: DeviceBatch) -> torch.Tensor:
         from tests import conv1d_form
 
         params = conv1d_form.forward(self.model, part.x[:, :-1])
@@ -90,7 +91,7 @@ def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable
 def contestant(name: str, preset: str, device_name: str, peer: str) -> None:
     """Answer each line on standard input with the seconds of one step, and the end of it with the peak memory in bytes."""
     device = pick_device(device_name)
-    settings = config.load(preset, [UNTOLD, *SETUPS[preset], *OURS.get(name, [])])
+    settings = loading.load(preset, [UNTOLD, *SETUPS[preset], *OURS.get(name, [])])
     if name == PEER:
         step = peer_step(peer, settings, device)
     else:
@@ -128,7 +129,7 @@ def main() -> None:
 
 def table(preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]) -> float:
     """Print one preset's rows. Returns the seconds of a step of ours."""
-    settings = config.load(preset, [UNTOLD, *SETUPS[preset]])
+    settings = loading.load(preset, [UNTOLD, *SETUPS[preset]])
     predicted = settings.train.batch * settings.segment_samples
     names = [PEER] * bool(options.peer) + [BASE] + [n for n in OURS if device.type == "cuda" or n in ON_CPU]
     found = race(names, preset, options)
@@ -179,7 +180,7 @@ def work(settings: Config, recomputed: bool) -> float:
     predicted = t.batch * settings.segment_samples
     per_row = m.kernel_size * m.residual_channels * 2 * g + g * m.residual_channels
     stack = sum(rows) * per_row + len(rows) * predicted * g * m.skip_channels
-    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * distributions.of(m).n_params)
+    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * distribution_for(m).n_params)
     return 2 * (3 * (stack + head) + recomputed * sum(rows) * per_row)
 
 
@@ -202,7 +203,7 @@ def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
     settings += [f"train.steps={steps}", f"train.evaluate_every={max(1, steps // 8)}", *options.set]
     out = Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}"
     hours = options.minutes / 60
-    run = train(Request(Path(options.learn), "paper", tuple(settings), out, device=options.device, max_hours=hours), ConsoleReport())
+    run = train(TrainOptions(Path(options.learn), "paper", tuple(settings), out, device=options.device, max_hours=hours), ConsoleReport())
     print()
     curve(run)
 

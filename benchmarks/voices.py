@@ -33,7 +33,7 @@ from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyp
 from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
 from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 
-from wavenet.shapes import Array, Wav
+from wavenet.arrays import Array, Wav
 
 RATE = 8000  # Hz
 FRAME, HOP, BANDS, MFCCS = 256, 80, 40, 20

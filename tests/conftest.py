@@ -15,11 +15,11 @@ import scipy.io.wavfile
 import soundfile as sf
 import torch
 
-from wavenet.checkpoint import Checkpoint, Training
-from wavenet.conditioning import Conditions, frame_range
 from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig
-from wavenet.engines.cond import Cond, Projection
-from wavenet.model import WaveNet
+from wavenet.engines.conditioning import Conditioning, Projection
+from wavenet.model.checkpoint import Checkpoint, Training
+from wavenet.model.conditioning.conditioner import Conditions, frame_range
+from wavenet.model.network import WaveNet
 
 SMALL = ModelConfig(
     layers=5, dilation_cycle=4, kernel_size=2, residual_channels=10, gate_channels=12, skip_channels=9, head_channels=7, levels=32
@@ -130,7 +130,7 @@ class Told:
             self.projection = Projection(model.config, arrays(model))
             self.features = [self.projection.features(*r) for r in self.recordings]
 
-    def cond(self, time: int, steps: int) -> Cond | None:
+    def cond(self, time: int, steps: int) -> Conditioning | None:
         return self.projection.cond(self.features, time, steps) if self.config.condition_channels else None
 
     def conditions(self, first: int, rows: int) -> Conditions | None:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, conv1d, relu
 
-from wavenet.conditioning import Conditions
-from wavenet.context import Pyramid
-from wavenet.layers import Convolution, GatedLayer, Taps
-from wavenet.model import WaveNet, WaveNetStack
+from wavenet.model.conditioning.conditioner import Conditions
+from wavenet.model.layers import Convolution, GatedLayer, Taps
+from wavenet.model.network import WaveNet, WaveNetStack
+from wavenet.model.pyramid_pooling import CausalASPP
 
 
 def conv(taps: Taps, x: Tensor, dilation: int = 1) -> Tensor:
@@ -61,7 +61,7 @@ def stack(module: WaveNetStack, x: Tensor, told: Tensor | None = None) -> Tensor
     return total
 
 
-def pyramid(module: Pyramid, skips: Tensor) -> Tensor:
+def pyramid(module: CausalASPP, skips: Tensor) -> Tensor:
     """(batch, S, time) -> (batch, S, time - reach)."""
     u, keep = relu(skips), skips.shape[2] - module.reach
     branches = [conv(taps, u, dilation) for taps, dilation in zip(module.branches, module.dilations, strict=True)]  # type: ignore[arg-type]

@@ -6,12 +6,12 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import noisy, tone
-from wavenet import audio
+from wavenet.audio import levels, reading, writing
 from wavenet.errors import AudioError
 
 
 def read(path: Path, rate: int) -> np.ndarray:  # type: ignore[type-arg]
-    return np.concatenate(list(audio.read_blocks(path, rate)))
+    return np.concatenate(list(reading.read_blocks(path, rate)))
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
@@ -26,7 +26,7 @@ def test_any_rate_becomes_the_one_asked_for(tmp_path: Path, rate: int) -> None:
 def test_resampling_in_blocks_equals_resampling_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sf.write(tmp_path / "a.wav", noisy(2.0, 44100), 44100, subtype="FLOAT")
     whole = read(tmp_path / "a.wav", 16000)
-    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
     np.testing.assert_allclose(read(tmp_path / "a.wav", 16000), whole, atol=1e-6)
 
 
@@ -38,7 +38,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_what_is_written_can_be_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    with audio.writer(path, 16000) as file:
+    with writing.writer(path, 16000) as file:
         for block in np.split(tone(1.0, 16000), 10):
             file.write(block)
     found = read(path, 16000)
@@ -52,7 +52,7 @@ def test_what_is_written_can_be_read(tmp_path: Path, suffix: str) -> None:
     [("a.xyz", "use one of .wav, .flac, .ogg, .mp3"), ("no/a.wav", "does not exist"), ("a.mp3", "cannot be written at 12345 Hz")],
 )
 def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, message: str) -> None:
-    with pytest.raises(AudioError, match=message), audio.writer(tmp_path / name, 12345):
+    with pytest.raises(AudioError, match=message), writing.writer(tmp_path / name, 12345):
         pass
 
 
@@ -67,8 +67,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
             read(path, 8000)
 
 
-def measured(wav: np.ndarray, trim_db: float = 50) -> audio.Level:  # type: ignore[type-arg]
-    return audio.measure([wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)], 8000, trim_db)
+def measured(wav: np.ndarray, trim_db: float = 50) -> levels.Level:  # type: ignore[type-arg]
+    return levels.measure([wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)], 8000, trim_db)
 
 
 def test_silence_at_the_ends_is_found() -> None:
@@ -95,6 +95,6 @@ def test_not_a_number_is_noticed() -> None:
 
 
 def test_gain_reaches_the_peak_and_never_passes_full_scale(make_folder: Callable[..., Path]) -> None:
-    assert audio.gain_for(0.1, "none", -1) == 1
-    assert audio.gain_for(1.6, "none", -1) == pytest.approx(1 / 1.6)
-    assert 0.1 * audio.gain_for(0.1, "peak", -6) == pytest.approx(10 ** (-6 / 20))
+    assert levels.gain_for(0.1, "none", -1) == 1
+    assert levels.gain_for(1.6, "none", -1) == pytest.approx(1 / 1.6)
+    assert 0.1 * levels.gain_for(0.1, "peak", -6) == pytest.approx(10 ** (-6 / 20))

@@ -3,11 +3,14 @@ import pytest
 import scipy.stats
 
 from tests.conftest import STARTER, noisy, tone
-from wavenet import baselines, codec
+from wavenet.arrays import Samples
+from wavenet.audio import quantization
+from wavenet.audio.quantization import as_wav
 from wavenet.config import AudioConfig
-from wavenet.distributions import Categorical, LogisticMixture
-from wavenet.pcm_cache import as_wav, index_folder
-from wavenet.shapes import Samples
+from wavenet.data import baselines
+from wavenet.data.pcm_cache import index_folder
+from wavenet.model.distributions.categorical import Categorical
+from wavenet.model.distributions.mixture import LogisticMixture
 
 D, MULAW = Categorical(16), Categorical(256)
 
@@ -18,9 +21,9 @@ def blocks(x: Samples, size: int, overlap: int = 0) -> list[Samples]:
 
 def test_edges_part_neighbouring_codes() -> None:
     for levels in (16, 256, 1024):
-        edges = codec.edges(levels)
-        assert (codec.encode(edges - 1e-9, levels) == np.arange(levels - 1)).all()
-        assert (codec.encode(edges + 1e-9, levels) == np.arange(1, levels)).all()
+        edges = quantization.edges(levels)
+        assert (quantization.encode(edges - 1e-9, levels) == np.arange(levels - 1)).all()
+        assert (quantization.encode(edges + 1e-9, levels) == np.arange(1, levels)).all()
 
 
 def test_bits_of_what_is_certain_and_of_what_is_random() -> None:
@@ -54,7 +57,7 @@ def test_pairs_do_not_depend_on_blocks() -> None:
 
 
 def test_masses_of_all_codes_sum_to_one_and_are_laplace() -> None:
-    edges = np.concatenate([[-np.inf], codec.edges(256), [np.inf]])
+    edges = np.concatenate([[-np.inf], quantization.edges(256), [np.inf]])
     for centre, scale in ((0.0, 0.1), (0.3, 1e-3), (-0.9, 1e-4), (1.5, 1e-4)):
         bits = baselines._laplace_bits((edges[:-1] - centre) / scale, (edges[1:] - centre) / scale)
         assert np.exp2(-bits).sum() == pytest.approx(1, abs=1e-9)
@@ -78,13 +81,13 @@ def test_the_predictor_finds_the_process_that_made_the_audio() -> None:
 
 
 def test_prediction_pays_on_tones_and_does_not_depend_on_blocks() -> None:
-    x = codec.encode(tone(1.0) + noisy(1.0, amplitude=1e-3), 256)
-    coefficients = baselines.predictor(baselines.autocorrelation([codec.decode(x, 256)]))
+    x = quantization.encode(tone(1.0) + noisy(1.0, amplitude=1e-3), 256)
+    coefficients = baselines.predictor(baselines.autocorrelation([quantization.decode(x, 256)]))
     whole = np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))
     pieces = np.concatenate(list(baselines.lpc_bits(blocks(x, 77), coefficients, MULAW)))
     np.testing.assert_allclose(pieces, whole, rtol=1e-9)
     assert whole[100:].mean() < 3
-    noise = codec.encode(noisy(1.0, amplitude=0.3), 256)
+    noise = quantization.encode(noisy(1.0, amplitude=0.3), 256)
     assert np.concatenate(list(baselines.lpc_bits([noise], coefficients * 0, MULAW))).mean() > 6
 
 
@@ -97,12 +100,12 @@ def test_known_figures_of_the_starter_recordings(name: str, unigram: float, bigr
     found = index_folder(STARTER / name, AudioConfig(), trim=False)
     pcm = found.pcm()
     wavs = [as_wav(pcm[r.offset : r.offset + r.samples]) for r in found.recordings if r.samples > 16000]
-    parts = [(codec.encode(w, 256), int(len(w) * 0.9)) for w in wavs]
+    parts = [(quantization.encode(w, 256), int(len(w) * 0.9)) for w in wavs]
     learnt = baselines.pairs((x[:cut] for x, cut in parts), 256)
     scored = baselines.pairs((x[cut - 1 :] for x, cut in parts), 256)
     assert baselines.pair_bits(learnt, scored, MULAW) == pytest.approx((unigram, bigram), abs=0.01)
     bits = []
     for x, cut in parts:
-        coefficients = baselines.predictor(baselines.autocorrelation([codec.decode(x[:cut], 256)]))
+        coefficients = baselines.predictor(baselines.autocorrelation([quantization.decode(x[:cut], 256)]))
         bits.append(np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))[cut:])
     assert np.concatenate(bits).mean() == pytest.approx(lpc, abs=0.01)

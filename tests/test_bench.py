@@ -12,24 +12,26 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL
-from wavenet import bench, engines
+from wavenet import engines
+from wavenet.bench import measure
+from wavenet.bench.eager_baseline import EagerStep
+from wavenet.bench.roofline import Roofline, sample_bytes, sample_macs
+from wavenet.cli import bench
 from wavenet.config import AudioConfig, Config, ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.eager import EagerStep
-from wavenet.engines.ceilings import Ceilings, sample_bytes, sample_macs
 from wavenet.engines.reference import ReferenceEngine
-from wavenet.receptive import report
-from wavenet.sampler import noise_for
+from wavenet.generation.noise import noise_for
+from wavenet.model.cost import model_cost
+from wavenet.model.distributions.base import Sampling
 
 CONFIG = Config(audio=AudioConfig(sample_rate=8000), model=SMALL)
 
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "ROUNDS", 2)
-    monkeypatch.setattr(bench, "SECONDS", 0.005)
-    monkeypatch.setattr(bench, "WARM_UP", 64)
-    monkeypatch.setattr(bench, "cores", lambda: 2)
+    monkeypatch.setattr(measure, "ROUNDS", 2)
+    monkeypatch.setattr(measure, "SECONDS", 0.005)
+    monkeypatch.setattr(measure, "WARM_UP", 64)
+    monkeypatch.setattr(measure, "cores", lambda: 2)
     monkeypatch.setattr(engines, "nvidia", lambda: False)
 
 
@@ -75,7 +77,7 @@ def test_without_torch_the_engines_are_measured_all_the_same(monkeypatch: pytest
 
 
 def test_without_numba_the_reference_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wavenet.engines.numba_cpu", None)
+    monkeypatch.setitem(sys.modules, "wavenet.engines.cpu.numba_engine", None)
     said: list[str] = []
     (line,) = bench.bench("small", CONFIG, True, said.append)
     assert {r["engine"] for r in json.loads(line)} == {"eager PyTorch", "reference"}
@@ -87,15 +89,15 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where there is a GPU; here, Triton's interpreter plays it, slowly."""
     pytest.importorskip("triton")
     monkeypatch.setattr(engines, "nvidia", lambda: True)
-    monkeypatch.setattr(bench, "GPU_BATCHES", (1, 2))
-    monkeypatch.setattr(bench, "WARM_UP", 2)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    first = bench.Contestant.__init__
+    monkeypatch.setattr(measure, "GPU_BATCHES", (1, 2))
+    monkeypatch.setattr(measure, "WARM_UP", 2)
+    monkeypatch.setattr(measure, "ROUNDS", 1)
+    first = measure.Case.__init__
 
-    def two_samples(self: bench.Contestant, row: bench.Row, run: Any, n_noise: int, chunk: int = 2) -> None:
+    def two_samples(self: measure.Case, row: measure.Row, run: Any, n_noise: int, chunk: int = 2) -> None:
         first(self, row, run, n_noise, chunk)
 
-    monkeypatch.setattr(bench.Contestant, "__init__", two_samples)
+    monkeypatch.setattr(measure.Case, "__init__", two_samples)
 
 
 @pytest.mark.usefixtures("on_gpu")
@@ -108,7 +110,7 @@ def test_with_a_gpu_its_engines_have_rows_beside_an_eager_step_on_it() -> None:
     assert all(r["times_eager"] is not None for r in found)
     assert {r["times_eager"] for r in found if r["engine"] == "eager on GPU"} == {1}
     row = next(r for r in found if r["engine"] == "triton")
-    assert " GPU " in bench.line(bench.Row(**row))  # type: ignore[arg-type]
+    assert " GPU " in bench.line(measure.Row(**row))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("on_gpu")
@@ -139,7 +141,7 @@ def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_eager_step_draws_what_the_reference_draws(output: str) -> None:
     """What speed is compared with computes the same thing; in float32, where a 16-bit sample may come out a step away."""
     model = replace(SMALL, output=output)
-    weights = bench.random_weights(replace(CONFIG, model=model))
+    weights = measure.random_weights(replace(CONFIG, model=model))
     reference = ReferenceEngine(model, weights)
     noise = noise_for(0, range(3), 0, 40, reference.distribution.n_noise)
     state = reference.init_state(3)
@@ -158,20 +160,20 @@ def test_a_mixture_is_measured_too() -> None:
 
 
 def test_bounds_follow_from_bytes_and_products() -> None:
-    macs = report(SMALL, 8000).macs_per_sample
+    macs = model_cost(SMALL, 8000).macs_per_sample
     assert macs < sample_macs(SMALL)  # padding is multiplied too
     assert sample_bytes(SMALL, "fp32") == 2 * sample_bytes(SMALL, "bf16")
-    slow_memory = Ceilings({"fp32": 1e6, "bf16": 1e6}, 1e15)
+    slow_memory = Roofline({"fp32": 1e6, "bf16": 1e6}, 1e15)
     assert slow_memory.bound(SMALL, "fp32", 1, 1) == pytest.approx(1e6 / sample_bytes(SMALL, "fp32"))
     assert slow_memory.bound(SMALL, "fp32", 1, 2) == pytest.approx(2 * slow_memory.bound(SMALL, "fp32", 1, 1))
     assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(32 * slow_memory.bound(SMALL, "fp32", 1, 1))
-    slow_arithmetic = Ceilings({"fp32": 1e15, "bf16": 1e15}, 1e6)
+    slow_arithmetic = Roofline({"fp32": 1e15, "bf16": 1e15}, 1e6)
     assert slow_arithmetic.bound(SMALL, "bf16", 16, 2) == pytest.approx(2e6 / sample_macs(SMALL))
 
 
 @pytest.mark.parametrize("model", [replace(SMALL, layer="separable"), replace(SMALL, context="pyramid")])
 def test_an_eager_step_of_another_pattern_is_left_out_by_name(model: ModelConfig) -> None:
     lines: list[str] = []
-    found = bench.contestants(Config(model=model), lines.append, ["numba", "reference"])
+    found = measure.cases(Config(model=model), lines.append, ["numba", "reference"])
     assert lines[0] == "eager PyTorch: left out, its step knows dense layers and no context module"
     assert {c.row.engine for c in found} == {"numba", "reference"}

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.test_cli import fails
-from wavenet.board import Board
-from wavenet.session import Request, train
+from wavenet.cli.tensorboard import TensorBoardReport
+from wavenet.training.resume import TrainOptions
+from wavenet.training.session import train
 
 
 @pytest.mark.filterwarnings("ignore")  # TensorBoard's own
@@ -21,8 +22,8 @@ def test_scalars_audio_and_pictures_of_every_step_once(
     for stop_at in (5, 8, 10):
         for lost in (tmp_path / "run" / "checkpoints").glob("*8.safetensors"):
             lost.unlink()  # as if the machine had died before it was written: steps 6 to 8 are trained again
-        board = Board()
-        request = Request(training_folder, str(config_file), ("train.sample_seconds=0.1",), tmp_path / "run", stop_at=stop_at)
+        board = TensorBoardReport()
+        request = TrainOptions(training_folder, str(config_file), ("train.sample_seconds=0.1",), tmp_path / "run", stop_at=stop_at)
         try:
             train(request, board)
         finally:

@@ -11,11 +11,12 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from wavenet import checkpoint, config
-from wavenet.cli import app
+from wavenet.cli.main import app
+from wavenet.config import loading
 from wavenet.errors import CheckpointError
-from wavenet.receptive import report
-from wavenet.sampler import load
+from wavenet.generation.api import load
+from wavenet.model import checkpoint, locate
+from wavenet.model.cost import model_cost
 
 MODELS = Path(__file__).parent.parent / "models"
 NAME = "demo-voice"
@@ -33,13 +34,13 @@ def test_a_name_is_enough_to_hear_one(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_it_holds_the_averaged_weights_and_nothing_of_its_makers_machine() -> None:
-    path = checkpoint.bundled()[NAME]
+    path = locate.bundled()[NAME]
     assert path.stat().st_size < 3_000_000
     model = checkpoint.load(path, resume=False)
     assert model.training.folder == ""
     about = path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")].decode()
     assert {name.partition(".")[0] for name in json.loads(about)} == {"average", "__metadata__"}
-    assert sum(a.size for a in model.weights.values()) == report(model.config.model, 16000).parameters
+    assert sum(a.size for a in model.weights.values()) == model_cost(model.config.model, 16000).parameters
 
 
 def test_its_origin_is_recorded() -> None:
@@ -55,7 +56,7 @@ def test_its_command_is_the_one_that_trained_it() -> None:
     words = shlex.split(re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).group())  # type: ignore[union-attr]
     preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
     settings = [after for word, after in pairwise(words) if word == "--set"]
-    told, kept = config.load(preset, [*settings, f"train.steps={steps}"]), load(NAME).config
+    told, kept = loading.load(preset, [*settings, f"train.steps={steps}"]), load(NAME).config
     assert (told.audio, told.model, told.train) == (kept.audio, kept.model, kept.train)
 
 

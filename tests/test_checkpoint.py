@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.conftest import SMALL, as_checkpoint, network
-from wavenet import checkpoint
-from wavenet.checkpoint import Checkpoint
 from wavenet.config import Config
 from wavenet.errors import CheckpointError, OutputError
-from wavenet.model import WaveNet
-from wavenet.sampler import Sampler
+from wavenet.generation.sampler import Sampler
+from wavenet.model import checkpoint, locate, parameters
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.network import WaveNet
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -47,7 +47,7 @@ def test_a_checkpoint_describes_itself(saved: Path) -> None:
 @pytest.mark.parametrize("output", ["mulaw", "logistic", "gaussian"])
 def test_expected_shapes_are_the_modules(output: str) -> None:
     model = WaveNet(replace(SMALL, output=output))
-    assert checkpoint.expected_shapes(Config(model=model.config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    assert parameters.expected_shapes(Config(model=model.config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
 
 
 def test_the_golden_checkpoint_of_format_1_still_plays() -> None:
@@ -115,11 +115,11 @@ def test_a_folder_means_its_best_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
     with pytest.raises(CheckpointError, match="holds no checkpoint yet"):
-        checkpoint.find(tmp_path / "run")
+        locate.find(tmp_path / "run")
     for step, best in ((5, 5), (10, 5)):
         made = as_checkpoint(network(SMALL), step=step)
         training = checkpoint.Training(step=step, best_bits=3.0, best_step=best)
-        checkpoint.save(checkpoint.step_path(folder, step), Checkpoint(made.config, made.arrays, training))
-    assert checkpoint.find(tmp_path / "run") == checkpoint.step_path(folder, 5)
-    checkpoint.step_path(folder, 5).unlink()
-    assert checkpoint.find(tmp_path / "run") == checkpoint.step_path(folder, 10)
+        checkpoint.save(locate.step_path(folder, step), Checkpoint(made.config, made.arrays, training))
+    assert locate.find(tmp_path / "run") == locate.step_path(folder, 5)
+    locate.step_path(folder, 5).unlink()
+    assert locate.find(tmp_path / "run") == locate.step_path(folder, 10)

@@ -15,8 +15,8 @@ import soundfile as sf
 from typer.testing import CliRunner, Result
 
 from tests.conftest import SMALL, as_checkpoint, network, tone
-from wavenet import checkpoint
-from wavenet.cli import app
+from wavenet.cli.main import app
+from wavenet.model import checkpoint, locate
 
 GOLDEN = Path(__file__).parent / "golden" / "format-1.safetensors"
 
@@ -242,7 +242,7 @@ def test_too_little_memory_names_what_to_lower(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("wavenet.trainer.Trainer.time_step", fail)
+    monkeypatch.setattr("wavenet.training.trainer.Trainer.time_step", fail)
     line = fails("train", training_folder, "-c", config_file, "-o", tmp_path / "run")
     assert "needs more memory than there is; lower train.batch or train.segment_seconds, or raise train.accumulate" in line
 
@@ -291,11 +291,11 @@ def test_a_full_disk_keeps_the_checkpoints_that_fitted(training_folder: Path, co
     run, cache = tmp_path / "run", tmp_path / "cache"
     common = ("train", training_folder, "-o", run, "--cache", cache)
     assert wavenet(*common, "-c", config_file, "--stop-at", 5).exit_code == 0
-    size = checkpoint.step_path(run / "checkpoints", 5).stat().st_size
+    size = locate.step_path(run / "checkpoints", 5).stat().st_size
     result = with_files_up_to(size // 1000 - 1, "train", "--out", run, "--cache", cache)
     assert "step-00000010.safetensors: cannot be written" in result.stderr.splitlines()[-1]
     assert "everything finished before is intact" in result.stderr
-    assert checkpoint.load(checkpoint.find(run)).training.step == 5
+    assert checkpoint.load(locate.find(run)).training.step == 5
     assert not list(run.rglob("*.partial"))
 
 
@@ -329,7 +329,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(training_folder: Path, config_file: 
     assert "everything is saved" in out
     assert f"wavenet train --out {run}" in out
     step = int(out.split("stopped at step ")[1].split(",")[0])
-    assert checkpoint.steps(run / "checkpoints")[-1] == step
+    assert locate.steps(run / "checkpoints")[-1] == step
 
 
 def test_ctrl_c_keeps_the_audio_made_so_far(model: Path, tmp_path: Path) -> None:

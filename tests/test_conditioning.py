@@ -10,15 +10,17 @@ import torch
 
 from tests.conftest import BOTH, VOCODER, VOICES, arrays, network, noisy
 from tests.conv1d_form import at_every_sample
-from wavenet import mel
-from wavenet.conditioning import ramps
+from wavenet.audio import mel
+from wavenet.audio.quantization import as_wav
 from wavenet.config import Config, ModelConfig
-from wavenet.corpus import Batch, Corpus, Span, complete
-from wavenet.engines import pick
-from wavenet.engines.cond import Projection
+from wavenet.data.dataset import Batch, Corpus, with_labels
+from wavenet.data.loader import to_device
+from wavenet.data.pcm_cache import index_folder
+from wavenet.data.split import Span
+from wavenet.engines import create_engine
+from wavenet.engines.conditioning import Projection
 from wavenet.errors import ConfigError, CorpusError
-from wavenet.pcm_cache import as_wav, index_folder
-from wavenet.prefetch import prepared
+from wavenet.model.conditioning.conditioner import interpolation_weights
 
 CPU = torch.device("cpu")
 RATE = 8000
@@ -27,7 +29,7 @@ RATE = 8000
 def corpus(folder: Path, config: Config, model: ModelConfig) -> Corpus:
     config = replace(config, model=model, audio=replace(config.audio, trim=False, min_seconds=0.001))
     index = index_folder(folder, config.audio, trim=False)
-    return Corpus(index, complete(config, index), network(model).receptive_field)
+    return Corpus(index, with_labels(config, index), network(model).receptive_field)
 
 
 def alone(window: Batch) -> Batch:
@@ -60,7 +62,7 @@ def test_every_window_is_told_what_lies_in_the_whole_recording(
             if start + c.config.segment_samples <= 0:
                 continue
             one = c.window(span, start)
-            batch = prepared(c.config, alone(one), CPU)
+            batch = to_device(c.config, alone(one), CPU)
             assert batch.given is not None
             rows = len(one.x) - 1
             with torch.no_grad():
@@ -91,14 +93,14 @@ def test_an_engine_told_the_recording_predicts_what_training_windows_do(
     files = {name: noisy((400 + 137 * i) / RATE, seed=i, amplitude=0.3) for i, name in enumerate(names)}
     c = corpus(make_folder(files), small_config, model)
     net = network(model)
-    projection, engine = Projection(model, arrays(net)), pick("numba", model, arrays(net))
+    projection, engine = Projection(model, arrays(net)), create_engine("numba", model, arrays(net))
     for span in (*c.training, *c.validation):
         wav = as_wav(np.asarray(c.index.pcm()[span.offset : span.offset + span.length]))
         x, features = c.distribution.encode(wav)[None], [whole(c, span, projection)]
         predicted = engine.feed(engine.init_state(1, projection.cond(features, 0, 0)), x, projection.cond(features, 0, x.shape[1]))
         for start in (0, c._on_a_frame(span.length // 2), c._on_a_frame(span.length - 300, up=True)):
             one = c.window(span, start)
-            batch = prepared(
+            batch = to_device(
                 c.config, one._replace(x=one.x[None], heard=one.heard._make(a if a is None else a[None] for a in one.heard)), CPU
             )
             with torch.no_grad():
@@ -130,13 +132,13 @@ def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(make_folder: 
 
 
 def test_ramps_share_each_moment_between_its_two_frames() -> None:
-    shares = ramps(10, torch.float64, CPU)
+    shares = interpolation_weights(10, torch.float64, CPU)
     assert shares.shape == (2040, 205)
     assert torch.allclose(shares.sum(1), torch.ones(2040, dtype=torch.float64))
     assert shares[3, :3].tolist() == pytest.approx([0.7, 0.3, 0])
     assert shares[10, :3].tolist() == pytest.approx([0, 1, 0])
     assert ((shares > 0).sum(1) <= 2).all()
-    assert ramps(5000, torch.float64, CPU).shape == (5000, 2)
+    assert interpolation_weights(5000, torch.float64, CPU).shape == (5000, 2)
 
 
 def test_labels_are_found_once_and_new_ones_are_refused(make_folder: Callable[..., Path], small_config: Config) -> None:
@@ -144,7 +146,7 @@ def test_labels_are_found_once_and_new_ones_are_refused(make_folder: Callable[..
     folder = make_folder({f"{who}/{i}.wav": noisy(0.3, seed=i) for who in ("eve", "dan") for i in range(3)})
     config = replace(small_config, model=model)
     index = index_folder(folder, config.audio, trim=True)
-    completed = complete(config, index)
+    completed = with_labels(config, index)
     assert completed.model.labels == ("dan", "eve")
     found = Corpus(index, completed, 11)
     assert {found.config.model.labels[s.label] for s in (*found.training, *found.validation)} == {"dan", "eve"}
@@ -162,7 +164,7 @@ def test_labels_are_found_once_and_new_ones_are_refused(make_folder: Callable[..
     ],
 )
 def test_impossible_conditions_are_refused(setting: str, message: str) -> None:
-    from wavenet import config
+    from wavenet.config import loading
 
     with pytest.raises(ConfigError, match=message.replace(".", r"\.").replace("[", r"\[")):
-        config.load("small", ["model.mel_bands=80", setting])
+        loading.load("small", ["model.mel_bands=80", setting])

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from wavenet import config
-from wavenet.config import Config, ModelConfig
+from wavenet.config import Config, ModelConfig, loading
 from wavenet.errors import ConfigError
 
 
@@ -13,50 +12,50 @@ def test_doubling_resets_after_the_cycle() -> None:
 
 
 def test_a_list_of_dilations_replaces_the_cycle() -> None:
-    assert config.load("small", ["model.dilations=[4, 4, 4]"]).model.schedule == (4, 4, 4)
+    assert loading.load("small", ["model.dilations=[4, 4, 4]"]).model.schedule == (4, 4, 4)
 
 
 def test_asking_for_layers_undoes_an_inherited_list() -> None:
-    inherited = config.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
-    assert config.parse(config.override(inherited, ["model.layers=3"])).model.schedule == (1, 2, 4)
+    inherited = loading.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
+    assert loading.parse(loading.override(inherited, ["model.layers=3"])).model.schedule == (1, 2, 4)
 
 
 def test_a_config_survives_toml(tmp_path: Path) -> None:
-    original = config.load(
+    original = loading.load(
         "music", ["train.learning_rate=3e-4", "model.dilations=[1,2,4]", "model.kernel_size=[3,2,2]", "train.validation=tails"]
     )
     path = tmp_path / "run.toml"
     path.write_text(original.to_toml(), encoding="utf-8")
-    assert config.load(path) == original
+    assert loading.load(path) == original
     assert original.train.learning_rate == 3e-4
 
 
 def test_a_list_given_beside_layers_still_replaces_them() -> None:
-    assert config.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model.schedule == (1, 2)
+    assert loading.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model.schedule == (1, 2)
 
 
 def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
     (tmp_path / "my voice.toml").write_text("[model]\nlayers = 3")
-    assert config.load(tmp_path / "my voice.toml").name == "my-voice"
+    assert loading.load(tmp_path / "my voice.toml").name == "my-voice"
     (tmp_path / "evil.toml").write_text('name = "../../escape"')
     with pytest.raises(ConfigError, match=r"name = ../../escape: must be letters"):
-        config.load(tmp_path / "evil.toml")
+        loading.load(tmp_path / "evil.toml")
 
 
 def test_a_preset_is_not_hidden_by_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").write_text("not a config")
-    assert config.load("tiny").name == "tiny"
+    assert loading.load("tiny").name == "tiny"
 
 
 def test_differences_name_key_old_and_new() -> None:
-    a, b = config.load("small"), config.load("small", ["train.steps=7", "model.dilations=[1]"])
-    assert config.differences(a, b) == ["model.dilations: unset -> [1]", "train.steps: 20000 -> 7"]
+    a, b = loading.load("small"), loading.load("small", ["train.steps=7", "model.dilations=[1]"])
+    assert loading.differences(a, b) == ["model.dilations: unset -> [1]", "train.steps: 20000 -> 7"]
 
 
 def test_tails_never_trims() -> None:
-    assert config.load("small").trims
-    assert not config.load("small", ["train.validation=tails"]).trims
+    assert loading.load("small").trims
+    assert not loading.load("small", ["train.validation=tails"]).trims
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,7 @@ def test_tails_never_trims() -> None:
 )
 def test_wrong_settings_are_named(setting: str, message: str) -> None:
     with pytest.raises(ConfigError) as e:
-        config.load("small", [setting])
+        loading.load("small", [setting])
     assert message in str(e.value)
     assert "\n" not in str(e.value)
 
@@ -113,15 +112,15 @@ def test_wrong_settings_are_named(setting: str, message: str) -> None:
 )
 def test_settings_that_do_not_go_together_are_named(settings: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as e:
-        config.load("small", settings)
+        loading.load("small", settings)
     assert message in str(e.value)
     assert "\n" not in str(e.value)
 
 
 def test_a_growth_with_any_bound_undoes_an_inherited_list() -> None:
-    inherited = config.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
+    inherited = loading.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
     settings = ["model.growth=fibonacci", "model.layers=4", "model.dilation_cycle=3", "model.kernel_size=[2,3,4,5]"]
-    model = config.parse(config.override(inherited, settings)).model
+    model = loading.parse(loading.override(inherited, settings)).model
     assert model.schedule == (1, 2, 3, 1)
     assert model.kernel_size == model.kernel_sizes == (2, 3, 4, 5)
 
@@ -140,7 +139,7 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as e:
-        config.load(path)
+        loading.load(path)
     assert str(path) in str(e.value)
     assert message in str(e.value)
     assert "\n" not in str(e.value)
@@ -152,16 +151,16 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
 )
 def test_missing_configs_are_named(source: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.load(source)
+        loading.load(source)
 
 
 def test_a_binary_file_is_not_a_config(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read as a config file"):
-        config.load(tmp_path / "x.toml")
+        loading.load(tmp_path / "x.toml")
 
 
 def test_every_key_of_every_preset_is_known() -> None:
-    known = {*config.flatten(Config().to_dict()), "model.dilations"}
-    for name in config.preset_names():
-        assert config.flatten(config.load(name).to_dict()).keys() <= known
+    known = {*loading.flatten(Config().to_dict()), "model.dilations"}
+    for name in loading.preset_names():
+        assert loading.flatten(loading.load(name).to_dict()).keys() <= known

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL, STARTER, noisy, tone
-from wavenet.config import Config, load
-from wavenet.corpus import Corpus
+from wavenet.config import Config
+from wavenet.config.loading import load
+from wavenet.data.dataset import Corpus
+from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError
-from wavenet.pcm_cache import index_folder
-from wavenet.receptive import receptive_field
+from wavenet.model.cost import receptive_field
 
 FIELD = receptive_field(SMALL.schedule)
 
@@ -205,13 +206,13 @@ def test_the_yardstick_of_learning_nothing_is_not_the_silence_at_the_starts_of_m
     untrimmed = replace(small_config, audio=replace(small_config.audio, trim=False))
     c = corpus(make_folder(sound), untrimmed, validation_fraction=0.1)
     whole = c.unigram_bits()
-    monkeypatch.setattr("wavenet.corpus.STATISTICS_SPANS", 5)
+    monkeypatch.setattr("wavenet.data.dataset.STATISTICS_SPANS", 5)
     read: list[int] = []
     wav = c._wav
     c._wav = lambda start, stop: read.append(stop - start) or wav(start, stop)  # type: ignore[func-returns-value,method-assign]
     assert c.unigram_bits() == pytest.approx(whole, abs=0.1)
     assert 3 <= len(read) <= 5
     read.clear()
-    monkeypatch.setattr("wavenet.corpus.STATISTICS_SAMPLES", 5 * 1000)
+    monkeypatch.setattr("wavenet.data.dataset.STATISTICS_SAMPLES", 5 * 1000)
     assert c.unigram_bits() > whole + 0.5  # none of the silence
     assert max(read) <= 5000 // len(read) <= 1700

@@ -6,10 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wavenet import config
-from wavenet.config import ModelConfig
-from wavenet.coverage import Influence, closing, coverage, last_cycle, levels, name_gaps, within
-from wavenet.inspection import inspect
+from wavenet.analysis.path_counts import EffectiveReceptiveField, closing, count_paths, last_cycle, levels, name_gaps, within
+from wavenet.analysis.report import stack_report
+from wavenet.config import ModelConfig, loading, schema
 
 STACKS = [((1, 2, 4), 2), ((1, 2, 4, 1, 2), 2), ((4, 4, 4, 4), 2), ((1, 3, 9), 3), ((1, 2, 3, 5, 8), 2), ((3, 5, 11), 3), ((7,), 4)]
 
@@ -22,7 +21,7 @@ def offsets(dilations: tuple[int, ...], kernel: int) -> tuple[tuple[int, ...], .
 def test_path_counts_equal_those_of_walking_every_path(dilations: tuple[int, ...], kernel: int) -> None:
     taps = offsets(dilations, kernel)
     walked = Counter(sum(path) for path in itertools.product(*taps))
-    found = coverage(taps)
+    found = count_paths(taps)
     assert found is not None
     assert np.rint(np.exp2(found.log2_paths)).tolist() == [walked[lag] for lag in range(found.size)]
     assert found.heard.tolist() == [lag in walked for lag in range(found.size)]
@@ -31,7 +30,7 @@ def test_path_counts_equal_those_of_walking_every_path(dilations: tuple[int, ...
 def test_any_taps_count_not_only_those_of_one_dilation() -> None:
     taps = ((0, 1, 6), (0,), (0, 2, 3))
     walked = Counter(sum(path) for path in itertools.product(*taps))
-    found = coverage(taps)
+    found = count_paths(taps)
     assert found is not None
     assert np.rint(np.exp2(found.log2_paths)).tolist() == [walked[lag] for lag in range(10)]
 
@@ -43,7 +42,7 @@ def test_levels_go_from_the_top_layers_input_down_to_the_samples() -> None:
 
 
 def test_path_counts_beyond_every_float_keep_their_shape() -> None:
-    found = coverage(offsets((1,) * 1000, 4))
+    found = count_paths(offsets((1,) * 1000, 4))
     assert found is not None
     assert found.size == 3001
     assert not found.gaps
@@ -54,8 +53,8 @@ def test_path_counts_beyond_every_float_keep_their_shape() -> None:
 
 def test_a_field_of_hundreds_of_millions_is_not_counted() -> None:
     model = ModelConfig(layers=42, dilation_cycle=2**20, kernel_size=64)
-    assert coverage(model.offsets) is None
-    found = inspect("long", config.Config(model=model), 100)
+    assert count_paths(model.offsets) is None
+    found = stack_report("long", schema.Config(model=model), 100)
     assert "paths and gaps are not counted: the field is too long" in found.advice()
     assert found.to_dict()["coverage"] is None
 
@@ -75,20 +74,20 @@ def test_a_field_of_hundreds_of_millions_is_not_counted() -> None:
     ],
 )
 def test_gaps_are_named(dilations: tuple[int, ...], words: str) -> None:
-    found = coverage(offsets(dilations, 2))
+    found = count_paths(offsets(dilations, 2))
     assert found is not None
     assert name_gaps(found) == words
 
 
 @pytest.mark.parametrize("dilations", [(4, 4, 4, 4), (1, 3), (3, 9, 27, 81), (3, 5, 11), (2, 100)])
 def test_the_layers_that_are_said_to_close_all_gaps_do(dilations: tuple[int, ...]) -> None:
-    found = coverage(offsets(dilations, 2))
+    found = count_paths(offsets(dilations, 2))
     assert found is not None
     added = closing(found)
-    both = coverage(offsets((*dilations, *added), 2))
+    both = count_paths(offsets((*dilations, *added), 2))
     assert both is not None
     assert not both.gaps
-    fewer = coverage(offsets((*dilations, *added[:-1]), 2))
+    fewer = count_paths(offsets((*dilations, *added[:-1]), 2))
     assert fewer is not None
     assert fewer.gaps
 
@@ -104,25 +103,25 @@ def test_the_last_cycle_begins_where_dilations_fall_back_to_the_smallest() -> No
 def test_parts_of_a_hand_made_influence_lie_where_they_were_put() -> None:
     shares = np.zeros(101)
     shares[[0, 9, 49, 100]] = 0.5, 0.4, 0.09, 0.01
-    influence = Influence(shares, 1, "by hand")
+    influence = EffectiveReceptiveField(shares, 1, "by hand")
     assert [influence.within(part) for part in (0.5, 0.9, 0.99, 1)] == [1, 10, 50, 101]
     assert within(np.ones(8), 0.5) == 4
 
 
 def test_advice_says_what_the_figures_mean() -> None:
-    found = inspect("paper", config.load("paper"), 100)
+    found = stack_report("paper", loading.load("paper"), 100)
     assert found.advice() == [
         "reaches 191.9 ms back: a 100 Hz voice repeats 19.2 times in it",
         "hears every sample of it; half of all paths lead 73.3 to 118.5 ms back",
         "the last cycle (layers 21 to 30) adds what lies 127.9 to 191.9 ms back; nearer, only paths",
     ]
-    assert inspect("paper", config.load("paper"), 2.5).advice()[0] == (
+    assert stack_report("paper", loading.load("paper"), 2.5).advice()[0] == (
         "reaches 191.9 ms back: less than one period of 2.5 Hz (400.0 ms), so it cannot hear that pitch repeat"
     )
 
 
 def test_advice_says_what_a_cycle_closes_and_what_would() -> None:
-    gappy = inspect("gappy", config.load("small", ["model.dilations=[2,8,2,7]"]), 100).advice()
+    gappy = stack_report("gappy", loading.load("small", ["model.dilations=[2,8,2,7]"]), 100).advice()
     assert gappy[1:3] == [
         "8 of 20 samples are never heard: lags 1, 3, 5-6, 13-14, 16, 18",
         "two-tap layers of dilations 1 and 2 would close all gaps",
@@ -133,7 +132,7 @@ def test_advice_says_what_a_cycle_closes_and_what_would() -> None:
 def test_advice_says_what_is_used_and_what_the_last_cycle_holds_of_it() -> None:
     shares = np.zeros(3070)
     shares[[15, 159, 1599, 2500]] = 0.6, 0.32, 0.075, 0.005
-    lines = inspect("paper", config.load("paper"), 100, Influence(shares, 64, "here")).advice()
+    lines = stack_report("paper", loading.load("paper"), 100, EffectiveReceptiveField(shares, 64, "here")).advice()
     assert lines[3:] == [
         "half of what it uses lies within 1.0 ms of 191.9, 90 % within 10.0, 99 % within 100.0 (at 64 moments of here)",
         "that is 0.1, 1.0 and 10.0 periods of 100 Hz",

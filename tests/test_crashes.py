@@ -20,16 +20,19 @@ import soundfile as sf
 from safetensors.numpy import load_file
 
 from tests.conftest import SMALL, as_checkpoint, network, noisy, tone
-from wavenet import checkpoint, decoding, pcm_cache
 from wavenet.config import AudioConfig
-from wavenet.files import PARTIAL
-from wavenet.pcm_cache import index_folder
-from wavenet.run import Run
-from wavenet.session import Report, Request, train
+from wavenet.data import decoding, pcm_cache
+from wavenet.data.pcm_cache import index_folder
+from wavenet.model import checkpoint, locate
+from wavenet.system.files import PARTIAL
+from wavenet.training.events import TrainingListener
+from wavenet.training.resume import TrainOptions
+from wavenet.training.run_folder import Run
+from wavenet.training.session import train
 
 EVERY = 3  # steps between checkpoints
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["wavenet.session", "torch._dynamo", "pydantic", "safetensors.numpy"])  # imported once for all
+processes.set_forkserver_preload(["wavenet.training.session", "torch._dynamo", "pydantic", "safetensors.numpy"])  # imported once for all
 
 
 def started(target: Callable[..., None], *args: object) -> BaseProcess:
@@ -41,7 +44,7 @@ def started(target: Callable[..., None], *args: object) -> BaseProcess:
 def sit(folder: Path, config: str, out: Path, cache: Path, until: int) -> None:
     """One sitting of training, up to step `until` of a run."""
     settings = (f"train.evaluate_every={EVERY}", "train.steps=100000", "train.schedule=constant", "train.keep_checkpoints=2")
-    train(Request(folder, config, settings, out, stop_at=until, cache=cache), Report())
+    train(TrainOptions(folder, config, settings, out, stop_at=until, cache=cache), TrainingListener())
 
 
 def sit_slowly(*args: Any) -> None:
@@ -61,7 +64,7 @@ def files_of(run: Path) -> set[str]:
 
 
 def assert_equal_runs(a: Path, b: Path, step: int) -> None:
-    one, other = (load_file(checkpoint.step_path(run / "checkpoints", step)) for run in (a, b))
+    one, other = (load_file(locate.step_path(run / "checkpoints", step)) for run in (a, b))
     assert one.keys() == other.keys()
     for name in one:
         assert (one[name] == other[name]).all(), name
@@ -84,9 +87,9 @@ def check_random_kills(kills: int, folder: Path, config: str, tmp_path: Path) ->
         process.join()
         assert process.exitcode == -signal.SIGKILL
         while_writing += any(name.endswith(".partial") for name in files_of(out))
-        steps = checkpoint.steps(out / "checkpoints")
+        steps = locate.steps(out / "checkpoints")
         for step in steps:
-            checkpoint.load(checkpoint.step_path(out / "checkpoints", step), resume=True)
+            checkpoint.load(locate.step_path(out / "checkpoints", step), resume=True)
         assert not steps or steps[-1] >= latest
         forward += bool(steps) and steps[-1] > latest
         latest = steps[-1] if steps else latest
@@ -168,10 +171,10 @@ def test_a_kill_inside_a_checkpoints_writing_loses_nothing_finished(
     process = started(sit_and_die, stage, *common, 5 * EVERY)
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    steps = checkpoint.steps(out / "checkpoints")
+    steps = locate.steps(out / "checkpoints")
     assert steps[-1] == (3 * EVERY if stage == "renamed" or stage.startswith("old") else 2 * EVERY)
     for step in steps:
-        checkpoint.load(checkpoint.step_path(out / "checkpoints", step), resume=True)
+        checkpoint.load(locate.step_path(out / "checkpoints", step), resume=True)
     sit(*common, 5 * EVERY)
     sit(training_folder, str(config_file), tmp_path / "whole", tmp_path / "cache", 5 * EVERY)
     assert_equal_runs(out, tmp_path / "whole", 5 * EVERY)
@@ -185,7 +188,7 @@ def test_a_run_killed_before_its_config_was_written_can_start_again(training_fol
     (out / ".lock").touch()
     (out / "config.toml.partial").write_text("[mod")
     sit(training_folder, str(config_file), out, tmp_path / "cache", EVERY)
-    assert checkpoint.steps(out / "checkpoints") == [EVERY]
+    assert locate.steps(out / "checkpoints") == [EVERY]
 
 
 def index_slowly(folder: Path, cache: Path) -> None:
@@ -277,7 +280,7 @@ def test_sigterm_saves_as_ctrl_c_does(training_folder: Path, config_file: Path, 
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     step = int(out.split("stopped at step ")[1].split(",")[0])
-    assert checkpoint.steps(run / "checkpoints")[-1] == step
+    assert locate.steps(run / "checkpoints")[-1] == step
 
 
 def test_a_folder_that_cannot_take_the_cache_is_named(training_folder: Path, config_file: Path, tmp_path: Path) -> None:

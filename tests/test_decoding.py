@@ -16,11 +16,12 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import noisy, tone
-from wavenet import audio, decoding, pcm_cache
+from wavenet.audio import reading
 from wavenet.config import AudioConfig
-from wavenet.decoding import Look, Workers
+from wavenet.data import decoding, pcm_cache
+from wavenet.data.decoding import Probe, Workers
+from wavenet.data.pcm_cache import Index, index_folder
 from wavenet.errors import CorpusError
-from wavenet.pcm_cache import Index, index_folder
 
 AUDIO = AudioConfig(sample_rate=8000)
 
@@ -55,10 +56,10 @@ def test_a_cache_is_the_same_bit_for_bit_whatever_the_number_of_threads(
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 1 << 19)
     one = index(mixed, tmp_path / "one", 1)
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", short)  # all read twice, some, none
-    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
     look = Workers.look
 
-    def unevenly(self: Workers, path: Path, known: Any) -> Look:
+    def unevenly(self: Workers, path: Path, known: Any) -> Probe:
         time.sleep(0.02 * (int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 3 == 0))
         return look(self, path, known)
 
@@ -77,8 +78,8 @@ def test_only_the_new_file_is_read(make_folder: Callable[..., Path], tmp_path: P
     (folder / "10_new.wav").write_bytes((folder / "10.wav").read_bytes())
     sf.write(folder / "05.wav", tone(0.5), 8000)
     read: list[str] = []
-    read_blocks, hashed = audio.read_blocks, hashlib.file_digest
-    monkeypatch.setattr(audio, "read_blocks", lambda path, rate: read.append(path.name) or read_blocks(path, rate))
+    read_blocks, hashed = reading.read_blocks, hashlib.file_digest
+    monkeypatch.setattr(reading, "read_blocks", lambda path, rate: read.append(path.name) or read_blocks(path, rate))
     monkeypatch.setattr(hashlib, "file_digest", lambda file, how: read.append(Path(file.name).name) or hashed(file, how))
     after = index(folder, tmp_path, 2)
     assert sorted(read) == ["05.wav", "05.wav", "10_new.wav"]  # hashed and decoded, hashed
@@ -133,7 +134,7 @@ def test_a_long_recording_is_given_up_at_the_next_block(
     make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder({"a.wav": noisy(0.3), "b.wav": noisy(20.0, seed=1)})
-    blocks, read_blocks = [], audio.read_blocks
+    blocks, read_blocks = [], reading.read_blocks
 
     def counted(path: Path, rate: int) -> Any:
         for block in read_blocks(path, rate):
@@ -145,8 +146,8 @@ def test_a_long_recording_is_given_up_at_the_next_block(
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 1000)
-    monkeypatch.setattr(audio, "read_blocks", counted)
+    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(reading, "read_blocks", counted)
     with pytest.raises(KeyboardInterrupt):
         index(folder, tmp_path, 2, on_file=interrupt)
     assert len(blocks) < 40  # of 160
@@ -159,7 +160,7 @@ def test_no_more_than_a_few_recordings_are_in_memory(
     folder = make_folder({f"{i:03}.wav": noisy(0.2, seed=i) for i in range(60)})
     look, looked, seen = Workers.look, [], []
 
-    def slow(self: Workers, path: Path, known: Any) -> Look:
+    def slow(self: Workers, path: Path, known: Any) -> Probe:
         looked.append(path.name)
         if path.name == "000.wav":
             time.sleep(0.3)
@@ -175,7 +176,7 @@ def test_a_full_disk_is_one_line(make_folder: Callable[..., Path], tmp_path: Pat
     folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(20)})
     write = Workers.write
 
-    def filling(self: Workers, pcm: Path, look: Look, offset: int) -> bool:
+    def filling(self: Workers, pcm: Path, look: Probe, offset: int) -> bool:
         if offset > 20_000:
             raise OSError(28, "No space left on device")
         return write(self, pcm, look, offset)
@@ -210,7 +211,7 @@ def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixtur
     inside = threading.Barrier(2)
 
     def read(wait: float) -> None:
-        with audio._quiet:
+        with reading._quiet:
             inside.wait(10)
             os.write(2, b"remark")
             time.sleep(wait)
@@ -226,9 +227,10 @@ def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixtur
 
 def test_the_bar_shows_while_decoders_are_silenced() -> None:
     code = (
-        "from wavenet import audio, progress\n"
+        "from wavenet.audio import reading\n"
+        "from wavenet.system import progress\n"
         "with progress.bar(3, desc='reading ', unit='recordings', aside=True) as bar:\n"
-        "    with audio._quiet:\n"
+        "    with reading._quiet:\n"
         "        bar.update(3)\n"
     )
     result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

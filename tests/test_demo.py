@@ -7,7 +7,7 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import SMALL, noisy, tone
-from wavenet import demo
+from wavenet.cli import demo
 from wavenet.config import Config, ModelConfig, TrainConfig
 from wavenet.errors import CorpusError, RunError
 

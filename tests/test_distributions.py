@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from wavenet import codec
-from wavenet.distributions import Categorical, GaussianMixture, Sampling, noise_columns
+from wavenet.audio import quantization
 from wavenet.errors import EngineError
+from wavenet.model.distributions.base import Sampling, noise_columns
+from wavenet.model.distributions.categorical import Categorical
+from wavenet.model.distributions.mixture import GaussianMixture
 
 D = Categorical(16)
 
@@ -69,7 +71,7 @@ def test_noise_may_come_with_or_without_its_last_axis() -> None:
 def test_finer_bits_count_the_16_bit_samples_of_a_code(levels: int) -> None:
     """Spread evenly over its samples, a code's probability makes a distribution over 16-bit samples: it sums to one."""
     samples = np.arange(-32768, 32768) / 32768
-    x = codec.encode(samples, levels)
+    x = quantization.encode(samples, levels)
     found = Categorical(levels).finer_bits(x)
     for code in (0, levels // 4, levels // 2, levels - 1):
         assert found[x == code] == pytest.approx(np.log2((x == code).sum()))

@@ -11,8 +11,9 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import STARTER, tone
-from wavenet import fidelity, mel
+from wavenet.audio import mel
 from wavenet.config import ModelConfig
+from wavenet.evaluation import metrics
 
 RATE = 16000
 MODEL = ModelConfig(mel_bands=40, mel_hop=128, mel_window=512)
@@ -31,14 +32,14 @@ def with_noise(wav: np.ndarray[Any, Any], amplitude: float) -> np.ndarray[Any, A
     return (wav + amplitude * noise).astype(np.float32)
 
 
-def assert_worse(worse: fidelity.Fidelity, better: fidelity.Fidelity, names: set[str]) -> None:
+def assert_worse(worse: metrics.CopyMetrics, better: metrics.CopyMetrics, names: set[str]) -> None:
     for name in names:
         low, high = getattr(better, name), getattr(worse, name)
         assert (low > high) if name in BETTER_WHEN_HIGH else (low < high), (name, low, high)
 
 
 def test_a_copy_has_no_distance(speech: np.ndarray[Any, Any]) -> None:
-    found = fidelity.compare(speech, speech.copy(), RATE, MODEL)
+    found = metrics.compare(speech, speech.copy(), RATE, MODEL)
     assert (found.spectral_convergence, found.log_stft_db, found.mel_db) == (0, 0, 0)
 
 
@@ -46,15 +47,15 @@ def test_a_copy_has_no_distance(speech: np.ndarray[Any, Any]) -> None:
 def test_a_copy_is_as_intelligible_and_as_good(speech: np.ndarray[Any, Any], rate: int) -> None:
     pytest.importorskip("pystoi")
     pytest.importorskip("pesq")
-    found = fidelity.compare(speech, speech.copy(), rate, MODEL)
+    found = metrics.compare(speech, speech.copy(), rate, MODEL)
     assert found.stoi == pytest.approx(1, abs=1e-6)
     assert found.pesq is not None
     assert 4.6 < found.pesq < 4.7
 
 
 def test_more_noise_is_worse_in_every_figure(speech: np.ndarray[Any, Any]) -> None:
-    levels = [fidelity.compare(speech, with_noise(speech, a), RATE, MODEL) for a in (0.001, 0.01, 0.1)]
-    there = {f.name for f in fields(fidelity.Fidelity) if getattr(levels[0], f.name) is not None}
+    levels = [metrics.compare(speech, with_noise(speech, a), RATE, MODEL) for a in (0.001, 0.01, 0.1)]
+    there = {f.name for f in fields(metrics.CopyMetrics) if getattr(levels[0], f.name) is not None}
     assert there >= {"spectral_convergence", "log_stft_db", "mel_db"}
     for better, worse in pairwise(levels):
         assert_worse(worse, better, there)
@@ -62,7 +63,7 @@ def test_more_noise_is_worse_in_every_figure(speech: np.ndarray[Any, Any]) -> No
 
 def test_half_the_amplitude_is_6_db_away() -> None:
     wav = np.random.default_rng(0).uniform(-0.5, 0.5, RATE).astype(np.float32)
-    found = fidelity.compare(wav, wav / 2, RATE, MODEL)
+    found = metrics.compare(wav, wav / 2, RATE, MODEL)
     assert found.spectral_convergence == pytest.approx(0.5, abs=1e-5)
     assert found.log_stft_db == pytest.approx(20 * np.log10(2), abs=1e-3)
     assert found.mel_db == pytest.approx(20 * np.log10(2), abs=1e-3)
@@ -70,23 +71,23 @@ def test_half_the_amplitude_is_6_db_away() -> None:
 
 def test_distances_do_not_depend_on_the_size_of_the_blocks(speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = with_noise(speech, 0.01)
-    whole = fidelity.compare(speech, noisy, RATE, MODEL)
+    whole = metrics.compare(speech, noisy, RATE, MODEL)
     monkeypatch.setattr(mel, "BLOCK_FRAMES", 7)
-    found = fidelity.compare(speech, noisy, RATE, MODEL)
+    found = metrics.compare(speech, noisy, RATE, MODEL)
     assert found.spectral_convergence == pytest.approx(whole.spectral_convergence, rel=1e-5)
     assert found.log_stft_db == pytest.approx(whole.log_stft_db, rel=1e-5)
 
 
 def test_griffin_lim_is_close_but_no_copy(speech: np.ndarray[Any, Any]) -> None:
     frames = mel.frames_of(speech, RATE, MODEL)
-    made = fidelity.griffin_lim(frames, len(speech), RATE, MODEL)
+    made = metrics.griffin_lim(frames, len(speech), RATE, MODEL)
     assert made.dtype == np.float32
     assert made.shape == speech.shape
-    np.testing.assert_array_equal(made, fidelity.griffin_lim(frames, len(speech), RATE, MODEL))
-    found = fidelity.compare(speech, made, RATE, MODEL)
+    np.testing.assert_array_equal(made, metrics.griffin_lim(frames, len(speech), RATE, MODEL))
+    found = metrics.compare(speech, made, RATE, MODEL)
     assert 0.1 < found.mel_db < 3
-    assert_worse(found, fidelity.compare(speech, speech, RATE, MODEL), {"spectral_convergence", "log_stft_db", "mel_db"})
-    assert found.mel_db < fidelity.compare(speech, with_noise(speech, 0.01), RATE, MODEL).mel_db
+    assert_worse(found, metrics.compare(speech, speech, RATE, MODEL), {"spectral_convergence", "log_stft_db", "mel_db"})
+    assert found.mel_db < metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL).mel_db
 
 
 @pytest.mark.parametrize("window", [512, 511])
@@ -94,13 +95,13 @@ def test_griffin_lim_is_close_but_no_copy(speech: np.ndarray[Any, Any]) -> None:
 def test_griffin_lim_is_exactly_as_long_as_asked(samples: int, window: int) -> None:
     model = replace(MODEL, mel_window=window)
     frames = np.full((mel.count(samples, model.mel_hop), model.mel_bands), -2.0, np.float32)
-    assert fidelity.griffin_lim(frames, samples, RATE, model).shape == (samples,)
+    assert metrics.griffin_lim(frames, samples, RATE, model).shape == (samples,)
 
 
 def test_missing_packages_leave_their_figures_out(speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pystoi", None)
     monkeypatch.setitem(sys.modules, "pesq", None)
-    found = fidelity.compare(speech, with_noise(speech, 0.01), RATE, MODEL)
+    found = metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL)
     assert (found.stoi, found.pesq) == (None, None)
     assert found.mel_db > 0
 
@@ -109,15 +110,15 @@ def test_missing_packages_leave_their_figures_out(speech: np.ndarray[Any, Any], 
 def test_what_the_measures_refuse_is_none_without_a_word(wav: np.ndarray[Any, Any], capfd: pytest.CaptureFixture[str]) -> None:
     wav = wav.astype(np.float32)
     with warnings.catch_warnings(action="error"):
-        found = fidelity.compare(wav, wav, RATE, MODEL)
-    assert found == fidelity.Fidelity(0, 0, 0, None, None)
+        found = metrics.compare(wav, wav, RATE, MODEL)
+    assert found == metrics.CopyMetrics(0, 0, 0, None, None)
     assert capfd.readouterr() == ("", "")
 
 
 def test_broken_audio_has_no_figures_of_hearing(speech: np.ndarray[Any, Any]) -> None:
     broken = speech.copy()
     broken[5000] = np.nan
-    found = fidelity.compare(speech, broken, RATE, MODEL)
+    found = metrics.compare(speech, broken, RATE, MODEL)
     assert (found.stoi, found.pesq) == (None, None)
 
 
@@ -126,5 +127,5 @@ def test_pesq_of_many_utterances(speech: np.ndarray[Any, Any]) -> None:
     pytest.importorskip("pesq")
     utterance = np.concatenate([speech[: RATE // 2], np.zeros(RATE // 2, np.float32)])
     wav = np.tile(utterance, 60)
-    few, many = (fidelity.compare(w, with_noise(w, 0.001), RATE, MODEL).pesq for w in (wav[: 15 * RATE], wav))
+    few, many = (metrics.compare(w, with_noise(w, 0.001), RATE, MODEL).pesq for w in (wav[: 15 * RATE], wav))
     assert many == pytest.approx(few, abs=0.2)

@@ -5,10 +5,11 @@ import pytest
 from filelock import FileLock
 
 from tests.conftest import noisy, tone
+from wavenet.cli.cache import list_or_clear
 from wavenet.config import AudioConfig
+from wavenet.data.cache_folders import entries
+from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError
-from wavenet.housekeeping import kept, tend
-from wavenet.pcm_cache import index_folder
 
 SLOW, FAST = AudioConfig(sample_rate=8000), AudioConfig(sample_rate=16000)
 
@@ -23,12 +24,12 @@ def folders(make_folder: Callable[..., Path]) -> tuple[Path, Path]:
 
 
 def lines(folder: Path | None = None, clear: bool = False, cache: Path | None = None) -> str:
-    return "\n".join(tend(folder, clear, cache))
+    return "\n".join(list_or_clear(folder, clear, cache))
 
 
 def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> None:
     one, other = folders
-    found = kept()
+    found = entries()
     assert [(k.folder, k.recordings, k.sample_rate) for k in found] == [(str(one), 2, 16000), (str(one), 2, 8000), (str(other), 1, 8000)]
     assert found[0].bytes > 2 * 16000
     assert sum(p.stat().st_size for k in found for p in k.place.iterdir()) == sum(k.bytes for k in found)
@@ -40,17 +41,17 @@ def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> N
 def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
     one, other = folders
     assert "cleared: " in lines(one, clear=True)
-    assert [k.folder for k in kept()] == [str(other)]
+    assert [k.folder for k in entries()] == [str(other)]
     assert "holds no decoded recordings of" in lines(one)
     assert index_folder(one, SLOW, trim=False).decoded == 2  # and is made anew when needed
     lines(clear=True)
-    assert kept() == []
+    assert entries() == []
     assert not any(folders[0].parent.rglob("pcm.bin"))
     assert "holds no decoded recordings" in lines(clear=True)
 
 
 def test_a_cache_in_use_is_not_cleared(folders: tuple[Path, Path]) -> None:
-    found = kept()[0]
+    found = entries()[0]
     with FileLock(found.place / "lock"), pytest.raises(CorpusError, match="another process is indexing it"):
         lines(clear=True)
     assert (found.place / "pcm.bin").exists()
@@ -59,12 +60,12 @@ def test_a_cache_in_use_is_not_cleared(folders: tuple[Path, Path]) -> None:
 def test_folders_that_are_gone_and_caches_without_a_word_are_told(folders: tuple[Path, Path]) -> None:
     _, other = folders
     other.rename(other.with_name("elsewhere"))
-    (kept()[0].place / "about.json").write_text('{"folder": ')
+    (entries()[0].place / "about.json").write_text('{"folder": ')
     text = lines()
     assert f"{other}  (no longer there)" in text
     assert "  ?\n" in text
     lines(clear=True)
-    assert kept() == []
+    assert entries() == []
 
 
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -9,62 +9,73 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "wavenet"
-LAYERS = [
-    {"errors", "shapes", "machine", "schedules", "interrupts"},
-    {"coverage"},
-    {"config", "files", "engines.host", "engines.options", "engines.pace"},
-    {"codec", "audio", "mel", "labels", "progress", "time_major", "device", "patterns", "rollcall"},
-    {"mixtures", "layers", "fidelity", "decoding", "processes"},
-    {"distributions", "context"},
-    {"engines.cond"},
-    {"receptive", "baselines", "conditioning"},
-    {"model", "inspection", "memory"},
-    {"tables", "sketch"},
-    {"pcm_cache", "checkpoint", "engines.packed", "engines.vectors", "pictures", "engines.triton_kernels"},
-    {"engines.panels", "engines.tensors"},
-    {"engines.draws"},
-    {"engines.kernels"},
-    {"engines.pipeline"},
-    {"engines.compiled"},
-    {"corpus", "housekeeping", "guides", "engines", "engines.reference", "engines.numba_cpu", "engines.ceilings"},
-    {"engines.triton_gpu", "engines.cuda_graph"},
-    {"run", "prefetch", "eager", "diagram", "influence"},
-    {"evaluate"},
-    {"trainer", "sampler", "predictors"},
-    {"copysynthesis", "audition"},
-    {"inspector", "session", "render", "vocoding", "score", "plot", "bench"},
-    {"console"},
-    {"demo", "board"},
+# From the ground up: a package imports from those before it. Of one rank are those that know nothing of each other.
+RANKS: list[set[str]] = [
+    {"errors", "arrays"},
+    {"system"},
+    {"config"},
+    {"audio"},
+    {"plotting"},
+    {"model"},
+    {"data", "engines"},
+    {"generation"},
+    {"training", "bench"},
+    {"evaluation", "analysis"},
     {"cli"},
     {"__init__", "__main__"},
 ]
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+# The only packages whose __init__ imports anything.
+OPEN_DOORS = {"config", "engines", "cli"}
 
 
 def modules() -> dict[str, ast.Module]:
     found = {}
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        found[name.removesuffix(".__init__") if name != "__init__" else name] = ast.parse(path.read_text(encoding="utf-8"))
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
     return found
 
 
-def imported(tree: ast.Module) -> set[str]:
-    """Names of our own modules that a file imports, anywhere in it."""
+def imported(tree: ast.AST) -> set[str]:
+    """Names of our own modules and symbols that a file imports, anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "wavenet":
-            inner = node.module.removeprefix("wavenet").lstrip(".")
-            names |= {inner} if inner else {a.name for a in node.names}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "wavenet":
+            inner = str(node.module).removeprefix("wavenet").lstrip(".")
+            names |= {f"{inner}.{a.name}".lstrip(".") for a in node.names}
     return names
 
 
-def test_imports_point_one_way() -> None:
+def test_imports_between_packages_point_one_way() -> None:
     trees = modules()
-    assert trees.keys() == RANK.keys(), "name every module in LAYERS"
+    assert {name.split(".")[0] for name in trees} == RANK.keys(), "give every package a rank"
     for name, tree in trees.items():
+        own = name.split(".")[0]
         for other in imported(tree):
-            assert RANK[other] < RANK[name], f"{name} imports {other}, which stands beside or above it"
+            package = other.split(".")[0]
+            assert package == own or RANK[package] < RANK[own], f"{name} imports {other}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    trees = modules()
+    names = {n.removesuffix(".__init__") for n in trees}
+    uses = {}
+    for name, tree in trees.items():
+        top = [n for n in tree.body if isinstance(n, ast.ImportFrom)]
+        found = set().union(*map(imported, top)) if top else set()
+        uses[name.removesuffix(".__init__")] = {next((f for f in (x, x.rpartition(".")[0]) if f in names), "") for x in found}
+    done: set[str] = set()
+    while ready := {n for n in uses if n not in done and uses[n] - {"", n} <= done}:
+        done |= ready
+    assert done == uses.keys(), f"these import each other in a circle: {sorted(uses.keys() - done)}"
+
+
+def test_packages_import_nothing_by_themselves() -> None:
+    for name, tree in modules().items():
+        package, _, last = name.rpartition(".")
+        if last == "__init__" and package and package not in OPEN_DOORS:
+            assert not imported(tree), f"wavenet/{package}/__init__.py"
 
 
 def test_only_the_command_line_prints() -> None:
@@ -104,11 +115,11 @@ def test_network_and_engines_need_only_torch_and_numpy() -> None:
     names = loaded_by(
         f"for name in {absent}: sys.modules[name] = None\n"
         "from wavenet.config import ModelConfig\n"
-        "from wavenet.engines import pick\n"
-        "from wavenet.model import WaveNet\n"
+        "from wavenet.engines import create_engine\n"
+        "from wavenet.model.network import WaveNet\n"
         "config = ModelConfig(layers=2)\n"
         "weights = {k: v.numpy() for k, v in WaveNet(config).state_dict().items()}\n"
-        "assert pick('auto', config, weights).name == 'reference'"
+        "assert create_engine('auto', config, weights).name == 'reference'"
     )
     assert "torch" in names
 
@@ -123,19 +134,19 @@ def test_engines_for_gpus_need_nothing_more_than_triton() -> None:
         "os.environ['TRITON_INTERPRET'] = '1'\n"
         "from wavenet import engines\n"
         "from wavenet.config import ModelConfig\n"
-        "from wavenet.model import WaveNet\n"
+        "from wavenet.model.network import WaveNet\n"
         "config = ModelConfig(layers=2)\n"
         "weights = {k: v.numpy() for k, v in WaveNet(config).state_dict().items()}\n"
-        "assert engines.pick('cuda-graph', config, weights).name == 'cuda-graph'\n"
+        "assert engines.create_engine('cuda-graph', config, weights).name == 'cuda-graph'\n"
         "engines.nvidia = lambda: True\n"
-        "assert engines.pick('auto', config, weights).name == 'triton'"
+        "assert engines.create_engine('auto', config, weights).name == 'triton'"
     )
     assert "triton" in names
 
 
 def test_public_names_are_there() -> None:
     import wavenet
-    import wavenet.sampler
+    import wavenet.generation.api
 
     for name in wavenet.__all__:
         assert callable(getattr(wavenet, name)), name

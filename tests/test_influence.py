@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.conftest import CONDITIONED, SMALL, VARIANTS, as_checkpoint, network, noisy, tone
+from wavenet.analysis.effective_receptive_field import influence_at, measure
+from wavenet.analysis.path_counts import count_paths
 from wavenet.config import ModelConfig
-from wavenet.coverage import coverage
 from wavenet.errors import AudioError, CorpusError, EngineError
-from wavenet.influence import influence_at, measure
-from wavenet.model import WaveNet
+from wavenet.model.network import WaveNet
 
 SCHEDULES = [
     ((1, 2, 4, 1, 2), 2), ((4, 4, 4, 4), 2), ((1, 3, 9), 3), ((1, 2, 4), 3), ((1, 2, 3, 5, 8), 2), ((3, 5, 11), 2), ((2, 8, 2, 7), 3),
@@ -43,7 +43,7 @@ def test_gradients_reach_exactly_the_samples_that_paths_lead_to(config: ModelCon
     model(x)[0, -1].sum().backward()
     assert heard[0].grad is not None
     by_lag = heard[0].grad.abs().sum(dim=(1, 2)).flip(0).numpy()
-    found = coverage(config.all_offsets)
+    found = count_paths(config.all_offsets)
     assert found is not None
     assert ((by_lag > 0) == np.concatenate([found.heard, np.zeros(extra, bool)])).all()
 

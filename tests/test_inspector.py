@@ -15,12 +15,13 @@ import pytest
 from tests.conftest import CONDITIONED, SMALL, as_checkpoint, network, noisy
 from tests.test_cli import fails, wavenet
 from tests.test_imports import loaded_by
-from wavenet import checkpoint, config, diagram
-from wavenet.config import Config, ModelConfig
-from wavenet.coverage import Influence
+from wavenet.analysis import figure
+from wavenet.analysis.path_counts import EffectiveReceptiveField
+from wavenet.analysis.report import stack_report
+from wavenet.analysis.text import bars, draw_text
+from wavenet.config import Config, ModelConfig, loading
 from wavenet.errors import OutputError
-from wavenet.inspection import inspect
-from wavenet.sketch import bars, sketch
+from wavenet.model import checkpoint
 
 GAPPY = ("--set", "model.dilations=[4,4,4,4]")
 
@@ -56,8 +57,8 @@ def test_gaps_are_said_and_drawn() -> None:
 @pytest.mark.parametrize("settings", [[], ["dilations=[1]"], ["layers=1000"], ["dilations=[3,9,27,81,243]"], ["kernel_size=64"]])
 @pytest.mark.parametrize("plain", [False, True])
 def test_drawings_keep_to_100_columns_and_plain_ones_to_ascii(settings: list[str], plain: bool) -> None:
-    found = inspect("a", config.load("small", [f"model.{s}" for s in settings]), 100)
-    lines = sketch(found, plain)
+    found = stack_report("a", loading.load("small", [f"model.{s}" for s in settings]), 100)
+    lines = draw_text(found, plain)
     assert max(map(len, lines)) <= 100
     assert "\n".join(lines).isascii() == plain
     assert any("heard" in line for line in lines) == (settings == ["dilations=[3,9,27,81,243]"])
@@ -65,7 +66,7 @@ def test_drawings_keep_to_100_columns_and_plain_ones_to_ascii(settings: list[str
 
 def test_a_drawing_without_paths_shows_the_dilations_alone() -> None:
     endless = Config(model=ModelConfig(layers=42, dilation_cycle=2**20, kernel_size=64))
-    lines = sketch(inspect("a", endless, 100), False)
+    lines = draw_text(stack_report("a", endless, 100), False)
     assert "dilation of each layer" in lines[0]
     assert "paths" not in lines[0]
 
@@ -149,19 +150,19 @@ def test_a_measurement_adds_a_panel_and_an_svg_is_the_same_each_time(model: Path
 
 def test_a_picture_of_wide_measured_fields_has_every_panel(tmp_path: Path) -> None:
     shares = np.geomspace(1, 1e-9, 20_476)
-    wide = config.load("small", ["model.layers=60", "model.dilation_cycle=2048"])
-    diagram.draw(tmp_path / "a.png", inspect("wide", wide, 100, Influence(shares / shares.sum(), 64, "here")))
+    wide = loading.load("small", ["model.layers=60", "model.dilation_cycle=2048"])
+    figure.draw(tmp_path / "a.png", stack_report("wide", wide, 100, EffectiveReceptiveField(shares / shares.sum(), 64, "here")))
     assert len(matplotlib.image.imread(tmp_path / "a.png")) > 1200
 
 
 def test_a_field_too_long_to_draw_is_refused(tmp_path: Path) -> None:
     endless = Config(model=ModelConfig(layers=42, dilation_cycle=2**20, kernel_size=64))
     with pytest.raises(OutputError, match=r"a.png: custom hears 264,241,027 samples, too many to draw; lower the dilations"):
-        diagram.draw(tmp_path / "a.png", inspect("custom", endless, 100))
+        figure.draw(tmp_path / "a.png", stack_report("custom", endless, 100))
 
 
 @pytest.mark.parametrize("args", [["small"], ["small", "paper", "--json"]])
 def test_theory_needs_neither_torch_nor_matplotlib(args: list[str]) -> None:
     names = loaded_by(f"from wavenet.cli import app\napp(['receptive-field', *{args!r}], standalone_mode=False)")
-    assert "wavenet.inspector" in names
+    assert "wavenet.cli.receptive_field" in names
     assert not names & {"torch", "numba", "librosa", "matplotlib", "soundfile"}

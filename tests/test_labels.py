@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from wavenet import labels
+from wavenet.data import labels
 from wavenet.errors import CorpusError, EngineError
+from wavenet.model import known_labels
 
 NAMES = ["allison/1.wav", "allison/loud/2.wav", "bob/3.flac"]
 VOICES = {"allison/1.wav": "Allison", "allison/loud/2.wav": "Allison", "bob/3.flac": "Bob"}
@@ -186,8 +187,8 @@ def test_a_pattern_that_finds_raw_bytes_is_refused_in_words() -> None:
 
 
 def test_labels_asked_for_are_found_in_order() -> None:
-    assert labels.choose(["theo", " Zoe\u0308 ", "theo"], ["jackson", "theo", "Zo\u00eb"]) == [1, 2, 1]
-    assert labels.choose([], ["jackson"]) == []
+    assert known_labels.choose(["theo", " Zoe\u0308 ", "theo"], ["jackson", "theo", "Zo\u00eb"]) == [1, 2, 1]
+    assert known_labels.choose([], ["jackson"]) == []
 
 
 @pytest.mark.parametrize(
@@ -205,5 +206,5 @@ def test_labels_asked_for_are_found_in_order() -> None:
 )
 def test_an_unknown_label_is_refused_with_the_known_ones(asked: str, known: list[str], message: str) -> None:
     with pytest.raises(EngineError) as caught:
-        labels.choose([asked], known)
+        known_labels.choose([asked], known)
     assert str(caught.value).partition("; did you mean p")[0] == message

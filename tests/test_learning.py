@@ -8,8 +8,10 @@ import numpy as np
 import wavenet
 from tests.conftest import tone
 from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig
-from wavenet.run import Run
-from wavenet.session import Report, Request, train
+from wavenet.training.events import TrainingListener
+from wavenet.training.resume import TrainOptions
+from wavenet.training.run_folder import Run
+from wavenet.training.session import train
 
 RATE = 2000
 CHORD = (155.56, 196.00, 233.08)  # Hz
@@ -35,7 +37,7 @@ def test_a_chord_is_learnt_and_played(make_folder: Callable[..., Path], tmp_path
         train=TrainConfig(steps=400, batch=4, segment_seconds=0.4, learning_rate=1e-2, warmup_steps=20, sample_seconds=0),
     )
     (tmp_path / "chord.toml").write_text(config.to_toml())
-    run = train(Request(folder, str(tmp_path / "chord.toml"), out=tmp_path / "run"), Report())
+    run = train(TrainOptions(folder, str(tmp_path / "chord.toml"), out=tmp_path / "run"), TrainingListener())
     nats = [m["train_bits"] for m in Run(run.folder).metrics() if "train_bits" in m][-1] * np.log(2)
     assert nats < 0.1, f"{nats:.3f} nats per sample"
     made = wavenet.generate(wavenet.load(run.folder), seconds=0.9, seed=0, temperature=0.5)
@@ -59,7 +61,7 @@ def test_the_chosen_tone_is_ten_times_the_others(make_folder: Callable[..., Path
         train=TrainConfig(steps=200, batch=6, segment_seconds=0.3, learning_rate=1e-2, warmup_steps=20, sample_seconds=0),
     )  # fmt: skip
     (tmp_path / "tones.toml").write_text(config.to_toml())
-    run = train(Request(folder, str(tmp_path / "tones.toml"), out=tmp_path / "run"), Report())
+    run = train(TrainOptions(folder, str(tmp_path / "tones.toml"), out=tmp_path / "run"), TrainingListener())
     model = wavenet.load(run.folder)
     assert model.config.model.labels == ("high", "low", "middle")
     for name in TONES:

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save, save_file
 
 from tests.conftest import SMALL, as_checkpoint, network
-from wavenet import checkpoint, config
-from wavenet.checkpoint import Checkpoint
-from wavenet.config import Config
-from wavenet.engines.packed import pack
+from wavenet.config import Config, loading
+from wavenet.engines.weights import pack
 from wavenet.errors import EngineError, WavenetError
-from wavenet.model import WaveNet
+from wavenet.model import checkpoint, parameters
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.network import WaveNet
 
 pytestmark = pytest.mark.property
-KEYS = [*config.flatten(Config().to_dict()), "model.dilations", "model", "train", "audio", "layers", "x", ""]
-TOML = config.load("tiny").to_toml()
+KEYS = [*loading.flatten(Config().to_dict()), "model.dilations", "model", "train", "audio", "layers", "x", ""]
+TOML = loading.load("tiny").to_toml()
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -49,18 +49,18 @@ def one_line(e: WavenetError, part: object = "") -> None:
 def test_any_nested_settings_are_a_config_or_refused(nested: dict[str, Any], section: str) -> None:
     inner = {k.rpartition(".")[2]: v for k, v in nested.items()}
     try:
-        found = config.parse({section: inner} if section else nested)
+        found = loading.parse({section: inner} if section else nested)
     except WavenetError as e:
         one_line(e)
     else:
-        assert config.parse(found.to_dict()) == found
+        assert loading.parse(found.to_dict()) == found
         assert found.model.schedule
 
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(["=", "", " = ", "=="]), st.text(max_size=12)), min_size=1, max_size=3))
 def test_any_setting_on_the_command_line_is_taken_or_refused(settings: list[tuple[str, str, str]]) -> None:
     try:
-        found = config.load("tiny", ["".join(parts) for parts in settings])
+        found = loading.load("tiny", ["".join(parts) for parts in settings])
     except WavenetError as e:
         one_line(e)
     else:
@@ -82,7 +82,7 @@ def test_any_spoilt_config_file_is_read_or_refused(tmp_path_factory: pytest.Temp
     path = tmp_path_factory.getbasetemp() / "spoilt.toml"
     path.write_bytes(data.draw(st.composite(spoilt)(TOML.encode())))
     try:
-        found = config.load(path)
+        found = loading.load(path)
     except WavenetError as e:
         one_line(e, path)
     else:
@@ -96,14 +96,14 @@ def test_numbers_and_nesting_without_end(text: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(WavenetError) as e:
-        config.load(path)
+        loading.load(path)
     one_line(e.value)
 
 
 @pytest.mark.parametrize("source", ["", ".", "\0", "a\0b.toml", "x" * 5000, "~", "/", "*.toml"])
 def test_sources_that_cannot_be_files(source: str) -> None:
     with pytest.raises(WavenetError) as e:
-        config.load(source)
+        loading.load(source)
     one_line(e.value)
 
 
@@ -139,7 +139,7 @@ def check(path: Path) -> None:
         WaveNet.from_arrays(found.config.model, found.weights)
         if resume:
             network = WaveNet.from_arrays(found.config.model, found.part("model"))
-            assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == checkpoint.expected_shapes(found.config)
+            assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == parameters.expected_shapes(found.config)
             assert found.training.step >= 0
 
 

@@ -10,7 +10,7 @@ import soundfile as sf
 
 from benchmarks import hundred_hours
 from tests.conftest import SMALL, as_checkpoint, network
-from wavenet import checkpoint
+from wavenet.model import checkpoint
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform == "win32", reason="asks getrusage for the peak memory")]
 
@@ -34,14 +34,15 @@ def peak_megabytes(code: str, *args: object) -> float:
 INDEX = """
 from pathlib import Path
 from wavenet.config import AudioConfig
-from wavenet.pcm_cache import index_folder
+from wavenet.data.pcm_cache import index_folder
 found = index_folder(Path(sys.argv[1]), AudioConfig(), trim=True, cache=Path(sys.argv[2]))
 assert len(found.recordings) == 1, found.skipped
 print(found.seconds)
 """
 EVALUATE = """
 from pathlib import Path
-from wavenet.score import EvaluateRequest, evaluate
+from wavenet.evaluation.likelihood import EvaluateOptions
+from wavenet.cli.evaluate import evaluate
 for line in evaluate(EvaluateRequest(Path(sys.argv[1]), Path(sys.argv[2]), cache=Path(sys.argv[3])), as_json=True): print(line)
 """
 

@@ -9,7 +9,7 @@ import soundfile as sf
 import torch
 
 from tests.conftest import STARTER, noisy
-from wavenet import mel
+from wavenet.audio import mel
 from wavenet.config import ModelConfig
 from wavenet.errors import ConfigError
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from wavenet import config
-from wavenet.memory import estimate
+from wavenet.config import loading
+from wavenet.training.memory import estimate
 
 STEP = """
 import re, sys, numpy as np, torch, torch._dynamo
-from wavenet import config
-from wavenet.corpus import Batch
-from wavenet.trainer import Trainer
+from wavenet.config import loading
+from wavenet.data.dataset import Batch
+from wavenet.training.trainer import Trainer
 
 torch.set_num_threads(1)
 c = config.load("small", sys.argv[1:])
@@ -48,12 +48,12 @@ print(status("VmHWM") - before)
 )
 def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:
     measured = int(subprocess.run([sys.executable, "-c", STEP, *settings], check=True, capture_output=True, text=True).stdout)
-    expected = estimate(config.load("small", settings), 4, blocks=True).total
+    expected = estimate(loading.load("small", settings), 4, blocks=True).total
     assert 0.75 * measured < expected < 1.25 * measured, f"measured {measured / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB"
 
 
 def test_what_saves_memory_is_estimated_to_save_it() -> None:
-    base = config.load("paper")
+    base = loading.load("paper")
 
     def total(number: int = 4, **train: int) -> int:
         return estimate(replace(base, train=replace(base.train, **train)), number, blocks=True).total

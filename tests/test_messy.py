@@ -11,12 +11,15 @@ import pytest
 import soundfile as sf
 
 from tests.conftest import STARTER, noisy, tone
-from wavenet import audio, decoding
+from wavenet.audio import reading
 from wavenet.config import AudioConfig
-from wavenet.corpus import Corpus
+from wavenet.data import decoding
+from wavenet.data.dataset import Corpus
+from wavenet.data.pcm_cache import Index, index_folder
 from wavenet.errors import AudioError, CorpusError
-from wavenet.pcm_cache import Index, index_folder
-from wavenet.session import Report, Request, train
+from wavenet.training.events import TrainingListener
+from wavenet.training.resume import TrainOptions
+from wavenet.training.session import train
 
 RATE = 16000
 SOUND = tone(0.6, 22050) + noisy(0.6, 22050, amplitude=0.02)
@@ -154,17 +157,17 @@ def test_reading_without_a_standard_error_works(messy: Path, monkeypatch: pytest
         raise OSError(9, "Bad file descriptor")
 
     monkeypatch.setattr("os.dup", none)
-    assert sum(map(len, audio.read_blocks(messy / "UPPER.WAV", RATE))) == pytest.approx(0.6 * RATE, abs=2)
+    assert sum(map(len, reading.read_blocks(messy / "UPPER.WAV", RATE))) == pytest.approx(0.6 * RATE, abs=2)
 
 
 def test_a_run_on_it_names_every_skipped_file_and_learns(messy: Path, config_file: Path, tmp_path: Path) -> None:
     bits: list[float] = []
 
-    class Listening(Report):
+    class Listening(TrainingListener):
         def stepped(self, trainer: object, bits_now: float) -> None:
             bits.append(bits_now)
 
-    run = train(Request(messy, str(config_file), out=tmp_path / "run"), Listening())
+    run = train(TrainOptions(messy, str(config_file), out=tmp_path / "run"), Listening())
     assert len(bits) == 10
     assert np.isfinite(bits).all()
     with open(run.folder / "recordings.csv", encoding="utf-8") as f:
@@ -196,7 +199,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(messy: Path, tmp_path: 
         with open(folder / name, "ab") as f:
             f.write(name.encode())  # so that no two hold the same
     reads: dict[str, int] = {}
-    read_blocks = audio.read_blocks
+    read_blocks = reading.read_blocks
 
     def shrinking(path: Path, rate: int) -> Any:
         reads[path.name] = reads.get(path.name, 0) + 1
@@ -204,7 +207,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(messy: Path, tmp_path: 
             path.write_bytes(path.read_bytes()[:5000])
         return read_blocks(path, rate)
 
-    monkeypatch.setattr(audio, "read_blocks", shrinking)
+    monkeypatch.setattr(reading, "read_blocks", shrinking)
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)  # so that it is read twice
     found = indexed(folder)
     assert [(s.name, s.reason) for s in found.skipped] == [("b.wav", "changed while it was read; train again when it is finished")]
@@ -222,13 +225,13 @@ def test_a_name_that_is_no_text_is_read_and_a_pipe_is_not_waited_for(messy: Path
     assert [os.fsencode(r.name) for r in found.recordings] == [b"caf\xe9.wav"]
     assert {s.name: s.reason for s in found.skipped} == {"pipe.wav": "not a regular file", "pipe": "not a regular file"}
     with pytest.raises(AudioError, match="is not a regular file"):
-        next(audio.read_blocks(tmp_path / "pipe.wav", RATE))
+        next(reading.read_blocks(tmp_path / "pipe.wav", RATE))
 
 
 def test_what_cannot_be_read_is_tried_again(messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("mono.opus", "UPPER.WAV"):
         (tmp_path / name).write_bytes((messy / name).read_bytes())
-    read_blocks = audio.read_blocks
+    read_blocks = reading.read_blocks
 
     def old_library(path: Path, rate: int) -> Any:
         if path.suffix == ".opus":
@@ -236,7 +239,7 @@ def test_what_cannot_be_read_is_tried_again(messy: Path, tmp_path: Path, monkeyp
         return read_blocks(path, rate)
 
     with monkeypatch.context() as patch:
-        patch.setattr(audio, "read_blocks", old_library)
+        patch.setattr(reading, "read_blocks", old_library)
         assert [s.name for s in indexed(tmp_path).skipped] == ["mono.opus"]
     assert indexed(tmp_path).skipped == ()
 

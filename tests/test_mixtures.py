@@ -6,9 +6,11 @@ import scipy.stats
 import torch
 
 from wavenet.config import ModelConfig
-from wavenet.distributions import Distribution, GaussianMixture, LogisticMixture, Sampling, of
 from wavenet.errors import EngineError
-from wavenet.mixtures import MEAN_UNIT
+from wavenet.model.distributions.base import Distribution, Sampling
+from wavenet.model.distributions.mixture import GaussianMixture, LogisticMixture
+from wavenet.model.distributions.mixture_mass import MEAN_UNIT
+from wavenet.model.distributions.registry import distribution_for
 
 K = 4
 BOTH: list[Distribution] = [LogisticMixture(K), GaussianMixture(K)]
@@ -155,11 +157,11 @@ def test_what_a_mixture_cannot_be_asked(d: Distribution) -> None:
     for asked, option in ((Sampling(top_k=3), "--top-k 3"), (Sampling(top_p=0.9), r"--top-p 0\.9")):
         with pytest.raises(EngineError, match=f"{option}: chooses among mu-law levels, .*; use --temperature"):
             d.check(asked)
-        of(ModelConfig()).check(asked)
+        distribution_for(ModelConfig()).check(asked)
 
 
 def test_the_config_chooses() -> None:
-    assert of(ModelConfig(output="logistic", mixtures=3)) == LogisticMixture(3)
-    assert of(ModelConfig(output="gaussian", mixtures=3)) == GaussianMixture(3)
-    assert of(ModelConfig(levels=64)).levels == 64
+    assert distribution_for(ModelConfig(output="logistic", mixtures=3)) == LogisticMixture(3)
+    assert distribution_for(ModelConfig(output="gaussian", mixtures=3)) == GaussianMixture(3)
+    assert distribution_for(ModelConfig(levels=64)).levels == 64
     assert LogisticMixture(3) != GaussianMixture(3)

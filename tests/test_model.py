@@ -7,8 +7,8 @@ import torch
 from tests import conv1d_form
 from tests.conftest import SMALL, network
 from wavenet.config import ModelConfig
-from wavenet.layers import Taps
-from wavenet.model import WaveNet, WaveNetStack
+from wavenet.model.layers import Taps
+from wavenet.model.network import WaveNet, WaveNetStack
 
 OUTPUTS = ["mulaw", "logistic", "gaussian"]
 

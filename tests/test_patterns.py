@@ -10,18 +10,21 @@ import pytest
 import torch
 
 from tests.conftest import SMALL, VARIANTS, arrays, network, some_conditions
-from wavenet import checkpoint, patterns
 from wavenet.config import Config, ModelConfig
-from wavenet.context import window_mean
-from wavenet.distributions import Sampling
-from wavenet.engines import pick
-from wavenet.engines.packed import folded
-from wavenet.layers import GatedLayer
-from wavenet.memory import estimate
-from wavenet.model import WaveNet
-from wavenet.receptive import report
-from wavenet.sampler import Sampler, uniforms
-from wavenet.session import Report, Request, train
+from wavenet.engines import create_engine
+from wavenet.engines.weights import fold
+from wavenet.generation.noise import uniforms
+from wavenet.generation.sampler import Sampler
+from wavenet.model import checkpoint, locate, parameters
+from wavenet.model.cost import model_cost
+from wavenet.model.distributions.base import Sampling
+from wavenet.model.layers import GatedLayer
+from wavenet.model.network import WaveNet
+from wavenet.model.pyramid_pooling import window_mean
+from wavenet.training.events import TrainingListener
+from wavenet.training.memory import estimate
+from wavenet.training.resume import TrainOptions
+from wavenet.training.session import train
 
 UNTOLD = {name: config for name, config in VARIANTS.items() if not config.condition_channels}
 every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
@@ -52,7 +55,7 @@ KNOWN = [
 @pytest.mark.parametrize(("config", "field"), KNOWN)
 def test_known_fields(config: ModelConfig, field: int) -> None:
     assert config.receptive_field == field
-    assert report(config, 16000).receptive_field == field
+    assert model_cost(config, 16000).receptive_field == field
     assert WaveNet(config).receptive_field == field
 
 
@@ -82,10 +85,10 @@ def test_a_prediction_hears_its_offsets_and_no_more(config: ModelConfig) -> None
 @every_variant
 def test_what_is_counted_and_expected_is_the_modules(config: ModelConfig) -> None:
     model = WaveNet(config)
-    found = report(config, 16000)
+    found = model_cost(config, 16000)
     assert found.parameters == sum(p.numel() for p in model.parameters())
-    assert checkpoint.expected_shapes(Config(model=config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    own, computed = patterns.multiply_adds(config)
+    assert parameters.expected_shapes(Config(model=config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    own, computed = parameters.multiply_adds(config)
     assert own == sum(p.numel() for layer in layers_of(model) for name, p in layer.dilated.named_parameters() if name != "bias")
     assert computed == sum(layer.dilated.taps().numel() for layer in layers_of(model))
     assert found.computed_macs_per_sample - found.macs_per_sample == computed - own
@@ -95,13 +98,13 @@ def test_what_is_counted_and_expected_is_the_modules(config: ModelConfig) -> Non
 
 def test_known_counts_of_multiply_adds() -> None:
     sizes: dict[str, Any] = {"layers": 10, "residual_channels": 64, "gate_channels": 128}
-    assert patterns.multiply_adds(ModelConfig(**sizes)) == (10 * 2 * 64 * 128,) * 2
-    assert patterns.multiply_adds(ModelConfig(**sizes, groups=4)) == (10 * 2 * 16 * 128, 10 * 2 * 64 * 128)
-    assert patterns.multiply_adds(ModelConfig(**sizes, layer="separable")) == (10 * (64 * 2 + 64 * 128), 10 * 2 * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes)) == (10 * 2 * 64 * 128,) * 2
+    assert parameters.multiply_adds(ModelConfig(**sizes, groups=4)) == (10 * 2 * 16 * 128, 10 * 2 * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes, layer="separable")) == (10 * (64 * 2 + 64 * 128), 10 * 2 * 64 * 128)
     narrow = 10 * (64 * 16 + 2 * 16 * 16 + 16 * 128)
-    assert patterns.multiply_adds(ModelConfig(**sizes, layer="bottleneck")) == (narrow, 10 * 2 * 64 * 128)
-    assert patterns.multiply_adds(ModelConfig(**sizes, layer="hybrid")) == (10 * 2 * 64 * 128, (2 + 9 * 3) * 64 * 128)
-    assert patterns.multiply_adds(ModelConfig(**sizes, smooth=True)) == (10 * 2 * 64 * 128, (3 + 9 * 4) * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes, layer="bottleneck")) == (narrow, 10 * 2 * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes, layer="hybrid")) == (10 * 2 * 64 * 128, (2 + 9 * 3) * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes, smooth=True)) == (10 * 2 * 64 * 128, (3 + 9 * 4) * 64 * 128)
 
 
 @every_variant
@@ -110,7 +113,7 @@ def test_engines_fold_what_training_folds(config: ModelConfig) -> None:
     weights = arrays(model)
     for i, layer in enumerate(layers_of(model)):
         taps = layer.dilated.taps().detach().numpy().transpose(0, 2, 1)
-        np.testing.assert_allclose(folded(config, i, weights), taps, rtol=1e-5, atol=1e-6, err_msg=f"layer {i}")
+        np.testing.assert_allclose(fold(config, i, weights), taps, rtol=1e-5, atol=1e-6, err_msg=f"layer {i}")
 
 
 @pytest.mark.parametrize("name", ["groups", "separable", "bottleneck", "hybrid", "smooth"])
@@ -144,7 +147,7 @@ def test_the_mean_over_a_window(window: int) -> None:
 
 def test_the_window_sum_of_an_engine_stays_exact() -> None:
     config = replace(SMALL, context="pyramid", pyramid_window=50)
-    engine = pick("numba", config, arrays(network(config)))
+    engine = create_engine("numba", config, arrays(network(config)))
     state = engine.init_state(2)
     engine.generate(state, np.stack([uniforms(1, i, 0, 3000) for i in range(2)]), Sampling())
     length = state.skips.shape[1]
@@ -181,11 +184,11 @@ def test_a_run_of_every_pattern(config: ModelConfig, small_config: Config, train
     path, made = tmp_path / "pattern.toml", tmp_path / "run"
     learning = replace(small_config.train, steps=30, evaluate_every=10, learning_rate=1e-2)
     path.write_text(replace(small_config, model=config, train=learning).to_toml(), encoding="utf-8")
-    train(Request(training_folder, str(path), out=made, stop_at=10), Report())
-    run = train(Request(training_folder, str(path), out=made), Report())
+    train(TrainOptions(training_folder, str(path), out=made, stop_at=10), TrainingListener())
+    run = train(TrainOptions(training_folder, str(path), out=made), TrainingListener())
     bits = [m["validation_bits"] for m in run.metrics() if "validation_bits" in m]
     assert bits[-1] < bits[0] < 5  # bits that a code of 32 levels has
-    model = checkpoint.load(checkpoint.find(made))
+    model = checkpoint.load(locate.find(made))
     assert model.config.model == config
     assert model.training.step == 30
     first, second = (np.concatenate(list(Sampler(model, seed=3, engine=e).blocks(60)), axis=1) for e in ("numba", "reference"))

@@ -8,8 +8,8 @@ from filelock import FileLock
 
 from tests.conftest import noisy, tone
 from wavenet.config import AudioConfig
+from wavenet.data.pcm_cache import Index, index_folder
 from wavenet.errors import CorpusError
-from wavenet.pcm_cache import Index, index_folder
 
 AUDIO = AudioConfig(sample_rate=8000)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+from wavenet.cli.plot import plot
 from wavenet.config import Config
 from wavenet.errors import RunError
-from wavenet.plot import plot
-from wavenet.run import Run
+from wavenet.training.run_folder import Run
 
 
 @pytest.fixture

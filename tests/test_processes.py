@@ -18,16 +18,20 @@ import torch
 from safetensors.numpy import load_file
 
 from tests.together import DYING, FINDINGS, Pair, free_port, torchrun
-from wavenet import checkpoint, pcm_cache, processes
 from wavenet.config import Config
-from wavenet.corpus import Corpus
+from wavenet.data import discovery
+from wavenet.data.dataset import Corpus
+from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import OutputError, RunError
-from wavenet.pcm_cache import index_folder
-from wavenet.processes import Processes, Together
-from wavenet.rollcall import RollCall
-from wavenet.run import Run
-from wavenet.session import Report, Request, train
-from wavenet.trainer import Trainer
+from wavenet.model import locate
+from wavenet.training import distributed
+from wavenet.training.distributed import ProcessGroup, SingleProcess
+from wavenet.training.events import TrainingListener
+from wavenet.training.heartbeat import Heartbeat
+from wavenet.training.resume import TrainOptions
+from wavenet.training.run_folder import Run
+from wavenet.training.session import train
+from wavenet.training.trainer import Trainer
 
 HOST = re.escape(socket.gethostname())
 SETTINGS = ("train.batch=3", "train.accumulate=2", "train.segment_seconds=0.3", "train.evaluate_every=6", "train.learning_rate=1e-3")
@@ -43,13 +47,13 @@ def command(training_folder: Path, config_file: Path, tmp_path: Path) -> list[ob
 @pytest.fixture
 def alone(training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
     """The same in this process, in one thread."""
-    monkeypatch.setattr("wavenet.session.LOG_EVERY", 1)
+    monkeypatch.setattr("wavenet.training.session.LOG_EVERY", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
     def run(out: Path, steps: int, stop_at: int | None = None) -> Run:
         settings = (*SETTINGS, f"train.steps={steps}")
-        return train(Request(training_folder, str(config_file), settings, out, stop_at, cache=tmp_path / "cache"), Report())
+        return train(TrainOptions(training_folder, str(config_file), settings, out, stop_at, cache=tmp_path / "cache"), TrainingListener())
 
     yield run
     torch.set_num_threads(threads)
@@ -67,7 +71,7 @@ def lines(err: str) -> list[str]:
 
 def assert_alike(a: Run, b: Run, step: int) -> None:
     """The same checkpoint and curve up to rounding."""
-    one, other = (load_file(checkpoint.step_path(run.checkpoints, step)) for run in (a, b))
+    one, other = (load_file(locate.step_path(run.checkpoints, step)) for run in (a, b))
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
@@ -154,12 +158,12 @@ def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> No
 def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_path: Path) -> None:
     out = tmp_path / "run"
     pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
-    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    wait_for(lambda: bool(locate.steps(out / "checkpoints")))
     os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
     (code, said, err), *others = pair.wait()
     assert (code, others) == (0, [(0, "", "")]), err
     step = int(said.split("stopped at step ")[1].split(",")[0])
-    assert checkpoint.steps(out / "checkpoints")[-1] == step
+    assert locate.steps(out / "checkpoints")[-1] == step
     assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
 
 
@@ -168,7 +172,7 @@ def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object]
     """And torchrun's signal, or two, may come while the other still asks who is there."""
     out = tmp_path / "run"
     pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
-    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    wait_for(lambda: bool(locate.steps(out / "checkpoints")))
     if torchrun_too:
         pair.store = None
     pair.processes[0].kill()
@@ -185,7 +189,7 @@ def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object]
 def stuck(rank: int) -> None:
     """The first process waits where no handler of a signal runs, as for an exchange between GPUs."""
 
-    def settle(self: Together, *values: torch.Tensor) -> tuple[float, float]:
+    def settle(self: ProcessGroup, *values: torch.Tensor) -> tuple[float, float]:
         calls.append(1)
         if len(calls) > 8:
             (folder / "stuck").touch()
@@ -194,10 +198,10 @@ def stuck(rank: int) -> None:
         return before(self, *values)
 
     calls: list[int] = []
-    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), Together.settle
-    processes.STUCK_SECONDS = 0.5
+    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), ProcessGroup.settle
+    distributed.STUCK_SECONDS = 0.5
     if rank == 0:
-        Together.settle = settle  # type: ignore[method-assign, assignment]
+        ProcessGroup.settle = settle  # type: ignore[method-assign, assignment]
 
 
 def test_a_process_that_waits_for_a_dead_one_still_says_so(command: list[object], tmp_path: Path) -> None:
@@ -224,7 +228,7 @@ def test_max_hours_ends_all_at_one_step(command: list[object], tmp_path: Path) -
     out = tmp_path / "run"
     pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000, "--max-hours", 1 / 3600)
     assert [code for code, *_ in pair.wait()] == [0, 0]
-    step = checkpoint.steps(out / "checkpoints")[-1]
+    step = locate.steps(out / "checkpoints")[-1]
     assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
     assert Run(out).metrics()[-1]["validation_bits"]
 
@@ -237,14 +241,14 @@ def spoil(rank: int) -> None:
 
 def other_recordings(rank: int) -> None:
     """A machine whose folder lacks a file."""
-    listed = pcm_cache._audio_files
-    pcm_cache._audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
+    listed = discovery.audio_files
+    discovery.audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
 
 
 def unreadable(rank: int) -> None:
     """A machine without the folder."""
     if rank:
-        pcm_cache._audio_files = lambda folder: ([], [], 0)
+        discovery.audio_files = lambda folder: ([], [], 0)
 
 
 def full_disk(rank: int) -> None:
@@ -312,13 +316,13 @@ def test_half_precision_and_variants_share_too(precision: str, command: list[obj
 
 
 def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = object.__new__(Together)
+    one = object.__new__(ProcessGroup)
     one.count, one._local, one._neighbours = 4, 1, 4
     taken: list[object] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
-    monkeypatch.setattr(processes, "pick_device", torch.device)
+    monkeypatch.setattr(distributed, "pick_device", torch.device)
     assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == taken[0]
     assert one.device("cpu") == torch.device("cpu")
     one._local = 2
@@ -327,23 +331,23 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_one_process_agrees_with_itself() -> None:
-    one = Processes()
+    one = SingleProcess()
     assert one.settle(torch.tensor(2.0), torch.tensor(3.0)) == (2, 3)
     assert one.agreed(lambda: True)()
     assert one.total(1.0, 2.0) == (1.0, 2.0)
 
 
 def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "JOIN_MINUTES", 0.01)
+    monkeypatch.setattr(distributed, "JOIN_MINUTES", 0.01)
     for rank, other in ((0, 1), (1, 0)):
         with pytest.raises(RunError, match=f"process {other} of 2 did not come within 0.01 minutes"):
-            processes._meet(torch.distributed.HashStore(), rank, 2)
+            distributed._rendezvous(torch.distributed.HashStore(), rank, 2)
 
 
 def test_one_word_is_enough_for_all_that_ended() -> None:
     """Process 1 ends because process 0 said that it does: process 2, which sees both gone, has nothing to add."""
     store = torch.distributed.HashStore()
-    first, third = RollCall(store, 0, 3), RollCall(store, 2, 3)
+    first, third = Heartbeat(store, 0, 3), Heartbeat(store, 2, 3)
     assert not third.spoke([0, 1])
     first.speak()
     assert third.spoke([0, 1])
@@ -356,9 +360,9 @@ def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None
     store = torch.distributed.HashStore()
     with ThreadPoolExecutor(2) as pool:
         for start in range(3):
-            late = pool.submit(processes._meet, store, start % 2, 2)
+            late = pool.submit(distributed._rendezvous, store, start % 2, 2)
             time.sleep(0.1)
-            (one, hosts), (other, _) = processes._meet(store, 1 - start % 2, 2), late.result()
+            (one, hosts), (other, _) = distributed._rendezvous(store, 1 - start % 2, 2), late.result()
             assert hosts == [socket.gethostname()] * 2
             one.set("said", str(start))
             assert other.get("said") == str(start).encode()
@@ -393,9 +397,9 @@ def test_two_machines_train_as_one_process_does(
 def test_ctrl_c_at_torchrun_saves(command: list[object], tmp_path: Path) -> None:
     out = tmp_path / "run"
     started = torchrun(*command, "-o", out, "--steps", 100_000)
-    wait_for(lambda: bool(checkpoint.steps(out / "checkpoints")))
+    wait_for(lambda: bool(locate.steps(out / "checkpoints")))
     started.send_signal(signal.SIGINT)
     _, said, err = finished(started)
     step = int(said.split("stopped at step ")[1].split(",")[0])
-    assert checkpoint.steps(out / "checkpoints")[-1] == step
+    assert locate.steps(out / "checkpoints")[-1] == step
     assert not lines(err)

@@ -1,9 +1,8 @@
 import pytest
 
-from wavenet import config
-from wavenet.config import ModelConfig
-from wavenet.model import WaveNet
-from wavenet.receptive import receptive_field, report
+from wavenet.config import ModelConfig, loading
+from wavenet.model.cost import model_cost, receptive_field
+from wavenet.model.network import WaveNet
 
 
 @pytest.mark.parametrize(
@@ -12,7 +11,7 @@ from wavenet.receptive import receptive_field, report
 )
 def test_known_cycles(layers: int, cycle: int, kernel: int, expected: int) -> None:
     model = ModelConfig(layers=layers, dilation_cycle=cycle, kernel_size=kernel)
-    assert report(model, 16000).receptive_field == expected
+    assert model_cost(model, 16000).receptive_field == expected
 
 
 @pytest.mark.parametrize(
@@ -37,18 +36,18 @@ def test_known_lists(dilations: list[int], kernels: int | list[int], expected: i
 )
 def test_reference_presets_have_the_published_sizes(name: str, field: int, parameters: float, macs: float) -> None:
     """Unconditional, as they are published."""
-    preset = config.load(name, ["model.mel_bands=0"])
-    r = report(preset.model, preset.audio.sample_rate)
+    preset = loading.load(name, ["model.mel_bands=0"])
+    r = model_cost(preset.model, preset.audio.sample_rate)
     assert r.receptive_field == field
     assert r.parameters == pytest.approx(parameters, rel=0.05)
     assert r.macs_per_sample == pytest.approx(macs, rel=0.05)
 
 
-@pytest.mark.parametrize("name", config.preset_names())
+@pytest.mark.parametrize("name", loading.preset_names())
 def test_counted_parameters_are_those_of_the_module(name: str) -> None:
-    preset = config.load(name, ['model.labels=["ada", "bob"]'] if name == "voices" else [])
+    preset = loading.load(name, ['model.labels=["ada", "bob"]'] if name == "voices" else [])
     model = WaveNet(preset.model)
-    r = report(preset.model, preset.audio.sample_rate)
+    r = model_cost(preset.model, preset.audio.sample_rate)
     assert r.parameters == sum(p.numel() for p in model.parameters())
     assert r.receptive_field == model.receptive_field
     assert preset.name == name
@@ -57,13 +56,13 @@ def test_counted_parameters_are_those_of_the_module(name: str) -> None:
 
 def test_a_scalar_input_costs_a_product_and_a_look_up_none() -> None:
     mulaw, mixture = ModelConfig(levels=256), ModelConfig(output="logistic", mixtures=10)
-    a, b = report(mulaw, 16000), report(mixture, 16000)
+    a, b = model_cost(mulaw, 16000), model_cost(mixture, 16000)
     assert b.parameters == sum(p.numel() for p in WaveNet(mixture).parameters())
     assert a.macs_per_sample - b.macs_per_sample == (256 - 30) * 64 - 64
 
 
 def test_reach_grows_layer_by_layer_to_the_whole_field() -> None:
-    r = report(ModelConfig(dilations=(1, 2, 8), kernel_size=3), 1000)
+    r = model_cost(ModelConfig(dilations=(1, 2, 8), kernel_size=3), 1000)
     assert [layer.reach for layer in r.layers] == [3, 7, 23]
     assert r.receptive_field_ms == 23.0
     assert r.state_bytes == 4 * 64 * 22

@@ -10,7 +10,9 @@ import wavenet
 from tests.conftest import SMALL, as_checkpoint, network, tone
 from wavenet.config import AudioConfig, Config
 from wavenet.errors import AudioError, EngineError, WavenetError
-from wavenet.sampler import Sampler, read_prompt, uniforms
+from wavenet.generation.noise import uniforms
+from wavenet.generation.prompt import read_prompt
+from wavenet.generation.sampler import Sampler
 
 
 def test_noise_is_the_same_however_it_is_cut() -> None:

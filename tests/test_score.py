@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 from tests.conftest import BOTH, SMALL, VOCODER, VOICES, as_checkpoint, network, noisy, tone
-from wavenet import checkpoint, predictors, score
-from wavenet.checkpoint import Checkpoint
+from wavenet.cli import evaluate
 from wavenet.config import AudioConfig, Config, ModelConfig
-from wavenet.distributions import Categorical
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.reference import ReferenceEngine
 from wavenet.errors import CheckpointError, CorpusError, EngineError, WavenetError
-from wavenet.score import EvaluateRequest
-from wavenet.session import Report, Request, train
+from wavenet.evaluation import likelihood, scorers
+from wavenet.evaluation.likelihood import EvaluateOptions
+from wavenet.model import checkpoint, locate
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.distributions.categorical import Categorical
+from wavenet.training.events import TrainingListener
+from wavenet.training.resume import TrainOptions
+from wavenet.training.session import train
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def folder(make_folder: Callable[..., Path]) -> Path:
 
 
 def everything(model: Path, folder: Path, **more: object) -> dict[str, object]:
-    (line,) = score.evaluate(EvaluateRequest(model, folder, **more), as_json=True)  # type: ignore[arg-type]
+    (line,) = evaluate.evaluate(EvaluateOptions(model, folder, **more), as_json=True)  # type: ignore[arg-type]
     found: dict[str, object] = json.loads(line)
     return found
 
@@ -58,8 +62,8 @@ def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
     whole = evaluated(model, folder)
     assert whole["samples"] == (9600 + 5600 + 24000 if split == "all" else 960 + 2400)
     for engine, block in (("parallel", 1000), ("numba", 1 << 15), ("numba", 777), ("reference", 5000)):
-        monkeypatch.setattr(score, "BLOCK_SAMPLES", block)
-        monkeypatch.setattr(predictors, "FEED_SAMPLES", 64)
+        monkeypatch.setattr(likelihood, "BLOCK_SAMPLES", block)
+        monkeypatch.setattr(scorers, "FEED_SAMPLES", 64)
         other = evaluated(model, folder, engine=engine)
         assert other["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-6)
         for key in ("unigram_bits", "bigram_bits", "lpc_bits"):
@@ -70,7 +74,7 @@ def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> No
     """One file, sample by sample from a fresh start, by the specification's own engine."""
     found = evaluated(model, folder)["files"]
     loaded = checkpoint.load(model)
-    from wavenet.codec import encode
+    from wavenet.audio.quantization import encode
 
     x = encode(np.round(noisy(0.7) * 32768) / 32768, SMALL.levels)
     engine = ReferenceEngine(SMALL, loaded.weights)
@@ -87,7 +91,7 @@ def test_mixtures_are_scored_alike_by_every_way(output: str, folder: Path, tmp_p
     whole, by_engine = (evaluated(tmp_path / "m.safetensors", folder, engine=e) for e in ("parallel", "numba"))
     assert by_engine["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-5)
     assert whole["bits_per_16bit_sample"] == whole["bits_per_sample"]
-    (line,) = [a for a in score.evaluate(EvaluateRequest(tmp_path / "m.safetensors", folder)) if "bits per" in a][-1:]
+    (line,) = [a for a in evaluate.evaluate(EvaluateOptions(tmp_path / "m.safetensors", folder)) if "bits per" in a][-1:]
     assert " bits per 16-bit sample over 39,200 samples" in line
     assert line.count("16-bit") == 1
 
@@ -98,7 +102,7 @@ def test_mulaw_is_also_told_per_16_bit_sample(model: Path, folder: Path) -> None
     wavs = [np.round(w * 32768) / 32768 for w in (tone(1.2), noisy(0.7), tone(3.0, hertz=99))]
     finer = np.concatenate([d.finer_bits(d.encode(w)) for w in wavs]).mean()
     assert found["bits_per_16bit_sample"] == pytest.approx(found["bits_per_sample"] + finer, rel=1e-4)  # type: ignore[operator]
-    lines = "\n".join(score.evaluate(EvaluateRequest(model, folder)))
+    lines = "\n".join(evaluate.evaluate(EvaluateOptions(model, folder)))
     assert f"{found['bits_per_16bit_sample']:.3f} bits per 16-bit sample, with those of one level alike" in lines
 
 
@@ -114,31 +118,31 @@ def test_files_add_up_to_the_whole(model: Path, folder: Path) -> None:
 
 def test_tails_are_what_a_run_validates_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     settings = ("train.validation=tails",)
-    run = train(Request(training_folder, str(config_file), settings, out=tmp_path / "run"), Report())
-    best = checkpoint.load(checkpoint.find(run.folder)).training.best_bits
+    run = train(TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"), TrainingListener())
+    best = checkpoint.load(locate.find(run.folder)).training.best_bits
     found = evaluated(run.folder, training_folder, split="tails")
     assert found["bits_per_sample"] == pytest.approx(best, rel=1e-5)
     assert found["samples"] == 5 * 960  # the short recording is left out
-    lines = "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder, split="tails")))
+    lines = "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder, split="tails")))
     assert "1 recordings of 1 s or less left out" in lines
     assert "the last tenth of each, after hearing the rest" in lines
     assert "trained on" not in lines
-    assert "was trained on 5 of these recordings" in "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder)))
-    file = checkpoint.find(run.folder)
-    assert "was trained on 5 of these recordings" in "\n".join(score.evaluate(EvaluateRequest(file, training_folder)))
+    assert "was trained on 5 of these recordings" in "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder)))
+    file = locate.find(run.folder)
+    assert "was trained on 5 of these recordings" in "\n".join(evaluate.evaluate(EvaluateOptions(file, training_folder)))
 
 
 def test_held_out_recordings_do_not_count_as_trained_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    run = train(Request(training_folder, str(config_file), out=tmp_path / "run"), Report())
+    run = train(TrainOptions(training_folder, str(config_file), out=tmp_path / "run"), TrainingListener())
     held_out = len(run.corpus()["held_out"])
     assert held_out
-    lines = "\n".join(score.evaluate(EvaluateRequest(run.folder, training_folder)))
+    lines = "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder)))
     assert f"was trained on {6 - held_out} of these recordings" in lines
 
 
 def test_training_lowers_the_figure_below_guessing(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     settings = ("train.steps=150", "train.evaluate_every=50", "train.learning_rate=1e-2")
-    run = train(Request(training_folder, str(config_file), settings, out=tmp_path / "run"), Report())
+    run = train(TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"), TrainingListener())
     found = evaluated(run.folder, training_folder)
     assert found["bits_per_sample"] < found["unigram_bits"] - 0.5  # type: ignore[operator]
     assert found["unigram_bits"] < math.log2(SMALL.levels)  # type: ignore[operator]
@@ -146,19 +150,19 @@ def test_training_lowers_the_figure_below_guessing(training_folder: Path, config
 
 def test_wrong_requests_are_named(model: Path, folder: Path, make_folder: Callable[..., Path], tmp_path: Path) -> None:
     short = make_folder({"s.wav": tone(0.5)}, name="short")
-    cases: list[tuple[type[WavenetError], str, EvaluateRequest]] = [
-        (CorpusError, "--split tail: must be all", EvaluateRequest(model, folder, split="tail")),
-        (CorpusError, "needs recordings over 1 s; use --split all", EvaluateRequest(model, short, split="tails")),
-        (CorpusError, "no such folder", EvaluateRequest(model, tmp_path / "no")),
-        (CheckpointError, "no such run or checkpoint", EvaluateRequest(tmp_path / "no", folder)),
-        (EngineError, "--engine warp: unknown; use parallel, auto or one of", EvaluateRequest(model, folder, engine="warp")),
-        (EngineError, "--device cpu: --engine numba picks its own", EvaluateRequest(model, folder, engine="numba", device="cpu")),
-        (EngineError, "--threads 2: only engines take a number", EvaluateRequest(model, folder, options=EngineOptions(threads=2))),
-        (WavenetError, "--device cuda:99: not available", EvaluateRequest(model, folder, device="cuda:99")),
+    cases: list[tuple[type[WavenetError], str, EvaluateOptions]] = [
+        (CorpusError, "--split tail: must be all", EvaluateOptions(model, folder, split="tail")),
+        (CorpusError, "needs recordings over 1 s; use --split all", EvaluateOptions(model, short, split="tails")),
+        (CorpusError, "no such folder", EvaluateOptions(model, tmp_path / "no")),
+        (CheckpointError, "no such run or checkpoint", EvaluateOptions(tmp_path / "no", folder)),
+        (EngineError, "--engine warp: unknown; use parallel, auto or one of", EvaluateOptions(model, folder, engine="warp")),
+        (EngineError, "--device cpu: --engine numba picks its own", EvaluateOptions(model, folder, engine="numba", device="cpu")),
+        (EngineError, "--threads 2: only engines take a number", EvaluateOptions(model, folder, options=EngineOptions(threads=2))),
+        (WavenetError, "--device cuda:99: not available", EvaluateOptions(model, folder, device="cuda:99")),
     ]
     for kind, message, request in cases:
         with pytest.raises(kind, match=message):
-            list(score.evaluate(request))
+            list(evaluate.evaluate(request))
 
 
 def test_weights_that_are_not_finite_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -14,15 +14,18 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from tests.conftest import STARTER, noisy, tone
-from wavenet import checkpoint, config
-from wavenet.cli import app
+from wavenet.cli.main import app
+from wavenet.config import loading
 from wavenet.errors import CheckpointError, RunError, TrainingError, WavenetError
-from wavenet.run import Run
-from wavenet.session import Report, Request, train
-from wavenet.trainer import Trainer
+from wavenet.model import checkpoint, locate
+from wavenet.training.events import TrainingListener
+from wavenet.training.resume import TrainOptions
+from wavenet.training.run_folder import Run
+from wavenet.training.session import train
+from wavenet.training.trainer import Trainer
 
 
-class Notes(Report):
+class Notes(TrainingListener):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -32,18 +35,18 @@ class Notes(Report):
 
 def sit(folder: Path | None, out: Path, *settings: str, **more: object) -> tuple[Run, str]:
     report = Notes()
-    run = train(Request(folder, out=out, settings=settings, **more), report)  # type: ignore[arg-type]
+    run = train(TrainOptions(folder, out=out, settings=settings, **more), report)  # type: ignore[arg-type]
     return run, "\n".join(report.notes)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     whole, _ = sit(training_folder, tmp_path / "whole", config=str(config_file))
     half, _ = sit(training_folder, tmp_path / "half", config=str(config_file), stop_at=5)
-    assert checkpoint.steps(half.checkpoints) == [5]
+    assert locate.steps(half.checkpoints) == [5]
     _, notes = sit(None, tmp_path / "half")  # neither folder nor config need repeating
     assert "resuming" in notes
     assert "at step 5" in notes
-    a, b = (load_file(checkpoint.step_path(r.checkpoints, 10)) for r in (whole, half))
+    a, b = (load_file(locate.step_path(r.checkpoints, 10)) for r in (whole, half))
     assert a.keys() == b.keys()
     for name in a:
         assert (a[name] == b[name]).all(), name
@@ -62,7 +65,7 @@ def test_a_run_describes_itself(training_folder: Path, config_file: Path, tmp_pa
         "samples",
         "checkpoints",
     }
-    assert run.config().model == config.load(config_file).model
+    assert run.config().model == loading.load(config_file).model
     rows = (run.folder / "recordings.csv").read_text().splitlines()
     assert len(rows) == 7
     assert sum(",validation," in r for r in rows) >= 1
@@ -99,19 +102,19 @@ def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
 def test_the_last_few_and_the_best_checkpoints_stay(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     settings = ("train.evaluate_every=1", "train.keep_checkpoints=2")
     run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
-    best = checkpoint.load(checkpoint.step_path(run.checkpoints, 10)).training.best_step
+    best = checkpoint.load(locate.step_path(run.checkpoints, 10)).training.best_step
     assert best is not None
-    assert set(checkpoint.steps(run.checkpoints)) == {9, 10, best}
+    assert set(locate.steps(run.checkpoints)) == {9, 10, best}
 
 
 def test_a_checkpoint_is_due_after_some_minutes_too(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count()
-    monkeypatch.setattr("wavenet.trainer.time.monotonic", lambda: 20.0 * next(clock))  # each look at the clock finds it 20 s on
+    monkeypatch.setattr("wavenet.training.trainer.time.monotonic", lambda: 20.0 * next(clock))  # each look at the clock finds it 20 s on
     settings = ("train.evaluate_every=100", "train.checkpoint_minutes=2.5", "train.keep_checkpoints=9")
     run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
-    steps = checkpoint.steps(run.checkpoints)
+    steps = locate.steps(run.checkpoints)
     assert 3 <= len(steps) <= 5
     assert steps[-1] == 10
 
@@ -139,14 +142,14 @@ def test_other_settings_or_recordings_are_named_and_need_a_word(
     with pytest.raises(RunError, match=r"recordings: 1 removed \(short.wav\), 5 changed \(0.wav, \.\.\.\)"):
         sit(other, out)
     run, _ = sit(other, out, "train.steps=6", accept_changes=True)
-    assert checkpoint.steps(run.checkpoints)[-1] == 6
+    assert locate.steps(run.checkpoints)[-1] == 6
 
 
 def test_a_moved_folder_goes_on_without_a_word(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
     moved = training_folder.rename(tmp_path / "moved")
     run, _ = sit(moved, tmp_path / "run")
-    assert checkpoint.steps(run.checkpoints)[-1] == 10
+    assert locate.steps(run.checkpoints)[-1] == 10
     assert run.corpus()["folder"] == str(moved)
 
 
@@ -170,7 +173,7 @@ def test_places_that_cannot_be_runs_are_named(training_folder: Path, config_file
         with pytest.raises(RunError, match="exists and is not a run"):
             sit(training_folder, tmp_path / out, config=str(config_file))
     with pytest.raises(RunError, match="name a folder of recordings"):
-        train(Request(), Report())
+        train(TrainOptions(), TrainingListener())
     with pytest.raises(WavenetError, match="does not know its recordings"):
         sit(None, tmp_path / "new", config=str(config_file))
     assert (tmp_path / "full" / "thesis.doc").read_text() == "precious"
@@ -190,7 +193,7 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
     assert (out / "checkpoints" / "step-00000006.diverged").exists()  # weights that fail at once are set aside, not deleted
     monkeypatch.undo()
     run, _ = sit(None, out, "train.learning_rate=0.0007", accept_changes=True)
-    assert checkpoint.steps(run.checkpoints)[-1] == 10
+    assert locate.steps(run.checkpoints)[-1] == 10
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
@@ -208,7 +211,7 @@ def test_other_recordings_start_the_search_for_the_best_anew(
     sit(training_folder, out, config=str(config_file), stop_at=5)
     noise = make_folder({f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}, name="noise")
     run, _ = sit(noise, out, accept_changes=True)
-    assert checkpoint.load(checkpoint.find(run.folder)).training.step == 10
+    assert checkpoint.load(locate.find(run.folder)).training.step == 10
 
 
 def test_a_run_inside_the_folder_is_not_trained_on(training_folder: Path, config_file: Path) -> None:
@@ -216,7 +219,7 @@ def test_a_run_inside_the_folder_is_not_trained_on(training_folder: Path, config
     sit(training_folder, out, "train.sample_seconds=0.2", config=str(config_file), stop_at=5)
     assert list((out / "samples").glob("*.wav"))
     run, _ = sit(None, out)
-    assert checkpoint.steps(run.checkpoints)[-1] == 10
+    assert locate.steps(run.checkpoints)[-1] == 10
 
 
 def test_names_of_any_bytes_are_taken(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
@@ -229,9 +232,9 @@ def test_names_of_any_bytes_are_taken(training_folder: Path, config_file: Path, 
 
 def test_a_damaged_newest_checkpoint_names_the_one_before(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     run, _ = sit(training_folder, tmp_path / "run", config=str(config_file))
-    newest = checkpoint.step_path(run.checkpoints, 10)
+    newest = locate.step_path(run.checkpoints, 10)
     newest.write_bytes(newest.read_bytes()[:-9])
-    for attempt in (lambda: sit(None, run.folder), lambda: checkpoint.find(run.folder)):
+    for attempt in (lambda: sit(None, run.folder), lambda: locate.find(run.folder)):
         with pytest.raises(CheckpointError, match=r"a damaged one .*; delete it to use that of step 5"):
             attempt()
 
@@ -279,29 +282,29 @@ def test_very_short_recordings_can_be_learnt_from(make_folder: Callable[..., Pat
 def test_max_hours_ends_a_sitting_with_everything_saved(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     report = Notes()
-    train(Request(training_folder, str(config_file), ("train.steps=100000",), out, max_hours=1 / 3600), report)
+    train(TrainOptions(training_folder, str(config_file), ("train.steps=100000",), out, max_hours=1 / 3600), report)
     run = Run(out)
-    step = checkpoint.steps(run.checkpoints)[-1]
+    step = locate.steps(run.checkpoints)[-1]
     assert 0 < step < 100000
     last = run.metrics()[-1]
     assert last["step"] == step
     assert last["validation_bits"] < 5.1  # scored as it stands, at a step where none was due
-    train(Request(None, None, (), out, max_hours=0.5 / 3600), report)
-    assert checkpoint.steps(run.checkpoints)[-1] > step
+    train(TrainOptions(None, None, (), out, max_hours=0.5 / 3600), report)
+    assert locate.steps(run.checkpoints)[-1] > step
 
 
 def test_a_run_that_gets_no_better_may_end_early(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bits = {1: 5.0, 2: 4.0, 3: 4.5, 4: 4.2, 5: 4.1, 6: 3.0}
-    monkeypatch.setattr("wavenet.trainer.bits_per_sample", lambda *_: next(scores))
+    monkeypatch.setattr("wavenet.training.trainer.bits_per_sample", lambda *_: next(scores))
     scores = iter(bits.values())
     out = tmp_path / "run"
     command = ["train", str(training_folder), "-c", str(config_file), "-o", str(out), "--set", "train.evaluate_every=1"]
     said = CliRunner().invoke(app, [*command, "--set", "train.patience=3"])
     assert "ended early: nothing since step 2 was better (train.patience). Hear it with" in said.stdout
-    assert checkpoint.steps(Run(out).checkpoints) == [2, 3, 4, 5]
-    assert checkpoint.find(out) == checkpoint.step_path(Run(out).checkpoints, 2)
+    assert locate.steps(Run(out).checkpoints) == [2, 3, 4, 5]
+    assert locate.find(out) == locate.step_path(Run(out).checkpoints, 2)
     again = CliRunner().invoke(app, ["train", "-o", str(out)])
     assert "ended at step 5 because nothing since step 2 was better; to go on: --set train.patience=0 --accept-changes" in again.stdout
     scores = iter([3.0, 3.1, 3.1, 3.1, 3.1])  # four evaluations without a better one, but the last step ends a run anyway
@@ -312,7 +315,7 @@ def test_a_run_that_gets_no_better_may_end_early(
 @pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
 def test_impossible_hours_are_refused(hours: float, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"--max-hours {hours:g}: must be above 0"):
-        train(Request(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours), Report())
+        train(TrainOptions(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours), TrainingListener())
     assert not (tmp_path / "run").exists()
 
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from tests import conv1d_form
 from tests.conftest import CONDITIONED, SMALL, VARIANTS, network, some_conditions
-from wavenet import time_major
-from wavenet.conditioning import Conditions
 from wavenet.config import ModelConfig
-from wavenet.model import WaveNet, WaveNetStack
-from wavenet.time_major import LayerWeights, Shape, gated_stack
+from wavenet.model import stack
+from wavenet.model.conditioning.conditioner import Conditions
+from wavenet.model.network import WaveNet, WaveNetStack
+from wavenet.model.stack import LayerWeights, StackShape, gated_stack
 
 SHAPES = [
     SMALL,
@@ -87,7 +87,7 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
 
     def run(x: Tensor, *w: Tensor) -> Tensor:
         layers = [LayerWeights(w[0], w[1], w[8], w[9], w[2], w[3]), LayerWeights(w[4], w[5], None, None, w[6], w[7])]
-        return gated_stack(x, layers, Shape(offsets, batch, predicted * batch, 0))
+        return gated_stack(x, layers, StackShape(offsets, batch, predicted * batch, 0))
 
     assert torch.autograd.gradcheck(run, inputs)
 
@@ -98,8 +98,8 @@ def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.Mon
     model, x = example(config, batch=3, segment=700)
     given = conditions_for(config, x)
     whole, expected = model(x, given), gradients(model, model(x, given))
-    monkeypatch.setattr(time_major, "BLOCK_BYTES", block_bytes)
-    blocks = time_major._blocks(2100, 40, torch.zeros(1, dtype=torch.float64), 3)
+    monkeypatch.setattr(stack, "BLOCK_BYTES", block_bytes)
+    blocks = stack._blocks(2100, 40, torch.zeros(1, dtype=torch.float64), 3)
     assert len(blocks) > 2
     torch.testing.assert_close(model(x, given), whole, rtol=1e-12, atol=1e-12)
     assert_same_gradients(gradients(model, model(x, given)), expected)

@@ -11,9 +11,10 @@ import soundfile as sf
 from typer.testing import CliRunner, Result
 
 from tests.conftest import BOTH, SMALL, VOCODER, VOICES, noisy, tone
-from wavenet import checkpoint, score
-from wavenet.cli import app
+from wavenet.cli.main import app
 from wavenet.config import Config, ModelConfig
+from wavenet.evaluation import likelihood
+from wavenet.model import checkpoint, locate
 
 
 def wavenet(*args: object) -> Result:
@@ -45,7 +46,7 @@ def test_labels_from_folders_to_clips(voices: Path, small_config: Config, tmp_pa
     assert re.search(r"labels     ada 1\.\d s, bob 1\.\d s", trained.output)  # what there is to train on
     assert f"wavenet generate {run}" in trained.output
     assert list((run / "samples").glob("*.wav"))
-    stored = checkpoint.load(checkpoint.find(run))
+    stored = checkpoint.load(locate.find(run))
     assert stored.config.model.labels == ("ada", "bob")
     made = wavenet("generate", run, "--seconds", 0.1, "--seed", 1, "--count", 3, "-o", tmp_path / "x.wav")
     assert [line.rsplit(", ")[-1] for line in made.stdout.splitlines()[-3:]] == ["ada", "bob", "ada"]
@@ -119,7 +120,7 @@ def test_a_conditioned_run_goes_on_as_if_never_interrupted(voices: Path, small_c
     path = written(small_config, replace(BOTH, labels=()), tmp_path)
     for name, *stop in (("whole",), ("half", "--stop-at", 5), ("half",)):
         assert wavenet("train", voices, "--config", path, "-o", tmp_path / name, *stop).exit_code == 0
-    whole, half = (checkpoint.load_latest(tmp_path / name / "checkpoints", resume=True) for name in ("whole", "half"))
+    whole, half = (locate.load_latest(tmp_path / name / "checkpoints", resume=True) for name in ("whole", "half"))
     assert whole is not None
     assert half is not None
     assert whole.arrays.keys() == half.arrays.keys()
@@ -230,7 +231,7 @@ def test_scores_survive_an_interrupted_comparison(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(score, "say_again", interrupted)
+    monkeypatch.setattr(likelihood, "say_again", interrupted)
     shown = wavenet("evaluate", run, voices)
     assert shown.exit_code == 0
     assert "by linear prediction" in shown.stdout

@@ -8,14 +8,14 @@ import torch
 
 from tests.conftest import noisy
 from wavenet.config import Config, TrainConfig
-from wavenet.corpus import Batch, Corpus
-from wavenet.device import pick_device, pick_precision
+from wavenet.data.dataset import Batch, Corpus
+from wavenet.data.loader import Prefetcher
+from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import RunError, TrainingError
-from wavenet.pcm_cache import index_folder
-from wavenet.prefetch import Prefetch
-from wavenet.receptive import receptive_field
-from wavenet.session import nothing_learnt
-from wavenet.trainer import Trainer, learning_rate
+from wavenet.model.cost import receptive_field
+from wavenet.system.device import pick_device, pick_precision
+from wavenet.training.session import nothing_learnt
+from wavenet.training.trainer import Trainer, learning_rate
 
 CPU = torch.device("cpu")
 
@@ -135,7 +135,7 @@ def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Pa
         return corpus.batch(step)
 
     corpus = trainer(training_folder, small_config).corpus
-    batches = Prefetch(broken, small_config, CPU)
+    batches = Prefetcher(broken, small_config, CPU)
     batches.take(1)
     with pytest.raises(OSError, match="the disk is gone"):
         batches.take(2)

@@ -10,14 +10,16 @@ import soundfile as sf
 
 import wavenet
 from tests.conftest import BOTH, SMALL, VOCODER, VOICES, as_checkpoint, network, noisy, tone
-from wavenet import checkpoint, mel, vocoding
-from wavenet.checkpoint import Checkpoint
+from wavenet.audio import mel
+from wavenet.cli import vocode as vocoding
+from wavenet.cli.vocode import VocodeOptions, outputs, vocode
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
 from wavenet.errors import EngineError, WavenetError
-from wavenet.guides import frames_guide, guide_of, read_guide
-from wavenet.sampler import Sampler
-from wavenet.vocoding import VocodeRequest, outputs, vocode
+from wavenet.generation.mel_input import mel_input_from_audio, mel_input_from_frames, read_mel_input
+from wavenet.generation.sampler import Sampler
+from wavenet.model import checkpoint
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.distributions.base import Sampling
 
 RATE = 8000
 
@@ -83,7 +85,7 @@ def test_audio_that_cannot_be_followed_is_refused(model: Checkpoint, wav: np.nda
 
 def test_square_frames_are_read_as_documented(model: Checkpoint) -> None:
     frames = np.random.default_rng(0).uniform(-11, 1, (6, 6)).astype(np.float32)
-    assert (frames_guide(frames, model, "f.npy").frames == frames).all()
+    assert (mel_input_from_frames(frames, model, "f.npy").frames == frames).all()
 
 
 def test_nothing_is_written_when_something_is_wrong(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
@@ -92,7 +94,7 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path, make_folder:
     for label, sampling in (("eve", Sampling()), (None, Sampling()), ("bob", Sampling(top_p=0.5))):
         wrong = saved(replace(BOTH, output="logistic"), tmp_path) if sampling.top_p < 1 else path
         with pytest.raises(WavenetError):
-            list(vocode(VocodeRequest(wrong, inputs, sampling, 1, "auto", out, label)))
+            list(vocode(VocodeOptions(wrong, inputs, sampling, 1, "auto", out, label)))
         assert not out.exists()
 
 
@@ -106,13 +108,13 @@ def test_ctrl_c_keeps_what_was_made(tmp_path: Path, make_folder: Callable[..., P
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Sampler, "ragged", interrupted)
-    lines = list(vocode(VocodeRequest(path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out")))
+    lines = list(vocode(VocodeOptions(path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out")))
     assert lines[-1] == "interrupted: what was made until then is kept"
     assert len(sf.read(tmp_path / "out" / "a-vocoded.wav")[0]) == 100
 
 
 def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
-    guides = [guide_of(w, model, "wav") for w in wavs(300, 41)]
+    guides = [mel_input_from_audio(w, model, "wav") for w in wavs(300, 41)]
 
     def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
         parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
@@ -133,7 +135,7 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(model: Checkpoint, 
     assert len(by_frames) == len(frames) * VOCODER.mel_hop
     assert (by_frames[:500] == by_audio).all()
     np.save(tmp_path / "f.npy", frames.T)  # (bands, frames), as librosa has them
-    guide = read_guide(tmp_path / "f.npy", model)
+    guide = read_mel_input(tmp_path / "f.npy", model)
     assert (guide.frames == frames).all()
 
 
@@ -150,7 +152,7 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(model: Checkpoint, 
 )
 def test_frames_that_do_not_fit_are_refused(model: Checkpoint, frames: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(EngineError, match=message):
-        frames_guide(frames, model, "f.npy")
+        mel_input_from_frames(frames, model, "f.npy")
 
 
 def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path) -> None:
@@ -159,12 +161,12 @@ def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path
     for content in (b"", b"nothing like it", b"\x93NUMPY", (tmp_path / "z.npz").read_bytes()):
         path.write_bytes(content)
         with pytest.raises(WavenetError, match=r"f.npy: not a .npy file of numbers"):
-            read_guide(path, model)
+            read_mel_input(path, model)
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(WavenetError, match=r"not a [.]npy file of numbers"):  # nothing is ever unpickled
-        read_guide(path, model)
+        read_mel_input(path, model)
     with pytest.raises(WavenetError, match="no such file"):
-        read_guide(tmp_path / "no.npy", model)
+        read_mel_input(tmp_path / "no.npy", model)
 
 
 def test_what_a_model_was_not_trained_for_is_refused(model: Checkpoint) -> None:
@@ -197,7 +199,7 @@ def test_a_prompt_is_continued_under_each_label(make_folder: Callable[..., Path]
     prompt = make_folder({"p.wav": tone(0.05)}) / "p.wav"
     both = [wavenet.generate(voices, seconds=0.02, seed=1, label=who, prompt=prompt) for who in ("ada", "bob")]
     assert (both[0] != both[1]).any()
-    from wavenet.sampler import read_prompt
+    from wavenet.generation.prompt import read_prompt
 
     together = next(Sampler(voices, seed=1, count=2, labels=["ada"], prompt=read_prompt(prompt, voices)).blocks(160))
     assert (together[0] == both[0]).all()
@@ -208,7 +210,7 @@ def test_vocode_writes_one_file_or_a_folder(tmp_path: Path, make_folder: Callabl
     folder = make_folder({"a.wav": tone(0.1), "b.wav": noisy(0.05), "quiet.wav": 0.001 * tone(0.02)})
     np.save(folder / "c.npy", mel.frames_of(tone(0.03).astype(np.float32), RATE, BOTH))
     inputs = tuple(folder / n for n in ("a.wav", "b.wav", "c.npy", "quiet.wav"))
-    request = VocodeRequest(path, inputs, Sampling(), 3, "auto", tmp_path / "out", "bob")
+    request = VocodeOptions(path, inputs, Sampling(), 3, "auto", tmp_path / "out", "bob")
     lines = list(vocode(request))
     assert "numba engine" in lines[0]
     assert "seed 3" in lines[0]
@@ -218,7 +220,7 @@ def test_vocode_writes_one_file_or_a_folder(tmp_path: Path, make_folder: Callabl
         assert seconds is None or len(wav) == round(seconds * RATE)
         assert any(source.name in line for line in lines)
     alone = tmp_path / "alone.flac"
-    list(vocode(VocodeRequest(path, (inputs[1],), Sampling(), 3, "numba", alone, "bob")))
+    list(vocode(VocodeOptions(path, (inputs[1],), Sampling(), 3, "numba", alone, "bob")))
     made, among_others = sf.read(alone)[0], sf.read(tmp_path / "out" / "b-vocoded.wav")[0]
     np.testing.assert_allclose(made, among_others, atol=2**-14)  # flac and wav are rounded to 16 bits in their own ways
 
@@ -230,10 +232,10 @@ def test_recordings_are_made_in_groups_of_similar_length(
     folder = make_folder({f"{i}.wav": noisy((50 + 40 * i) / RATE, seed=i) for i in range(5)})
     inputs = tuple(sorted(folder.glob("*.wav")))
     whole = tmp_path / "whole"
-    list(vocode(VocodeRequest(path, inputs, Sampling(), 3, "auto", whole)))
+    list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", whole)))
     monkeypatch.setattr(vocoding, "AT_ONCE", 2)
     groups = tmp_path / "groups"
-    list(vocode(VocodeRequest(path, inputs, Sampling(), 3, "auto", groups)))
+    list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", groups)))
     for a, b in zip(sorted(whole.iterdir()), sorted(groups.iterdir()), strict=True):
         assert a.read_bytes() == b.read_bytes()
     assert len(list(whole.iterdir())) == 5

@@ -36,8 +36,10 @@ def run(installed: Path, cwd: Path, *args: str) -> str:
 def test_the_wheel_holds_the_presets_and_nothing_else_of_the_checkout(installed: Path) -> None:
     names = {p.relative_to(installed).parts[0] for p in installed.rglob("*") if p.is_file()}
     assert {n for n in names if not n.endswith(".dist-info")} == {"wavenet"}
-    assert {p.name for p in (installed / "wavenet" / "configs").iterdir()} == {p.name for p in (ROOT / "configs").glob("*.toml")}
-    assert {p.name for p in (installed / "wavenet" / "models").iterdir()} == {p.name for p in (ROOT / "models").iterdir()}
+    assert {p.name for p in (installed / "wavenet" / "resources" / "presets").iterdir()} == {
+        p.name for p in (ROOT / "configs").glob("*.toml")
+    }
+    assert {p.name for p in (installed / "wavenet" / "resources" / "models").iterdir()} == {p.name for p in (ROOT / "models").iterdir()}
 
 
 def test_a_bundled_model_plays_from_the_wheel(installed: Path, tmp_path: Path) -> None:

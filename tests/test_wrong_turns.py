@@ -12,12 +12,16 @@ import pytest
 from tests.conftest import SMALL, arrays, network, noisy, tone
 from tests.test_cli import fails, with_files_up_to
 from tests.test_session import sit
-from wavenet import audio, decoding, engines, pictures
-from wavenet.config import AudioConfig, load
+from wavenet import engines, plotting
+from wavenet.audio import levels, writing
+from wavenet.cli.cache import list_or_clear
+from wavenet.config import AudioConfig
+from wavenet.config.loading import load
+from wavenet.data import decoding
+from wavenet.data.cache_folders import entries
+from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import AudioError, ConfigError, CorpusError, EngineError, OutputError, RunError
-from wavenet.housekeeping import kept, tend
-from wavenet.pcm_cache import index_folder
-from wavenet.run import Run
+from wavenet.training.run_folder import Run
 
 
 def refuse(error: OSError) -> Callable[..., Any]:
@@ -28,7 +32,7 @@ def refuse(error: OSError) -> Callable[..., Any]:
 
 
 def test_a_format_that_has_no_such_rate(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match=r"a.mp3: cannot be written at 9000 Hz \(\w+"), audio.writer(tmp_path / "a.mp3", 9000):
+    with pytest.raises(AudioError, match=r"a.mp3: cannot be written at 9000 Hz \(\w+"), writing.writer(tmp_path / "a.mp3", 9000):
         pass
 
 
@@ -39,21 +43,21 @@ def test_a_setting_inside_a_section_that_is_none(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wavenet.engines.numba_cpu", None)
+    monkeypatch.setitem(sys.modules, "wavenet.engines.cpu.numba_engine", None)
     weights = arrays(network(SMALL))
     with pytest.raises(EngineError, match=r"--engine numba: cannot be loaded \(.*numba_cpu.*\); install it, or use another"):
-        engines.pick("numba", SMALL, weights)
-    assert engines.pick("auto", SMALL, weights).name == "reference"
+        engines.create_engine("numba", SMALL, weights)
+    assert engines.create_engine("auto", SMALL, weights).name == "reference"
 
 
 def test_a_cache_with_something_else_in_it(make_folder: Callable[..., Path]) -> None:
     index_folder(make_folder({"a.wav": tone(1.0)}), AudioConfig(), trim=False)
-    place = kept()[0].place
+    place = entries()[0].place
     (place / "thesis.doc").write_text("precious")
     with pytest.raises(CorpusError, match=r"cannot be deleted \(Directory not empty\)"):
-        list(tend(None, True, None))
+        list(list_or_clear(None, True, None))
     assert (place / "thesis.doc").read_text() == "precious"
-    assert kept() == []  # and what is no cache any more is not listed
+    assert entries() == []  # and what is no cache any more is not listed
 
 
 def test_a_folder_inside_that_cannot_be_read(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,14 +77,14 @@ def test_a_folder_inside_that_cannot_be_read(make_folder: Callable[..., Path], m
 
 def test_a_recording_deleted_while_it_is_read(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder({"a.wav": tone(1.0), "b.wav": noisy(1.0), "c.wav": noisy(1.0, seed=1)})
-    measure = audio.measure
+    measure = levels.measure
 
     def slow(blocks: Iterator[Any], *args: Any) -> Any:
         level = measure(blocks, *args)
         (folder / "b.wav").unlink(missing_ok=True)  # before its second reading
         return level
 
-    monkeypatch.setattr(audio, "measure", slow)
+    monkeypatch.setattr(levels, "measure", slow)
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)  # so that there is a second reading
     found = index_folder(folder, AudioConfig(), trim=False)
     assert [r.name for r in found.recordings] == ["a.wav", "c.wav"]
@@ -94,7 +98,7 @@ def test_a_run_folder_that_cannot_be_written(
         patch.setattr("os.access", lambda *_: False)
         with pytest.raises(RunError, match=r"run: cannot be written \(no permission for .*\); choose another --out"):
             sit(training_folder, tmp_path / "run", config=str(config_file))
-    monkeypatch.setattr("wavenet.run.Path.mkdir", refuse(OSError(30, "Read-only file system")))
+    monkeypatch.setattr("wavenet.training.run_folder.Path.mkdir", refuse(OSError(30, "Read-only file system")))
     with pytest.raises(RunError, match=r"run: cannot be written \(Read-only file system\); choose another --out"):
         Run(tmp_path / "run").create()
 
@@ -108,7 +112,7 @@ def test_a_cache_on_a_full_disk(training_folder: Path, config_file: Path, tmp_pa
 def test_a_picture_that_cannot_be_written_does_not_stop_the_training(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "write_whole", refuse(OutputError("a.png: cannot be written")))  # type: ignore[arg-type]
+    monkeypatch.setattr(plotting, "write_whole", refuse(OutputError("a.png: cannot be written")))  # type: ignore[arg-type]
     run, notes = sit(training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file))
     assert notes.count("no sample rendered: a.png: cannot be written") == 2  # evaluations
     assert run.metrics()[-1]["step"] == 10
@@ -128,7 +132,7 @@ def test_a_run_that_goes_on_with_other_threads_says_so(training_folder: Path, co
 
 
 def test_what_no_other_handler_expects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavenet.tables.preset_table", refuse(OSError(5, "Input/output error", str(tmp_path / "x"))))
+    monkeypatch.setattr("wavenet.cli.presets.preset_table", refuse(OSError(5, "Input/output error", str(tmp_path / "x"))))
     assert fails("presets") == f"wavenet: {tmp_path / 'x'}: Input/output error; what was finished is kept"
 
 

@@ -18,15 +18,17 @@ from typing import Any
 import torch
 from torch import distributed
 
-from wavenet import session
-from wavenet.cli import app
-from wavenet.trainer import Trainer
+from wavenet.cli.main import app
+from wavenet.training import session
+from wavenet.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 FINDINGS = "WAVENET_TEST_FINDINGS"  # a folder: each process leaves rank-N.json there
 DYING = "WAVENET_TEST_DYING"  # rank:step of the one process that kills itself once
 _start = multiprocessing.get_context("forkserver")
-_start.set_forkserver_preload(["wavenet.session", "wavenet.console", "torch._dynamo", "pydantic", "safetensors.numpy", "tests.together"])
+_start.set_forkserver_preload(
+    ["wavenet.training.session", "wavenet.cli.console", "torch._dynamo", "pydantic", "safetensors.numpy", "tests.together"]
+)
 
 
 def watch() -> None:

@@ -2,7 +2,8 @@
 
     import wavenet
     model = wavenet.load("runs/x")
-    wav = wavenet.generate(model, seconds=2, seed=7)      # float32, -1 ... 1, at model.config.audio.sample_rate
+    # float32, -1 ... 1, at model.config.audio.sample_rate
+    wav = wavenet.generate(model, seconds=2, seed=7)
 
 Nothing heavy is imported until it is used; generating on a CPU never imports torch.
 """
@@ -11,34 +12,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wavenet.checkpoint import Checkpoint
     from wavenet.config import Config
-    from wavenet.distributions import Categorical, GaussianMixture, LogisticMixture, Sampling
-    from wavenet.engines import pick
+    from wavenet.engines import create_engine
     from wavenet.errors import WavenetError
-    from wavenet.model import WaveNet, WaveNetStack
-    from wavenet.receptive import receptive_field
-    from wavenet.sampler import Sampler, generate, load, vocode
+    from wavenet.generation.api import generate, load, vocode
+    from wavenet.generation.sampler import Sampler
+    from wavenet.model.checkpoint import Checkpoint
+    from wavenet.model.cost import receptive_field
+    from wavenet.model.distributions.base import Sampling
+    from wavenet.model.distributions.categorical import Categorical
+    from wavenet.model.distributions.mixture import GaussianMixture, LogisticMixture
+    from wavenet.model.network import WaveNet, WaveNetStack
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Categorical": "distributions",
-    "Checkpoint": "checkpoint",
+    "Categorical": "model.distributions.categorical",
+    "Checkpoint": "model.checkpoint",
     "Config": "config",
-    "GaussianMixture": "distributions",
-    "LogisticMixture": "distributions",
-    "Sampler": "sampler",
-    "Sampling": "distributions",
-    "WaveNet": "model",
-    "WaveNetStack": "model",
+    "GaussianMixture": "model.distributions.mixture",
+    "LogisticMixture": "model.distributions.mixture",
+    "Sampler": "generation.sampler",
+    "Sampling": "model.distributions.base",
+    "WaveNet": "model.network",
+    "WaveNetStack": "model.network",
     "WavenetError": "errors",
-    "generate": "sampler",
-    "load": "sampler",
-    "pick": "engines",
-    "receptive_field": "receptive",
-    "vocode": "sampler",
+    "create_engine": "engines",
+    "generate": "generation.api",
+    "load": "generation.api",
+    "receptive_field": "model.cost",
+    "vocode": "generation.api",
 }
+# Names that the library went by before; they still work.
+_FORMER = {"pick": "create_engine"}
 
 __all__ = [
     "Categorical",
@@ -51,15 +57,16 @@ __all__ = [
     "WaveNet",
     "WaveNetStack",
     "WavenetError",
+    "create_engine",
     "generate",
     "load",
-    "pick",
     "receptive_field",
     "vocode",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    current = _FORMER.get(name, name)
+    if current not in _HOME:
         raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
-    return getattr(import_module(f"wavenet.{_HOME[name]}"), name)
+    return getattr(import_module(f"wavenet.{_HOME[current]}"), current)

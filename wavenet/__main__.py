@@ -1,3 +1,3 @@
-from wavenet.cli import app
+from wavenet.cli.main import app
 
 app()

@@ -44,7 +44,7 @@ class LostProcessError(TrainingError):
     """One of several processes that train together has ended."""
 
 
-class ToldError(WavenetError):
+class AlreadyReportedError(WavenetError):
     """This process ends because of what another one tells; it says nothing itself."""
 
 
@@ -52,5 +52,5 @@ class EngineError(WavenetError):
     """A generation engine is missing or cannot do what was asked."""
 
 
-class UnfitError(EngineError):
+class UnsupportedModelError(EngineError):
     """An engine cannot serve this model, or not on this machine; another may."""

@@ -14,11 +14,11 @@ from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
 
-from wavenet import config
-from wavenet.bench import random_weights
-from wavenet.engines.tensors import Network
-from wavenet.engines.triton_gpu import compile_options, kernel_sizes, kernel_weights, wide
-from wavenet.engines.triton_kernels import advance
+from wavenet.bench.measure import random_weights
+from wavenet.config import loading
+from wavenet.engines.gpu.network import Network
+from wavenet.engines.gpu.triton_engine import compile_options, kernel_sizes, kernel_weights, wide
+from wavenet.engines.gpu.triton_kernels import advance
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int32: "*i32"}
 MEMORY = ["*fp32", "*fp32", "*i64", "*i32", "*fp32", "*fp32"]  # rings ... frames
@@ -26,7 +26,7 @@ NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]  # time ... top_p
 
 
 def compiled(preset: str, precision: str, capability: int) -> dict[str, Any]:
-    loaded = config.load(preset)
+    loaded = loading.load(preset)
     network = Network(loaded.model, random_weights(loaded), torch.device("cpu"), torch.float32, precision=precision, width=wide)
     weights, sizes = kernel_weights(network, precision), kernel_sizes(network)
     pointers = [TYPES[w.dtype] for w in weights] + MEMORY

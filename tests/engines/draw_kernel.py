@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from wavenet.engines.triton_kernels import CATEGORICAL, draw_categorical, draw_mixture
+from wavenet.engines.gpu.triton_kernels import CATEGORICAL, draw_categorical, draw_mixture
 
 
 @triton.jit

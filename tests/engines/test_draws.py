@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from tests.test_mixtures import EXTREME, as_params
-from wavenet.distributions import Categorical, Distribution, GaussianMixture, LogisticMixture, Sampling
-from wavenet.engines.draws import draw, draw_as, require_known
+from wavenet.engines.cpu.sampling import draw, draw_as, require_known
 from wavenet.errors import EngineError
-from wavenet.sampler import noise_for
+from wavenet.generation.noise import noise_for
+from wavenet.model.distributions.base import Distribution, Sampling
+from wavenet.model.distributions.categorical import Categorical
+from wavenet.model.distributions.mixture import GaussianMixture, LogisticMixture
 
 COUNT = 2000
 MIXTURES = [LogisticMixture(4), GaussianMixture(4)]

@@ -19,11 +19,13 @@ from tests.conftest import BOTH, SMALL, Told, arrays, network
 from tests.engines.test_parity import GAUSSIAN, LOGISTIC, UNEVEN, WIDE, explained, noise_of, teacher_forced
 from wavenet import engines, errors
 from wavenet.config import ModelConfig
-from wavenet.distributions import Categorical, GaussianMixture, LogisticMixture, Sampling
-from wavenet.engines import ON_GPU, pick
+from wavenet.engines import ON_GPU, create_engine
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError, UnfitError
-from wavenet.model import WaveNet
+from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.model.distributions.base import Sampling
+from wavenet.model.distributions.categorical import Categorical
+from wavenet.model.distributions.mixture import GaussianMixture, LogisticMixture
+from wavenet.model.network import WaveNet
 
 
 @pytest.fixture(params=ON_GPU)
@@ -40,7 +42,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(engine_name: str, config: ModelConfig) -> None:
     """Also when it comes in parts, and when it is longer than a ring."""
     model = network(config)
-    engine, told, steps = pick(engine_name, config, arrays(model)), Told(model, range(2)), 10
+    engine, told, steps = create_engine(engine_name, config, arrays(model)), Told(model, range(2)), 10
     stepped = engine.init_state(2, told.cond(0, 0))
     x = engine.generate(stepped, noise_of(model, 1, 2, steps), Sampling(), told.cond(0, steps))
     for parts in ([0, steps], [0, 1, 4, steps]):
@@ -54,7 +56,7 @@ def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(engine_n
 
 def test_states_taken_from_another_are_their_own(engine_name: str) -> None:
     model = network(SMALL)
-    engine, noise = pick(engine_name, SMALL, arrays(model)), noise_of(model, 1, 3, 8)
+    engine, noise = create_engine(engine_name, SMALL, arrays(model)), noise_of(model, 1, 3, 8)
     state = engine.init_state(1)
     engine.feed(state, np.arange(20)[None] % 32)
     copies = engine.take(state, [0, 0, 0])
@@ -65,7 +67,7 @@ def test_states_taken_from_another_are_their_own(engine_name: str) -> None:
 
 
 def test_no_samples_leave_everything_as_it_was(engine_name: str) -> None:
-    engine = pick(engine_name, SMALL, arrays(network(SMALL)))
+    engine = create_engine(engine_name, SMALL, arrays(network(SMALL)))
     state = engine.init_state(2)
     assert engine.generate(state, np.zeros((2, 0, 1), np.float32), Sampling()).shape == (2, 0)
     assert engine.feed(state, np.zeros((2, 0), np.int64)).shape == (2, 0, 32)
@@ -81,7 +83,7 @@ def test_bf16_is_the_same_computation_with_rounded_matrices(config: ModelConfig)
     model = network(config)
     matrices = {k: v for k, v in model.state_dict().items() if k.endswith("weight") and k != "embedding.weight"}
     rounded = WaveNet.from_arrays(config, arrays(model) | {k: v.bfloat16().float().numpy() for k, v in matrices.items()})
-    engine, noise = pick("triton", config, arrays(model), EngineOptions("bf16")), noise_of(model, 2, 1, 15)
+    engine, noise = create_engine("triton", config, arrays(model), EngineOptions("bf16")), noise_of(model, 2, 1, 15)
     x = engine.generate(engine.init_state(1), noise, Sampling())
     params = teacher_forced(rounded, x)
     assert all(explained(rounded, params[0, t], noise[0, t], int(x[0, t])) for t in range(15))
@@ -101,7 +103,7 @@ SAMPLINGS = [
 def drawn_in_a_kernel(distribution: Any, params: np.ndarray[Any, Any], noise: np.ndarray[Any, Any], how: Sampling) -> np.ndarray[Any, Any]:
     pytest.importorskip("triton")
     from tests.engines.draw_kernel import draw_rows
-    from wavenet.engines.triton_kernels import KINDS
+    from wavenet.engines.gpu.triton_kernels import KINDS
 
     n = distribution.n_params
     wide = np.zeros((len(params), 64), np.float32)
@@ -146,7 +148,7 @@ def test_the_kernels_draw_from_a_mixture_is_the_oracles(distribution: Any, sampl
 
 def test_what_does_not_go_on_from_a_state_is_refused(engine_name: str) -> None:
     model = network(SMALL)
-    engine = pick(engine_name, SMALL, arrays(model))
+    engine = create_engine(engine_name, SMALL, arrays(model))
     state = engine.init_state(2)
     with pytest.raises(EngineError, match="3 streams do not go on from a state of 2"):
         engine.generate(state, noise_of(model, 1, 3, 5), Sampling())
@@ -160,7 +162,7 @@ def test_a_network_that_overflows_is_refused() -> None:
     pytest.importorskip("triton")
     weights = arrays(network(SMALL))
     weights |= {"hidden.bias": np.full_like(weights["hidden.bias"], 1e30), "output.weight": weights["output.weight"] * 1e30}
-    engine = pick("triton", SMALL, weights)
+    engine = create_engine("triton", SMALL, weights)
     with pytest.raises(EngineError, match="not finite after 2 samples"):
         engine.generate(engine.init_state(1), np.full((1, 2, 1), 0.5, np.float32), Sampling())
 
@@ -169,16 +171,16 @@ def test_a_model_too_wide_for_the_kernel_goes_to_another_engine(monkeypatch: pyt
     pytest.importorskip("triton")
     config = replace(SMALL, residual_channels=256, gate_channels=256)
     weights = arrays(WaveNet(config))
-    with pytest.raises(UnfitError, match=r"model.residual_channels = 256 .* too wide for it; use cuda-graph"):
-        pick("triton", config, weights)
+    with pytest.raises(UnsupportedModelError, match=r"model.residual_channels = 256 .* too wide for it; use cuda-graph"):
+        create_engine("triton", config, weights)
     monkeypatch.setattr(engines, "nvidia", lambda: True)
-    assert pick("auto", config, weights).name == "numba"
-    assert pick("auto", SMALL, arrays(network(SMALL))).name == "triton"
+    assert create_engine("auto", config, weights).name == "numba"
+    assert create_engine("auto", SMALL, arrays(network(SMALL))).name == "triton"
 
 
 def test_double_precision_has_no_bf16() -> None:
-    with pytest.raises(UnfitError, match="computes in double precision; use --engine triton or numba"):
-        pick("cuda-graph", SMALL, arrays(network(SMALL)), EngineOptions("bf16"))
+    with pytest.raises(UnsupportedModelError, match="computes in double precision; use --engine triton or numba"):
+        create_engine("cuda-graph", SMALL, arrays(network(SMALL)), EngineOptions("bf16"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -186,28 +188,28 @@ def test_without_a_gpu_the_engines_say_so_and_auto_takes_another(engine_name: st
     weights = arrays(network(SMALL))
     monkeypatch.delenv("TRITON_INTERPRET")
     monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(UnfitError, match=f"--engine {engine_name}: this PyTorch .* is built without CUDA"):
-        pick(engine_name, SMALL, weights)
+    with pytest.raises(UnsupportedModelError, match=f"--engine {engine_name}: this PyTorch .* is built without CUDA"):
+        create_engine(engine_name, SMALL, weights)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    with pytest.raises(UnfitError, match=f"--engine {engine_name}: PyTorch finds no NVIDIA GPU here; use --engine numba"):
-        pick(engine_name, SMALL, weights)
+    with pytest.raises(UnsupportedModelError, match=f"--engine {engine_name}: PyTorch finds no NVIDIA GPU here; use --engine numba"):
+        create_engine(engine_name, SMALL, weights)
     for driver in (True, False):  # a driver, and nothing that PyTorch can use
         monkeypatch.setattr(engines, "nvidia", lambda driver=driver: driver)
-        assert pick("auto", SMALL, weights).name == "numba"
+        assert create_engine("auto", SMALL, weights).name == "numba"
 
 
 def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
-    for name in [n for n in sys.modules if n.startswith("wavenet.engines.triton")]:
+    for name in [n for n in sys.modules if n.startswith("wavenet.engines.gpu.triton")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(EngineError, match=r"--engine triton: cannot be loaded \(.*triton.*\); install it, or use another"):
-        pick("triton", SMALL, arrays(network(SMALL)))
+        create_engine("triton", SMALL, arrays(network(SMALL)))
     monkeypatch.setattr(engines, "nvidia", lambda: True)
-    assert pick("auto", SMALL, arrays(network(SMALL))).name == "numba"
+    assert create_engine("auto", SMALL, arrays(network(SMALL))).name == "numba"
 
 
 def test_an_engine_that_cannot_serve_is_an_engine_error() -> None:
-    assert issubclass(errors.UnfitError, EngineError)
+    assert issubclass(errors.UnsupportedModelError, EngineError)
 
 
 # --- compiled for devices that are not here -----------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ def test_the_kernel_compiles_for_every_gpu_with_its_barriers(compiled: Any, targ
 
 def test_sizes_are_filled_up_to_powers_of_two() -> None:
     pytest.importorskip("triton")
-    from wavenet.engines.triton_gpu import wide
+    from wavenet.engines.gpu.triton_engine import wide
 
     assert [wide(n) for n in (1, 16, 17, 64, 100)] == [16, 16, 32, 64, 128]
-    assert pick("triton", UNEVEN, arrays(network(UNEVEN))).init_state(1).rings.shape[2] == 16
+    assert create_engine("triton", UNEVEN, arrays(network(UNEVEN))).init_state(1).rings.shape[2] == 16

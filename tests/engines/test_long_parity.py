@@ -10,15 +10,16 @@ from tests.conftest import arrays, network
 from tests.engines.test_parity import GAUSSIAN, LOGISTIC, UNEVEN, WIDE, explained, noise_of, teacher_forced
 from tests.engines.test_threads import Shared
 from wavenet.config import ModelConfig
-from wavenet.distributions import Categorical, Sampling
-from wavenet.engines import numba_cpu
-from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.engines.cpu import numba_engine
+from wavenet.engines.cpu.numba_engine import NumbaEngine
+from wavenet.engines.cpu.panels import dequantised
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.packed import PackedPyramid, PackedWeights, pack
-from wavenet.engines.panels import as_heard
 from wavenet.engines.reference import ReferenceEngine
-from wavenet.model import WaveNet
-from wavenet.sampler import uniforms
+from wavenet.engines.weights import PackedPyramid, PackedWeights, pack
+from wavenet.generation.noise import uniforms
+from wavenet.model.distributions.base import Sampling
+from wavenet.model.distributions.categorical import Categorical
+from wavenet.model.network import WaveNet
 
 STEPS = 3000
 NEAR = 1e-5  # of a boundary between codes, where rounding may decide
@@ -46,7 +47,7 @@ def model(request: pytest.FixtureRequest) -> WaveNet:
 
 
 def engine_for(model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> NumbaEngine:
-    monkeypatch.setattr(numba_cpu, "WORTH_SHARING", 0)
+    monkeypatch.setattr(numba_engine, "WORTH_SHARING", 0)
     engine = NumbaEngine(model.config, arrays(model), EngineOptions(precision, threads=1 + shared))
     if shared:
         engine._pace = Shared()
@@ -128,7 +129,7 @@ def test_bf16_computes_exactly_with_its_rounded_weights(model: WaveNet, way: tup
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, 300))
     reference = ReferenceEngine(model.config, arrays(model))
     exact = reference.feed(reference.init_state(1), x[:1])
-    rounded = as_heard(pack(model.config, arrays(model)), "bf16")
+    rounded = dequantised(pack(model.config, arrays(model)), "bf16")
     reference.weights = in_double(rounded)
     expected = reference.feed(reference.init_state(batch), x)
     assert np.abs(engine.feed(engine.init_state(batch), x) - expected).max() < 2e-5

@@ -10,11 +10,11 @@ import torch
 
 from tests.conftest import BOTH, CONDITIONED, INTERPRETED, LONGEST, SMALL, VARIANTS, Told, arrays, network
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.engines import ENGINES, pick
+from wavenet.engines import ENGINES, create_engine
 from wavenet.errors import EngineError
-from wavenet.model import WaveNet
-from wavenet.sampler import noise_for, uniforms
+from wavenet.generation.noise import noise_for, uniforms
+from wavenet.model.distributions.base import Sampling
+from wavenet.model.network import WaveNet
 
 WIDE = ModelConfig(
     layers=6, dilation_cycle=4, kernel_size=3, residual_channels=16, gate_channels=32, skip_channels=12, head_channels=20, levels=64
@@ -89,9 +89,9 @@ def explained(model: WaveNet, params: np.ndarray, noise: np.ndarray, code: int) 
 def test_engine_equals_parallel_forward_from_the_first_sample(engine_name: str, model: WaveNet, batch: int) -> None:
     if engine_name in FOR_GPUS and model.config.context != "none":
         with pytest.raises(EngineError, match=r"model\.context = pyramid: the engines for GPUs have no path for it"):
-            pick(engine_name, model.config, arrays(model))
+            create_engine(engine_name, model.config, arrays(model))
         return
-    engine = pick(engine_name, model.config, arrays(model))
+    engine = create_engine(engine_name, model.config, arrays(model))
     x = np.random.default_rng(batch).integers(0, model.distribution.levels, (batch, 200))
     told = Told(model, range(batch))
     found, expected = engine.feed(engine.init_state(batch, told.cond(0, 0)), x, told.cond(0, 200)), teacher_forced(model, x)
@@ -106,7 +106,7 @@ def test_engine_equals_parallel_forward_from_the_first_sample(engine_name: str, 
 def test_a_prompt_of_any_length_leaves_the_exact_state(engine_name: str, length: int, output: str, config: ModelConfig) -> None:
     model = network(replace(config, output=output))
     assert model.receptive_field == 11
-    engine, told = pick(engine_name, model.config, arrays(model)), Told(model, range(2))
+    engine, told = create_engine(engine_name, model.config, arrays(model)), Told(model, range(2))
     x = np.random.default_rng(0).integers(0, model.distribution.levels, (2, length + 20))
     state = engine.init_state(2, told.cond(0, 0))
     engine.feed(state, x[:, :length], told.cond(0, length))
@@ -116,7 +116,7 @@ def test_a_prompt_of_any_length_leaves_the_exact_state(engine_name: str, length:
 
 @every_pair
 def test_generation_is_independent_of_block_size(engine_name: str, model: WaveNet) -> None:
-    engine, n = pick(engine_name, model.config, arrays(model)), few(engine_name, 70, 7)
+    engine, n = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 70, 7)
     noise, told = noise_of(model, 1, 2, n), Told(model, range(2))
     whole = engine.generate(engine.init_state(2, told.cond(0, 0)), noise, Sampling(), told.cond(0, n))
     for block in (1, few(engine_name, 7, 4)):
@@ -129,7 +129,7 @@ def test_generation_is_independent_of_block_size(engine_name: str, model: WaveNe
 
 @every_pair
 def test_a_stream_is_independent_of_its_companions(engine_name: str, model: WaveNet) -> None:
-    engine, n = pick(engine_name, model.config, arrays(model)), few(engine_name, 60, 4)
+    engine, n = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 60, 4)
     noise, told = noise_of(model, 1, 5, n), Told(model, range(5))
     together = engine.generate(engine.init_state(5, told.cond(0, 0)), noise, Sampling(), told.cond(0, n))
     for i in range(5):
@@ -143,7 +143,7 @@ def test_a_stream_is_independent_of_its_companions(engine_name: str, model: Wave
 @every_pair
 def test_streams_go_on_without_those_that_are_done(engine_name: str, model: WaveNet) -> None:
     """As in a batch of recordings of different lengths."""
-    engine, n, some = pick(engine_name, model.config, arrays(model)), few(engine_name, 60, 6), few(engine_name, 31, 3)
+    engine, n, some = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 60, 6), few(engine_name, 31, 3)
     noise, told, rest = noise_of(model, 1, 3, n), Told(model, range(3)), Told(model, [2, 0])
     whole = engine.generate(engine.init_state(3, told.cond(0, 0)), noise, Sampling(), told.cond(0, n))
     state = engine.init_state(3, told.cond(0, 0))
@@ -155,7 +155,7 @@ def test_streams_go_on_without_those_that_are_done(engine_name: str, model: Wave
 @pytest.mark.parametrize("config", CONDITIONED.values(), ids=CONDITIONED)
 def test_conditions_matter_and_wrong_ones_are_refused(engine_name: str, config: ModelConfig) -> None:
     model = network(config)
-    engine, told, other = pick(engine_name, config, arrays(model)), Told(model, [0]), Told(model, [1])
+    engine, told, other = create_engine(engine_name, config, arrays(model)), Told(model, [0]), Told(model, [1])
     x = np.zeros((1, 50), np.int64)
     found = [engine.feed(engine.init_state(1, t.cond(0, 0)), x, t.cond(0, 50)) for t in (told, other)]
     assert np.abs(found[0] - found[1]).max() > 0.1
@@ -167,7 +167,7 @@ def test_conditions_matter_and_wrong_ones_are_refused(engine_name: str, config: 
         engine.feed(state, x, cond._replace(frames=cond.frames[:, :, :2]))
     with pytest.raises(EngineError, match="do not cover"):
         engine.feed(state, x, cond._replace(hop=8, frames=cond.frames[:, :2]))
-    plain = pick(engine_name, SMALL, arrays(network(SMALL)))
+    plain = create_engine(engine_name, SMALL, arrays(network(SMALL)))
     with pytest.raises(EngineError, match="without labels and mel frames"):
         plain.init_state(1, cond)
 
@@ -176,7 +176,7 @@ def test_conditions_matter_and_wrong_ones_are_refused(engine_name: str, config: 
 def test_feeding_and_generating_interleave(engine_name: str, output: str) -> None:
     """Generated samples, fed again to a fresh state, predict the same future."""
     model = network(replace(SMALL, output=output))
-    engine = pick(engine_name, model.config, arrays(model))
+    engine = create_engine(engine_name, model.config, arrays(model))
     some = few(engine_name, 30, 12)  # more than is heard at once
     noise = noise_of(model, 2, 1, few(engine_name, 50, 20))
     state = engine.init_state(1)
@@ -194,7 +194,7 @@ def test_feeding_and_generating_interleave(engine_name: str, output: str) -> Non
 def test_every_draw_is_the_oracles(engine_name: str, sampling: Sampling) -> None:
     """Each generated code is the one the oracle draws from the float64 prediction, unless noise lies on a boundary."""
     model = network(WIDE)
-    engine = pick(engine_name, model.config, arrays(model))
+    engine = create_engine(engine_name, model.config, arrays(model))
     noise = uniforms(3, 0, 0, few(engine_name, 1000, 15))[None]
     x = engine.generate(engine.init_state(1), noise, sampling)
     params = teacher_forced(model, x)
@@ -209,7 +209,7 @@ def test_every_draw_is_the_oracles(engine_name: str, sampling: Sampling) -> None
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1.3)])
 def test_every_draw_from_a_mixture_is_the_oracles(engine_name: str, output: str, sampling: Sampling) -> None:
     model = network(replace(WIDE, output=output, mixtures=5))
-    engine, noise = pick(engine_name, model.config, arrays(model)), noise_of(model, 3, 1, few(engine_name, 1000, 15))
+    engine, noise = create_engine(engine_name, model.config, arrays(model)), noise_of(model, 3, 1, few(engine_name, 1000, 15))
     x = engine.generate(engine.init_state(1), noise, sampling)
     away = np.abs(x - model.distribution.draw(teacher_forced(model, x), noise, sampling))
     assert np.median(away) == 0
@@ -220,13 +220,13 @@ def test_every_draw_from_a_mixture_is_the_oracles(engine_name: str, output: str,
 @pytest.mark.parametrize("sampling", [Sampling(top_k=5), Sampling(top_p=0.9)])
 def test_a_mixture_has_no_levels_to_choose_among(engine_name: str, sampling: Sampling) -> None:
     model = network(LOGISTIC)
-    engine = pick(engine_name, model.config, arrays(model))
+    engine = create_engine(engine_name, model.config, arrays(model))
     with pytest.raises(EngineError, match="chooses among mu-law levels, and this model has none; use --temperature"):
         engine.generate(engine.init_state(1), noise_of(model, 3, 1, 10), sampling)
 
 
 def test_noise_of_another_output_is_refused(engine_name: str) -> None:
-    engine = pick(engine_name, LOGISTIC, arrays(network(LOGISTIC)))
+    engine = create_engine(engine_name, LOGISTIC, arrays(network(LOGISTIC)))
     with pytest.raises(EngineError, match=r"noise of shape \(1, 10\): must be \(batch, time, 2\)"):
         engine.generate(engine.init_state(1), uniforms(3, 0, 0, 10)[None], Sampling())
 
@@ -237,7 +237,7 @@ def test_engines_agree_until_noise_falls_on_a_boundary(engine_name: str, model: 
         return  # refused, see above
     steps = few(engine_name, LONGEST, 15)
     noise, told = noise_of(model, 4, 1, steps), Told(model, [0])
-    engines = [pick(name, model.config, arrays(model)) for name in (engine_name, "reference")]
+    engines = [create_engine(name, model.config, arrays(model)) for name in (engine_name, "reference")]
     x, y = (e.generate(e.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, steps)) for e in engines)
     if (x != y).any():
         t = int(np.argmax((x != y)[0]))
@@ -250,7 +250,7 @@ def test_changed_weights_change_the_next_generation(engine_name: str) -> None:
     noise = uniforms(5, 0, 0, few(engine_name, 200, 15))[None]
 
     def play() -> np.ndarray:  # type: ignore[type-arg]
-        engine = pick(engine_name, model.config, arrays(model))
+        engine = create_engine(engine_name, model.config, arrays(model))
         return engine.generate(engine.init_state(1), noise, Sampling())
 
     before = play()
@@ -267,6 +267,6 @@ def test_a_thousand_random_inputs_with_and_without_biases(engine_name: str) -> N
                 for name, p in model.named_parameters():
                     if name.endswith("bias"):
                         p.zero_()
-        engine = pick(engine_name, model.config, arrays(model))
+        engine = create_engine(engine_name, model.config, arrays(model))
         x = np.random.default_rng(9).integers(0, 32, (50, 20))
         np.testing.assert_allclose(engine.feed(engine.init_state(50), x), teacher_forced(model, x), atol=1e-4)

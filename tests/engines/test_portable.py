@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wavenet.engines import host as host_module
-from wavenet.engines.host import Host, host
+from wavenet.engines.cpu import cpu_features
+from wavenet.engines.cpu.cpu_features import Host, host
 from wavenet.errors import EngineError
 
 PACKAGE = Path(__file__).parent.parent.parent / "wavenet"
@@ -18,10 +18,10 @@ AVX2 = "+64bit,+adx,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+f16c,+fma,+fxsr,+lzcnt,+m
 ENGINE = """
 import numpy as np
 from wavenet.config import ModelConfig
-from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.engines.cpu.numba_engine import NumbaEngine
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.reference import ReferenceEngine
-from wavenet.bench import random_weights
+from wavenet.bench.measure import random_weights
 from wavenet.config import Config
 
 sizes = {"kernel_size": 3, "residual_channels": 19, "gate_channels": 70, "skip_channels": 37, "head_channels": 65, "levels": 64}
@@ -67,7 +67,7 @@ def test_vectors_of_another_width_compute_the_same(tmp_path: Path) -> None:
 
 
 def test_the_host_is_read_from_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    of = host_module._of
+    of = cpu_features._of
     assert of("x86_64", {"avx2", "fma", "avx512f", "avx512vl", "avx512dq"}).lanes == 16
     assert of("x86_64", {"avx2", "fma"}) == Host(8, True, 4, "AVX2")
     assert of("amd64", {"avx2"}) == Host(4, False, 4, "SSE2")
@@ -75,9 +75,9 @@ def test_the_host_is_read_from_its_features(monkeypatch: pytest.MonkeyPatch) -> 
     assert not of("riscv64", set()).tuned
     monkeypatch.setenv("NUMBA_CPU_NAME", "x86-64")
     monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
-    assert host_module._features() == set()
+    assert cpu_features._features() == set()
     monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,+fma,-avx512f")
-    assert host_module._features() == {"avx2", "fma"}
+    assert cpu_features._features() == {"avx2", "fma"}
     monkeypatch.setenv("WAVENET_LANES", "7")
     with pytest.raises(EngineError, match="WAVENET_LANES=7: must be 4, 8 or 16"):
         host()
@@ -85,8 +85,8 @@ def test_the_host_is_read_from_its_features(monkeypatch: pytest.MonkeyPatch) -> 
 
 KERNEL = """
 import numpy as np
-from wavenet.engines.ceilings import _multiply, LANES, HOST, INPUTS
-from wavenet.engines.compiled import reporting
+from wavenet.bench.roofline import _multiply, LANES, HOST, INPUTS
+from wavenet.engines.cpu.compiled import reporting
 lines = []
 with reporting(lines.append):
     y = np.zeros(2 * LANES * HOST.rows, np.float32)
@@ -104,7 +104,7 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
 
     assert lines_and_result() == ["2", "64.0"]  # says that it compiles, and how long it took
     assert lines_and_result() == ["0", "64.0"]
-    source = tmp_path / "wavenet" / "engines" / "vectors.py"
+    source = tmp_path / "wavenet" / "engines" / "cpu" / "vectors.py"
     text = source.read_text(encoding="utf-8")
     edited = text.replace(
         "w.store(builder.load(sums[r * vectors + v]),", "w.store(builder.fmul(w.constant(3), builder.load(sums[r * vectors + v])),"
@@ -115,7 +115,13 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
 
 
 def test_every_kernel_source_is_in_the_digest() -> None:
-    from wavenet.engines.compiled import SOURCES
+    """Whatever the modules of kernels take functions or numbers from, as Python itself sees it."""
+    from wavenet.engines.cpu import compiled
 
-    for name in ("host.py", "vectors.py", "panels.py", "draws.py", "kernels.py", "pipeline.py", "compiled.py", "../mixtures.py"):
-        assert name in SOURCES
+    names = compiled.sources()
+    for name in [n for n in names if n.startswith("wavenet.engines.cpu.")]:
+        for value in vars(sys.modules[name]).values():
+            origin = getattr(value, "__module__", None) or ""
+            if origin.startswith("wavenet."):
+                assert origin in names, f"{name} uses {origin}, of which the digest knows nothing"
+    assert "wavenet.model.distributions.mixture_mass" in names  # of which kernels use constants

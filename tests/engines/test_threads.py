@@ -9,12 +9,12 @@ import pytest
 
 from tests.conftest import SMALL, Told, arrays, network
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.engines import numba_cpu, pace
-from wavenet.engines.numba_cpu import NumbaEngine
+from wavenet.engines.cpu import numba_engine, thread_scheduler
+from wavenet.engines.cpu.numba_engine import NumbaEngine
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError
-from wavenet.sampler import noise_for, uniforms
+from wavenet.generation.noise import noise_for, uniforms
+from wavenet.model.distributions.base import Sampling
 
 UNEVEN = ModelConfig(
     dilations=(1, 3, 9, 12, 40), kernel_size=3, residual_channels=19, gate_channels=26, skip_channels=37, head_channels=5, levels=64
@@ -33,7 +33,7 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
     return found
 
 
-class Shared(pace.Pace):
+class Shared(thread_scheduler.ThreadScheduler):
     """Shares everything, in stretches of odd lengths."""
 
     turns = 0
@@ -45,7 +45,7 @@ class Shared(pace.Pace):
 
 def engines(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> tuple[NumbaEngine, NumbaEngine]:
     """One thread; and two that share every step."""
-    monkeypatch.setattr(numba_cpu, "WORTH_SHARING", 0)
+    monkeypatch.setattr(numba_engine, "WORTH_SHARING", 0)
     weights = arrays(network(config))
     alone, shared = (NumbaEngine(config, weights, EngineOptions(precision, threads)) for threads in (1, 2))
     shared._pace = Shared()
@@ -112,7 +112,7 @@ def test_nobody_waits_for_a_helper_that_failed(monkeypatch: pytest.MonkeyPatch) 
     def failing(*_arguments: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(numba_cpu, "trail", failing)
+    monkeypatch.setattr(numba_engine, "consume", failing)
     with pytest.raises(MemoryError, match="no room"):
         shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
 
@@ -126,7 +126,7 @@ def test_a_helper_ends_when_its_leader_does(monkeypatch: pytest.MonkeyPatch) -> 
         def interrupted(*_arguments: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(numba_cpu, "lead", interrupted)
+        patch.setattr(numba_engine, "produce", interrupted)
         with pytest.raises(KeyboardInterrupt):
             shared.generate(shared.init_state(1), uniforms(0, 0, 0, 1000)[None], Sampling())
     assert shared._pool is not None
@@ -199,10 +199,10 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch: pytest.Mon
 
 def test_the_faster_way_is_taken_and_the_other_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(thread_scheduler.time, "perf_counter", lambda: now)
     speeds = {True: 2e-4, False: 1e-4}  # seconds a step
     steps = {True: 0, False: 0}
-    chosen = pace.Pace()
+    chosen = thread_scheduler.ThreadScheduler()
 
     def make(samples: int) -> None:
         nonlocal now
@@ -232,7 +232,7 @@ def test_the_faster_way_is_taken_and_the_other_tried_again(monkeypatch: pytest.M
 
 
 def test_few_steps_are_not_timed() -> None:
-    chosen = pace.Pace()
+    chosen = thread_scheduler.ThreadScheduler()
     for _ in range(100):
         assert chosen.next(3) == (3, False)
         with chosen.measuring(3, False):

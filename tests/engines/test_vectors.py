@@ -8,10 +8,9 @@ import pytest
 from numba import njit
 
 from tests.conftest import SMALL, arrays, network
-from wavenet.engines import vectors
-from wavenet.engines.packed import PackedWeights, pack
-from wavenet.engines.panels import aligned, as_heard, bf16_pairs, from_bf16_pairs, padded, panel_sizes, panels
-from wavenet.engines.vectors import (
+from wavenet.engines.cpu import vectors
+from wavenet.engines.cpu.panels import aligned, bf16_pairs, dequantised, from_bf16_pairs, padded, panel_sizes, panels
+from wavenet.engines.cpu.vectors import (
     LANES,
     add,
     at,
@@ -28,6 +27,7 @@ from wavenet.engines.vectors import (
     scaled,
     sum_of,
 )
+from wavenet.engines.weights import PackedWeights, pack
 
 _one, _rows = product(2, 1), product(2, 4)
 
@@ -158,7 +158,7 @@ def test_bf16_words_hold_the_nearest_weights() -> None:
 
 def test_weights_as_heard_in_bf16_are_close_and_biases_exact() -> None:
     packed = pack(SMALL, arrays(network(SMALL)))
-    heard = as_heard(packed, "bf16")
+    heard = dequantised(packed, "bf16")
     for name, a, b in zip(PackedWeights._fields, packed, heard, strict=True):
         exact = name in ("embedding", "conv_bias", "out_bias", "hidden_bias", "output_bias", "offsets", "pyramid")
         for one, other in zip(a, b, strict=True) if name == "conv" else [(a, b)]:

@@ -8,18 +8,18 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling
-from wavenet.engines.cond import Cond
+from wavenet.engines.conditioning import Conditioning
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError, UnfitError
-from wavenet.machine import nvidia
-from wavenet.shapes import Array, Noise, Params, Samples
+from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.model.distributions.base import Sampling
+from wavenet.system.machine import nvidia
 
 ENGINES = {  # fastest first, for one stream
-    "triton": "wavenet.engines.triton_gpu:TritonEngine",
-    "numba": "wavenet.engines.numba_cpu:NumbaEngine",
-    "cuda-graph": "wavenet.engines.cuda_graph:CudaGraphEngine",
+    "triton": "wavenet.engines.gpu.triton_engine:TritonEngine",
+    "numba": "wavenet.engines.cpu.numba_engine:NumbaEngine",
+    "cuda-graph": "wavenet.engines.gpu.cuda_graph:CudaGraphEngine",
     "reference": "wavenet.engines.reference:ReferenceEngine",
 }
 ON_GPU = ("triton", "cuda-graph")
@@ -36,7 +36,7 @@ class Engine(Protocol):
         """Which engine this is and how it will run so many streams, for the user."""
         ...
 
-    def init_state(self, batch: int, cond: Cond | None = None) -> Any:
+    def init_state(self, batch: int, cond: Conditioning | None = None) -> Any:
         """The state of `batch` streams that have heard nothing but silence, under the first frame of their conditions."""
         ...
 
@@ -44,11 +44,11 @@ class Engine(Protocol):
         """A state whose streams go on from the named ones of `state`, which may be named several times or not at all."""
         ...
 
-    def feed(self, state: Any, x: Samples, cond: Cond | None = None) -> Params:
+    def feed(self, state: Any, x: Samples, cond: Conditioning | None = None) -> Params:
         """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, n_params)."""
         ...
 
-    def generate(self, state: Any, noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:
+    def generate(self, state: Any, noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
         """Make as many samples as there is noise (batch, time, n_noise); returns codes (batch, time).
 
         Where one number makes a draw, noise may be (batch, time). Raises EngineError for a sampling that the output does not offer.
@@ -62,7 +62,7 @@ def candidates() -> list[str]:
     return [name for name in ENGINES if here or name not in ON_GPU]
 
 
-def pick(name: str, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> Engine:
+def create_engine(name: str, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> Engine:
     """The engine called `name`, loaded with a model; `auto` takes the fastest that serves it here. Raises EngineError."""
     if name != "auto" and name not in ENGINES:
         raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")
@@ -73,7 +73,7 @@ def pick(name: str, config: ModelConfig, weights: Mapping[str, Array], options: 
             engine: Engine = getattr(importlib.import_module(module), cls)(config, weights, options)
         except ImportError as e:
             reason = str(e)
-        except UnfitError:
+        except UnsupportedModelError:
             if name != "auto":
                 raise
         else:

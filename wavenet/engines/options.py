@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wavenet.errors import EngineError
-from wavenet.machine import cores
+from wavenet.system.machine import cores
 
 PRECISIONS = ("fp32", "bf16")
 

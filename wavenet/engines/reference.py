@@ -21,14 +21,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wavenet import distributions
+from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
-from wavenet.distributions import Sampling, noise_columns
-from wavenet.engines.cond import Cond, require
+from wavenet.engines.conditioning import Conditioning, require_conditioning
 from wavenet.engines.options import EngineOptions
-from wavenet.engines.packed import PackedPyramid, PackedWeights, pack
+from wavenet.engines.weights import PackedPyramid, PackedWeights, pack
 from wavenet.errors import EngineError
-from wavenet.shapes import Array, Noise, Params, Samples
+from wavenet.model.distributions.base import Sampling, noise_columns
+from wavenet.model.distributions.registry import distribution_for
 
 
 @dataclass
@@ -48,14 +48,14 @@ class ReferenceEngine:
         if options and options.precision != "fp32":
             raise EngineError(f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba")
         self.config = config
-        self.distribution = distributions.of(config)
+        self.distribution = distribution_for(config)
         self.weights: PackedWeights = pack(config, weights, np.float64)
 
     def describe(self, batch: int) -> str:
         return "reference engine (double precision, 1 thread)"
 
-    def init_state(self, batch: int, cond: Cond | None = None) -> list[Stream]:
-        require(self.config, cond, batch, 0, 0)
+    def init_state(self, batch: int, cond: Conditioning | None = None) -> list[Stream]:
+        require_conditioning(self.config, cond, batch, 0, 0)
         if cond is None:
             return self.take([self._silent(None)], [0] * batch)
         return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
@@ -63,8 +63,8 @@ class ReferenceEngine:
     def take(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
         return [replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy()) for i in streams]
 
-    def feed(self, state: list[Stream], x: Samples, cond: Cond | None = None) -> Params:
-        require(self.config, cond, len(state), state[0].time, x.shape[1])
+    def feed(self, state: list[Stream], x: Samples, cond: Conditioning | None = None) -> Params:
+        require_conditioning(self.config, cond, len(state), state[0].time, x.shape[1])
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         for b, stream in enumerate(state):
             for t in range(x.shape[1]):
@@ -72,10 +72,10 @@ class ReferenceEngine:
                 stream.last = int(x[b, t])
         return params
 
-    def generate(self, state: list[Stream], noise: Noise, sampling: Sampling, cond: Cond | None = None) -> Samples:
+    def generate(self, state: list[Stream], noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
         self.distribution.check(sampling)
         noise = noise_columns(noise, self.distribution.n_noise)
-        require(self.config, cond, len(state), state[0].time, noise.shape[1])
+        require_conditioning(self.config, cond, len(state), state[0].time, noise.shape[1])
         x = np.empty(noise.shape[:2], np.int64)
         for b, stream in enumerate(state):
             for t in range(noise.shape[1]):
@@ -94,7 +94,7 @@ class ReferenceEngine:
         skips = np.tile(np.maximum(total, 0), (w.pyramid.reach + 1 if w.pyramid else 0, 1))
         return Stream(rings, skips, 0, silence)
 
-    def _predict(self, stream: Stream, cond: Cond | None) -> Array:
+    def _predict(self, stream: Stream, cond: Conditioning | None) -> Array:
         """Hear the stream's last sample and predict the next: params (n_params,)."""
         w = self.weights
         under = None

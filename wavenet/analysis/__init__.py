@@ -1,0 +1,1 @@
+"""What a stack can reach, and what a trained network uses of it."""

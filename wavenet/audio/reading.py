@@ -1,0 +1,112 @@
+"""Audio files in and out: anything libsndfile reads, as mono float blocks at the rate asked for.
+
+Everything streams, so a recording of any length passes at flat memory. Audio is mono throughout: channels are averaged.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+from wavenet.arrays import Wav
+from wavenet.errors import AudioError
+
+BLOCK_SAMPLES = 1 << 18
+MISSING = 0.01  # of a recording's announced length may turn out not to be there
+UNHELPFUL = {  # what libsndfile says, and what it means for a file that is there
+    "System error": "the disk is full, or refuses",
+    "": "damaged",
+    "Unspecified internal error": "damaged",
+    "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",
+    "Internal psf_fseek() failed": "damaged, or written to a pipe, so that its header gives no length; convert it once",
+}
+
+
+def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
+    """Mono blocks of a recording at `sample_rate` Hz. Raises AudioError for what libsndfile cannot read."""
+    if path.is_dir():
+        raise AudioError(f"{path}: is a folder, not a recording; give one audio file")
+    if not path.is_file():
+        raise AudioError(f"{path}: {'is not a regular file' if path.exists() else 'no such file'}")
+    try:
+        with _quiet:
+            opened = sf.SoundFile(libsndfile_name(path))
+        frames = 0
+        with opened as file:
+            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+            same_rate = file.samplerate == sample_rate
+            while True:
+                with _quiet:
+                    block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+                if not len(block):
+                    break
+                frames += len(block)
+                mono = block.mean(axis=1, dtype=np.float32)
+                yield mono if same_rate else resampler.resample_chunk(mono)
+            if not same_rate:
+                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+            whole, rate = file.frames, file.samplerate
+    except (sf.LibsndfileError, OSError, ValueError) as e:
+        raise AudioError(f"{path}: cannot be read as audio ({libsndfile_reason(e)})") from None
+    if frames < (1 - MISSING) * whole:
+        raise AudioError(f"{path}: damaged: only {frames / rate:.1f} of its {whole / rate:.1f} s can be read")
+
+
+def readable(path: Path) -> bool:
+    """Whether libsndfile knows this file's format."""
+    try:
+        with _quiet:
+            return bool(sf.info(libsndfile_name(path)).samplerate)
+    except (sf.LibsndfileError, OSError, ValueError):
+        return False
+
+
+def libsndfile_name(path: Path) -> Any:
+    """As libsndfile takes it: on POSIX a name is any bytes, which soundfile would insist on encoding."""
+    return os.fsencode(path) if os.name == "posix" else str(path)
+
+
+def libsndfile_reason(e: Exception) -> str:
+    """Why a file could not be read or written, in the library's words where those say something."""
+    text = getattr(e, "error_string", "") if isinstance(e, sf.LibsndfileError) else getattr(e, "strerror", None) or e
+    text = str(text).strip().rstrip(".")
+    return UNHELPFUL.get(text, text)
+
+
+class _Quiet:
+    """Keep the MP3 decoder inside libsndfile from writing its remarks to standard error: it knows no other way to be silenced.
+
+    Threads that read at once share one silence: the first makes it and the last ends it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._stderr: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers > 1:
+                return
+            self._stderr = None
+            with suppress(OSError):  # there may be no standard error to keep clean
+                self._stderr = os.dup(2)
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers and self._stderr is not None:
+                os.dup2(self._stderr, 2)
+                os.close(self._stderr)
+
+
+_quiet = _Quiet()

@@ -1,0 +1,101 @@
+"""The usual way to generate with a cache: per layer a queue of past inputs, per sample a few small PyTorch operations a layer.
+
+What the engines' speed is measured against, and nothing else. It does what the network's own modules do, one product for each tap,
+for the residual path and for the skip path, with the weights prepared once and nothing recorded for gradients. For `plain` models only.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from wavenet.arrays import Array, Noise
+from wavenet.audio.quantization import FULL_SCALE
+from wavenet.config import ModelConfig
+from wavenet.model.distributions import mixture_mass
+from wavenet.model.distributions.base import noise_columns
+from wavenet.model.distributions.registry import distribution_for
+
+
+class _Layer(NamedTuple):
+    taps: list[Tensor]  # (2 G, R) each, oldest first
+    bias: Tensor
+    residual: tuple[Tensor, Tensor] | None  # (R, G) and bias
+    skip: tuple[Tensor, Tensor]
+    queue: Tensor  # (length, batch, R)
+    dilation: int
+
+
+class EagerStep:
+    """`batch` streams in float32 that started in silence, one sample of each per step."""
+
+    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], batch: int, device: torch.device | None = None) -> None:
+        def tensor(name: str) -> Tensor:
+            return torch.tensor(weights[name], device=device)
+
+        def pair(name: str) -> tuple[Tensor, Tensor]:
+            return tensor(f"{name}.weight")[..., 0].contiguous(), tensor(f"{name}.bias")
+
+        self.distribution = distribution_for(config)
+        self.draw = _DRAWS[self.distribution.kind]
+        self.embedding = tensor("embedding.weight")
+        self.layers = []
+        for i, (dilation, kernel_size) in enumerate(zip(config.schedule, config.kernel_sizes, strict=True)):
+            layer = f"stack.layers.{i}"
+            taps = [tap.contiguous() for tap in tensor(f"{layer}.dilated.weight").unbind(2)]
+            residual = pair(f"{layer}.residual") if f"{layer}.residual.weight" in weights else None
+            queue = torch.zeros((kernel_size - 1) * dilation + 1, batch, config.residual_channels, device=device)
+            bias = tensor(f"{layer}.dilated.bias")
+            self.layers.append(_Layer(taps, bias, residual, pair(f"{layer}.skip"), queue, dilation))
+        self.hidden, self.output = pair("hidden"), pair("output")
+        self.time = 0
+        self.last = torch.full((batch,), self.distribution.silence, device=device)
+
+    @torch.no_grad()
+    def run(self, noise: Noise) -> Tensor:
+        """As many steps as there is noise (batch, time, n_noise); returns the last codes (batch,), on the CPU."""
+        wide = noise_columns(noise, self.distribution.n_noise)
+        for u in torch.from_numpy(wide).transpose(0, 1).contiguous().to(self.last.device):
+            x, total = self.distribution.embed(self.last, self.embedding), torch.zeros((), device=self.last.device)
+            for taps, bias, residual, skip, queue, dilation in self.layers:
+                queue[self.time % len(queue)] = x
+                h = linear(x, taps[-1], bias)
+                for back, tap in enumerate(reversed(taps[:-1]), 1):
+                    h += linear(queue[(self.time - back * dilation) % len(queue)], tap)
+                filtered, gate = h.chunk(2, 1)
+                z = torch.tanh(filtered) * torch.sigmoid(gate)
+                total = total + linear(z, *skip)
+                if residual is not None:
+                    x = x + linear(z, *residual)
+            self.last = self.draw(linear(linear(total.relu(), *self.hidden).relu(), *self.output), u)
+            self.time += 1
+        return self.last.cpu()
+
+
+# --- draws: params (batch, n_params), noise u (batch, n_noise) -> codes (batch,) ----------------------------------------
+
+
+def _categorical(params: Tensor, u: Tensor) -> Tensor:
+    p = params.softmax(1).cumsum(1)
+    return torch.searchsorted(p, u[:, :1].contiguous()).clamp_(max=p.shape[1] - 1)[:, 0]
+
+
+def _logistic(params: Tensor, u: Tensor) -> Tensor:
+    return _mixture(params, u, torch.logit(u[:, 1]))
+
+
+def _gaussian(params: Tensor, u: Tensor) -> Tensor:
+    return _mixture(params, u, (-2 * u[:, 1].log()).sqrt() * (2 * math.pi * u[:, 2]).cos())
+
+
+def _mixture(params: Tensor, u: Tensor, standard: Tensor) -> Tensor:
+    logits, means, log_scales = params.chunk(3, 1)
+    chosen = _categorical(logits, u)[:, None]
+    wav = means.gather(1, chosen)[:, 0] * mixture_mass.MEAN_UNIT + mixture_mass.scales(log_scales.gather(1, chosen))[:, 0] * standard
+    return (wav * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).long() + FULL_SCALE
+
+
+_DRAWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"categorical": _categorical, "logistic": _logistic, "gaussian": _gaussian}

@@ -1,0 +1,58 @@
+"""Training as TensorBoard shows it: scalars, audio and spectrograms, in the run's folder `tensorboard`."""
+
+from pathlib import Path
+from typing import Any
+
+from wavenet.audio import reading
+from wavenet.cli.console import ConsoleReport
+from wavenet.config import Config
+from wavenet.data.dataset import Corpus
+from wavenet.errors import RunError
+from wavenet.training.run_folder import Run
+from wavenet.training.trainer import Trainer
+
+TAGS = {"train_bits": "bits per sample/training", "validation_bits": "bits per sample/validation", "learning_rate": "learning rate"}
+
+
+class TensorBoardReport(ConsoleReport):
+    """What the terminal shows, and TensorBoard besides. Raises RunError when it is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise RunError("--tensorboard: is not installed; pip install tensorboard, or leave it out") from None
+        self._open: Any = SummaryWriter
+        self._writer: Any = None
+
+    def prepared(self, config: Config, run: Run, corpus: Corpus) -> None:
+        super().prepared(config, run, corpus)
+        self._folder = run.folder / "tensorboard"
+
+    def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
+        self._writer = self._open(self._folder, purge_step=trainer.step + 1)  # what a crash undid is not shown twice
+        self.note(f"board      tensorboard --logdir {self._folder}")
+        super().starting(trainer, until, seconds_per_step)
+
+    def logged(self, metrics: dict[str, Any]) -> None:
+        for key, tag in TAGS.items():
+            if metrics.get(key) is not None:
+                self._writer.add_scalar(tag, metrics[key], metrics["step"])
+
+    def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
+        super().evaluated(trainer, sample)
+        if sample is not None:
+            import matplotlib.image
+            import numpy as np
+
+            rate = trainer.config.audio.sample_rate
+            wav = np.concatenate(list(reading.read_blocks(sample, rate)))
+            self._writer.add_audio("sample", wav[None], trainer.step, sample_rate=rate)
+            self._writer.add_image("sample", matplotlib.image.imread(sample.with_suffix(".png"))[..., :3], trainer.step, dataformats="HWC")
+        self._writer.flush()
+
+    def close(self) -> None:
+        super().close()
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,1 @@
+"""From a folder of recordings to batches on a device: decoded once, split, cut into windows."""

@@ -1,0 +1,1 @@
+"""From a seed, a prompt or mel frames to blocks of audio."""

@@ -1,0 +1,39 @@
+"""A recording to continue."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from wavenet.arrays import Samples
+from wavenet.audio import levels, reading
+from wavenet.errors import AudioError
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.distributions.registry import distribution_for
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A recording to continue: its last codes, and the gain that took it to the model's level."""
+
+    x: Samples = field(repr=False)  # (time,)
+    gain: float
+
+
+def read_prompt(path: Path, model: Checkpoint) -> Prompt:
+    """The end of a recording of any length, as far back as the model hears. Raises AudioError for one that cannot lead anywhere."""
+    config = model.config
+    rate = config.audio.sample_rate
+    level = levels.measure(reading.read_blocks(path, rate), rate, config.audio.trim_db)
+    if not level.finite:
+        raise AudioError(f"{path}: holds NaN or infinite samples; repair it first")
+    if level.samples < 2:
+        raise AudioError(f"{path}: holds {level.samples} samples; a prompt needs at least 2")
+    if level.silent:
+        raise AudioError(f"{path}: is silent; leave out --prompt to start from silence")
+    gain = levels.gain_for(level.peak, config.audio.level, config.audio.peak_db)
+    reach = config.model.receptive_field
+    tail = np.zeros(0, np.float32)
+    for block in reading.read_blocks(path, rate):
+        tail = np.concatenate([tail, block])[-reach:]
+    return Prompt(distribution_for(config.model).encode(tail * np.float32(gain)), gain)

@@ -1,0 +1,1 @@
+"""What a network can predict: one file for each kind of output, and their registry."""

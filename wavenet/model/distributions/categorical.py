@@ -1,0 +1,113 @@
+"""One of 16 to 1024 mu-law levels."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from wavenet.arrays import Array, Params, Samples, Wav
+from wavenet.audio import quantization
+
+if TYPE_CHECKING:
+    from torch import Tensor
+from wavenet.model.distributions.base import Sampling
+
+COARSE_LEVELS = 256  # mu-law levels on which frequencies are counted where there are too many codes to count
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of `levels` mu-law codes (van den Oord et al. 2016, section 2.2); params are a logit a code."""
+
+    levels: int
+
+    kind: ClassVar[str] = "categorical"
+    n_noise: ClassVar[int] = 1
+    scalar_input: ClassVar[bool] = False
+    input_std: ClassVar[float] = 1.0
+
+    @property
+    def n_params(self) -> int:
+        return self.levels
+
+    @property
+    def n_inputs(self) -> int:
+        return self.levels
+
+    @property
+    def loss_bytes(self) -> int:
+        return 3 * 4 * self.levels  # log-probabilities, their gradient and that of the logits, in single precision
+
+    @property
+    def silence(self) -> int:
+        return int(self.encode(np.zeros(1))[0])
+
+    @property
+    def coarse(self) -> "Categorical":
+        return self
+
+    def encode(self, wav: Array) -> Samples:
+        return quantization.encode(wav, self.levels)
+
+    def decode(self, x: Array) -> Wav:
+        return quantization.decode(x, self.levels)
+
+    def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
+        from torch.nn.functional import embedding
+
+        return embedding(x, table)
+
+    def embed_array(self, x: Array, table: Array) -> Array:
+        found: Array = table[x]
+        return found
+
+    def initial_bias(self) -> Array:
+        return np.zeros(self.levels, np.float32)
+
+    def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
+        """Softmax in float32."""
+        from torch.nn.functional import cross_entropy
+
+        # time before batch: so the network's rows lie in memory, and flattening them copies nothing
+        nats = cross_entropy(params.transpose(0, 1).flatten(0, 1).float(), x.t().flatten(), reduction="none")
+        return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
+
+    def nats(self, params: Params, x: Samples) -> Array:
+        logits = params.astype(np.float64)
+        most = logits.max(axis=1)
+        found: Array = np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - logits[np.arange(len(x)), x]
+        return found
+
+    def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
+        """Noise may come without its last axis, of length 1.
+
+        Keep the top_k likeliest codes, of those the fewest that together hold top_p, then walk the codes in their natural
+        order until their summed probability passes `noise`. Ties go to the lower code.
+        """
+        if sampling.temperature == 0:
+            likeliest: Samples = np.argmax(params, axis=-1)
+            return likeliest
+        logits = np.asarray(params, np.float64) / sampling.temperature
+        p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        order = np.argsort(-p, axis=-1, kind="stable")
+        ranked = np.take_along_axis(p, order, -1)
+        if 0 < sampling.top_k < self.levels:
+            ranked[..., sampling.top_k :] = 0
+        before = np.cumsum(ranked, axis=-1) - ranked
+        ranked[before >= sampling.top_p * ranked.sum(axis=-1, keepdims=True)] = 0
+        kept = np.zeros_like(p)
+        np.put_along_axis(kept, order, ranked, -1)
+        cumulative = np.cumsum(kept, axis=-1)
+        threshold = np.asarray(noise, np.float64).reshape(*params.shape[:-1], 1) * cumulative[..., -1:]
+        drawn: Samples = np.argmax(cumulative > threshold, axis=-1)
+        return drawn
+
+    def check(self, sampling: Sampling) -> None:
+        """Anything goes."""
+
+    def edges(self) -> Array:
+        return quantization.edges(self.levels)
+
+    def finer_bits(self, x: Array) -> Array:
+        found: Array = quantization.bits_to_16bit(self.levels)[x]
+        return found

@@ -1,0 +1,141 @@
+"""A run folder, which describes itself.
+
+config.toml       every setting
+corpus.json       the folder of recordings and what they held
+recordings.csv    what became of each file
+metrics.jsonl     one line per logged step and per evaluation
+samples/          a wav and a picture from each evaluation
+checkpoints/      the last few, and the best
+"""
+
+import csv
+import json
+import os
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from wavenet.config import Config
+from wavenet.config.loading import load as load_config
+from wavenet.data.dataset import Corpus
+from wavenet.errors import RunError
+from wavenet.model import checkpoint, locate
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.system.files import PARTIAL, write_whole, writing
+
+OURS = {"samples", "checkpoints", ".lock"}  # what a run that a crash ended before its config was written may hold
+
+
+class Run:
+    """Paths and files of one run. Nothing is written before `create`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.toml"
+        self.metrics_file = folder / "metrics.jsonl"
+        self.samples = folder / "samples"
+        self.checkpoints = folder / "checkpoints"
+
+    @property
+    def exists(self) -> bool:
+        return self.config_file.exists()
+
+    def check(self) -> None:
+        """Raise RunError when the folder holds something other than a run, or cannot be made or written."""
+        nearest = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+        if nearest.is_dir() and not os.access(nearest, os.W_OK):
+            raise RunError(f"{self.folder}: cannot be written (no permission for {nearest}); choose another --out")
+        if not self.folder.exists() and not nearest.is_dir():
+            raise RunError(f"{self.folder}: cannot be written ({nearest} is a file); choose another --out")
+        if self.exists or not self.folder.exists():
+            return
+        if not self.folder.is_dir() or any(p.name not in OURS and p.suffix != PARTIAL for p in self.folder.iterdir()):
+            raise RunError(f"{self.folder}: exists and is not a run; choose another --out")
+
+    def create(self) -> FileLock:
+        """Make the folders, lock the run for this process, and sweep what a crash left half-written. Raises RunError."""
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock.acquire()
+            for leftover in (*self.folder.glob(f"*{PARTIAL}"), *self.checkpoints.glob(f"*{PARTIAL}")):
+                leftover.unlink()
+        except Timeout:
+            raise RunError(f"{self.folder}: another process is training this run") from None
+        except OSError as e:
+            raise RunError(f"{self.folder}: cannot be written ({e.strerror or e}); choose another --out") from None
+        return lock
+
+    def config(self) -> Config:
+        return load_config(self.config_file)
+
+    def describe(self, corpus: Corpus) -> None:
+        """Write the config and what became of every recording."""
+        index = corpus.index
+        write_whole(self.config_file, corpus.config.to_toml().encode())
+        about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
+        about |= {"labels": corpus.labels} if corpus.labels else {}
+        about |= {"held_out": corpus.held_out, "left_out": corpus.left_out}
+        held_out, left_out = set(corpus.held_out), set(corpus.left_out)
+        write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
+        text = StringIO(newline="")
+        table = csv.writer(text)
+        table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
+        for r in index.recordings:
+            reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
+            use = "validation" if r.name in held_out else "left out" if r.name in left_out else "training"
+            table.writerow([r.name, use, reason, f"{r.samples / index.sample_rate:.3f}", r.gain_db, r.loudest_db, r.trimmed_seconds])
+        for s in index.skipped:
+            table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
+        write_whole(self.folder / "recordings.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+
+    def corpus(self) -> dict[str, Any]:
+        """What this run was trained on: folder, fingerprint, recordings by name; {} when it never got that far."""
+        try:
+            found = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint, with all that resuming needs."""
+        return locate.load_latest(self.checkpoints, resume=True)
+
+    def set_aside(self, step: int) -> None:
+        """Take a checkpoint that training cannot go on from out of the way, keeping the file."""
+        path = locate.step_path(self.checkpoints, step)
+        if path.exists():
+            path.rename(path.with_suffix(".diverged"))
+
+    def save(self, saved: Checkpoint) -> Path:
+        """Write a checkpoint and delete old ones, but for the last few and the best."""
+        step, best = saved.training.step, saved.training.best_step
+        path = locate.step_path(self.checkpoints, step)
+        checkpoint.save(path, saved)
+        for old in locate.steps(self.checkpoints)[: -saved.config.train.keep_checkpoints]:
+            if old not in (step, best):
+                locate.step_path(self.checkpoints, old).unlink(missing_ok=True)
+        return path
+
+    def log(self, **metrics: Any) -> None:
+        with writing(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8") as f:
+            f.write(json.dumps(metrics) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All logged lines; one cut short by a crash is left out."""
+        lines: list[dict[str, Any]] = []
+        if self.metrics_file.exists():
+            for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    continue
+        return lines
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics of steps that a crash undid, so that each step stands once in a resumed curve."""
+        kept = [m for m in self.metrics() if m["step"] <= step]
+        write_whole(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept).encode())
