@@ -21,7 +21,7 @@ def scalar_input(trainer: Trainer) -> None:
         def forward(self, table: Tensor) -> Tensor:
             return 3 * values[:, None] * table[:1]
 
-    for model in (trainer.model, trainer.averaged):
+    for model in (trainer.model, trainer.ema_network):
         parametrize.register_parametrization(model.embedding, "weight", Ramp(), unsafe=True)
 
 
@@ -34,7 +34,7 @@ def default_initialisation(trainer: Trainer) -> None:
             if p.dim() > 1:
                 inputs = p.shape[0] if name.startswith("embedding") else p[0].numel()
             nn.init.uniform_(p, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
-    trainer.averaged.load_state_dict(trainer.model.state_dict())
+    trainer.ema_network.load_state_dict(trainer.model.state_dict())
 
 
 def unscaled_paths(trainer: Trainer) -> None:
@@ -43,7 +43,7 @@ def unscaled_paths(trainer: Trainer) -> None:
         for name, p in trainer.model.named_parameters():
             if name.endswith(("residual.weight", "skip.weight")):
                 p.mul_(math.sqrt(len(trainer.config.model.schedule)))
-    trainer.averaged.load_state_dict(trainer.model.state_dict())
+    trainer.ema_network.load_state_dict(trainer.model.state_dict())
 
 
 class WeightNorm(torch.optim.AdamW):

@@ -70,7 +70,7 @@ def scored(model: WaveNet, settings: Config, corpus: Corpus) -> tuple[float, flo
         x, counts, given, _ = to_device(settings, batch, CPU)
         target = x[:, model.receptive_field :]
         nats += float(model.distribution.loss(model(x[:, :-1], given), target, counts))
-        finer += float((model.distribution.finer_bits(target.numpy()) * counts.numpy()).sum())
+        finer += float((model.distribution.bits_to_16bit(target.numpy()) * counts.numpy()).sum())
         samples += float(counts.sum())
     bits = nats / samples / math.log(2)
     return bits, bits + finer / samples
@@ -94,7 +94,7 @@ def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: 
             trainer.config = replace(trainer.config, train=replace(trainer.config.train, steps=steps))
         over = clock.used >= 60 * minutes
         if over or (due and clock.used >= due[0]):
-            bits, bits_16 = scored(trainer.averaged, settings, corpus)
+            bits, bits_16 = scored(trainer.ema_network, settings, corpus)
             curve.append([round(clock.used, 1), trainer.step, round(statistics.mean(losses[-20:]), 4), round(bits, 4)])
             due = due[1:]
             print(f"  {name}: {clock.used / 60:.1f} min, step {trainer.step}: {bits:.3f}", flush=True)
@@ -103,9 +103,9 @@ def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: 
     others = {}
     for decay, kept in averages.items():
         with torch.no_grad():
-            for p, q in zip(trainer.averaged.parameters(), kept, strict=True):
+            for p, q in zip(trainer.ema_network.parameters(), kept, strict=True):
                 p.copy_(q)
-        others[f"{decay:g}"] = round(scored(trainer.averaged, settings, corpus)[0], 4)
+        others[f"{decay:g}"] = round(scored(trainer.ema_network, settings, corpus)[0], 4)
     return {
         "steps": trainer.step, "wall_minutes": round((time.monotonic() - started) / 60, 2), "bits": curve[-1][3],
         "bits_16": round(bits_16, 4), "averages": others, "curve": curve,

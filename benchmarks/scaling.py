@@ -48,7 +48,7 @@ class Shares(Noise):
         whole = super().batch(step)
         if ranks == 1:
             return whole
-        return Batch(whole.x[rank::ranks], whole.counts[rank::ranks], whole=int(whole.counts.sum()))
+        return Batch(whole.x[rank::ranks], whole.loss_mask[rank::ranks], whole=int(whole.loss_mask.sum()))
 
 
 def contestant(preset: str) -> None:

@@ -77,7 +77,7 @@ class Convolutions(Trainer):
         from tests import conv1d_form
 
         params = conv1d_form.forward(self.model, part.x[:, :-1])
-        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.counts)
+        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.loss_mask)
 
 
 def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable[[], object]:

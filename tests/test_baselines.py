@@ -41,7 +41,7 @@ def test_a_mixture_is_measured_on_16_bit_samples() -> None:
     x = MULAW.encode(wav)
     counted = [baselines.pairs([x], 256)] * 2
     coarse, fine = (baselines.pair_bits(*counted, d, prior=0) for d in (MULAW, LogisticMixture(2)))
-    expected = MULAW.finer_bits(x[1:]).mean()
+    expected = MULAW.bits_to_16bit(x[1:]).mean()
     assert np.subtract(fine, coarse) == pytest.approx((expected, expected))
     assert (np.abs(baselines.open_bits(MULAW)) < 1e-12).all()
     coefficients = np.zeros(baselines.ORDER)

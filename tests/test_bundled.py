@@ -53,7 +53,7 @@ def test_its_origin_is_recorded() -> None:
 
 
 def test_its_command_is_the_one_that_trained_it() -> None:
-    words = shlex.split(re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).group())  # type: ignore[union-attr]
+    words = shlex.split(re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).checkpoint_every())  # type: ignore[union-attr]
     preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
     settings = [after for word, after in pairwise(words) if word == "--set"]
     told, kept = loading.load(preset, [*settings, f"train.steps={steps}"]), load(NAME).config

@@ -34,8 +34,8 @@ def corpus(folder: Path, config: Config, model: ModelConfig) -> Corpus:
 
 def alone(window: Batch) -> Batch:
     """One window as a batch."""
-    heard = window.heard._make(a if a is None else a[None] for a in window.heard)
-    return Batch(window.x[None], window.counts[None], heard)
+    heard = window.conditioning_input._make(a if a is None else a[None] for a in window.conditioning_input)
+    return Batch(window.x[None], window.loss_mask[None], heard)
 
 
 def whole(c: Corpus, span: Span, projection: Projection) -> np.ndarray:  # type: ignore[type-arg]
@@ -63,10 +63,10 @@ def test_every_window_is_told_what_lies_in_the_whole_recording(
                 continue
             one = c.window(span, start)
             batch = to_device(c.config, alone(one), CPU)
-            assert batch.given is not None
+            assert batch.conditioning is not None
             rows = len(one.x) - 1
             with torch.no_grad():
-                found = at_every_sample(net.conditioner(batch.given), hop, batch.given.phase, rows)[0].T.numpy()
+                found = at_every_sample(net.conditioner(batch.conditioning), hop, batch.conditioning.phase, rows)[0].T.numpy()
             times = start - c.receptive_field + 1 + np.arange(rows)
             low = np.clip(times // hop, 0, len(features) - 1)
             high = np.clip(times // hop + 1, 0, len(features) - 1)
@@ -97,14 +97,14 @@ def test_an_engine_told_the_recording_predicts_what_training_windows_do(
     for span in (*c.training, *c.validation):
         wav = as_wav(np.asarray(c.index.pcm()[span.offset : span.offset + span.length]))
         x, features = c.distribution.encode(wav)[None], [whole(c, span, projection)]
-        predicted = engine.feed(engine.init_state(1, projection.cond(features, 0, 0)), x, projection.cond(features, 0, x.shape[1]))
+        predicted = engine.prefill(engine.init_state(1, projection.cond(features, 0, 0)), x, projection.cond(features, 0, x.shape[1]))
         for start in (0, c._on_a_frame(span.length // 2), c._on_a_frame(span.length - 300, up=True)):
             one = c.window(span, start)
             batch = to_device(
-                c.config, one._replace(x=one.x[None], heard=one.heard._make(a if a is None else a[None] for a in one.heard)), CPU
+                c.config, one._replace(x=one.x[None], conditioning_input=one.conditioning_input._make(a if a is None else a[None] for a in one.conditioning_input)), CPU
             )
             with torch.no_grad():
-                params = net(batch.x[:, :-1], batch.given)[0].numpy()
+                params = net(batch.x[:, :-1], batch.conditioning)[0].numpy()
             n = min(len(params), span.length - start)
             np.testing.assert_allclose(params[:n], predicted[0, start : start + n], atol=1e-3)
 
@@ -119,7 +119,7 @@ def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(make_folder: 
     def noted(span: Span, start: int, gain: float) -> Batch:
         assert start % 32 == 0
         window = chosen(span, start, gain)
-        seen[span.offset][np.flatnonzero(window.counts) + start] = 1
+        seen[span.offset][np.flatnonzero(window.loss_mask) + start] = 1
         return window
 
     c.window = noted  # type: ignore[method-assign]
@@ -127,7 +127,7 @@ def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(make_folder: 
         c.batch(step)
     assert all(s.all() for s in seen.values())
     c.window = chosen  # type: ignore[method-assign]
-    scored = sum(b.counts.sum() for b in c.validation_batches())
+    scored = sum(b.loss_mask.sum() for b in c.validation_batches())
     assert scored == sum(len(s) for s in c.validation)
 
 

@@ -60,16 +60,16 @@ def test_frames_follow_the_level_of_an_augmented_window(make_folder: Callable[..
     folder = make_folder({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.2 for i in range(6)})
     c = corpus(folder, replace(small_config, model=told))
     a, b = c.window(c.training[0], 320), c.window(c.training[0], 320, 0.5)
-    assert a.heard.pcm is not None
-    assert b.heard.pcm is not None
-    assert np.abs(b.heard.pcm - 0.5 * a.heard.pcm).max() <= 0.5
+    assert a.conditioning_input.pcm is not None
+    assert b.conditioning_input.pcm is not None
+    assert np.abs(b.conditioning_input.pcm - 0.5 * a.conditioning_input.pcm).max() <= 0.5
     assert np.abs(c.distribution.decode(b.x) - 0.5 * c.distribution.decode(a.x)).max() < 1e-4
     assert c.training[0].length > 321 + c.config.segment_samples
     c._pcm = c._pcm.copy()
     c._pcm[c.training[0].offset + 320 + c.config.segment_samples] = 30_000  # behind the window, within its last frame
     loud = c.window(c.training[0], 320, 4.0)
-    assert loud.heard.pcm is not None
-    assert np.asarray(loud.heard.pcm).max() == 32767
+    assert loud.conditioning_input.pcm is not None
+    assert np.asarray(loud.conditioning_input.pcm).max() == 32767
     assert np.abs(c.distribution.decode(loud.x)).max() < 1.2 * np.abs(c.distribution.decode(a.x)).max(), "the same gain for both"
 
 
@@ -89,9 +89,9 @@ def test_before_a_recording_there_is_silence_that_does_not_count(training_folder
     span = c.training[0]
     first = c.window(span, span.start)
     assert (first.x[:FIELD] == c.distribution.silence).all()
-    assert first.counts.all()
+    assert first.loss_mask.all()
     straddling = c.window(span, span.start - 100)
-    assert straddling.counts.tolist() == [0] * 100 + [1] * (small_config.segment_samples - 100)
+    assert straddling.loss_mask.tolist() == [0] * 100 + [1] * (small_config.segment_samples - 100)
     assert (straddling.x[: FIELD + 100] == c.distribution.silence).all()
 
 
@@ -100,9 +100,9 @@ def test_a_short_recording_is_aligned_to_its_end(make_folder: Callable[..., Path
     c = corpus(folder, small_config, segment_seconds=0.2)
     batch = c.batch(0)
     segment = c.config.segment_samples
-    assert batch.counts.shape == (3, segment)
-    assert (batch.counts.sum(axis=1) == round(0.12 * 8000)).all()
-    assert batch.counts[:, -1].all()
+    assert batch.loss_mask.shape == (3, segment)
+    assert (batch.loss_mask.sum(axis=1) == round(0.12 * 8000)).all()
+    assert batch.loss_mask[:, -1].all()
     assert (batch.x[:, :FIELD] == c.distribution.silence).all()
 
 
@@ -179,9 +179,9 @@ def test_tails_are_the_last_tenth_with_the_files_own_past(make_folder: Callable[
 
 def test_validation_counts_every_held_out_sample_once(training_folder: Path, small_config: Config) -> None:
     c = corpus(training_folder, small_config, validation_seconds=100)
-    assert sum(b.counts.sum() for b in c.validation_batches()) == sum(len(s) for s in c.validation)
+    assert sum(b.loss_mask.sum() for b in c.validation_batches()) == sum(len(s) for s in c.validation)
     limited = corpus(training_folder, small_config, validation_seconds=0.1)
-    assert sum(b.counts.sum() for b in limited.validation_batches()) <= 0.1 * 8000
+    assert sum(b.loss_mask.sum() for b in limited.validation_batches()) <= 0.1 * 8000
 
 
 def test_fingerprint_follows_content(make_folder: Callable[..., Path], small_config: Config) -> None:

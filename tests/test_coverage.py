@@ -24,7 +24,7 @@ def test_path_counts_equal_those_of_walking_every_path(dilations: tuple[int, ...
     found = count_paths(taps)
     assert found is not None
     assert np.rint(np.exp2(found.log2_paths)).tolist() == [walked[lag] for lag in range(found.size)]
-    assert found.heard.tolist() == [lag in walked for lag in range(found.size)]
+    assert found.covered.tolist() == [lag in walked for lag in range(found.size)]
 
 
 def test_any_taps_count_not_only_those_of_one_dilation() -> None:

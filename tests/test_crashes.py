@@ -192,13 +192,13 @@ def test_a_run_killed_before_its_config_was_written_can_start_again(training_fol
 
 
 def index_slowly(folder: Path, cache: Path) -> None:
-    look = decoding.Workers.look
+    look = decoding.Workers.probe
 
     def slow(*args: Any) -> Any:
         time.sleep(0.01)
         return look(*args)
 
-    pcm_cache.COMMIT_SECONDS, decoding.Workers.look = 0.01, slow  # type: ignore[method-assign]
+    pcm_cache.COMMIT_SECONDS, decoding.Workers.probe = 0.01, slow  # type: ignore[method-assign]
     index_folder(folder, AudioConfig(sample_rate=8000), trim=True, cache=cache)
 
 

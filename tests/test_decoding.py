@@ -57,13 +57,13 @@ def test_a_cache_is_the_same_bit_for_bit_whatever_the_number_of_threads(
     one = index(mixed, tmp_path / "one", 1)
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", short)  # all read twice, some, none
     monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
-    look = Workers.look
+    look = Workers.probe
 
     def unevenly(self: Workers, path: Path, known: Any) -> Probe:
         time.sleep(0.02 * (int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 3 == 0))
         return look(self, path, known)
 
-    monkeypatch.setattr(Workers, "look", unevenly)
+    monkeypatch.setattr(Workers, "probe", unevenly)
     for threads in (2, 5):
         many = index(mixed, tmp_path / str(threads), threads)
         assert contents(many) == contents(one)
@@ -158,7 +158,7 @@ def test_no_more_than_a_few_recordings_are_in_memory(
 ) -> None:
     """Whatever the first one takes: the others wait for it rather than pile up."""
     folder = make_folder({f"{i:03}.wav": noisy(0.2, seed=i) for i in range(60)})
-    look, looked, seen = Workers.look, [], []
+    look, looked, seen = Workers.probe, [], []
 
     def slow(self: Workers, path: Path, known: Any) -> Probe:
         looked.append(path.name)
@@ -167,7 +167,7 @@ def test_no_more_than_a_few_recordings_are_in_memory(
             seen.append(len(looked))
         return look(self, path, known)
 
-    monkeypatch.setattr(Workers, "look", slow)
+    monkeypatch.setattr(Workers, "probe", slow)
     index(folder, tmp_path, 2)
     assert seen[0] <= 2 * decoding.AHEAD + 1
 

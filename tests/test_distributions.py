@@ -72,11 +72,11 @@ def test_finer_bits_count_the_16_bit_samples_of_a_code(levels: int) -> None:
     """Spread evenly over its samples, a code's probability makes a distribution over 16-bit samples: it sums to one."""
     samples = np.arange(-32768, 32768) / 32768
     x = quantization.encode(samples, levels)
-    found = Categorical(levels).finer_bits(x)
+    found = Categorical(levels).bits_to_16bit(x)
     for code in (0, levels // 4, levels // 2, levels - 1):
         assert found[x == code] == pytest.approx(np.log2((x == code).sum()))
     assert (2**-found).sum() == pytest.approx(len(np.unique(x)))
-    assert (GaussianMixture(2).finer_bits(np.arange(65536)) == 0).all()
+    assert (GaussianMixture(2).bits_to_16bit(np.arange(65536)) == 0).all()
 
 
 def test_nats_are_the_loss() -> None:

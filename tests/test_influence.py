@@ -45,7 +45,7 @@ def test_gradients_reach_exactly_the_samples_that_paths_lead_to(config: ModelCon
     by_lag = heard[0].grad.abs().sum(dim=(1, 2)).flip(0).numpy()
     found = count_paths(config.all_offsets)
     assert found is not None
-    assert ((by_lag > 0) == np.concatenate([found.heard, np.zeros(extra, bool)])).all()
+    assert ((by_lag > 0) == np.concatenate([found.covered, np.zeros(extra, bool)])).all()
 
 
 def test_a_network_that_hears_through_one_tap_shows_influence_there_alone() -> None:

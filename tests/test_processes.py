@@ -149,8 +149,8 @@ def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> No
     whole, *shares = corpus.batch(3), *(corpus.batch(3, rank, 2) for rank in (0, 1))
     assert [len(share.x) for share in shares] == [2, 1]
     assert (np.concatenate([shares[0].x, shares[1].x])[[0, 2, 1]] == whole.x).all()
-    assert {share.whole for share in shares} == {int(whole.counts.sum())}
-    scored = [sum(b.counts.sum() for b in corpus.validation_batches(rank, ranks)) for rank, ranks in ((0, 1), (0, 2), (1, 2))]
+    assert {share.global_count for share in shares} == {int(whole.loss_mask.sum())}
+    scored = [sum(b.loss_mask.sum() for b in corpus.validation_batches(rank, ranks)) for rank, ranks in ((0, 1), (0, 2), (1, 2))]
     assert scored[0] == scored[1] + scored[2]
     assert min(scored) > 0
 
@@ -198,10 +198,10 @@ def stuck(rank: int) -> None:
         return before(self, *values)
 
     calls: list[int] = []
-    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), ProcessGroup.settle
+    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), ProcessGroup.all_reduce_loss
     distributed.STUCK_SECONDS = 0.5
     if rank == 0:
-        ProcessGroup.settle = settle  # type: ignore[method-assign, assignment]
+        ProcessGroup.all_reduce_loss = settle  # type: ignore[method-assign, assignment]
 
 
 def test_a_process_that_waits_for_a_dead_one_still_says_so(command: list[object], tmp_path: Path) -> None:
@@ -332,9 +332,9 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_one_process_agrees_with_itself() -> None:
     one = SingleProcess()
-    assert one.settle(torch.tensor(2.0), torch.tensor(3.0)) == (2, 3)
-    assert one.agreed(lambda: True)()
-    assert one.total(1.0, 2.0) == (1.0, 2.0)
+    assert one.all_reduce_loss(torch.tensor(2.0), torch.tensor(3.0)) == (2, 3)
+    assert one.any_rank(lambda: True)()
+    assert one.all_reduce_sum(1.0, 2.0) == (1.0, 2.0)
 
 
 def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,9 +348,9 @@ def test_one_word_is_enough_for_all_that_ended() -> None:
     """Process 1 ends because process 0 said that it does: process 2, which sees both gone, has nothing to add."""
     store = torch.distributed.HashStore()
     first, third = Heartbeat(store, 0, 3), Heartbeat(store, 2, 3)
-    assert not third.spoke([0, 1])
+    assert not third.announced_exit([0, 1])
     first.speak()
-    assert third.spoke([0, 1])
+    assert third.announced_exit([0, 1])
     first.close()
     third.close()
 

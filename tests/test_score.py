@@ -78,7 +78,7 @@ def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> No
 
     x = encode(np.round(noisy(0.7) * 32768) / 32768, SMALL.levels)
     engine = ReferenceEngine(SMALL, loaded.weights)
-    params = engine.feed(engine.init_state(1), x[None])[0].astype(np.float64)
+    params = engine.prefill(engine.init_state(1), x[None])[0].astype(np.float64)
     p = np.exp(params) / np.exp(params).sum(axis=1, keepdims=True)
     bits = -np.log2(p[np.arange(len(x)), x]).mean()
     assert isinstance(found, list)
@@ -100,7 +100,7 @@ def test_mulaw_is_also_told_per_16_bit_sample(model: Path, folder: Path) -> None
     found = evaluated(model, folder)
     d = Categorical(SMALL.levels)
     wavs = [np.round(w * 32768) / 32768 for w in (tone(1.2), noisy(0.7), tone(3.0, hertz=99))]
-    finer = np.concatenate([d.finer_bits(d.encode(w)) for w in wavs]).mean()
+    finer = np.concatenate([d.bits_to_16bit(d.encode(w)) for w in wavs]).mean()
     assert found["bits_per_16bit_sample"] == pytest.approx(found["bits_per_sample"] + finer, rel=1e-4)  # type: ignore[operator]
     lines = "\n".join(evaluate.evaluate(EvaluateOptions(model, folder)))
     assert f"{found['bits_per_16bit_sample']:.3f} bits per 16-bit sample, with those of one level alike" in lines

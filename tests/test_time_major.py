@@ -111,7 +111,7 @@ def test_checkpointed_equals_not_checkpointed(config: ModelConfig, group: int) -
     model, x = example(config)
     given = conditions_for(config, x)
     params, expected = model(x, given), gradients(model, model(x, given))
-    model.stack.group = group
+    model.stack.checkpoint_every = group
     assert torch.equal(model(x, given), params)
     found = gradients(model, model(x, given))
     assert all(torch.equal(found[n], g) for n, g in expected.items())

@@ -62,7 +62,7 @@ def test_parts_and_groups_change_only_the_memory(
     whole = replace(small_config.train, batch=5, segment_seconds=0.3)
     parts = replace(whole, accumulate=accumulate, checkpoint_layers=checkpoint_layers)
     a, b = (trainer(folder, replace(small_config, train=t)) for t in (whole, parts))
-    uneven = next(step for step in range(100) if len(set(a.corpus.batch(step).counts.sum(1))) > 1)
+    uneven = next(step for step in range(100) if len(set(a.corpus.batch(step).loss_mask.sum(1))) > 1)
     for t in (a, b):
         t.model.double()
         t.step = uneven
@@ -122,10 +122,10 @@ def test_parts_bound_the_memory_of_validation_too(training_folder: Path, small_c
 def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_config: Config) -> None:
     t = trainer(training_folder, small_config)
     for step in (0, 1, 2, 7, 3, 3):
-        x, counts, given, _ = t.batches.take(step)
+        x, counts, given, _ = t.batches.get(step)
         assert given is None
         assert np.array_equal(x.numpy(), t.corpus.batch(step).x)
-        assert np.array_equal(counts.numpy(), t.corpus.batch(step).counts)
+        assert np.array_equal(counts.numpy(), t.corpus.batch(step).loss_mask)
 
 
 def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Path, small_config: Config) -> None:
@@ -136,9 +136,9 @@ def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Pa
 
     corpus = trainer(training_folder, small_config).corpus
     batches = Prefetcher(broken, small_config, CPU)
-    batches.take(1)
+    batches.get(1)
     with pytest.raises(OSError, match="the disk is gone"):
-        batches.take(2)
+        batches.get(2)
 
 
 def test_compiled_gates_give_the_same_gradients(training_folder: Path, small_config: Config) -> None:
@@ -181,10 +181,10 @@ def test_the_average_trails_the_weights(training_folder: Path, small_config: Con
     t = trainer(training_folder, small_config)
     start = t.model.output.weight.detach().clone()
     t.train_step()
-    assert torch.equal(t.averaged.output.weight, t.model.output.weight)  # the first step replaces the random start
+    assert torch.equal(t.ema_network.output.weight, t.model.output.weight)  # the first step replaces the random start
     for _ in range(5):
         t.train_step()
-    moved, average = (t.model.output.weight - start).norm(), (t.averaged.output.weight - start).norm()
+    moved, average = (t.model.output.weight - start).norm(), (t.ema_network.output.weight - start).norm()
     assert 0 < average < moved
 
 

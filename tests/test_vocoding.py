@@ -100,14 +100,14 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path, make_folder:
 
 def test_ctrl_c_keeps_what_was_made(tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     path, folder = saved(VOCODER, tmp_path), make_folder({"a.wav": tone(1.0), "b.wav": tone(1.0)})
-    whole = Sampler.ragged
+    whole = Sampler.variable_length_blocks
 
     def interrupted(self: Sampler, samples: list[int], block: int = 100) -> Iterator[object]:
         made = whole(self, samples, 100)
         yield next(made)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Sampler, "ragged", interrupted)
+    monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
     lines = list(vocode(VocodeOptions(path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out")))
     assert lines[-1] == "interrupted: what was made until then is kept"
     assert len(sf.read(tmp_path / "out" / "a-vocoded.wav")[0]) == 100
@@ -118,7 +118,7 @@ def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
 
     def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
         parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
-        for blocks in Sampler(model, seed=1, guides=guides).ragged([300, 41], block):
+        for blocks in Sampler(model, seed=1, guides=guides).variable_length_blocks([300, 41], block):
             for stream, wav in blocks:
                 parts[stream].append(wav)
         return [np.concatenate(p) for p in parts]

@@ -48,7 +48,7 @@ def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(engine_n
     for parts in ([0, steps], [0, 1, 4, steps]):
         fed = engine.init_state(2, told.cond(0, 0))
         for a, b in pairwise(parts):
-            engine.feed(fed, x[:, a:b], told.cond(a, b - a))
+            engine.prefill(fed, x[:, a:b], told.cond(a, b - a))
         assert fed.time == stepped.time == steps
         assert (fed.last == stepped.last).all()
         torch.testing.assert_close(fed.rings, stepped.rings, atol=1e-5, rtol=1e-5)
@@ -58,10 +58,10 @@ def test_states_taken_from_another_are_their_own(engine_name: str) -> None:
     model = network(SMALL)
     engine, noise = create_engine(engine_name, SMALL, arrays(model)), noise_of(model, 1, 3, 8)
     state = engine.init_state(1)
-    engine.feed(state, np.arange(20)[None] % 32)
-    copies = engine.take(state, [0, 0, 0])
+    engine.prefill(state, np.arange(20)[None] % 32)
+    copies = engine.select(state, [0, 0, 0])
     engine.generate(copies, noise, Sampling())
-    before = engine.generate(engine.take(state, [0]), noise[:1], Sampling())
+    before = engine.generate(engine.select(state, [0]), noise[:1], Sampling())
     assert (engine.generate(state, noise[:1], Sampling()) == before).all()
     assert copies.time == state.time == 28
 
@@ -70,7 +70,7 @@ def test_no_samples_leave_everything_as_it_was(engine_name: str) -> None:
     engine = create_engine(engine_name, SMALL, arrays(network(SMALL)))
     state = engine.init_state(2)
     assert engine.generate(state, np.zeros((2, 0, 1), np.float32), Sampling()).shape == (2, 0)
-    assert engine.feed(state, np.zeros((2, 0), np.int64)).shape == (2, 0, 32)
+    assert engine.prefill(state, np.zeros((2, 0), np.int64)).shape == (2, 0, 32)
     assert state.time == 0
 
 
@@ -87,7 +87,7 @@ def test_bf16_is_the_same_computation_with_rounded_matrices(config: ModelConfig)
     x = engine.generate(engine.init_state(1), noise, Sampling())
     params = teacher_forced(rounded, x)
     assert all(explained(rounded, params[0, t], noise[0, t], int(x[0, t])) for t in range(15))
-    np.testing.assert_allclose(engine.feed(engine.init_state(1), x), params, atol=1e-4)
+    np.testing.assert_allclose(engine.prefill(engine.init_state(1), x), params, atol=1e-4)
     assert np.abs(params - teacher_forced(model, x)).max() > 1e-3
     assert "bf16" in engine.describe(1)
 
@@ -153,7 +153,7 @@ def test_what_does_not_go_on_from_a_state_is_refused(engine_name: str) -> None:
     with pytest.raises(EngineError, match="3 streams do not go on from a state of 2"):
         engine.generate(state, noise_of(model, 1, 3, 5), Sampling())
     with pytest.raises(EngineError, match="samples 0 to 32: must be codes from 0 to 31"):
-        engine.feed(state, np.array([[0, 1], [2, 32]]))
+        engine.prefill(state, np.array([[0, 1], [2, 32]]))
     assert state.time == 0
 
 

@@ -60,7 +60,7 @@ def test_logits_stay_within_two_in_a_hundred_thousand(model: WaveNet, way: tuple
     engine = engine_for(model, shared, monkeypatch)
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, STEPS))
     expected = teacher_forced(model, x)
-    error = np.abs(engine.feed(engine.init_state(batch), x) - expected).max(axis=(0, 2))
+    error = np.abs(engine.prefill(engine.init_state(batch), x) - expected).max(axis=(0, 2))
     assert error.max() < 2e-5, f"largest difference {error.max():.1e} at sample {error.argmax()}"
     assert expected.std() > 0.5
 
@@ -105,7 +105,7 @@ def test_mixtures_go_every_way(config: ModelConfig, way: tuple[int, bool], monke
     engine, noise = engine_for(model, shared, monkeypatch), noise_of(model, 11, batch, 1000)
     x = engine.generate(engine.init_state(batch), noise, Sampling())
     params = teacher_forced(model, x)
-    error = np.abs(engine.feed(engine.init_state(batch), x) - params).max()
+    error = np.abs(engine.prefill(engine.init_state(batch), x) - params).max()
     assert error < 5e-5, f"largest difference {error:.1e}"
     differs = np.argwhere(model.distribution.draw(params, noise, Sampling()) != x)
     assert len(differs) < 0.2 * x.size
@@ -128,10 +128,10 @@ def test_bf16_computes_exactly_with_its_rounded_weights(model: WaveNet, way: tup
     engine = engine_for(model, shared, monkeypatch, "bf16")
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, 300))
     reference = ReferenceEngine(model.config, arrays(model))
-    exact = reference.feed(reference.init_state(1), x[:1])
+    exact = reference.prefill(reference.init_state(1), x[:1])
     rounded = dequantised(pack(model.config, arrays(model)), "bf16")
     reference.weights = in_double(rounded)
-    expected = reference.feed(reference.init_state(batch), x)
-    assert np.abs(engine.feed(engine.init_state(batch), x) - expected).max() < 2e-5
+    expected = reference.prefill(reference.init_state(batch), x)
+    assert np.abs(engine.prefill(engine.init_state(batch), x) - expected).max() < 2e-5
     difference = np.sqrt(np.square(expected[:1] - exact).mean())
     assert 1e-4 < difference < 5e-2  # of logits that spread by about 2

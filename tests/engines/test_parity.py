@@ -94,7 +94,7 @@ def test_engine_equals_parallel_forward_from_the_first_sample(engine_name: str, 
     engine = create_engine(engine_name, model.config, arrays(model))
     x = np.random.default_rng(batch).integers(0, model.distribution.levels, (batch, 200))
     told = Told(model, range(batch))
-    found, expected = engine.feed(engine.init_state(batch, told.cond(0, 0)), x, told.cond(0, 200)), teacher_forced(model, x)
+    found, expected = engine.prefill(engine.init_state(batch, told.cond(0, 0)), x, told.cond(0, 200)), teacher_forced(model, x)
     error = np.abs(found - expected).max(axis=(0, 2))
     assert error.max() < 1e-4, f"largest difference {error.max():.1e} at sample {error.argmax()}"
     assert expected.std() > 0.5  # the comparison is not one of zeros
@@ -109,8 +109,8 @@ def test_a_prompt_of_any_length_leaves_the_exact_state(engine_name: str, length:
     engine, told = create_engine(engine_name, model.config, arrays(model)), Told(model, range(2))
     x = np.random.default_rng(0).integers(0, model.distribution.levels, (2, length + 20))
     state = engine.init_state(2, told.cond(0, 0))
-    engine.feed(state, x[:, :length], told.cond(0, length))
-    after = engine.feed(state, x[:, length:], told.cond(length, 20))
+    engine.prefill(state, x[:, :length], told.cond(0, length))
+    after = engine.prefill(state, x[:, length:], told.cond(length, 20))
     np.testing.assert_allclose(after, teacher_forced(model, x)[:, length:], atol=1e-4)
 
 
@@ -148,7 +148,7 @@ def test_streams_go_on_without_those_that_are_done(engine_name: str, model: Wave
     whole = engine.generate(engine.init_state(3, told.cond(0, 0)), noise, Sampling(), told.cond(0, n))
     state = engine.init_state(3, told.cond(0, 0))
     engine.generate(state, noise[:, :some], Sampling(), told.cond(0, some))
-    found = engine.generate(engine.take(state, [2, 0]), noise[[2, 0], some:], Sampling(), rest.cond(some, n - some))
+    found = engine.generate(engine.select(state, [2, 0]), noise[[2, 0], some:], Sampling(), rest.cond(some, n - some))
     assert (found == whole[[2, 0], some:]).all()
 
 
@@ -157,16 +157,16 @@ def test_conditions_matter_and_wrong_ones_are_refused(engine_name: str, config: 
     model = network(config)
     engine, told, other = create_engine(engine_name, config, arrays(model)), Told(model, [0]), Told(model, [1])
     x = np.zeros((1, 50), np.int64)
-    found = [engine.feed(engine.init_state(1, t.cond(0, 0)), x, t.cond(0, 50)) for t in (told, other)]
+    found = [engine.prefill(engine.init_state(1, t.cond(0, 0)), x, t.cond(0, 50)) for t in (told, other)]
     assert np.abs(found[0] - found[1]).max() > 0.1
     with pytest.raises(EngineError, match="conditioned on"):
         engine.init_state(1)
     state, cond = engine.init_state(1, told.cond(0, 0)), told.cond(0, 50)
     assert cond is not None
     with pytest.raises(EngineError, match="do not fit"):
-        engine.feed(state, x, cond._replace(frames=cond.frames[:, :, :2]))
+        engine.prefill(state, x, cond._replace(frames=cond.frames[:, :, :2]))
     with pytest.raises(EngineError, match="do not cover"):
-        engine.feed(state, x, cond._replace(hop=8, frames=cond.frames[:, :2]))
+        engine.prefill(state, x, cond._replace(hop=8, frames=cond.frames[:, :2]))
     plain = create_engine(engine_name, SMALL, arrays(network(SMALL)))
     with pytest.raises(EngineError, match="without labels and mel frames"):
         plain.init_state(1, cond)
@@ -182,7 +182,7 @@ def test_feeding_and_generating_interleave(engine_name: str, output: str) -> Non
     state = engine.init_state(1)
     first, second = engine.generate(state, noise[:, :some], Sampling()), engine.generate(state, noise[:, some:], Sampling())
     fresh = engine.init_state(1)
-    engine.feed(fresh, first)
+    engine.prefill(fresh, first)
     again = engine.generate(fresh, noise[:, some:], Sampling())
     if engine_name == "triton" and model.distribution.scalar_input:  # on a GPU rings filled by either way differ in their last bits
         assert np.abs(again - second).max() <= SLACK
@@ -269,4 +269,4 @@ def test_a_thousand_random_inputs_with_and_without_biases(engine_name: str) -> N
                         p.zero_()
         engine = create_engine(engine_name, model.config, arrays(model))
         x = np.random.default_rng(9).integers(0, 32, (50, 20))
-        np.testing.assert_allclose(engine.feed(engine.init_state(50), x), teacher_forced(model, x), atol=1e-4)
+        np.testing.assert_allclose(engine.prefill(engine.init_state(50), x), teacher_forced(model, x), atol=1e-4)

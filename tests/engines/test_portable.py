@@ -31,11 +31,11 @@ for output in ("logistic", "mulaw"):
     weights["output.weight"] *= 8
     engine, reference = NumbaEngine(model, weights, EngineOptions(threads=1)), ReferenceEngine(model, weights)
     x = np.random.default_rng(0).integers(0, engine.distribution.levels, (6, 500))
-    found = engine.feed(engine.init_state(6), x)
-    expected = reference.feed(reference.init_state(6), x)
+    found = engine.prefill(engine.init_state(6), x)
+    expected = reference.prefill(reference.init_state(6), x)
     assert expected.std() > 0.3
     assert np.abs(found - expected).max() < 2e-5, np.abs(found - expected).max()
-    alone = engine.feed(engine.init_state(1), x[3:4])
+    alone = engine.prefill(engine.init_state(1), x[3:4])
     assert (alone[0] == found[3]).all()
 print(engine.describe(1))
 """

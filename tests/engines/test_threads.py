@@ -65,7 +65,7 @@ def test_two_threads_make_the_same_samples_as_one(config: ModelConfig, precision
     for name in ("ring", "ahead", "skips", "sums", "last"):
         assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
     more = told.cond(700, 90)
-    np.testing.assert_array_equal(alone.feed(states[0], a[:, :90], more), shared.feed(states[1], a[:, :90], more))
+    np.testing.assert_array_equal(alone.prefill(states[0], a[:, :90], more), shared.prefill(states[1], a[:, :90], more))
 
 
 def test_what_one_began_two_go_on_with(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +85,10 @@ def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> N
     """Rows of a product are computed eight, four or one at a time, and time blocks beside them: the sums never change."""
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
     x, told = np.random.default_rng(0).integers(0, config.levels, (13, 50)), Told(network(config), range(13))
-    together = engine.feed(engine.init_state(13, told.cond(0, 0)), x, told.cond(0, 50))
+    together = engine.prefill(engine.init_state(13, told.cond(0, 0)), x, told.cond(0, 50))
     for b in range(13):
         alone = Told(network(config), [b])
-        found = engine.feed(engine.init_state(1, alone.cond(0, 0)), x[b : b + 1], alone.cond(0, 50))
+        found = engine.prefill(engine.init_state(1, alone.cond(0, 0)), x[b : b + 1], alone.cond(0, 50))
         np.testing.assert_array_equal(found[0], together[b])
 
 
@@ -98,10 +98,10 @@ def test_a_repeated_state_goes_on_from_the_middle_of_a_block(config: ModelConfig
     one, three = Told(network(config), [0]), Told(network(config), [0] * 3)
     for heard in (1, 3, 8, 21):
         state = engine.init_state(1, one.cond(0, 0))
-        engine.feed(state, x[:, :heard], one.cond(0, heard))
-        copies = engine.take(state, [0] * 3)
-        rest = engine.feed(state, x[:, heard:], one.cond(heard, 60 - heard))
-        found = engine.feed(copies, np.repeat(x[:, heard:], 3, axis=0), three.cond(heard, 60 - heard))
+        engine.prefill(state, x[:, :heard], one.cond(0, heard))
+        copies = engine.select(state, [0] * 3)
+        rest = engine.prefill(state, x[:, heard:], one.cond(heard, 60 - heard))
+        found = engine.prefill(copies, np.repeat(x[:, heard:], 3, axis=0), three.cond(heard, 60 - heard))
         np.testing.assert_array_equal(found, np.repeat(rest, 3, axis=0))
 
 
@@ -176,12 +176,12 @@ def test_what_compiled_code_would_not_check_is_refused() -> None:
     engine = NumbaEngine(SMALL, arrays(network(SMALL)))
     for code in (-1, 32):
         with pytest.raises(EngineError, match="must be codes from 0 to 31"):
-            engine.feed(engine.init_state(1), np.array([[3, code]]))
+            engine.prefill(engine.init_state(1), np.array([[3, code]]))
     for streams in (1, 3):
         with pytest.raises(EngineError, match=f"{streams} streams do not go on from a state of 2"):
             engine.generate(engine.init_state(2), np.full((streams, 5), 0.5, np.float32), Sampling())
     x = np.random.default_rng(0).integers(0, 32, (20, 2))
-    np.testing.assert_array_equal(engine.feed(engine.init_state(2), x.T), engine.feed(engine.init_state(2), x.T.copy()))
+    np.testing.assert_array_equal(engine.prefill(engine.init_state(2), x.T), engine.prefill(engine.init_state(2), x.T.copy()))
 
 
 def test_threads_that_cannot_be_started_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:

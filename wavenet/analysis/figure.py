@@ -80,7 +80,7 @@ def _stack(axes: "Axes", model: ModelConfig, found: PathCounts) -> None:
     for y, lags in enumerate(nodes):
         if len(shown := lags[_alone(axes, lags)]):
             axes.plot(shown, np.full(len(shown), y), "o", color=BLUE, markersize=2.5 if n > 12 else 4, clip_on=False)
-    unheard = np.flatnonzero(~found.heard)
+    unheard = np.flatnonzero(~found.covered)
     if found.size <= LINEAR and len(unheard):
         axes.plot(unheard, np.zeros(len(unheard)), "o", color="white", markeredgecolor=RED, markersize=4, clip_on=False)
     axes.plot([0], [n], "o", color=RED, markersize=7, clip_on=False, zorder=5)
@@ -117,7 +117,7 @@ def _paths(axes: "Axes", found: PathCounts) -> None:
     """Paths to each lag, in powers of ten where they are many; what no path leads to is red."""
     counts = found.log2_paths * np.log10(2) if (many := found.log2_paths.max() > np.log2(30)) else np.exp2(found.log2_paths)
     lags, foot = np.arange(found.size), -0.2 if many else 0.0
-    heard = found.heard
+    heard = found.covered
     if found.size <= LINEAR:
         axes.bar(lags[heard], counts[heard] - foot, 0.7, bottom=foot, color=BLUE)
     else:

@@ -55,19 +55,19 @@ class PathCounts:
         return len(self.log2_paths)
 
     @property
-    def heard(self) -> Array:
+    def covered(self) -> Array:
         """(field,) booleans."""
         return np.isfinite(self.log2_paths)
 
     @property
     def gaps(self) -> list[Gap]:
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.heard, [True]]).astype(np.int8)))
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.covered, [True]]).astype(np.int8)))
         return [Gap(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
     @property
     def step(self) -> int:
         """The largest number that divides every lag heard."""
-        return int(np.gcd.reduce(np.flatnonzero(self.heard)))
+        return int(np.gcd.reduce(np.flatnonzero(self.covered)))
 
     @property
     def middle_half(self) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def last_cycle(dilations: Sequence[int]) -> int | None:
 
 def name_gaps(found: PathCounts) -> str:
     """The gaps in words: all of them when they are few, else the pattern, or the first ones and the longest."""
-    gaps, heard, step = found.gaps, found.heard, found.step
+    gaps, heard, step = found.gaps, found.covered, found.step
     missing = found.size - int(heard.sum())
     regular = step > 1 and bool(heard[::step].all())
     pattern = f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; " if step > 1 else ""

@@ -47,7 +47,7 @@ class StackReport:
         found |= {"pitch_hz": self.pitch, "pitch_periods": self.periods(self.field), "coverage": None, "influence": None}
         if (c := self.coverage) is not None:
             log10 = [round(float(p), 4) if np.isfinite(p) else None for p in c.log2_paths * np.log10(2)]
-            found["coverage"] = {"samples_heard": int(c.heard.sum()), "gaps": [list(g) for g in c.gaps], "log10_paths": log10}
+            found["coverage"] = {"samples_heard": int(c.covered.sum()), "gaps": [list(g) for g in c.gaps], "log10_paths": log10}
         if (i := self.influence) is not None:
             extents = {f"samples_within_{100 * part:g}": i.within(part) for part in PARTS.values()}
             found["influence"] = {"source": i.source, "moments": i.moments, **extents, "shares": [float(f"{s:.6g}") for s in i.shares]}
@@ -91,7 +91,7 @@ class StackReport:
         if shorter is None or self.coverage is None:
             return []
         start, without = shorter
-        nearer = int(self.coverage.heard[: without.size].sum() - without.heard.sum())
+        nearer = int(self.coverage.covered[: without.size].sum() - without.covered.sum())
         again = f"{nearer:,} samples that had been gaps" if nearer else "only paths"
         span = f"{self.ms(without.size)} to {self.ms(self.field)} ms back"
         return [f"the last cycle (layers {start + 1} to {len(self.config.model.schedule)}) adds what lies {span}; nearer, {again}"]

@@ -39,7 +39,7 @@ def side_by_side(found: Sequence[StackReport]) -> list[str]:
     rows[0] += [f"{part} in" for part in PARTS] if found[0].influence else []
     for one in found:
         r, c = one.report, one.coverage
-        unheard = "?" if c is None else f"{c.size - int(c.heard.sum()):,}"
+        unheard = "?" if c is None else f"{c.size - int(c.covered.sum()):,}"
         sizes = [f"{r.parameters:,}", f"{r.macs_per_sample:,}", f"{r.state_bytes / 1000:,.0f} kB"]
         measured = [f"{one.ms(one.influence.within(part))} ms" for part in PARTS.values()] if one.influence else []
         cells = [str(len(r.layers)), f"{r.receptive_field:,}", one.ms(r.receptive_field), f"{one.periods(one.field):.1f}", unheard]

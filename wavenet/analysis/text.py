@@ -29,7 +29,7 @@ def draw_text(found: StackReport, plain: bool) -> list[str]:
     if c is None:
         return [f"  {line}".rstrip() for line in left]
     columns = WIDTH - 2 - len(left[0]) - AXIS - 3
-    counted = np.where(c.heard, 1 + c.log2_paths, 0.0)[::-1]
+    counted = np.where(c.covered, 1 + c.log2_paths, 0.0)[::-1]
     repeat = max(1, columns // c.size)
     paths = np.repeat(counted, repeat) if c.size <= columns else _spread(counted, columns)
     most = c.log2_paths.max()
@@ -39,7 +39,7 @@ def draw_text(found: StackReport, plain: bool) -> list[str]:
     lines = [f"  {a}{b}".rstrip() for a, b in zip(left, right, strict=True)]
     if c.gaps and c.size > columns:
         shades = PLAIN_SHADES if plain else SHADES
-        shares = [part.mean() for part in np.array_split(c.heard[::-1], columns)]
+        shares = [part.mean() for part in np.array_split(c.covered[::-1], columns)]
         lines.insert(-1, f"  {' ' * len(left[0])}{'heard':>{AXIS}} {border} {''.join(shades[int(np.ceil(4 * s))] for s in shares)}")
     return lines
 

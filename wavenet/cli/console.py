@@ -75,10 +75,10 @@ class ConsoleReport(TrainingListener):
         self._levels = trainer.model.distribution.levels
         self._seconds, self._first_step = trainer.seconds, trainer.step
 
-    def rehearsed(self, trainer: Trainer, seconds_per_step: float) -> None:
+    def dry_run_done(self, trainer: Trainer, seconds_per_step: float) -> None:
         config, train = trainer.config, trainer.config.train
         number = 4 if trainer.precision == "fp32" else 2
-        share = -(-train.batch // trainer.processes.count)
+        share = -(-train.batch // trainer.processes.world_size)
         mine = replace(config, train=replace(train, batch=share, accumulate=min(share, train.accumulate)))
         needed = estimate(mine, number, blocks=trainer.device.type == "cpu")
         used = peak_bytes(trainer.device)
@@ -116,7 +116,7 @@ class ConsoleReport(TrainingListener):
 
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
         self._close()
-        early = trainer.exhausted and not interrupted
+        early = trainer.out_of_patience and not interrupted
         if not early and (interrupted or trainer.step < trainer.config.train.steps):
             self.note(f"stopped at step {trainer.step}, everything is saved. Go on with: wavenet train --out {run.folder}")
             return
@@ -138,7 +138,7 @@ def _where(trainer: Trainer) -> str:
     import torch
 
     threads = f" ({torch.get_num_threads()} threads)" if trainer.device.type == "cpu" else ""
-    together = f" in each of {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
+    together = f" in each of {trainer.processes.world_size} processes" if trainer.processes.world_size > 1 else ""
     return f"in {trainer.precision} on {trainer.device}{threads}{together}"
 
 

@@ -49,7 +49,7 @@ def evaluate(request: EvaluateOptions, as_json: bool = False) -> Iterator[str]:
                 yield f"{found.bits_per_sample:>7.3f} {found.samples:>11,}  {found.file}"
     unigram, bigram = baselines.pair_bits(totals.learnt, totals.scored, distribution_for(config.model), prior=0.1 if tails else 0.0)
     bits = totals.nats / totals.samples / math.log(2)
-    whole_bits, lpc = bits + totals.finer_bits / totals.samples, totals.lpc_bits / totals.samples
+    whole_bits, lpc = bits + totals.bits_to_16bit / totals.samples, totals.lpc_bits / totals.samples
     score = Score(bits, whole_bits, unigram, bigram, lpc, totals.samples, tuple(files), index.skipped)
     if not as_json:
         yield "\n".join(summary(score, index, tails))

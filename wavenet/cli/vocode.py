@@ -85,7 +85,7 @@ def _write(
     """Make some of the recordings, each into its file, counting what was made of each."""
     with ExitStack() as open_files:
         files = [open_files.enter_context(writing.writer(paths[i], rate)) for i in some]
-        for blocks in sampler.ragged([lengths[i] for i in some]):
+        for blocks in sampler.variable_length_blocks([lengths[i] for i in some]):
             for stream, wav in blocks:
                 files[stream].write(wav)
                 made[some[stream]] += len(wav)

@@ -160,14 +160,14 @@ class ModelConfig(_Checked):
         return (*self.offsets, tuple(sorted({*self.pyramid_dilations, *range(self.pyramid_window)})))
 
     @property
-    def context_reach(self) -> int:
+    def context_lag(self) -> int:
         """Samples before the present that the context module hears of the skip sum."""
         return 0 if self.context == "none" else max(*self.pyramid_dilations, self.pyramid_window - 1)
 
     @property
     def receptive_field(self) -> int:
         """Samples that one prediction hears."""
-        return 1 + sum(taps[-1] for taps in self.offsets) + self.context_reach
+        return 1 + sum(taps[-1] for taps in self.offsets) + self.context_lag
 
     @property
     def plain(self) -> bool:

@@ -32,11 +32,11 @@ def open_bits(distribution: Distribution) -> Array:
 
     None for mu-law, whose codes are counted themselves; for a mixture, the log2 of how many 16-bit samples a mu-law code holds.
     """
-    coarse, wav = distribution.coarse, quantization.decode_16bit(np.arange(quantization.LEVELS_16BIT))
+    coarse, wav = distribution.baseline_codes, quantization.decode_16bit(np.arange(quantization.LEVELS_16BIT))
     x = coarse.encode(wav)
     counts = np.bincount(x, minlength=coarse.levels)
-    own = np.bincount(x, distribution.finer_bits(distribution.encode(wav)), minlength=coarse.levels) / np.maximum(counts, 1)
-    found: Array = np.where(counts > 0, coarse.finer_bits(np.arange(coarse.levels)) - own, 0)
+    own = np.bincount(x, distribution.bits_to_16bit(distribution.encode(wav)), minlength=coarse.levels) / np.maximum(counts, 1)
+    found: Array = np.where(counts > 0, coarse.bits_to_16bit(np.arange(coarse.levels)) - own, 0)
     return found
 
 

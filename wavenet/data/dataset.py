@@ -34,9 +34,9 @@ class Batch(NamedTuple):
     """x (batch, receptive_field + segment) codes; counts (batch, segment) is 1 where a predicted sample is real audio."""
 
     x: Samples
-    counts: NDArray[np.float32]
-    heard: Excerpt = Excerpt()  # what its conditions are made from
-    whole: int = 0  # samples that count in the step's whole batch, where this is one process's share of it
+    loss_mask: NDArray[np.float32]
+    conditioning_input: Excerpt = Excerpt()  # what its conditions are made from
+    global_count: int = 0  # samples that count in the step's whole batch, where this is one process's share of it
 
 
 def with_labels(config: Config, index: Index) -> Config:
@@ -97,7 +97,7 @@ class Corpus:
         """
         places = [self._place(step, i) for i in range(self.config.train.batch)]
         batch = _together([self.window(*place) for place in places[rank::ranks]])
-        return batch if ranks == 1 else batch._replace(whole=sum(self._counted(*place) for place in places))
+        return batch if ranks == 1 else batch._replace(global_count=sum(self._counted(*place) for place in places))
 
     def _place(self, step: int, i: int) -> tuple[Span, int, float]:
         """Where the i-th window of a step begins to predict, and how loud it is to be."""
@@ -161,7 +161,7 @@ class Corpus:
         """Entropy of the training samples' coarse codes: what guessing by frequency alone costs, in bits per sample."""
         few = self.training[:: -(-len(self.training) // STATISTICS_SPANS)]
         each = STATISTICS_SAMPLES // len(few)
-        coarse = self.distribution.coarse
+        coarse = self.distribution.baseline_codes
         counts = np.zeros(coarse.levels)
         for s in few:
             start = s.offset + s.start + max(0, len(s) - each) // 2
@@ -173,7 +173,7 @@ class Corpus:
 
     def held_out_baselines(self) -> tuple[float, float]:
         """(unigram, bigram) bits per held-out sample: guessed by how often each code occurs in training, and by the code before."""
-        levels = self.distribution.coarse.levels
+        levels = self.distribution.baseline_codes.levels
         learnt, scored = (baselines.pairs(self._pair_blocks(spans), levels) for spans in (self.training, self.validation))
         return baselines.pair_bits(learnt, scored, self.distribution)
 
@@ -181,7 +181,7 @@ class Corpus:
         for s in spans:
             for start in range(max(1, s.start), s.stop, BLOCK_SAMPLES):
                 wav = self._wav(s.offset + start - 1, s.offset + min(start + BLOCK_SAMPLES, s.stop))
-                yield self.distribution.coarse.encode(wav)
+                yield self.distribution.baseline_codes.encode(wav)
 
     def wav(self, span: Span) -> Wav:
         """A span's audio, at its level in the cache."""
@@ -278,4 +278,4 @@ def _scaled(pcm: NDArray[np.int16], gain: float) -> NDArray[np.int16]:
 
 def _together(windows: list[Batch]) -> Batch:
     """Windows with the batch axis."""
-    return Batch(np.stack([w.x for w in windows]), np.stack([w.counts for w in windows]), stacked([w.heard for w in windows]))
+    return Batch(np.stack([w.x for w in windows]), np.stack([w.loss_mask for w in windows]), stacked([w.conditioning_input for w in windows]))

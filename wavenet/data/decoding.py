@@ -39,7 +39,7 @@ class Probe:
 
     sha256: str
     entry: dict[str, Any] = field(default_factory=dict)  # for the index
-    lasting: bool = True  # else it is looked at again next time, when it may be readable
+    cacheable: bool = True  # else it is looked at again next time, when it may be readable
     path: Path = Path()
     samples: int = 0
     start: int = 0  # of the samples in the recording, at the cache's rate
@@ -90,7 +90,7 @@ class Workers:
             else:
                 return
 
-    def look(self, path: Path, known: Container[str]) -> Probe:
+    def probe(self, path: Path, known: Container[str]) -> Probe:
         """Read and measure a file, unless its content is known already."""
         sha256 = ""
         try:
@@ -98,10 +98,10 @@ class Workers:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             return Probe(sha256) if sha256 in known else self._measured(path, sha256)
         except OSError as e:
-            return Probe("", {"skip": f"cannot be read ({e.strerror})"}, lasting=False)
+            return Probe("", {"skip": f"cannot be read ({e.strerror})"}, cacheable=False)
         except AudioError as e:  # another version of libsndfile may read it
             advice = "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
-            return Probe(sha256, {"skip": str(e).removeprefix(str(AudioError(f"{path}: "))) + advice}, lasting=False)
+            return Probe(sha256, {"skip": str(e).removeprefix(str(AudioError(f"{path}: "))) + advice}, cacheable=False)
 
     def write(self, pcm: Path, look: Probe, offset: int) -> bool:
         """Write a recording's samples into the file, `offset` samples from its start. False when it has become shorter meanwhile.

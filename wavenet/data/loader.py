@@ -19,28 +19,28 @@ class DeviceBatch(NamedTuple):
     """A batch as the trainer takes it, on its device."""
 
     x: Tensor  # (batch, receptive_field + segment) codes
-    counts: Tensor  # (batch, segment)
-    given: Conditions | None
-    whole: int = 0  # as `Batch.whole`
+    loss_mask: Tensor  # (batch, segment)
+    conditioning: Conditions | None
+    global_count: int = 0  # as `Batch.global_count`
 
     def parts(self, size: int) -> Iterator["DeviceBatch"]:
         """The same windows, up to `size` at a time."""
         for at in range(0, len(self.x), size):
             windows = slice(at, at + size)
-            yield DeviceBatch(self.x[windows], self.counts[windows], self.given and self.given.part(windows))
+            yield DeviceBatch(self.x[windows], self.loss_mask[windows], self.conditioning and self.conditioning.part(windows))
 
 
 def to_device(config: Config, batch: Batch, device: torch.device) -> DeviceBatch:
     """A batch of arrays, or of tensors, on the device, where its mel frames are computed."""
     there = _map(batch, lambda a: torch.as_tensor(a).to(device, non_blocking=True))
-    x, counts, model = torch.as_tensor(there.x), torch.as_tensor(there.counts), config.model
+    x, counts, model = torch.as_tensor(there.x), torch.as_tensor(there.loss_mask), config.model
     first = 1 - model.receptive_field  # windows start on frames
-    return DeviceBatch(x, counts, conditions(model, config.audio.sample_rate, there.heard, first), batch.whole)
+    return DeviceBatch(x, counts, conditions(model, config.audio.sample_rate, there.conditioning_input, first), batch.global_count)
 
 
 def _map(batch: Batch, change: Callable[[Any], Any]) -> Batch:
-    heard = Excerpt(*(None if a is None else change(a) for a in batch.heard))
-    return Batch(change(batch.x), change(batch.counts), heard, batch.whole)
+    heard = Excerpt(*(None if a is None else change(a) for a in batch.conditioning_input))
+    return Batch(change(batch.x), change(batch.loss_mask), heard, batch.global_count)
 
 
 class Prefetcher:
@@ -53,7 +53,7 @@ class Prefetcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._made: dict[int, Future[Batch]] = {}
 
-    def take(self, step: int) -> DeviceBatch:
+    def get(self, step: int) -> DeviceBatch:
         """The batch of a step, on the device."""
         wanted = range(step, step + 1 + AHEAD)
         self._made = {s: self._made.get(s) or self._thread.submit(self._tensors, s) for s in wanted}

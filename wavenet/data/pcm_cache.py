@@ -119,7 +119,7 @@ def _update(
         file, look = seen
         first = look.sha256 not in by_content and look.sha256 not in claimed
         decoded += first and bool(look.sha256)
-        if look.lasting:
+        if look.cacheable:
             claimed.add(look.sha256)
         offset = end if first and look.samples else None
         end += look.samples if first else 0
@@ -134,12 +134,12 @@ def _update(
     if new and on_file:
         on_file(len(files) - len(new), len(files))
     with _appending(place, end) as note, workers:
-        written = workers.in_order(new, lambda file: (file, workers.look(Path(file.path), by_content)), place_it, write)
+        written = workers.in_order(new, lambda file: (file, workers.probe(Path(file.path), by_content)), place_it, write)
         for done, (file, look, entry) in enumerate(written, len(files) - len(new) + 1):
             entry = by_content.get(look.sha256, entry)
             if look.samples and "offset" not in entry:
                 entry = {"skip": decoding.CHANGED}  # or its twin, whose samples it would have shared
-            elif look.lasting:
+            elif look.cacheable:
                 entry = by_content[look.sha256] = {**entry, **file.stamp, "sha256": look.sha256}
                 note(entry)
             entries[file.name] = entry

@@ -40,11 +40,11 @@ class Engine(Protocol):
         """The state of `batch` streams that have heard nothing but silence, under the first frame of their conditions."""
         ...
 
-    def take(self, state: Any, streams: Sequence[int]) -> Any:
+    def select(self, state: Any, streams: Sequence[int]) -> Any:
         """A state whose streams go on from the named ones of `state`, which may be named several times or not at all."""
         ...
 
-    def feed(self, state: Any, x: Samples, cond: Conditioning | None = None) -> Params:
+    def prefill(self, state: Any, x: Samples, cond: Conditioning | None = None) -> Params:
         """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, n_params)."""
         ...
 

@@ -57,13 +57,13 @@ class ReferenceEngine:
     def init_state(self, batch: int, cond: Conditioning | None = None) -> list[Stream]:
         require_conditioning(self.config, cond, batch, 0, 0)
         if cond is None:
-            return self.take([self._silent(None)], [0] * batch)
+            return self.select([self._silent(None)], [0] * batch)
         return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
 
-    def take(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
+    def select(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
         return [replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy()) for i in streams]
 
-    def feed(self, state: list[Stream], x: Samples, cond: Conditioning | None = None) -> Params:
+    def prefill(self, state: list[Stream], x: Samples, cond: Conditioning | None = None) -> Params:
         require_conditioning(self.config, cond, len(state), state[0].time, x.shape[1])
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         for b, stream in enumerate(state):

@@ -42,7 +42,7 @@ def resynthesize(
     sampler = Sampler(model, seed=SEED, engine=engine, options=options, labels=labels, guides=guides)
     parts: list[list[Wav]] = [[] for _ in wavs]
     with bar(sum(map(len, wavs)), desc="saying again ", layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
-        for blocks in sampler.ragged([len(wav) for wav in wavs]):
+        for blocks in sampler.variable_length_blocks([len(wav) for wav in wavs]):
             for stream, block in blocks:
                 parts[stream].append(block)
                 progress.update(len(block))

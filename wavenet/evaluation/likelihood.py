@@ -61,7 +61,7 @@ class Totals:
 
     samples: int = 0
     nats: float = 0.0
-    finer_bits: float = 0.0  # between the codes and 16-bit samples
+    bits_to_16bit: float = 0.0  # between the codes and 16-bit samples
     lpc_bits: float = 0.0
     learnt: Array = field(default_factory=lambda: np.zeros(()))  # pairs of codes that the frequencies are counted on
     scored: Array = field(default_factory=lambda: np.zeros(()))
@@ -114,7 +114,7 @@ def score_recordings(
     """Score one recording from sample `start` on, and add what the yardsticks need to the totals."""
     reach, stop = config.model.receptive_field, len(pcm)
     distribution = distribution_for(config.model)
-    coarse = distribution.coarse
+    coarse = distribution.baseline_codes
     hop = config.model.mel_hop if config.model.mel_bands else 1
 
     def blocks(kind: Distribution, begin: int, end: int, overlap: int = 0) -> Iterator[Samples]:
@@ -126,7 +126,7 @@ def score_recordings(
         begin, end = max(0, at - reach) // hop * hop, min(stop, at + BLOCK_SAMPLES)
         x = distribution.encode(as_wav(pcm[begin:end]))
         found += nats(ScoredSegment(x, at - begin, pcm, begin, label))
-        totals.finer_bits += float(distribution.finer_bits(x[at - begin :]).sum())
+        totals.bits_to_16bit += float(distribution.bits_to_16bit(x[at - begin :]).sum())
         advance(end - at)
     known = start or stop  # what frequencies and predictors are learnt from: what came before, else the recording itself
     totals.learnt = totals.learnt + baselines.pairs(blocks(coarse, 1, known, overlap=1), coarse.levels)

@@ -87,7 +87,7 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
         state, total = engine.init_state(1, cond(0, 0)), 0.0
         for at in range(0, len(stretch.x), FEED_SAMPLES):
             block = stretch.x[at : at + FEED_SAMPLES]
-            params = engine.feed(state, block[None], cond(at, len(block)))[0]
+            params = engine.prefill(state, block[None], cond(at, len(block)))[0]
             total += distribution.nats(params, block)[max(0, stretch.context - at) :].sum()
         return float(total)
 

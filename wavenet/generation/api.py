@@ -84,7 +84,7 @@ def vocode(
     options = EngineOptions(precision, threads)
     sampler = Sampler(model, seed=seed, sampling=sampling, engine=engine, options=options, labels=names, guides=guides)
     parts: list[list[Wav]] = [[] for _ in guides]
-    for made in sampler.ragged([g.samples for g in guides]):
+    for made in sampler.variable_length_blocks([g.samples for g in guides]):
         for i, block in made:
             parts[i].append(block)
     wavs = [np.concatenate(p) for p in parts]

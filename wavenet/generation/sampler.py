@@ -71,18 +71,18 @@ class Sampler:
         # one of each that differ before they draw
         kinds = list(range(self.count)) if guides else [told.index(n) for n in dict.fromkeys(told)]
         state = self._started(prompt, kinds)
-        self.state: Any = state if guides else self.engine.take(state, [kinds.index(told.index(n)) for n in told])
+        self.state: Any = state if guides else self.engine.select(state, [kinds.index(told.index(n)) for n in told])
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
         """The next `samples` of every stream still going, as blocks (streams, up to `block`) at the prompt's own level."""
-        return (np.stack([wav for _, wav in made]) for made in self.ragged([samples] * self.count, block))
+        return (np.stack([wav for _, wav in made]) for made in self.variable_length_blocks([samples] * self.count, block))
 
-    def ragged(self, samples: Sequence[int], block: int = BLOCK_SAMPLES) -> Iterator[list[tuple[int, Wav]]]:
+    def variable_length_blocks(self, samples: Sequence[int], block: int = BLOCK_SAMPLES) -> Iterator[list[tuple[int, Wav]]]:
         """The next samples of streams of different lengths, as (stream, block). Those that are done stay behind while others go on."""
         start = self.time
         while left := [i for i in self._going if samples[i] > self.time - start]:
             if len(left) < len(self._going):
-                self.state = self.engine.take(self.state, [self._going.index(i) for i in left])
+                self.state = self.engine.select(self.state, [self._going.index(i) for i in left])
                 self._going = left
             going = self._going
             n = min(block, min(samples[i] for i in going) - (self.time - start))
@@ -98,7 +98,7 @@ class Sampler:
         for start in range(0, self._before, BLOCK_SAMPLES):
             assert prompt is not None
             x = prompt.x[start : start + BLOCK_SAMPLES]
-            self.engine.feed(state, np.tile(x, (len(streams), 1)), self._cond(streams, start, len(x)))
+            self.engine.prefill(state, np.tile(x, (len(streams), 1)), self._cond(streams, start, len(x)))
         return state
 
     def _cond(self, streams: Sequence[int], time: int, steps: int) -> Conditioning | None:

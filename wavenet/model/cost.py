@@ -71,6 +71,6 @@ def model_cost(model: ModelConfig, sample_rate: int) -> ModelCost:
         parameters=table + macs + biases + conditioning,
         macs_per_sample=macs_per_sample,
         computed_macs_per_sample=macs_per_sample + computed - own,
-        state_bytes=4 * (r * (layers[-1].reach - 1) + s * model.context_reach),
+        state_bytes=4 * (r * (layers[-1].reach - 1) + s * model.context_lag),
         layers=layers,
     )

@@ -27,8 +27,8 @@ class WaveNetStack(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.receptive_field = config.receptive_field - config.context_reach
-        self.group = 0
+        self.receptive_field = config.receptive_field - config.context_lag
+        self.checkpoint_every = 0
         self.compiled = False
         self.hop = config.mel_hop if config.mel_bands else FOREVER
         self.layers = nn.ModuleList(GatedLayer(config, i) for i in range(len(config.schedule)))
@@ -42,7 +42,7 @@ class WaveNetStack(nn.Module):
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
-        shape = StackShape(self.config.offsets, batch, predicted * batch, self.group, self.compiled, self.hop, phase, time)
+        shape = StackShape(self.config.offsets, batch, predicted * batch, self.checkpoint_every, self.compiled, self.hop, phase, time)
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
             shares = None if features is None else interpolation_weights(self.hop, rows.dtype, rows.device)

@@ -26,7 +26,7 @@ class CausalASPP(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dilations, self.window, self.reach = config.pyramid_dilations, config.pyramid_window, config.context_reach
+        self.dilations, self.window, self.reach = config.pyramid_dilations, config.pyramid_window, config.context_lag
         made = {name: Taps(inputs, outputs, taps) for name, (outputs, inputs, taps) in parameters.pyramid(config).items()}
         self.branches = nn.ModuleList(made[f"branches.{i}"] for i in range(len(self.dilations)))
         self.mean, self.project = made["mean"], made["project"]

@@ -48,7 +48,7 @@ class StackShape(NamedTuple):
     offsets: tuple[tuple[int, ...], ...]  # moments back that each tap of every layer hears, newest first: as `ModelConfig.offsets`
     batch: int
     predicted: int  # rows at the end whose skip paths are summed
-    group: int  # layers whose activations are computed again in the backward pass, 0 to keep all
+    checkpoint_every: int  # layers whose activations are computed again in the backward pass, 0 to keep all
     compiled: bool = False  # the passes over the gates are fused by torch.compile
     hop: int = 1  # moments from one frame of conditions to the next
     phase: int = 0  # moments from the first frame to the first row
@@ -99,13 +99,13 @@ class _GatedStack(torch.autograd.Function):
         skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
         kept: list[Tensor] = [x]  # x and h of every layer in turn, or with a group, the x of every group's first layer
         for i, layer in enumerate(layers):
-            h = _empty(x, _rows_after(x, i, shape), layer.bias.numel()) if keep and not shape.group else None
+            h = _empty(x, _rows_after(x, i, shape), layer.bias.numel()) if keep and not shape.checkpoint_every else None
             out = _forward(x, h, layer, i, shape, skips, shares)
             if h is not None:
                 kept.append(h)
             if out is not None:
                 x = out
-                if keep and (not shape.group or (i + 1) % shape.group == 0):
+                if keep and (not shape.checkpoint_every or (i + 1) % shape.checkpoint_every == 0):
                     kept.append(x)
         ctx.shape = shape
         ctx.save_for_backward(shares, *flat, *kept)
@@ -121,12 +121,12 @@ class _GatedStack(torch.autograd.Function):
         dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
         grads: list[tuple[Tensor | None, ...]] = []
         dskip_bias = dskips.sum(0)
-        group = shape.group or len(layers)
+        group = shape.checkpoint_every or len(layers)
         for start in reversed(range(0, len(layers), group)):
             which = range(start, min(start + group, len(layers)))
             kept = (
                 _recompute(saved[start // group], layers, which, shape, shares)
-                if shape.group
+                if shape.checkpoint_every
                 else list(zip(saved[::2], saved[1::2], strict=True))
             )
             for i in reversed(which):

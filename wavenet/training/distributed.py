@@ -35,46 +35,46 @@ T = TypeVar("T")
 class SingleProcess:
     """One process: it is the first, has the whole batch, and agrees with itself."""
 
-    rank, count = 0, 1
+    rank, world_size = 0, 1
     wait_seconds = 0.0  # for another process that decodes the same recordings: it is none of ours
 
     def device(self, name: str) -> torch.device:
         """Where this process trains. Raises RunError for what is not there."""
         return pick_device(name)
 
-    def share(self, make: Callable[..., T]) -> Callable[..., T]:
+    def shard(self, make: Callable[..., T]) -> Callable[..., T]:
         """`make`, which takes `rank` and `ranks`, for this process's part of the work."""
         return make
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
         """The model to compute with: its backward pass leaves the mean of all processes' gradients."""
         return model
 
-    def apart(self, model: nn.Module) -> AbstractContextManager[None]:
+    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         """Inside, gradients of a wrapped model add up in this process alone."""
         return nullcontext()
 
-    def settle(self, loss: Tensor, norm: Tensor) -> tuple[float, float]:
+    def all_reduce_loss(self, loss: Tensor, norm: Tensor) -> tuple[float, float]:
         """Mean loss of all processes, and the gradient's norm. Here a step waits for the device, in fp32 and bf16 the only time."""
         nats, length = torch.stack([loss, norm]).tolist()
         return nats, length
 
-    def agreed(self, wish: Callable[[], bool]) -> Callable[[], bool]:
+    def any_rank(self, wish: Callable[[], bool]) -> Callable[[], bool]:
         """The wish of any process, as all knew it when the last step settled."""
         return wish
 
-    def total(self, *values: float) -> tuple[float, ...]:
+    def all_reduce_sum(self, *values: float) -> tuple[float, ...]:
         """Each value's sum over all processes."""
         return values
 
-    def first(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
+    def broadcast_from_rank0(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
         """What `make` returns on the first process, for all. A WavenetError in it ends all, and is told once.
 
         It travels as JSON unless `pack` and `unpack` say how.
         """
         return make()
 
-    def all(self, make: Callable[[], T]) -> T:
+    def run_on_all_ranks(self, make: Callable[[], T]) -> T:
         """Run `make` on every process. A WavenetError in any ends all, and is told once, with the process's name."""
         return make()
 
@@ -82,10 +82,10 @@ class SingleProcess:
         """As `all`, one process of each machine before the others there."""
         return make()
 
-    def alike(self, value: object, error: Callable[[str], WavenetError]) -> None:
+    def require_equal_on_all_ranks(self, value: object, error: Callable[[str], WavenetError]) -> None:
         """Raise `error(name of a process)` when that process has another value, which JSON can hold, than the first one."""
 
-    def guard(self) -> AbstractContextManager[None]:
+    def translate_peer_loss(self) -> AbstractContextManager[None]:
         """Inside, an exchange that fails because a process ended raises LostProcessError with its name."""
         return nullcontext()
 
@@ -96,12 +96,12 @@ class ProcessGroup(SingleProcess):
     wait_seconds = -1.0  # machines may share a folder of decoded recordings: for ever
 
     def __init__(self) -> None:
-        store, self.rank, self.count = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+        store, self.rank, self.world_size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
         self._local = int(os.environ.get("LOCAL_RANK", self.rank))
-        self._neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))  # processes on this machine
-        store, self._hosts = _rendezvous(store, self.rank, self.count)
-        self._roll = Heartbeat(store, self.rank, self.count)
-        distributed.init_process_group("gloo", store=store, rank=self.rank, world_size=self.count, timeout=WAIT)
+        self._neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", self.world_size))  # processes on this machine
+        store, self._hosts = _rendezvous(store, self.rank, self.world_size)
+        self._roll = Heartbeat(store, self.rank, self.world_size)
+        distributed.init_process_group("gloo", store=store, rank=self.rank, world_size=self.world_size, timeout=WAIT)
         self._group: Any = None  # of the exchanges in a step: gloo's, or on GPUs one of NCCL's
         self._wishes: list[Callable[[], bool]] = []
         self._heard: list[bool] = []
@@ -113,11 +113,11 @@ class ProcessGroup(SingleProcess):
             signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)  # a byte for each signal, wherever that thread is
 
     def name(self, rank: int) -> str:
-        return f"process {rank} of {self.count} ({self._hosts[rank]})"
+        return f"process {rank} of {self.world_size} ({self._hosts[rank]})"
 
     def device(self, name: str) -> torch.device:
         if name not in ("auto", "cuda", "cpu"):
-            raise RunError(f"--device {name}: {self.count} processes take auto, cpu or cuda, which gives each a GPU of its own")
+            raise RunError(f"--device {name}: {self.world_size} processes take auto, cpu or cuda, which gives each a GPU of its own")
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return torch.device("cpu")
         if self._local >= (there := torch.cuda.device_count()) > 0:
@@ -126,37 +126,37 @@ class ProcessGroup(SingleProcess):
         torch.cuda.set_device(device)
         return device
 
-    def share(self, make: Callable[..., T]) -> Callable[..., T]:
-        return partial(make, rank=self.rank, ranks=self.count)
+    def shard(self, make: Callable[..., T]) -> Callable[..., T]:
+        return partial(make, rank=self.rank, ranks=self.world_size)
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
         if next(model.parameters()).device.type == "cuda":
             self._group = distributed.new_group(backend="nccl", timeout=GPU_WAIT)
         return DistributedDataParallel(model, process_group=self._group, gradient_as_bucket_view=True)
 
-    def apart(self, model: nn.Module) -> AbstractContextManager[None]:
+    def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         assert isinstance(model, DistributedDataParallel)
         return model.no_sync()
 
-    def settle(self, loss: Tensor, norm: Tensor) -> tuple[float, float]:
+    def all_reduce_loss(self, loss: Tensor, norm: Tensor) -> tuple[float, float]:
         told = torch.cat([loss[None], loss.new_tensor([wish() for wish in self._wishes])])
         distributed.all_reduce(told, group=self._group)
         nats, *heard, length = torch.cat([told, norm[None]]).tolist()
         self._heard = [wished > 0 for wished in heard]
-        return nats / self.count, length
+        return nats / self.world_size, length
 
-    def agreed(self, wish: Callable[[], bool]) -> Callable[[], bool]:
+    def any_rank(self, wish: Callable[[], bool]) -> Callable[[], bool]:
         self._wishes.append(wish)
         self._heard.append(False)
         return partial(lambda i: self._heard[i], len(self._wishes) - 1)
 
-    def total(self, *values: float) -> tuple[float, ...]:
+    def all_reduce_sum(self, *values: float) -> tuple[float, ...]:
         sums = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(sums)
         return tuple(sums.tolist())
 
-    def first(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
-        made = self.all(make if self.rank == 0 else _nothing)
+    def broadcast_from_rank0(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
+        made = self.run_on_all_ranks(make if self.rank == 0 else _nothing)
         sent = _bytes((pack or _as_json)(made) if self.rank == 0 else b"")
         size = torch.tensor([len(sent)])
         distributed.broadcast(size, 0)
@@ -164,7 +164,7 @@ class ProcessGroup(SingleProcess):
         distributed.broadcast(sent, 0)
         return made if self.rank == 0 else unpack(sent.numpy().tobytes())
 
-    def all(self, make: Callable[[], T]) -> T:
+    def run_on_all_ranks(self, make: Callable[[], T]) -> T:
         error = made = None
         try:
             made = make()
@@ -178,18 +178,18 @@ class ProcessGroup(SingleProcess):
         raise error if self.rank == 0 else type(error)(f"{self.name(self.rank)}: {error}")
 
     def on_each_machine(self, make: Callable[[], T]) -> T:
-        ahead: Any = self.all(make if self._local == 0 else _nothing)
-        after: Any = self.all(make if self._local != 0 else _nothing)
+        ahead: Any = self.run_on_all_ranks(make if self._local == 0 else _nothing)
+        after: Any = self.run_on_all_ranks(make if self._local != 0 else _nothing)
         return after if self._local else ahead  # type: ignore[no-any-return]
 
-    def alike(self, value: object, error: Callable[[str], WavenetError]) -> None:
+    def require_equal_on_all_ranks(self, value: object, error: Callable[[str], WavenetError]) -> None:
         found = self._gathered(value)
         for rank, other in enumerate(found):
             if other != found[0]:
                 raise error(self.name(rank)) if self.rank == 0 else AlreadyReportedError("another process says what is wrong")
 
     @contextmanager
-    def guard(self) -> Iterator[None]:
+    def translate_peer_loss(self) -> Iterator[None]:
         try:
             yield
         except RuntimeError as e:
@@ -200,9 +200,9 @@ class ProcessGroup(SingleProcess):
                 raise lost from e
             raise
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """All together, at a good end."""
-        self.all(_nothing)
+        self.run_on_all_ranks(_nothing)
         self._speaking.set()  # from here on a process that ends is not missed
         if _in_main_thread():
             signal.set_wakeup_fd(-1)
@@ -210,7 +210,7 @@ class ProcessGroup(SingleProcess):
         self._roll.close()
         distributed.destroy_process_group()
 
-    def fail(self) -> None:
+    def announce_failure(self) -> None:
         """Alone, with an error that this process tells."""
         try:
             self._roll.speak()
@@ -233,7 +233,7 @@ class ProcessGroup(SingleProcess):
             ended = self._roll.ended()
             if not ended:
                 return None
-            if self._roll.spoke(ended) or not self._roll.chosen():
+            if self._roll.announced_exit(ended) or not self._roll.is_reporter():
                 return AlreadyReportedError("another process says what is wrong")
         except RuntimeError:
             return LostProcessError("torchrun has ended, on the machine of process 0 at least")
@@ -242,10 +242,10 @@ class ProcessGroup(SingleProcess):
     def _gathered(self, value: Any) -> list[Any]:
         """Of every process a value that JSON can hold: nothing is pickled, not even between processes."""
         own = _bytes(_as_json(value))
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world_size)]
         distributed.all_gather(sizes, torch.tensor([len(own)]))
         longest = max(map(int, sizes))
-        found = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.count)]
+        found = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.world_size)]
         distributed.all_gather(found, nn.functional.pad(own, (0, longest - len(own))))
         return [json.loads(told.numpy()[: int(size)].tobytes()) for told, size in zip(found, sizes, strict=True)]
 
@@ -258,13 +258,13 @@ def joined() -> Iterator[SingleProcess]:
         return
     processes = ProcessGroup()
     try:
-        with processes.guard():
+        with processes.translate_peer_loss():
             yield processes
-            processes.leave()
+            processes.close()
     except (LostProcessError, AlreadyReportedError):
         raise
     except BaseException:
-        processes.fail()
+        processes.announce_failure()
         raise
 
 

@@ -34,7 +34,7 @@ class Heartbeat:
             silent -= {r for r, beat in self._beats(silent).items() if beat != first[r]}
         return sorted(silent)
 
-    def spoke(self, ranks: Iterable[int]) -> bool:
+    def announced_exit(self, ranks: Iterable[int]) -> bool:
         """Whether one of these said itself why it ends: the others among them followed it."""
         return any(self._store.check([f"left/{r}"]) for r in ranks)
 
@@ -42,7 +42,7 @@ class Heartbeat:
         """Let the others know that this process ends, and says why."""
         self._store.set(f"left/{self._rank}", "")
 
-    def chosen(self) -> bool:
+    def is_reporter(self) -> bool:
         """True for the first of all processes that asks: the one that tells the user."""
         return bool(self._store.add("told", 1) == 1)
 

@@ -27,7 +27,7 @@ def estimate(config: Config, number: int, *, blocks: bool) -> Memory:
     windows = -(-train.batch // train.accumulate)
     field = m.receptive_field
     rows = [
-        (sum(taps[-1] for taps in m.offsets[i:]) + m.context_reach + config.segment_samples) * windows for i in range(len(m.schedule) + 1)
+        (sum(taps[-1] for taps in m.offsets[i:]) + m.context_lag + config.segment_samples) * windows for i in range(len(m.schedule) + 1)
     ]
     group = train.checkpoint_layers or len(m.schedule)
     kept = [rows[i] * m.residual_channels + rows[i + 1] * m.gate_channels for i in range(len(m.schedule))]

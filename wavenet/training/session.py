@@ -54,11 +54,11 @@ def _train(request: TrainOptions, report: TrainingListener, processes: SinglePro
         def lock() -> None:
             held.callback(run.create().release)
 
-        processes.first(lock)
+        processes.broadcast_from_rank0(lock)
         trainer = _trainer(request, run, corpus, device, report, processes)
         until = min(wanted.train.steps, request.stop_at or wanted.train.steps)
         report.prepared(wanted, run, trainer.corpus)
-        if trainer.exhausted:
+        if trainer.out_of_patience:
             report.note(
                 f"{run.folder}: ended at step {trainer.step} because nothing since step {trainer.best_step} was better; to go on: "
                 "--set train.patience=0 --accept-changes"
@@ -88,12 +88,12 @@ def dry_run(request: TrainOptions, report: TrainingListener) -> None:
             started = time.monotonic()
             trainer.train_step()
             taken.append(time.monotonic() - started)
-        report.rehearsed(trainer, statistics.median(taken[1:]))
+        report.dry_run_done(trainer, statistics.median(taken[1:]))
 
 
 def _prepare(request: TrainOptions, report: TrainingListener, processes: SingleProcess) -> tuple[TrainOptions, Run, Corpus, torch.device]:
     """Check what can be checked before recordings are read, then read them. The request is the first process's, in its own places."""
-    asked, run, wanted, folder = processes.first(lambda: _opened(request, processes.count), _pack_opened, partial(_unpack_opened, request))
+    asked, run, wanted, folder = processes.broadcast_from_rank0(lambda: _opened(request, processes.world_size), _pack_opened, partial(_unpack_opened, request))
     request = replace(asked, folder=request.folder or folder)
 
     def place() -> tuple[torch.device, str]:
@@ -113,11 +113,11 @@ def _prepare(request: TrainOptions, report: TrainingListener, processes: SingleP
         )
         return Corpus(index, with_labels(wanted, index), wanted.model.receptive_field)
 
-    device, precision = processes.all(place)
+    device, precision = processes.run_on_all_ranks(place)
     how = f"{device.type} in {precision}"
-    processes.alike(how, lambda name: RunError(f"{name} would not train on {how} as process 0 does; choose --device and train.precision"))
+    processes.require_equal_on_all_ranks(how, lambda name: RunError(f"{name} would not train on {how} as process 0 does; choose --device and train.precision"))
     corpus = processes.on_each_machine(read)
-    processes.alike(
+    processes.require_equal_on_all_ranks(
         (corpus.fingerprint, corpus.config.to_dict()),
         lambda name: CorpusError(f"{folder}: {name} has other recordings than process 0; copy the same to every machine"),
     )
@@ -160,7 +160,7 @@ def _trainer(
     def pack(latest: Checkpoint | None) -> bytes:
         return b"" if latest is None else checkpoint.pack(latest)
 
-    latest = processes.first(lambda: _taken_up(request, run, corpus), pack, lambda data: checkpoint.unpack(data) if data else None)
+    latest = processes.broadcast_from_rank0(lambda: _taken_up(request, run, corpus), pack, lambda data: checkpoint.unpack(data) if data else None)
     trainer = Trainer(corpus.config, corpus, device, processes)
     if latest is None:
         return trainer
@@ -201,17 +201,17 @@ def _taken_up(request: TrainOptions, run: Run, corpus: Corpus) -> Checkpoint | N
 def _fit(trainer: Trainer, run: Run, until: int, report: TrainingListener, deadline: float) -> None:
     processes = trainer.processes
     on_step, on_checkpoint = _records(trainer, run, until, report) if processes.rank == 0 else (_nothing, _nothing)
-    late = processes.agreed(lambda: time.monotonic() > deadline)
+    late = processes.any_rank(lambda: time.monotonic() > deadline)
     try:
-        with interrupts() as interrupted, processes.guard():
-            stop = processes.agreed(interrupted)
+        with interrupts() as interrupted, processes.translate_peer_loss():
+            stop = processes.any_rank(interrupted)
             trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=stop, late=late)
-            processes.first(lambda: report.finished(trainer, run, stop() and trainer.step < until))
+            processes.broadcast_from_rank0(lambda: report.finished(trainer, run, stop() and trainer.step < until))
     except LostProcessError as e:
         raise TrainingError(f"{e}; {_kept(run)}") from None
     except TrainingError as e:
         problem = str(e)
-        processes.first(lambda: _diverged(problem, trainer, run))
+        processes.broadcast_from_rank0(lambda: _diverged(problem, trainer, run))
 
 
 def _records(trainer: Trainer, run: Run, until: int, report: TrainingListener) -> tuple[Callable[[float], None], Callable[[bool], None]]:

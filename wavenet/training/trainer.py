@@ -43,14 +43,14 @@ class Trainer:
         self.device = device
         self.processes = processes or SingleProcess()
         self.precision = pick_precision(config.train.precision, device)
-        self.batches = Prefetcher(self.processes.share(corpus.batch), config, device)
+        self.batches = Prefetcher(self.processes.shard(corpus.batch), config, device)
         self.model = WaveNet(config.model, config.train.seed).to(device)
-        self.model.stack.group = config.train.checkpoint_layers
+        self.model.stack.checkpoint_every = config.train.checkpoint_layers
         self.model.stack.compiled = config.train.compile
         if config.train.compile:
             check_compiler(device)
-        self.network = self.processes.wrap(self.model)
-        self.average = AveragedModel(self.model, multi_avg_fn=self._mix)
+        self.network = self.processes.wrap_ddp(self.model)
+        self.ema = AveragedModel(self.model, multi_avg_fn=self._update_ema)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.train.learning_rate, betas=(0.9, 0.99), weight_decay=config.train.weight_decay
         )
@@ -62,14 +62,14 @@ class Trainer:
         self.best: tuple[float, int] | None = None  # bits per sample, step
 
     @property
-    def averaged(self) -> WaveNet:
+    def ema_network(self) -> WaveNet:
         """The network with averaged weights: what is evaluated and generated with."""
-        model = self.average.module
+        model = self.ema.module
         assert isinstance(model, WaveNet)
         return model
 
     @property
-    def exhausted(self) -> bool:
+    def out_of_patience(self) -> bool:
         """Whether it may end early: the steps of `train.patience` evaluations brought nothing better."""
         train = self.config.train
         if not train.patience or self.best is None or self.step >= train.steps:
@@ -112,7 +112,7 @@ class Trainer:
             if evaluated or time.monotonic() - saved > 60 * train.checkpoint_minutes:
                 on_checkpoint(evaluated)
                 saved = time.monotonic()
-            if over or (evaluated and self.exhausted):
+            if over or (evaluated and self.out_of_patience):
                 return
 
     def train_step(self) -> float:
@@ -122,13 +122,13 @@ class Trainer:
         loss = self._backward()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
-        nats, length = self.processes.settle(loss, norm)
+        nats, length = self.processes.all_reduce_loss(loss, norm)
         self._require_finite(nats, length)
         self.scaler.step(self.optimizer)
         scale = self.scaler.get_scale()
         self.scaler.update()
         self.skipped += self.scaler.get_scale() < scale
-        self.average.update_parameters(self.model)
+        self.ema.update_parameters(self.model)
         self.step += 1
         return nats / math.log(2)
 
@@ -144,12 +144,12 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the averaged weights on the held-out audio."""
-        self.validation_bits = bits_per_sample(self.averaged, self._held_out(), self.processes.total)
+        self.validation_bits = bits_per_sample(self.ema_network, self._held_out(), self.processes.all_reduce_sum)
         if self.validation_bits is not None and (self.best is None or self.validation_bits < self.best[0]):
             self.best = (self.validation_bits, self.step)
 
     def _held_out(self) -> Iterator[DeviceBatch]:
-        batches = self.processes.share(self.corpus.validation_batches)()
+        batches = self.processes.shard(self.corpus.validation_batches)()
         return (to_device(self.config, batch, self.device) for batch in batches)
 
     def _backward(self) -> torch.Tensor:
@@ -163,19 +163,19 @@ class Trainer:
 
     def _losses(self) -> Iterator[torch.Tensor]:
         """Parts of the mean over all samples that count: their sum, averaged over processes, does not depend on how many there are."""
-        batch = self.batches.take(self.step)
-        counted = batch.whole / self.processes.count if batch.whole else batch.counts.sum()
-        batch = batch._replace(counts=batch.counts / counted)
+        batch = self.batches.get(self.step)
+        counted = batch.global_count / self.processes.world_size if batch.global_count else batch.loss_mask.sum()
+        batch = batch._replace(loss_mask=batch.loss_mask / counted)
         *parts, last = batch.parts(-(-len(batch.x) // self.config.train.accumulate))
-        with self.processes.apart(self.network):
+        with self.processes.no_sync(self.network):
             for part in parts:
                 yield self._loss(part)
         yield self._loss(last)
 
     def _loss(self, part: DeviceBatch) -> torch.Tensor:
         with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
-            params = self.network(part.x[:, :-1], part.given)  # (windows, segment, n_params)
-        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.counts)
+            params = self.network(part.x[:, :-1], part.conditioning)  # (windows, segment, n_params)
+        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.loss_mask)
 
     def _require_finite(self, loss: float, gradient: float) -> None:
         if not math.isfinite(loss):
@@ -184,7 +184,7 @@ class Trainer:
             return  # fp16 overflows now and then: the scaler skips the step and lowers its scale
         raise TrainingError(f"the gradient is not finite at step {self.step}")
 
-    def _mix(self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int) -> None:
+    def _update_ema(self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int) -> None:
         """Decay grows with the steps seen, so that the average of a short run is not its random start."""
         n = int(n_averaged)
         decay = min(self.config.train.average_decay, (1 + n) / (10 + n))
@@ -195,7 +195,7 @@ class Trainer:
     def checkpoint(self) -> Checkpoint:
         """Everything needed to go on as if never interrupted."""
         arrays = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        arrays |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        arrays |= {f"average.{k}": v for k, v in self.ema_network.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             moments = self.optimizer.state[parameter]
             if moments:
@@ -226,7 +226,7 @@ class Trainer:
             return {k: torch.from_numpy(v).to(self.device, copy=True) for k, v in checkpoint.part(part).items()}
 
         self.model.load_state_dict(tensors("model"))
-        self.averaged.load_state_dict(tensors("average"))
+        self.ema_network.load_state_dict(tensors("average"))
         means, squares = tensors("adam.mean"), tensors("adam.square")
         was = checkpoint.training
         for name, parameter in self.model.named_parameters():
@@ -234,7 +234,7 @@ class Trainer:
                 self.optimizer.state[parameter] = {
                     "step": torch.tensor(float(was.step - was.skipped)), "exp_avg": means[name], "exp_avg_sq": squares[name]
                 }  # fmt: skip
-        self.average.n_averaged.fill_(was.step)
+        self.ema.n_averaged.fill_(was.step)
         if self.scaler.is_enabled() and was.loss_scale is not None:
             state = {"scale": was.loss_scale, "_growth_tracker": was.loss_scale_age}
             self.scaler.load_state_dict(self.scaler.state_dict() | state)

@@ -115,14 +115,14 @@ class NumbaEngine:
             skips[stream, :, : n.s] = start.skips
         sums = aligned_copy(skips[:, : n.window].sum(1, dtype=np.float64))
         state = State(ring, ahead, skips, sums, 0, np.full(len(starts), silence, np.int64))
-        return state if len(starts) == batch else self.take(state, [0] * batch)
+        return state if len(starts) == batch else self.select(state, [0] * batch)
 
-    def take(self, state: State, streams: Sequence[int]) -> State:
+    def select(self, state: State, streams: Sequence[int]) -> State:
         which = np.asarray(streams, np.int64)
         ring, ahead, skips, sums = (aligned_copy(array[which]) for array in (state.ring, state.ahead, state.skips, state.sums))
         return State(ring, ahead, skips, sums, state.time, state.last[which], state.whole)
 
-    def feed(self, state: State, x: Samples, cond: Conditioning | None = None) -> Params:
+    def prefill(self, state: State, x: Samples, cond: Conditioning | None = None) -> Params:
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
             raise EngineError(f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}")
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)

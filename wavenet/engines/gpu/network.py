@@ -165,9 +165,9 @@ class Network:
                 ring[first : first + mask + 1] = x
                 x, _ = self._layer(layer, [x] * self.taps, None if told is None else told[layer])
         memory = DeviceState(rings, 0, silence.expand(len(rings)).clone())
-        return memory if len(rings) == batch else self.take(memory, [0] * batch)
+        return memory if len(rings) == batch else self.select(memory, [0] * batch)
 
-    def take(self, memory: DeviceState, streams: Sequence[int]) -> DeviceState:
+    def select(self, memory: DeviceState, streams: Sequence[int]) -> DeviceState:
         which = torch.tensor(streams, device=self.device)
         return DeviceState(memory.rings[which], memory.time, memory.last[which])
 
@@ -176,7 +176,7 @@ class Network:
         return torch.tensor(padded_conditioning(self.width, cond.frames), dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
-    def feed(self, memory: DeviceState, x: Samples, cond: Conditioning | None) -> Params:
+    def prefill(self, memory: DeviceState, x: Samples, cond: Conditioning | None) -> Params:
         """Hear given samples x (batch, time); params (batch, time, n_params)."""
         self.check(memory, len(x), x.shape[1], cond)
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
@@ -241,8 +241,8 @@ class DeviceEngine:
     def init_state(self, batch: int, cond: Conditioning | None = None) -> DeviceState:
         return self._network.silent(batch, cond)
 
-    def take(self, state: DeviceState, streams: Sequence[int]) -> DeviceState:
-        return self._network.take(state, streams)
+    def select(self, state: DeviceState, streams: Sequence[int]) -> DeviceState:
+        return self._network.select(state, streams)
 
-    def feed(self, state: DeviceState, x: Samples, cond: Conditioning | None = None) -> Params:
-        return self._network.feed(state, x, cond)
+    def prefill(self, state: DeviceState, x: Samples, cond: Conditioning | None = None) -> Params:
+        return self._network.prefill(state, x, cond)

@@ -57,7 +57,7 @@ class Distribution(Protocol):
     @property
     def silence(self) -> int: ...  # the code of a zero sample
     @property
-    def coarse(self) -> "Categorical": ...  # the codes on which the yardsticks of `baselines` count frequencies
+    def baseline_codes(self) -> "Categorical": ...  # the codes on which the yardsticks of `baselines` count frequencies
 
     def encode(self, wav: Array) -> Samples: ...
     def decode(self, x: Array) -> Wav: ...
@@ -97,7 +97,7 @@ class Distribution(Protocol):
         """Where one code ends and the next begins: levels - 1 values of audio, ascending."""
         ...
 
-    def finer_bits(self, x: Array) -> Array:
+    def bits_to_16bit(self, x: Array) -> Array:
         """log2 of how many 16-bit samples share each code. Added to bits per sample, it makes all kinds' figures comparable."""
         ...
 

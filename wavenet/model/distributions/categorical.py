@@ -43,7 +43,7 @@ class Categorical:
         return int(self.encode(np.zeros(1))[0])
 
     @property
-    def coarse(self) -> "Categorical":
+    def baseline_codes(self) -> "Categorical":
         return self
 
     def encode(self, wav: Array) -> Samples:
@@ -108,6 +108,6 @@ class Categorical:
     def edges(self) -> Array:
         return quantization.edges(self.levels)
 
-    def finer_bits(self, x: Array) -> Array:
+    def bits_to_16bit(self, x: Array) -> Array:
         found: Array = quantization.bits_to_16bit(self.levels)[x]
         return found

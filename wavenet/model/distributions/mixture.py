@@ -32,7 +32,7 @@ class _Mixture:
     n_inputs: ClassVar[int] = 1
     input_std: ClassVar[float] = 10.0  # recordings have an rms near 0.1
     silence: ClassVar[int] = quantization.FULL_SCALE
-    coarse: ClassVar[Categorical] = Categorical(COARSE_LEVELS)
+    baseline_codes: ClassVar[Categorical] = Categorical(COARSE_LEVELS)
 
     @property
     def n_params(self) -> int:
@@ -93,7 +93,7 @@ class _Mixture:
     def edges(self) -> Array:
         return quantization.edges_16bit()
 
-    def finer_bits(self, x: Array) -> Array:
+    def bits_to_16bit(self, x: Array) -> Array:
         return np.zeros(np.shape(x))
 
     def _precise(self, params: "Tensor") -> "Tensor":
