@@ -19,12 +19,20 @@ def main() -> None:
     run, name = Run(Path(sys.argv[1])), sys.argv[2]
     best = checkpoint.load(locate.find(run.folder))
     if best.training.validation_bits is None:
-        sys.exit(f"{run.folder}: was never scored, so which of its checkpoints is best is not known")
-    slim = replace(best, config=replace(best.config, name=name, purpose=""), training=replace(best.training, folder=""))
+        sys.exit(
+            f"{run.folder}: was never scored, so which of its checkpoints is best is not known"
+        )
+    slim = replace(
+        best,
+        config=replace(best.config, name=name, purpose=""),
+        training=replace(best.training, folder=""),
+    )
     path = MODELS / f"{name}{checkpoint.SUFFIX}"
     checkpoint.save(path, slim)
     (MODELS / f"{name}.jsonl").write_bytes(run.metrics_file.read_bytes())
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, step {slim.training.step}, {slim.training.validation_bits:.3f} bits per sample")
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, step {slim.training.step}, {slim.training.validation_bits:.3f} bits per sample"
+    )
 
 
 if __name__ == "__main__":

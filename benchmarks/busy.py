@@ -44,14 +44,24 @@ def main() -> None:
     print(f"{machine()}; {preset.name}, one stream, medians of {ROUNDS} rounds")
     print(f"{'busy cores':>11} {'1 thread':>9} {'2 threads':>10} {'ratio':>6}")
     for busy in (0, 1, len(cores)):
-        hogs = [multiprocessing.Process(target=keep_busy, args=(core,), daemon=True) for core in cores[-busy:] if busy]
+        hogs = [
+            multiprocessing.Process(target=keep_busy, args=(core,), daemon=True)
+            for core in cores[-busy:]
+            if busy
+        ]
         for hog in hogs:
             hog.start()
-        rounds = [[speed(NumbaEngine(preset.model, weights, EngineOptions(threads=n))) for n in (1, 2)] for _ in range(ROUNDS)]
+        rounds = [
+            [speed(NumbaEngine(preset.model, weights, EngineOptions(threads=n))) for n in (1, 2)]
+            for _ in range(ROUNDS)
+        ]
         for hog in hogs:
             hog.terminate()
         one, two = (statistics.median(r[i] for r in rounds) for i in (0, 1))
-        print(f"{busy:>11} {one:>9,.0f} {two:>10,.0f} {statistics.median(b / a for a, b in rounds):>6.2f}", flush=True)
+        print(
+            f"{busy:>11} {one:>9,.0f} {two:>10,.0f} {statistics.median(b / a for a, b in rounds):>6.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

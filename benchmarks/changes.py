@@ -50,7 +50,11 @@ class WeightNorm(torch.optim.AdamW):
     """AdamW on the length and the direction of every output's weights (Salimans and Kingma 2016), for weights as the model keeps them."""
 
     def __init__(self, model: WaveNet, **options: Any) -> None:
-        self.pairs = [(p, p.detach().clone(), self.length(p.detach())) for n, p in model.named_parameters() if p.dim() == 3]
+        self.pairs = [
+            (p, p.detach().clone(), self.length(p.detach()))
+            for n, p in model.named_parameters()
+            if p.dim() == 3
+        ]
         whole = [p for p in model.parameters() if p.dim() != 3]
         super().__init__([*whole, *(t for _, v, g in self.pairs for t in (v, g))], **options)
 
@@ -85,7 +89,9 @@ def dropout(share: float) -> Callable[[Trainer], None]:
 
     def change(trainer: Trainer) -> None:
         for part in (trainer.model.stack, trainer.model.hidden):
-            part.register_forward_pre_hook(lambda _, given: (nn.functional.dropout(given[0], share), *given[1:]))
+            part.register_forward_pre_hook(
+                lambda _, given: (nn.functional.dropout(given[0], share), *given[1:])
+            )
 
     return change
 
@@ -97,7 +103,9 @@ def noisy_input(share: float) -> Callable[[Trainer], None]:
         levels = trainer.model.distribution.levels
 
         def jitter(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            off = (torch.rand(given[0].shape) < share) * (2 * torch.randint(0, 2, given[0].shape) - 1)
+            off = (torch.rand(given[0].shape) < share) * (
+                2 * torch.randint(0, 2, given[0].shape) - 1
+            )
             return ((given[0] + off).clamp(0, levels - 1), *given[1:])
 
         trainer.model.register_forward_pre_hook(jitter)

@@ -38,12 +38,19 @@ def main() -> None:
     rounds = [[runner.speed(SECONDS) for _, runner in runners] for _ in range(ROUNDS)]
     ways = [(r.row.precision, r.row.threads, r.row.batch) for _, r in runners]
     print(f"{machine()}; {name}; medians of {ROUNDS} rounds")
-    print(f"{'told':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'of unconditioned':>17}")
+    print(
+        f"{'told':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'of unconditioned':>17}"
+    )
     for way in dict.fromkeys(ways):
         same = [i for i, other in enumerate(ways) if other == way]  # the unconditioned one first
         for i in same:
-            speed, share = (statistics.median(values) for values in zip(*((r[i], r[i] / r[same[0]]) for r in rounds), strict=True))
-            print(f"{runners[i][0]:14} {way[0]:>9} {way[1]:>8} {way[2]:>8} {speed:>10,.0f} {share:>17.1%}")
+            speed, share = (
+                statistics.median(values)
+                for values in zip(*((r[i], r[i] / r[same[0]]) for r in rounds), strict=True)
+            )
+            print(
+                f"{runners[i][0]:14} {way[0]:>9} {way[1]:>8} {way[2]:>8} {speed:>10,.0f} {share:>17.1%}"
+            )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ def by_receptive_field() -> None:
     runs = []
     for field in FIELDS:
         model = stretched(field)
-        engine = NumbaEngine(model, measure.random_weights(Config(model=model)), EngineOptions(threads=1))
+        engine = NumbaEngine(
+            model, measure.random_weights(Config(model=model)), EngineOptions(threads=1)
+        )
         state = engine.init_state(1)
         engine.generate(state, uniforms(0, 0, 0, 2 * STEPS)[None], Sampling())
         runs.append((receptive_field(model.schedule), engine, state))
@@ -60,7 +62,9 @@ def by_receptive_field() -> None:
     print(f"{'hears, samples':>15} {'rings, MB':>10} {'us a sample':>12} {'against the first':>18}")
     for (field, _, state), seconds in zip(runs, found, strict=True):
         ratio = statistics.median(s / f for s, f in zip(seconds, found[0], strict=True))
-        print(f"{field:>15,} {state.ring.nbytes / 1e6:>10.2f} {1e6 * statistics.median(seconds):>12.2f} {ratio:>18.2f}")
+        print(
+            f"{field:>15,} {state.ring.nbytes / 1e6:>10.2f} {1e6 * statistics.median(seconds):>12.2f} {ratio:>18.2f}"
+        )
 
 
 def by_length(minutes: int) -> None:
@@ -75,7 +79,10 @@ def by_length(minutes: int) -> None:
             engine.generate(state, uniforms(0, 0, made, 2048)[None], Sampling())
             made += 2048
         speed = (made - first) / (time.perf_counter() - started)
-        print(f"{minute:>7} {speed:>10,.0f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>8.1f}", flush=True)
+        print(
+            f"{minute:>7} {speed:>10,.0f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:>8.1f}",
+            flush=True,
+        )
 
 
 def main() -> None:

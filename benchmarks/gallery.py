@@ -139,7 +139,10 @@ def section(pattern: Pattern, found: StackReport | None, drawn: str | None) -> s
     ]
     if found is not None:
         if drawn is not None:
-            lines += [f"![{pattern.name}: the stack, its taps and the paths to each sample](dilation/{drawn})", ""]
+            lines += [
+                f"![{pattern.name}: the stack, its taps and the paths to each sample](dilation/{drawn})",
+                "",
+            ]
         r = found.report
         sizes = f"{r.parameters:,} parameters, {r.macs_per_sample:,} multiply-adds, {r.state_bytes:,} bytes of state"
         facts = [f"hears {r.receptive_field:,} samples", sizes, *found.advice()[1:]]
@@ -160,14 +163,18 @@ def main() -> None:
             continue
         offsets, drawn = found.config.model.all_offsets, None
         if offsets not in seen:
-            drawn = f"{pattern.name.replace(':', '').replace(',', '').replace(' ', '-').lower()}.png"
+            drawn = (
+                f"{pattern.name.replace(':', '').replace(',', '').replace(' ', '-').lower()}.png"
+            )
             figure.draw(PICTURES / drawn, found)
         seen.add(offsets)
         sections.append(section(pattern, found, drawn))
         print(f"{pattern.name}: {drawn or 'the taps of a pattern above'}")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(before + BEGIN + "\n" + "\n".join(sections) + "\n" + END + after, encoding="utf-8")
+    PAGE.write_text(
+        before + BEGIN + "\n" + "\n".join(sections) + "\n" + END + after, encoding="utf-8"
+    )
     figure.draw(DOCS / "receptive-field.png", stack_report("paper", loading.load("paper"), PITCH))
 
 

@@ -34,13 +34,26 @@ def main() -> None:
     for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
         preset = loading.load(name, ["model.mel_bands=0"])  # as its step in PyTorch is measured
         found[name] = measure.measure(preset, measure.cases(preset))
-        print(f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}", *map(bench.line, found[name]), sep="\n", flush=True)
-    print(f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x eager':>8} {'target':>7}")
+        print(
+            f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}",
+            *map(bench.line, found[name]),
+            sep="\n",
+            flush=True,
+        )
+    print(
+        f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x eager':>8} {'target':>7}"
+    )
     for name, batch, precision, threads, target in TARGETS:
         for row in found.get(name, []):
-            if (row.batch, row.precision, row.threads) == (batch, precision, threads) and row.engine == "numba" and row.times_eager:
+            if (
+                (row.batch, row.precision, row.threads) == (batch, precision, threads)
+                and row.engine == "numba"
+                and row.times_eager
+            ):
                 where = f"{name:14} {precision:>9} {threads:>8} {batch:>8}"
-                print(f"{where} {row.samples_per_second:>10,.0f} {row.times_eager:>8.1f} {target:>7}")
+                print(
+                    f"{where} {row.samples_per_second:>10,.0f} {row.times_eager:>8.1f} {target:>7}"
+                )
 
 
 if __name__ == "__main__":

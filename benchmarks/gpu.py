@@ -48,11 +48,17 @@ def main() -> int:
     print(f"{machine()}; {device_name(device)}", flush=True)
     suite = None
     if "--no-suite" not in sys.argv:
-        suite = subprocess.run([sys.executable, "-m", "pytest", *SUITE], cwd=Path(__file__).parent.parent, check=False).returncode
-    presets = [loading.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")]  # as eager steps are measured
+        suite = subprocess.run(
+            [sys.executable, "-m", "pytest", *SUITE], cwd=Path(__file__).parent.parent, check=False
+        ).returncode
+    presets = [
+        loading.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")
+    ]  # as eager steps are measured
     for line in figures(presets, [presets[0], loading.load("paper")]):
         print(line, flush=True)
-    print(f"\nthe parity suite {'was left out' if suite is None else 'FAILED on this GPU' if suite else 'passed on this GPU'}")
+    print(
+        f"\nthe parity suite {'was left out' if suite is None else 'FAILED on this GPU' if suite else 'passed on this GPU'}"
+    )
     return int(bool(suite))
 
 
@@ -61,16 +67,24 @@ def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
     yield f"\none stream; medians of {ROUNDS} rounds in which all take turns\n{'':14} {HEADER}"
     found: dict[str, list[Row]] = {}
     for preset in single:
-        found[preset.name] = measure.measure(preset, [c for c in measure.cases(preset, names=("triton", "cuda-graph")) if c.row.batch == 1])
+        found[preset.name] = measure.measure(
+            preset,
+            [c for c in measure.cases(preset, names=("triton", "cuda-graph")) if c.row.batch == 1],
+        )
         yield from (f"{preset.name:14} {bench.line(row)}" for row in found[preset.name])
     yield f"\nstreams in real time at once\n{'':14} {'Hz':>7} {'precision':>9} {'streams':>8}"
     for preset in many:
         for precision in PRECISIONS:
-            most = most_streams(lambda batch, p=preset, q=precision: keeps_up(p, q, batch), MOST_STREAMS)  # type: ignore[misc]
+            most = most_streams(
+                lambda batch, p=preset, q=precision: keeps_up(p, q, batch), MOST_STREAMS
+            )  # type: ignore[misc]
             reached = " or more" if most == MOST_STREAMS else ""
             yield f"{preset.name:14} {preset.audio.sample_rate:>7} {precision:>9} {most:>8}{reached}"
     yield f"\n{single[0].name}, {single[0].audio.sample_rate} Hz\n{HEADER}"
-    yield from map(bench.line, measure.measure(single[0], measure.cases(single[0], names=("triton", "cuda-graph"))))
+    yield from map(
+        bench.line,
+        measure.measure(single[0], measure.cases(single[0], names=("triton", "cuda-graph"))),
+    )
     yield f"\n{'target':40} {'found':>8} {'wanted':>8}"
     for row in found[single[0].name]:
         if row.engine == "triton" and row.times_eager:
@@ -85,7 +99,9 @@ def keeps_up(preset: Config, precision: str, batch: int) -> bool:
     weights, samples = measure.random_weights(preset), round(SECONDS * preset.audio.sample_rate)
     engine = create_engine("triton", preset.model, weights, EngineOptions(precision))
     streams = measure.Streams(engine, preset.model, weights, batch)
-    contestant = Case(Row("triton", precision, 0, batch), streams.run, engine.distribution.n_noise, samples)  # type: ignore[attr-defined]
+    contestant = Case(
+        Row("triton", precision, 0, batch), streams.run, engine.distribution.n_noise, samples
+    )  # type: ignore[attr-defined]
     noise = contestant.noise()  # made once: it is the engine that is asked about
     streams.run(noise)
     return measure.seconds_for(lambda: streams.run(noise)) <= SECONDS

@@ -35,7 +35,12 @@ def main(place: Path, hours: float, files: int, steps: int) -> None:
     folder = place / "recordings"
     seconds = 3600 * hours / files
     print(f"{'':46} {'seconds':>8} {'of CPU':>8}")
-    row("made", make(folder, files, seconds), None, f"{files:,} files of {seconds:.1f} s, {hours:g} hours")
+    row(
+        "made",
+        make(folder, files, seconds),
+        None,
+        f"{files:,} files of {seconds:.1f} s, {hours:g} hours",
+    )
     index(place, "indexed, first time")
     index(place, "indexed again, nothing new")
     write(folder / "new.flac", files, seconds)
@@ -46,7 +51,10 @@ def main(place: Path, hours: float, files: int, steps: int) -> None:
 
 
 def row(what: str, seconds: float, cpu: float | None, more: str) -> None:
-    print(f"{what:46} {seconds:>8.2f} {'' if cpu is None else format(cpu, '.2f'):>8}  {more}", flush=True)
+    print(
+        f"{what:46} {seconds:>8.2f} {'' if cpu is None else format(cpu, '.2f'):>8}  {more}",
+        flush=True,
+    )
 
 
 def index(place: Path, what: str) -> None:
@@ -71,7 +79,12 @@ def train(place: Path, preset: str, steps: int) -> None:
     )
     step, batch = found["step"], found["batch"]
     share = 100 * batch / found["step_cpu"]
-    row(f"{preset}: a step", step, found["step_cpu"], f"of it the batch {1000 * batch:.2f} ms of CPU, {share:.2f} %")
+    row(
+        f"{preset}: a step",
+        step,
+        found["step_cpu"],
+        f"of it the batch {1000 * batch:.2f} ms of CPU, {share:.2f} %",
+    )
     memory = f"anonymous memory {found['early']:.0f} MB after step {SETTLED}, {found['late']:.0f} MB at the end"
     row(f"{preset}: {steps} steps", found["steps"], found["steps_cpu"], memory)
 
@@ -79,7 +92,11 @@ def train(place: Path, preset: str, steps: int) -> None:
 def child(verb: str, *args: object) -> Any:
     """What one measurement says, in a fresh process."""
     command = [sys.executable, __file__, f"--{verb}", str(time.time()), *map(str, args)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[
+            -1
+        ]
+    )
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------
@@ -93,7 +110,11 @@ def make(folder: Path, files: int, seconds: float) -> float:
         parent.mkdir(parents=True, exist_ok=True)
     missing = [i for i, p in enumerate(paths) if not p.exists()]
     with ProcessPoolExecutor(cores()) as pool:
-        list(pool.map(write, [paths[i] for i in missing], missing, [seconds] * len(missing), chunksize=50))
+        list(
+            pool.map(
+                write, [paths[i] for i in missing], missing, [seconds] * len(missing), chunksize=50
+            )
+        )
     return time.monotonic() - started
 
 
@@ -103,7 +124,10 @@ def write(path: Path, seed: int, seconds: float) -> None:
     wav = np.empty(0, np.float32)
     parts = []
     while len(wav) < seconds * RATE:
-        parts = [BANK[i] * np.float32(rng.uniform(0.05, 0.4)) for i in rng.integers(NOTES, size=round(4 * seconds))]
+        parts = [
+            BANK[i] * np.float32(rng.uniform(0.05, 0.4))
+            for i in rng.integers(NOTES, size=round(4 * seconds))
+        ]
         wav = np.concatenate([wav, *parts])
     partial = path.with_name(f".{path.name}")
     sf.write(partial, wav[: round(seconds * RATE)], RATE, "PCM_16", format="FLAC")
@@ -115,7 +139,10 @@ def notes() -> list[np.ndarray[Any, np.dtype[np.float32]]]:
     found = []
     for hertz in 80 * 2 ** (np.arange(NOTES) / 16):
         t = np.arange(round(rng.uniform(0.2, 0.6) * RATE)) / RATE
-        partials = [rng.uniform(0.1, 1) / k * np.exp(-3 * k * t) * np.sin(2 * np.pi * k * hertz * t) for k in range(1, PARTIALS)]
+        partials = [
+            rng.uniform(0.1, 1) / k * np.exp(-3 * k * t) * np.sin(2 * np.pi * k * hertz * t)
+            for k in range(1, PARTIALS)
+        ]
         note = np.sum(partials, axis=0) + 0.002 * rng.standard_normal(len(t))
         found.append((note / np.abs(note).max()).astype(np.float32))
     return found
@@ -144,7 +171,9 @@ def index_here(place: Path) -> dict[str, float]:
             peak = max(peak, anonymous())
 
     started, cpu = time.monotonic(), time.process_time()
-    found = index_folder(place / "recordings", AudioConfig(), trim=True, cache=place / "cache", on_file=look)
+    found = index_folder(
+        place / "recordings", AudioConfig(), trim=True, cache=place / "cache", on_file=look
+    )
     taken = {"seconds": time.monotonic() - started, "cpu": time.process_time() - cpu}
     return taken | {"decoded": found.decoded, "peak": max(peak, anonymous())}
 
@@ -175,7 +204,9 @@ def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, 
         def stepped(self, trainer: Any, bits: float) -> None:
             ends.append((time.time(), time.process_time()))
             if len(ends) == 1:
-                found.update(first_step=ends[0][0] - self.began, first_step_cpu=ends[0][1] - self.cpu)
+                found.update(
+                    first_step=ends[0][0] - self.began, first_step_cpu=ends[0][1] - self.cpu
+                )
             if len(ends) == SETTLED:
                 found["early"] = anonymous()
             if len(ends) == steps:
@@ -183,11 +214,25 @@ def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, 
 
     settings = ("train.sample_seconds=0", "train.validation_seconds=1")
     run = place / f"run-{preset}-{time.time_ns()}"
-    request = session.TrainOptions(place / "recordings", preset, settings, run, stop_at=steps, cache=place / "cache", device="cpu")
+    request = session.TrainOptions(
+        place / "recordings",
+        preset,
+        settings,
+        run,
+        stop_at=steps,
+        cache=place / "cache",
+        device="cpu",
+    )
     session.train(request, Watching())
     step, step_cpu = np.median(np.diff(ends, axis=0), axis=0)
     whole, whole_cpu = np.subtract(ends[-1], ends[0])
-    return found | {"step": step, "step_cpu": step_cpu, "batch": float(np.mean(made)), "steps": whole, "steps_cpu": whole_cpu}
+    return found | {
+        "step": step,
+        "step_cpu": step_cpu,
+        "batch": float(np.mean(made)),
+        "steps": whole,
+        "steps_cpu": whole_cpu,
+    }
 
 
 if __name__ == "__main__":

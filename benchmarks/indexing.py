@@ -24,7 +24,9 @@ HALF_SECOND = 22050
 
 def main(files: int, hours: float) -> None:
     print(machine())
-    print(f"{'what':44} {'seconds':>8} {'files a minute':>15} {'x real time':>12} {'peak memory':>12}")
+    print(
+        f"{'what':44} {'seconds':>8} {'files a minute':>15} {'x real time':>12} {'peak memory':>12}"
+    )
     with tempfile.TemporaryDirectory() as place:
         many, long = Path(place, "many"), Path(place, "long")
         many.mkdir()
@@ -46,8 +48,12 @@ def main(files: int, hours: float) -> None:
 def row(what: str, folder: Path) -> None:
     """Index in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, __file__, "--index", str(folder)]
-    seconds, found, audio, peak = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
-    print(f"{what:44} {seconds:>8.2f} {60 * found / seconds:>15,.0f} {audio / seconds:>12,.0f} {peak:>9.0f} MB")
+    seconds, found, audio, peak = map(
+        float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    )
+    print(
+        f"{what:44} {seconds:>8.2f} {60 * found / seconds:>15,.0f} {audio / seconds:>12,.0f} {peak:>9.0f} MB"
+    )
 
 
 def index(folder: Path) -> Index:
@@ -59,6 +65,11 @@ if __name__ == "__main__":
         started = time.monotonic()
         found = index(Path(sys.argv[2]))
         taken = time.monotonic() - started
-        print(taken, len(found.recordings), found.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+        print(
+            taken,
+            len(found.recordings),
+            found.seconds,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+        )
     else:
         main(int((sys.argv[1:] or [3000])[0]), float((sys.argv[2:] or [3])[0]))

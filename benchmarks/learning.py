@@ -33,13 +33,36 @@ from wavenet.system.machine import machine
 from wavenet.training.trainer import Trainer
 
 RUNS = Path(__file__).parent.parent / "docs" / "learning" / "runs.jsonl"
-GROUP = ("kind", "folder", "preset", "minutes", "threads", "machine")  # and settings; what runs of one table have in common
+GROUP = (
+    "kind",
+    "folder",
+    "preset",
+    "minutes",
+    "threads",
+    "machine",
+)  # and settings; what runs of one table have in common
 CPU = torch.device("cpu")
-AVERAGES = (0.0, 0.9, 0.95, 0.98, 0.99)  # decays that are kept besides the trainer's own; 0 is the weights as they are
+AVERAGES = (
+    0.0,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+)  # decays that are kept besides the trainer's own; 0 is the weights as they are
 EVALUATIONS = 6  # over a run
 COMMON = ("train.validation=tails", "train.precision=fp32", "train.validation_seconds=1000")
-BASE = ("train.batch=2", "train.segment_seconds=0.5", "train.learning_rate=12e-3", "train.warmup_steps=50", "train.augment_gain_db=0")
-THEIRS = ("train.batch=4", "train.segment_seconds=0.5", "train.augment_gain_db=0")  # the windows that the peer's are cut from
+BASE = (
+    "train.batch=2",
+    "train.segment_seconds=0.5",
+    "train.learning_rate=12e-3",
+    "train.warmup_steps=50",
+    "train.augment_gain_db=0",
+)
+THEIRS = (
+    "train.batch=4",
+    "train.segment_seconds=0.5",
+    "train.augment_gain_db=0",
+)  # the windows that the peer's are cut from
 
 
 # --- a run --------------------------------------------------------------------------------------------------------------
@@ -59,7 +82,9 @@ class Clock:
 
 
 def corpus_of(folder: Path, wanted: Config) -> Corpus:
-    return Corpus(index_folder(folder, wanted.audio, trim=wanted.trims), wanted, wanted.model.receptive_field)
+    return Corpus(
+        index_folder(folder, wanted.audio, trim=wanted.trims), wanted, wanted.model.receptive_field
+    )
 
 
 @torch.no_grad()
@@ -76,7 +101,9 @@ def scored(model: WaveNet, settings: Config, corpus: Corpus) -> tuple[float, flo
     return bits, bits + finer / samples
 
 
-def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: float) -> dict[str, Any]:
+def train(
+    name: str, settings: Config, corpus: Corpus, change: Change, minutes: float
+) -> dict[str, Any]:
     """Train for so many minutes. Returns the run's curve and figures."""
     trainer = Trainer(settings, corpus, CPU)
     if change.apply:
@@ -88,16 +115,31 @@ def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: 
         with clock:
             losses.append(trainer.train_step())
             for decay, kept in averages.items():
-                torch._foreach_lerp_(kept, list(trainer.model.parameters()), 1 - min(decay, (1 + trainer.step) / (10 + trainer.step)))
+                torch._foreach_lerp_(
+                    kept,
+                    list(trainer.model.parameters()),
+                    1 - min(decay, (1 + trainer.step) / (10 + trainer.step)),
+                )
         if trainer.step > 3:  # the schedule ends with the minutes
             steps = max(trainer.step + 1, round(60 * minutes / clock.used * trainer.step))
-            trainer.config = replace(trainer.config, train=replace(trainer.config.train, steps=steps))
+            trainer.config = replace(
+                trainer.config, train=replace(trainer.config.train, steps=steps)
+            )
         over = clock.used >= 60 * minutes
         if over or (due and clock.used >= due[0]):
             bits, bits_16 = scored(trainer.ema_network, settings, corpus)
-            curve.append([round(clock.used, 1), trainer.step, round(statistics.mean(losses[-20:]), 4), round(bits, 4)])
+            curve.append(
+                [
+                    round(clock.used, 1),
+                    trainer.step,
+                    round(statistics.mean(losses[-20:]), 4),
+                    round(bits, 4),
+                ]
+            )
             due = due[1:]
-            print(f"  {name}: {clock.used / 60:.1f} min, step {trainer.step}: {bits:.3f}", flush=True)
+            print(
+                f"  {name}: {clock.used / 60:.1f} min, step {trainer.step}: {bits:.3f}", flush=True
+            )
         if over:
             break
     others = {}
@@ -115,7 +157,9 @@ def train(name: str, settings: Config, corpus: Corpus, change: Change, minutes: 
 # --- the peer -----------------------------------------------------------------------------------------------------------
 
 
-def train_peer(checkout: str, rate: float, settings: Config, corpus: Corpus, minutes: float) -> dict[str, Any]:
+def train_peer(
+    checkout: str, rate: float, settings: Config, corpus: Corpus, minutes: float
+) -> dict[str, Any]:
     """r9y9's module at these sizes, trained its own way: Adam at a constant rate, zero-padded windows of 8,000 samples, no averaging."""
     torch.manual_seed(settings.train.seed)
     peer = module(checkout, settings.model)
@@ -125,15 +169,29 @@ def train_peer(checkout: str, rate: float, settings: Config, corpus: Corpus, min
     step = 0
     while due:
         with clock:
-            x = torch.as_tensor(corpus.batch(step).x[:, -WINDOW - 1 :])  # its own windows: no context before them
+            x = torch.as_tensor(
+                corpus.batch(step).x[:, -WINDOW - 1 :]
+            )  # its own windows: no context before them
             losses.append(training.step(x) / math.log(2))
         step += 1
         if clock.used >= due[0]:
             bits = peer_bits(peer, settings, corpus)
-            curve.append([round(clock.used, 1), step, round(statistics.mean(losses[-20:]), 4), round(bits, 4)])
+            curve.append(
+                [
+                    round(clock.used, 1),
+                    step,
+                    round(statistics.mean(losses[-20:]), 4),
+                    round(bits, 4),
+                ]
+            )
             due = due[1:]
             print(f"  peer: {clock.used / 60:.1f} min, step {step}: {bits:.3f}", flush=True)
-    return {"steps": step, "wall_minutes": round((time.monotonic() - started) / 60, 2), "bits": curve[-1][3], "curve": curve}
+    return {
+        "steps": step,
+        "wall_minutes": round((time.monotonic() - started) / 60, 2),
+        "bits": curve[-1][3],
+        "curve": curve,
+    }
 
 
 @torch.no_grad()
@@ -145,7 +203,9 @@ def peer_bits(peer: nn.Module, settings: Config, corpus: Corpus) -> float:
         x, counts, _, _ = to_device(settings, batch, CPU)
         field = settings.model.receptive_field
         logits = peer(one_hot(x[:, :-1], settings.model.levels))[:, :, field - 1 :]
-        nats += float((nn.functional.cross_entropy(logits, x[:, field:], reduction="none") * counts).sum())
+        nats += float(
+            (nn.functional.cross_entropy(logits, x[:, field:], reduction="none") * counts).sum()
+        )
         samples += float(counts.sum())
     peer.train()
     return nats / samples / math.log(2)
@@ -163,8 +223,13 @@ def study(options: argparse.Namespace) -> None:
     for seed in options.seeds:
         for name in options.only or CHANGES:
             change = CHANGES[name]
-            settings = loading.load(options.preset, [*COMMON, *BASE, *change.settings, *options.set, f"train.seed={seed}"])
-            found = train(name, settings, corpus_of(options.folder, settings), change, options.minutes)
+            settings = loading.load(
+                options.preset,
+                [*COMMON, *BASE, *change.settings, *options.set, f"train.seed={seed}"],
+            )
+            found = train(
+                name, settings, corpus_of(options.folder, settings), change, options.minutes
+            )
             print(
                 f"{name:40} seed {seed}: {found['bits']:.3f} bits, {found['bits_16']:.3f} per 16-bit sample, {found['steps']} steps",
                 flush=True,
@@ -186,9 +251,21 @@ def bar(options: argparse.Namespace) -> None:
                 found = train_peer(options.peer, options.peer_rate, wanted, corpus, options.minutes)
             else:
                 found = train(name, wanted, corpus, Change(), options.minutes)
-            print(f"{name} seed {seed}: {found['bits']:.3f} bits after {found['steps']} steps", flush=True)
-            as_told = "" if name == "ours" or options.peer_rate == RATE else f" at {options.peer_rate:g}"
-            record(options.runs, kind="bar", name=name + as_told, set=options.set if name == "ours" else [], **common, **found)
+            print(
+                f"{name} seed {seed}: {found['bits']:.3f} bits after {found['steps']} steps",
+                flush=True,
+            )
+            as_told = (
+                "" if name == "ours" or options.peer_rate == RATE else f" at {options.peer_rate:g}"
+            )
+            record(
+                options.runs,
+                kind="bar",
+                name=name + as_told,
+                set=options.set if name == "ours" else [],
+                **common,
+                **found,
+            )
 
 
 def table(options: argparse.Namespace) -> None:
@@ -199,13 +276,19 @@ def table(options: argparse.Namespace) -> None:
         groups.setdefault((*(run[k] for k in GROUP), *run["set"]), []).append(run)
     for group in groups.values():
         first, minutes = group[0], group[0]["minutes"]
-        print(f"\n{first['kind']}: {first['preset']} on {first['folder']}, {minutes:g} minutes, {first['threads']} thread(s)")
+        print(
+            f"\n{first['kind']}: {first['preset']} on {first['folder']}, {minutes:g} minutes, {first['threads']} thread(s)"
+        )
         print(f"{first['machine']}\n")
         ends(group)
-        print(f"\n| | {' | '.join(f'{minutes * (i + 1) / EVALUATIONS:.1f}' for i in range(EVALUATIONS))} minutes |")
+        print(
+            f"\n| | {' | '.join(f'{minutes * (i + 1) / EVALUATIONS:.1f}' for i in range(EVALUATIONS))} minutes |"
+        )
         print("|---" * (EVALUATIONS + 1) + "|")
         for run in sorted(group, key=lambda r: (r["name"], r["seed"])):
-            print(f"| {run['name']}, seed {run['seed']} | {' | '.join(f'{c[3]:.3f}' for c in run['curve'])} |")
+            print(
+                f"| {run['name']}, seed {run['seed']} | {' | '.join(f'{c[3]:.3f}' for c in run['curve'])} |"
+            )
 
 
 def ends(group: list[dict[str, Any]]) -> None:
@@ -215,11 +298,22 @@ def ends(group: list[dict[str, Any]]) -> None:
     for name in dict.fromkeys(r["name"] for r in group):
         same = [r for r in group if r["name"] == name]
         against = [final(r) - base[r["seed"]] for r in same if r["seed"] in base]
-        cells = [spread([r["bits"] for r in same]), spread([r["bits_16"] for r in same if "bits_16" in r]), spread([best(r) for r in same])]
-        cells.append("" if name in ("base", "peer") or not against else f"{statistics.mean(against):+.3f}")
-        cells += [str(round(statistics.mean(r["steps"] for r in same))), ", ".join(str(seed) for seed in sorted(r["seed"] for r in same))]
+        cells = [
+            spread([r["bits"] for r in same]),
+            spread([r["bits_16"] for r in same if "bits_16" in r]),
+            spread([best(r) for r in same]),
+        ]
+        cells.append(
+            "" if name in ("base", "peer") or not against else f"{statistics.mean(against):+.3f}"
+        )
+        cells += [
+            str(round(statistics.mean(r["steps"] for r in same))),
+            ", ".join(str(seed) for seed in sorted(r["seed"] for r in same)),
+        ]
         rows.append((statistics.mean(final(r) for r in same), f"| {name} | {' | '.join(cells)} |"))
-    print("| | bits per sample | per 16-bit sample | at its best | against the base | steps | seeds |\n|---|---|---|---|---|---|---|")
+    print(
+        "| | bits per sample | per 16-bit sample | at its best | against the base | steps | seeds |\n|---|---|---|---|---|---|---|"
+    )
     print("\n".join(row for _, row in sorted(rows)))
 
 
@@ -234,7 +328,12 @@ def best(run: dict[str, Any]) -> float:
 
 def spread(values: list[float]) -> str:
     """The mean, and how far the values lie apart."""
-    return f"{statistics.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "") if values else ""
+    return (
+        f"{statistics.mean(values):.3f}"
+        + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
+        if values
+        else ""
+    )
 
 
 def parse() -> argparse.Namespace:

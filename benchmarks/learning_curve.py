@@ -28,13 +28,17 @@ def main() -> None:
 def curve(run: Run) -> None:
     """Print a run's validation figures over minutes."""
     config = run.config()
-    print(f"{machine()}; {config.name}, batch {config.train.batch} x {config.segment_samples} samples, {config.train.steps} steps")
+    print(
+        f"{machine()}; {config.name}, batch {config.train.batch} x {config.segment_samples} samples, {config.train.steps} steps"
+    )
     print(f"{'minutes':>8} {'step':>7} {'training':>9} {'validation':>11}   bits per sample")
     training = float("nan")
     for m in run.metrics():
         training = m.get("train_bits", training)
         if m.get("validation_bits") is not None:
-            print(f"{m['seconds'] / 60:>8.1f} {m['step']:>7} {training:>9.3f} {m['validation_bits']:>11.3f}")
+            print(
+                f"{m['seconds'] / 60:>8.1f} {m['step']:>7} {training:>9.3f} {m['validation_bits']:>11.3f}"
+            )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,13 @@ from wavenet.training.events import TrainingListener
 from wavenet.training.resume import TrainOptions
 from wavenet.training.session import train
 
-COMMON = ("train.sample_seconds=0", "train.validation=tails", "train.evaluate_every=100000", "train.schedule=constant", "train.batch=4")
+COMMON = (
+    "train.sample_seconds=0",
+    "train.validation=tails",
+    "train.evaluate_every=100000",
+    "train.schedule=constant",
+    "train.batch=4",
+)
 
 
 def channels(residual: int) -> tuple[str, ...]:
@@ -30,7 +36,12 @@ PATTERNS = {
     "grouped, 4 groups": (*channels(44), "model.groups=4"),
     "bottleneck": (*channels(44), "model.layer=bottleneck"),
     "hybrid": (*channels(32), "model.layer=hybrid"),
-    "irregular: coprime": (*channels(32), "model.growth=coprime", "model.layers=20", "model.dilation_cycle=300"),
+    "irregular: coprime": (
+        *channels(32),
+        "model.growth=coprime",
+        "model.layers=20",
+        "model.dilation_cycle=300",
+    ),
     "pyramid": (*channels(26), "model.context=pyramid"),
 }
 
@@ -38,18 +49,31 @@ PATTERNS = {
 def main() -> None:
     folder, minutes = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
     print(f"{machine()}; {minutes:g} minutes each on {folder}", flush=True)
-    print(f"{'pattern':20} {'parameters':>10} {'hears':>7} {'steps':>6} {'bits per sample':>16}", flush=True)
+    print(
+        f"{'pattern':20} {'parameters':>10} {'hears':>7} {'steps':>6} {'bits per sample':>16}",
+        flush=True,
+    )
     for name, settings in PATTERNS.items():
         chosen = loading.load("small", [*settings, *COMMON])
         with tempfile.TemporaryDirectory() as place:
             run = train(
-                TrainOptions(folder, "small", (*settings, *COMMON), Path(place) / "run", max_hours=minutes / 60), TrainingListener()
+                TrainOptions(
+                    folder,
+                    "small",
+                    (*settings, *COMMON),
+                    Path(place) / "run",
+                    max_hours=minutes / 60,
+                ),
+                TrainingListener(),
             )
             last = run.latest()
         assert last is not None
         r = model_cost(chosen.model, chosen.audio.sample_rate)
         bits = last.training.validation_bits or math.nan
-        print(f"{name:20} {r.parameters:>10,} {r.receptive_field:>7,} {last.training.step:>6,} {bits:>16.3f}", flush=True)
+        print(
+            f"{name:20} {r.parameters:>10,} {r.receptive_field:>7,} {last.training.step:>6,} {bits:>16.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from wavenet.config import ModelConfig
 
 RATE = 1e-3  # of Adam, as its presets have it
 DROPOUT = 0.0
-WINDOW = 8000  # samples, each predicted from what lies before it in the window; zeros stand for the rest
+WINDOW = (
+    8000  # samples, each predicted from what lies before it in the window; zeros stand for the rest
+)
 
 
 def module(checkout: str, m: ModelConfig) -> nn.Module:
@@ -18,7 +20,16 @@ def module(checkout: str, m: ModelConfig) -> nn.Module:
     from wavenet_vocoder.wavenet import WaveNet
 
     cycles = len(m.schedule) // m.dilation_cycle.bit_length()
-    sizes = (m.levels, len(m.schedule), cycles, m.residual_channels, m.gate_channels, m.skip_channels, m.kernel_size, DROPOUT)
+    sizes = (
+        m.levels,
+        len(m.schedule),
+        cycles,
+        m.residual_channels,
+        m.gate_channels,
+        m.skip_channels,
+        m.kernel_size,
+        DROPOUT,
+    )
     made: nn.Module = WaveNet(*sizes, scalar_input=False)
     return made
 

@@ -68,7 +68,12 @@ HEADING = f"{'':26} {'spectrum':>9} {'Fréchet':>8} {'silent':>8} {'clipped':>9}
 def frames(clips: list[Wav], rate: int) -> Array:
     """Log-mel power in dB, (frames, bands)."""
     hop = round(FRAME_SECONDS * rate)
-    mels = [librosa.feature.melspectrogram(y=c, sr=rate, n_fft=2 * hop, hop_length=hop, n_mels=BANDS, fmin=50) for c in clips]
+    mels = [
+        librosa.feature.melspectrogram(
+            y=c, sr=rate, n_fft=2 * hop, hop_length=hop, n_mels=BANDS, fmin=50
+        )
+        for c in clips
+    ]
     return 10 * np.log10(np.concatenate(mels, 1).T + 1e-7)
 
 
@@ -76,7 +81,11 @@ def frechet(a: Array, b: Array) -> float:
     """Between the Gaussians that fit two sets of frames, a square root, so in dB."""
     va, vb = np.cov(a.T), np.cov(b.T)
     roots = np.sqrt(np.maximum(np.linalg.eigvals(va @ vb).real, 0)).sum()
-    return float(np.sqrt(max(0.0, ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(va) + np.trace(vb) - 2 * roots)))
+    return float(
+        np.sqrt(
+            max(0.0, ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(va) + np.trace(vb) - 2 * roots)
+        )
+    )
 
 
 def measure(clips: list[Wav], recordings: list[Wav], rate: int) -> Measures:
@@ -85,7 +94,14 @@ def measure(clips: list[Wav], recordings: list[Wav], rate: int) -> Measures:
     level = np.percentile(loud, 90) - np.percentile(real.max(1), 90)
     apart = float(np.sqrt(((made.mean(0) - real.mean(0)) ** 2).mean()))
     clipped = float(np.mean([np.mean(np.abs(c) >= CLIPPED) for c in clips]))
-    return Measures(apart, frechet(made, real), float((loud < loudest - QUIET_DB).mean()), clipped, float(level), dnsmos(clips, rate))
+    return Measures(
+        apart,
+        frechet(made, real),
+        float((loud < loudest - QUIET_DB).mean()),
+        clipped,
+        float(level),
+        dnsmos(clips, rate),
+    )
 
 
 def dnsmos(clips: list[Wav], rate: int) -> float:
@@ -97,7 +113,9 @@ def dnsmos(clips: list[Wav], rate: int) -> float:
     return float(np.mean([package.run(c, 16000)["ovrl_mos"] for c in at_16k]))
 
 
-def continuations(model: Checkpoint, prompts: list[Path], seconds: float, sampling: Sampling) -> list[Wav]:
+def continuations(
+    model: Checkpoint, prompts: list[Path], seconds: float, sampling: Sampling
+) -> list[Wav]:
     samples = round(seconds * model.config.audio.sample_rate)
     made = []
     for i, path in enumerate(prompts):
@@ -128,10 +146,14 @@ def main() -> None:
     index = index_folder(options.folder, config.audio, trim=config.trims)
     pcm = index.pcm()
     recordings = [np.array(as_wav(pcm[r.offset : r.offset + r.samples])) for r in index.recordings]
-    print(f"{machine()}; step {model.training.step}, {options.clips} clips of {options.seconds:g} s, {options.folder.name}")
+    print(
+        f"{machine()}; step {model.training.step}, {options.clips} clips of {options.seconds:g} s, {options.folder.name}"
+    )
     print(HEADING)
     half = len(recordings) // 2
-    print(measure(recordings[:half], recordings[half:], rate).row("half the recordings"), flush=True)
+    print(
+        measure(recordings[:half], recordings[half:], rate).row("half the recordings"), flush=True
+    )
     with tempfile.TemporaryDirectory() as place:
         prompts = [Path(place) / f"{i}.wav" for i in range(options.clips)]
         for i, path in enumerate(prompts):

@@ -28,11 +28,18 @@ from wavenet.training.distributed import joined
 from wavenet.training.trainer import Trainer
 
 ROUNDS, PRESETS = 9, ("small", "paper")
-SETUPS = {"1 process, 1 thread": (1, 1), "1 process, 2 threads": (1, 2), "2 processes, 1 thread": (2, 1)}
+SETUPS = {
+    "1 process, 1 thread": (1, 1),
+    "1 process, 2 threads": (1, 2),
+    "2 processes, 1 thread": (2, 1),
+}
 SETTINGS = ["train.precision=fp32", "train.batch=4"]
 REDUCTIONS = 20  # of which the median is taken
 WINDOWS = 8  # a GPU's share of the batch
-RATES = (20e12, 100e12)  # FLOP/s that a GPU is assumed to sustain on these products: 2 and 10 % of what an H100 could do in bf16
+RATES = (
+    20e12,
+    100e12,
+)  # FLOP/s that a GPU is assumed to sustain on these products: 2 and 10 % of what an H100 could do in bf16
 LINKS = {  # processes, bytes a second of the slowest link in the ring, seconds from one to the next
     "8 GPUs, NVLink": (8, 300e9, 5e-6),
     "64 GPUs, 400 Gbit/s InfiniBand": (64, 40e9, 10e-6),
@@ -48,7 +55,9 @@ class Shares(Noise):
         whole = super().batch(step)
         if ranks == 1:
             return whole
-        return Batch(whole.x[rank::ranks], whole.loss_mask[rank::ranks], whole=int(whole.loss_mask.sum()))
+        return Batch(
+            whole.x[rank::ranks], whole.loss_mask[rank::ranks], whole=int(whole.loss_mask.sum())
+        )
 
 
 def contestant(preset: str) -> None:
@@ -74,12 +83,24 @@ class Contestant:
 
     def __init__(self, preset: str, processes: int, threads: int) -> None:
         self.store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self.store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
-        common = {"GOMP_SPINCOUNT": "2000"} | os.environ | {"OMP_NUM_THREADS": str(threads), "WORLD_SIZE": str(processes)} | meeting
+        meeting = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(self.store.port),
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+        }
+        common = (
+            {"GOMP_SPINCOUNT": "2000"}
+            | os.environ
+            | {"OMP_NUM_THREADS": str(threads), "WORLD_SIZE": str(processes)}
+            | meeting
+        )
         line = [sys.executable, __file__, "--contestant", preset]
         pipe = subprocess.PIPE
         self.processes = [
-            subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True, env=common | {"RANK": str(r)}) for r in range(processes)
+            subprocess.Popen(
+                line, stdin=pipe, stdout=pipe, text=True, env=common | {"RANK": str(r)}
+            )
+            for r in range(processes)
         ]
         assert all(answer == "ready\n" for answer in self._answers())
 
@@ -105,7 +126,9 @@ def measured(preset: str, rounds: int) -> Iterator[str]:
     settings = loading.load(preset, SETTINGS)
     running = {name: Contestant(preset, *setup) for name, setup in SETUPS.items()}
     times = [{name: c.seconds("step") for name, c in running.items()} for _ in range(rounds)]
-    exchange = statistics.median(running["2 processes, 1 thread"].seconds("exchange") for _ in range(REDUCTIONS))
+    exchange = statistics.median(
+        running["2 processes, 1 thread"].seconds("exchange") for _ in range(REDUCTIONS)
+    )
     for c in running.values():
         c.end()
     predicted = settings.train.batch * settings.segment_samples
@@ -134,12 +157,16 @@ def expected(presets: list[str]) -> Iterator[str]:
     yield "all-reduce = 2 (n - 1) / n bytes / bandwidth + 2 (n - 1) latency"
     for name, (count, bandwidth, latency) in LINKS.items():
         yield f"  {name}: {bandwidth / 1e9:g} GB/s and {1e6 * latency:g} us from one of {count} to the next"
-    yield f"{'':15}{'':32}{'all-reduces':>12}" + "".join(f" {f'step at {r / 1e12:g} TFLOP/s':>22} {'x 1 GPU':>8}" for r in RATES)
+    yield f"{'':15}{'':32}{'all-reduces':>12}" + "".join(
+        f" {f'step at {r / 1e12:g} TFLOP/s':>22} {'x 1 GPU':>8}" for r in RATES
+    )
     for preset in presets:
         settings = loading.load(preset, SETTINGS)
         share = replace(settings, train=replace(settings.train, batch=WINDOWS, accumulate=1))
         for name, (count, bandwidth, latency) in LINKS.items():
-            cost = ring(4 * parameters(settings), count, bandwidth, latency) + ring(16, count, bandwidth, latency)
+            cost = ring(4 * parameters(settings), count, bandwidth, latency) + ring(
+                16, count, bandwidth, latency
+            )
             row = f"{preset:15}{name:32}{1000 * cost:>9.2f} ms"
             for rate in RATES:
                 alone = work(share, recomputed=False) / rate

@@ -66,7 +66,9 @@ class Noise:
 
     def batch(self, step: int) -> Batch:
         shape = (self.config.train.batch, self.field + self.config.segment_samples)
-        x = np.random.default_rng(step).integers(0, distribution_for(self.config.model).levels, shape)
+        x = np.random.default_rng(step).integers(
+            0, distribution_for(self.config.model).levels, shape
+        )
         return Batch(x, np.ones((shape[0], self.config.segment_samples), np.float32))
 
 
@@ -77,7 +79,9 @@ class Convolutions(Trainer):
         from tests import conv1d_form
 
         params = conv1d_form.forward(self.model, part.x[:, :-1])
-        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.loss_mask)
+        return self.model.distribution.loss(
+            params, part.x[:, self.model.receptive_field :], part.loss_mask
+        )
 
 
 def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable[[], object]:
@@ -118,23 +122,42 @@ def main() -> None:
         contestant(options.contestant, options.preset, options.device, options.peer)
         return
     device = pick_device(options.device)
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    where = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{torch.get_num_threads()} threads"
+    )
     print(f"{machine()}; {where}; medians of {options.rounds} rounds")
-    rates = {name: matrix_rate(dtype, device) for name, dtype in PRECISIONS.items() if device.type == "cuda" or name != "fp16"}
-    print("matrix products alone: " + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items()))
+    rates = {
+        name: matrix_rate(dtype, device)
+        for name, dtype in PRECISIONS.items()
+        if device.type == "cuda" or name != "fp16"
+    }
+    print(
+        "matrix products alone: "
+        + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items())
+    )
     seconds = {preset: table(preset, options, device, rates) for preset in options.presets}
     if options.learn:
         learn(options, seconds.get("paper", 1.0))
 
 
-def table(preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]) -> float:
+def table(
+    preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]
+) -> float:
     """Print one preset's rows. Returns the seconds of a step of ours."""
     settings = loading.load(preset, [UNTOLD, *SETUPS[preset]])
     predicted = settings.train.batch * settings.segment_samples
-    names = [PEER] * bool(options.peer) + [BASE] + [n for n in OURS if device.type == "cuda" or n in ON_CPU]
+    names = (
+        [PEER] * bool(options.peer)
+        + [BASE]
+        + [n for n in OURS if device.type == "cuda" or n in ON_CPU]
+    )
     found = race(names, preset, options)
     print(f"\n{preset}, {settings.train.batch} windows of {settings.segment_samples:,} samples")
-    print(f"{'':24}{'s a step':>9} {'samples/s':>10} {'x ' + BASE:>12} {'peak memory':>12} {'share of matrix rate':>21}")
+    print(
+        f"{'':24}{'s a step':>9} {'samples/s':>10} {'x ' + BASE:>12} {'peak memory':>12} {'share of matrix rate':>21}"
+    )
     for name in names:
         times, peak = found[name]
         if not times:
@@ -143,12 +166,23 @@ def table(preset: str, options: argparse.Namespace, device: torch.device, rates:
         median = statistics.median(times)
         ratio = statistics.median(a / b for a, b in zip(found[BASE][0], times, strict=True))
         rate = rates["bf16" if "bf16" in name else "fp16" if "fp16" in name else "fp32"]
-        share = "" if name == PEER else f"{work(settings, recomputed='groups' in name) / median / rate:.0%}"
-        print(f"{name:24}{median:>9.3f} {predicted / median:>10,.0f} {ratio:>12.2f} {peak / 1e6:>9,.0f} MB {share:>21}", flush=True)
-    return statistics.median(found["bf16" if device.type == "cuda" else "time-major"][0])  # as `learn` will train
+        share = (
+            ""
+            if name == PEER
+            else f"{work(settings, recomputed='groups' in name) / median / rate:.0%}"
+        )
+        print(
+            f"{name:24}{median:>9.3f} {predicted / median:>10,.0f} {ratio:>12.2f} {peak / 1e6:>9,.0f} MB {share:>21}",
+            flush=True,
+        )
+    return statistics.median(
+        found["bf16" if device.type == "cuda" else "time-major"][0]
+    )  # as `learn` will train
 
 
-def race(names: list[str], preset: str, options: argparse.Namespace) -> dict[str, tuple[list[float], Any]]:
+def race(
+    names: list[str], preset: str, options: argparse.Namespace
+) -> dict[str, tuple[list[float], Any]]:
     """Step times of every contestant, a round of all after the other, and peak memory (or what it failed with)."""
     running = {name: start(name, preset, options) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -162,25 +196,51 @@ def race(names: list[str], preset: str, options: argparse.Namespace) -> dict[str
             process.stdin.flush()
             times[name].append(float(process.stdout.readline()))
     ends = {name: process.communicate() for name, process in running.items()}
-    return {n: (times[n], int(out) if n in ready else (error.strip().splitlines() or ["?"])[-1]) for n, (out, error) in ends.items()}
+    return {
+        n: (times[n], int(out) if n in ready else (error.strip().splitlines() or ["?"])[-1])
+        for n, (out, error) in ends.items()
+    }
 
 
 def start(name: str, preset: str, options: argparse.Namespace) -> "subprocess.Popen[str]":
     """GOMP_SPINCOUNT as the command line sets it, for all of them."""
-    command = [sys.executable, __file__, "--contestant", name, "--preset", preset, "--device", options.device, "--peer", options.peer]
+    command = [
+        sys.executable,
+        __file__,
+        "--contestant",
+        name,
+        "--preset",
+        preset,
+        "--device",
+        options.device,
+        "--peer",
+        options.peer,
+    ]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env={"GOMP_SPINCOUNT": "2000"} | os.environ)
+    return subprocess.Popen(
+        command,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        env={"GOMP_SPINCOUNT": "2000"} | os.environ,
+    )
 
 
 def work(settings: Config, recomputed: bool) -> float:
     """Floating-point operations of a step's matrix products: two a multiply-add, backward twice the forward pass."""
     m, t = settings.model, settings.train
     g = m.gate_channels // 2
-    rows = [t.batch * (sum(taps[-1] for taps in m.offsets[i + 1 :]) + settings.segment_samples) for i in range(len(m.schedule))]
+    rows = [
+        t.batch * (sum(taps[-1] for taps in m.offsets[i + 1 :]) + settings.segment_samples)
+        for i in range(len(m.schedule))
+    ]
     predicted = t.batch * settings.segment_samples
     per_row = m.kernel_size * m.residual_channels * 2 * g + g * m.residual_channels
     stack = sum(rows) * per_row + len(rows) * predicted * g * m.skip_channels
-    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * distribution_for(m).n_params)
+    head = predicted * (
+        m.skip_channels * m.head_channels + m.head_channels * distribution_for(m).n_params
+    )
     return 2 * (3 * (stack + head) + recomputed * sum(rows) * per_row)
 
 
@@ -199,11 +259,26 @@ def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
 def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
     """Train `paper` on real recordings for so many minutes, on a schedule that ends there."""
     steps = max(50, round(options.minutes * 60 * 0.9 / seconds_per_step))
-    settings = [*SETUPS["paper"], "train.precision=auto", "train.validation=tails", "train.sample_seconds=0"]
+    settings = [
+        *SETUPS["paper"],
+        "train.precision=auto",
+        "train.validation=tails",
+        "train.sample_seconds=0",
+    ]
     settings += [f"train.steps={steps}", f"train.evaluate_every={max(1, steps // 8)}", *options.set]
     out = Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}"
     hours = options.minutes / 60
-    run = train(TrainOptions(Path(options.learn), "paper", tuple(settings), out, device=options.device, max_hours=hours), ConsoleReport())
+    run = train(
+        TrainOptions(
+            Path(options.learn),
+            "paper",
+            tuple(settings),
+            out,
+            device=options.device,
+            max_hours=hours,
+        ),
+        ConsoleReport(),
+    )
     print()
     curve(run)
 
@@ -213,7 +288,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("presets", nargs="*", default=list(SETUPS), help=f"of {', '.join(SETUPS)}")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--peer", default="", help="a checkout of r9y9/wavenet_vocoder to measure beside ours")
+    parser.add_argument(
+        "--peer", default="", help="a checkout of r9y9/wavenet_vocoder to measure beside ours"
+    )
     parser.add_argument("--learn", default="", help="a folder of recordings to train on afterwards")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--set", action="append", default=[], help="settings of that training")

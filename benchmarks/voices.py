@@ -53,7 +53,9 @@ def frames(wav: Wav) -> Array:
     wav = wav - wav.mean() if len(wav) else wav
     if len(wav) < FRAME or np.abs(wav).max() < 10 ** (SILENCE_DBFS / 20):
         return np.zeros((0, BANDS))
-    power = librosa.feature.melspectrogram(y=wav, sr=RATE, n_fft=FRAME, hop_length=HOP, n_mels=BANDS, center=False).T
+    power = librosa.feature.melspectrogram(
+        y=wav, sr=RATE, n_fft=FRAME, hop_length=HOP, n_mels=BANDS, center=False
+    ).T
     total = power.sum(axis=1)
     kept = total > total.max() * 10 ** (-DROPPED_DB / 10)
     return np.asarray(librosa.power_to_db(power[kept] / total[kept].mean(), amin=1e-6, top_db=None))
@@ -67,7 +69,9 @@ def features(mel: Array) -> Array:
 
 def mu_law(wav: Wav) -> Wav:
     """As a network of 256 levels hears a recording."""
-    return np.asarray(librosa.mu_expand(librosa.mu_compress(wav.clip(-1, 1), mu=255), mu=255), np.float32)
+    return np.asarray(
+        librosa.mu_expand(librosa.mu_compress(wav.clip(-1, 1), mu=255), mu=255), np.float32
+    )
 
 
 def in_noise(wav: Wav, db: float, rng: np.random.Generator) -> Wav:
@@ -93,7 +97,10 @@ class Real:
             mels = [mel for mel in map(frames, self.wavs[speaker]) if len(mel)]
             if rng is not None:
                 order = rng.permutation(len(mels))
-                mels = [np.concatenate([mels[i] for i in order[at : at + STRING]]) for at in range(0, len(order), STRING)]
+                mels = [
+                    np.concatenate([mels[i] for i in order[at : at + STRING]])
+                    for at in range(0, len(order), STRING)
+                ]
             found += [(features(mel), speaker) for mel in mels]
         return [x for x, _ in found], [speaker for _, speaker in found]
 
@@ -105,11 +112,20 @@ class Judge:
         rng = np.random.default_rng(0)
         inputs: list[Array] = []
         speakers: list[str] = []
-        for version in (real, real.changed(mu_law), real.changed(lambda wav: in_noise(wav, rng.uniform(10, 40), rng))):
-            for x, who in (version.examples(), *(version.examples(rng) for _ in range(STRING))):  # as many strings as recordings
+        for version in (
+            real,
+            real.changed(mu_law),
+            real.changed(lambda wav: in_noise(wav, rng.uniform(10, 40), rng)),
+        ):
+            for x, who in (
+                version.examples(),
+                *(version.examples(rng) for _ in range(STRING)),
+            ):  # as many strings as recordings
                 inputs += x
                 speakers += who
-        self.model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+        self.model = make_pipeline(
+            StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000)
+        )
         self.model.fit(np.stack(inputs), speakers)
 
     def hears(self, wav: Wav) -> str:
@@ -183,7 +199,9 @@ def split(folder: Path) -> tuple[Real, Real]:
         learned[speaker] = [read(path) for path in paths if take(path) not in first]
         held[speaker] = [read(path) for path in paths if take(path) in first]
         if not learned[speaker]:
-            sys.exit(f"{folder / speaker}: holds one take only; there must be several, to hold some back")
+            sys.exit(
+                f"{folder / speaker}: holds one take only; there must be several, to hold some back"
+            )
     if len(learned) < 2:
         sys.exit(f"{folder}: holds one speaker only; there must be several, to tell apart")
     return Real(learned), Real(held)
@@ -193,11 +211,30 @@ def make(options: argparse.Namespace, speakers: Sequence[str], folder: Path) -> 
     """Generate clips of every speaker as FOLDER/<label>/clip-1.wav and on, each speaker with a seed of its own."""
     count = max(1, options.count // len(speakers))
     if folder.exists() and any(folder.iterdir()):
-        sys.exit(f"{folder}: is not empty; leave --make out to judge the clips in it, or name a new folder")
+        sys.exit(
+            f"{folder}: is not empty; leave --make out to judge the clips in it, or name a new folder"
+        )
     for i, label in enumerate(speakers):
         (folder / label).mkdir(parents=True)
-        command = [sys.executable, "-m", "wavenet", "generate", options.make, "--label", label, "--count", count]
-        command += ["--seconds", options.seconds, "--seed", options.seed + i, "-o", folder / label / "clip.wav"]
+        command = [
+            sys.executable,
+            "-m",
+            "wavenet",
+            "generate",
+            options.make,
+            "--label",
+            label,
+            "--count",
+            count,
+        ]
+        command += [
+            "--seconds",
+            options.seconds,
+            "--seed",
+            options.seed + i,
+            "-o",
+            folder / label / "clip.wav",
+        ]
         result = subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL)
         if result.returncode:
             sys.exit(result.returncode)
@@ -207,10 +244,14 @@ def judge_clips(folder: Path, judge: Judge, speakers: Sequence[str]) -> None:
     clips = by_label(folder)
     unknown = sorted(clips.keys() - set(speakers))
     if unknown:
-        sys.exit(f"{folder / unknown[0]}: there are no real recordings of {unknown[0]}; the judge knows {', '.join(speakers)}")
+        sys.exit(
+            f"{folder / unknown[0]}: there are no real recordings of {unknown[0]}; the judge knows {', '.join(speakers)}"
+        )
     wavs = {label: [read(path) for path in paths] for label, paths in clips.items()}
     seconds = [len(wav) / RATE for some in wavs.values() for wav in some]
-    print(f"\nclips, {len(seconds)} of {min(seconds):.1f} to {max(seconds):.1f} s; rows: the label asked for")
+    print(
+        f"\nclips, {len(seconds)} of {min(seconds):.1f} to {max(seconds):.1f} s; rows: the label asked for"
+    )
     right, total = confusion(wavs, judge, speakers)
     print(share(f"recognised (by chance {100 / len(speakers):.0f} %)", right, total))
 
@@ -219,12 +260,19 @@ def main() -> None:
     options = parse()
     learned, held = split(options.real)
     judge = Judge(learned)
-    print(f"the judge learned from {sum(map(len, learned.wavs.values()))} recordings of {len(learned.speakers)} speakers")
+    print(
+        f"the judge learned from {sum(map(len, learned.wavs.values()))} recordings of {len(learned.speakers)} speakers"
+    )
     print("\nreal recordings held back; rows: who speaks")
     print(share("as they are", *confusion(held.wavs, judge, learned.speakers)))
     rng = np.random.default_rng(1)
     print(share("through 8 bits of mu-law", *judge.right(held.changed(mu_law).examples())))
-    print(share("in white noise 20 dB below", *judge.right(held.changed(lambda wav: in_noise(wav, 20, rng)).examples())))
+    print(
+        share(
+            "in white noise 20 dB below",
+            *judge.right(held.changed(lambda wav: in_noise(wav, 20, rng)).examples()),
+        )
+    )
     print(share(f"in strings of {STRING}", *judge.right(held.examples(rng))))
     with tempfile.TemporaryDirectory() as place:
         folder = options.clips or Path(place, "clips")
@@ -237,9 +285,17 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("real", type=Path, help="real recordings: a folder for every speaker")
-    parser.add_argument("--clips", type=Path, help="clips to judge: a folder for every label; with --make, where they go")
-    parser.add_argument("--make", type=Path, metavar="RUN", help="a run trained with labels, to make the clips with")
-    parser.add_argument("--count", type=int, default=100, help="clips to make, all labels together [100]")
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        help="clips to judge: a folder for every label; with --make, where they go",
+    )
+    parser.add_argument(
+        "--make", type=Path, metavar="RUN", help="a run trained with labels, to make the clips with"
+    )
+    parser.add_argument(
+        "--count", type=int, default=100, help="clips to make, all labels together [100]"
+    )
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each [2]")
     parser.add_argument("--seed", type=int, default=1, help="of the first label's clips [1]")
     return parser.parse_args()

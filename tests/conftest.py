@@ -22,10 +22,19 @@ from wavenet.model.conditioning.conditioner import Conditions, frame_range
 from wavenet.model.network import WaveNet
 
 SMALL = ModelConfig(
-    layers=5, dilation_cycle=4, kernel_size=2, residual_channels=10, gate_channels=12, skip_channels=9, head_channels=7, levels=32
+    layers=5,
+    dilation_cycle=4,
+    kernel_size=2,
+    residual_channels=10,
+    gate_channels=12,
+    skip_channels=9,
+    head_channels=7,
+    levels=32,
 )
 VOICES = replace(SMALL, label_channels=3, labels=("ada", "bob", "cy"))
-VOCODER = replace(SMALL, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0, mel_context=1, mel_channels=5)
+VOCODER = replace(
+    SMALL, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0, mel_context=1, mel_channels=5
+)
 BOTH = replace(VOCODER, label_channels=2, labels=("ada", "bob"), mel_context=0)
 CONDITIONED = {"labels": VOICES, "mel": VOCODER, "labels and mel": BOTH}
 VARIANTS = {
@@ -46,11 +55,19 @@ VARIANTS = {
 LONGEST = 1000  # samples of streams that are told something
 INTERPRETED: tuple[str, ...] = ()  # engines that run in an interpreter here
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # engines for GPUs then run on the CPU; Triton asks once, when it is first imported
+    os.environ["TRITON_INTERPRET"] = (
+        "1"  # engines for GPUs then run on the CPU; Triton asks once, when it is first imported
+    )
     INTERPRETED = ("triton",)
-torch.set_num_threads(1)  # small models gain nothing from more, and a busy machine then costs little
-hypothesis.settings.register_profile("default", max_examples=150, deadline=None, derandomize=True, database=None)
-hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True, database=None)
+torch.set_num_threads(
+    1
+)  # small models gain nothing from more, and a busy machine then costs little
+hypothesis.settings.register_profile(
+    "default", max_examples=150, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.register_profile(
+    "long", max_examples=5000, deadline=None, print_blob=True, database=None
+)
 hypothesis.settings.load_profile("default")
 STARTER = Path(__file__).parent.parent / "data" / "starter"
 
@@ -71,14 +88,20 @@ def network(config: ModelConfig, seed: int = 0) -> WaveNet:
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
-        x = torch.randint(0, model.distribution.levels, (1, model.receptive_field + 200), generator=generator)
+        x = torch.randint(
+            0, model.distribution.levels, (1, model.receptive_field + 200), generator=generator
+        )
         params = model(x, some_conditions(config, 1, x.shape[1]))
-        spread = (params - model.output.bias).std() if model.distribution.scalar_input else params.std()
+        spread = (
+            (params - model.output.bias).std() if model.distribution.scalar_input else params.std()
+        )
         model.output.weight.mul_(2 / spread)
     return model.eval()
 
 
-def some_conditions(config: ModelConfig, batch: int, rows: int, phase: int = 3, seed: int = 0) -> Conditions | None:
+def some_conditions(
+    config: ModelConfig, batch: int, rows: int, phase: int = 3, seed: int = 0
+) -> Conditions | None:
     """Random conditions for windows of so many rows, of the kinds that the config asks for."""
     if not config.condition_channels:
         return None
@@ -87,20 +110,34 @@ def some_conditions(config: ModelConfig, batch: int, rows: int, phase: int = 3, 
     if not config.mel_bands:
         return Conditions(labels, None, None)
     count = (phase + rows - 1) // config.mel_hop + 2
-    frames = -5 + 3 * torch.randn(batch, count + 2 * config.mel_context, config.mel_bands, generator=generator)
-    held = torch.arange(count).clamp(1, count - 2).expand(batch, -1)  # as at both ends of a recording
+    frames = -5 + 3 * torch.randn(
+        batch, count + 2 * config.mel_context, config.mel_bands, generator=generator
+    )
+    held = (
+        torch.arange(count).clamp(1, count - 2).expand(batch, -1)
+    )  # as at both ends of a recording
     return Conditions(labels, frames, held, phase % config.mel_hop)
 
 
-def some_recordings(config: ModelConfig, batch: int, samples: int, seed: int = 0) -> list[tuple[np.ndarray[Any, Any] | None, int | None]]:
+def some_recordings(
+    config: ModelConfig, batch: int, samples: int, seed: int = 0
+) -> list[tuple[np.ndarray[Any, Any] | None, int | None]]:
     """(log-mel frames, label) of so many recordings, random; None of what the config does not ask for."""
     generator = np.random.default_rng(seed)
     count = 1 + samples // config.mel_hop
-    frames = [-5 + 3 * generator.standard_normal((count, config.mel_bands)).astype(np.float32) for _ in range(batch)]
-    return [(f if config.mel_bands else None, i % len(config.labels) if config.labels else None) for i, f in enumerate(frames)]
+    frames = [
+        -5 + 3 * generator.standard_normal((count, config.mel_bands)).astype(np.float32)
+        for _ in range(batch)
+    ]
+    return [
+        (f if config.mel_bands else None, i % len(config.labels) if config.labels else None)
+        for i, f in enumerate(frames)
+    ]
 
 
-def conditions_of(config: ModelConfig, recordings: list[tuple[Any, int | None]], first: int, rows: int) -> Conditions | None:
+def conditions_of(
+    config: ModelConfig, recordings: list[tuple[Any, int | None]], first: int, rows: int
+) -> Conditions | None:
     """What a window of each recording is told, whose first row predicts sample `first`."""
     if not config.condition_channels:
         return None
@@ -131,7 +168,11 @@ class Told:
             self.features = [self.projection.features(*r) for r in self.recordings]
 
     def cond(self, time: int, steps: int) -> Conditioning | None:
-        return self.projection.cond(self.features, time, steps) if self.config.condition_channels else None
+        return (
+            self.projection.cond(self.features, time, steps)
+            if self.config.condition_channels
+            else None
+        )
 
     def conditions(self, first: int, rows: int) -> Conditions | None:
         return conditions_of(self.config, self.recordings, first, rows)
@@ -139,7 +180,9 @@ class Told:
 
 def as_checkpoint(model: WaveNet, sample_rate: int = 8000, step: int = 0) -> Checkpoint:
     config = Config(name="test", audio=AudioConfig(sample_rate=sample_rate), model=model.config)
-    return Checkpoint(config, {f"average.{k}": v for k, v in arrays(model).items()}, Training(step=step))
+    return Checkpoint(
+        config, {f"average.{k}": v for k, v in arrays(model).items()}, Training(step=step)
+    )
 
 
 @pytest.fixture
@@ -150,7 +193,9 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / name
         for file, wav in files.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            if file.lower().endswith(".wav"):  # float, and by SciPy: libsndfile would stamp the time into it
+            if file.lower().endswith(
+                ".wav"
+            ):  # float, and by SciPy: libsndfile would stamp the time into it
                 scipy.io.wavfile.write(folder / file, rate, np.asarray(wav, np.float32))
             else:
                 sf.write(folder / file, wav, rate)
@@ -159,19 +204,28 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def tone(seconds: float, rate: int = 8000, hertz: float = 200.0, amplitude: float = 0.4) -> np.ndarray[Any, Any]:
+def tone(
+    seconds: float, rate: int = 8000, hertz: float = 200.0, amplitude: float = 0.4
+) -> np.ndarray[Any, Any]:
     t = np.arange(round(seconds * rate)) / rate
     return amplitude * np.sin(2 * np.pi * hertz * t)
 
 
-def noisy(seconds: float, rate: int = 8000, seed: int = 0, amplitude: float = 0.1) -> np.ndarray[Any, Any]:
-    return np.clip(amplitude * np.random.default_rng(seed).standard_normal(round(seconds * rate)), -1, 1)
+def noisy(
+    seconds: float, rate: int = 8000, seed: int = 0, amplitude: float = 0.1
+) -> np.ndarray[Any, Any]:
+    return np.clip(
+        amplitude * np.random.default_rng(seed).standard_normal(round(seconds * rate)), -1, 1
+    )
 
 
 @pytest.fixture
 def training_folder(make_folder: Callable[..., Path]) -> Path:
     """Six different recordings, one of them shorter than a segment."""
-    files = {f"{i}.wav": tone(1.2, hertz=150 + 40 * i) + noisy(1.2, seed=i, amplitude=0.02) for i in range(5)}
+    files = {
+        f"{i}.wav": tone(1.2, hertz=150 + 40 * i) + noisy(1.2, seed=i, amplitude=0.02)
+        for i in range(5)
+    }
     return make_folder(files | {"short.wav": tone(0.15, hertz=333)})
 
 
@@ -207,7 +261,11 @@ def torchaudio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     if importlib.util.find_spec("torchaudio") is None:
         pytest.skip("torchaudio is not installed")
     stub = types.ModuleType("torchaudio._extension")
-    stub.__dict__.update(_IS_TORCHAUDIO_EXT_AVAILABLE=False, _IS_ALIGN_AVAILABLE=False, lazy_import_sox_ext=lambda: None)
+    stub.__dict__.update(
+        _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+        _IS_ALIGN_AVAILABLE=False,
+        lazy_import_sox_ext=lambda: None,
+    )
     stub.__dict__.update(fail_if_no_align=lambda f: f)
     monkeypatch.setitem(sys.modules, "torchaudio._extension", stub)
     import torchaudio

@@ -64,7 +64,10 @@ def stack(module: WaveNetStack, x: Tensor, told: Tensor | None = None) -> Tensor
 def pyramid(module: CausalASPP, skips: Tensor) -> Tensor:
     """(batch, S, time) -> (batch, S, time - reach)."""
     u, keep = relu(skips), skips.shape[2] - module.reach
-    branches = [conv(taps, u, dilation) for taps, dilation in zip(module.branches, module.dilations, strict=True)]  # type: ignore[arg-type]
+    branches = [
+        conv(taps, u, dilation)
+        for taps, dilation in zip(module.branches, module.dilations, strict=True)
+    ]  # type: ignore[arg-type]
     branches.append(conv(module.mean, avg_pool1d(u, module.window, stride=1)))
     together = torch.cat([relu(b[:, :, -keep:]) for b in branches], 1)
     return skips[:, :, -keep:] + conv(module.project, together)
@@ -84,7 +87,9 @@ def forward(model: WaveNet, x: Tensor, given: Conditions | None = None) -> Tenso
     told = None
     if model.conditioner is not None and given is not None:
         told = at_every_sample(model.conditioner(given), model.stack.hop, given.phase, x.shape[1])
-    skips = stack(model.stack, model.distribution.embed(x, model.embedding.weight).transpose(1, 2), told)
+    skips = stack(
+        model.stack, model.distribution.embed(x, model.embedding.weight).transpose(1, 2), told
+    )
     if model.context is not None:
         skips = pyramid(model.context, skips)
     return conv(model.output, relu(conv(model.hidden, relu(skips)))).transpose(1, 2)

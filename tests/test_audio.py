@@ -23,7 +23,9 @@ def test_any_rate_becomes_the_one_asked_for(tmp_path: Path, rate: int) -> None:
     np.testing.assert_allclose(middle, tone(1.0, 16000, 440)[2000 : 2000 + len(middle)], atol=2e-3)
 
 
-def test_resampling_in_blocks_equals_resampling_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resampling_in_blocks_equals_resampling_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sf.write(tmp_path / "a.wav", noisy(2.0, 44100), 44100, subtype="FLOAT")
     whole = read(tmp_path / "a.wav", 16000)
     monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
@@ -31,7 +33,12 @@ def test_resampling_in_blocks_equals_resampling_whole(tmp_path: Path, monkeypatc
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
-    sf.write(tmp_path / "a.wav", np.stack([tone(0.1), -tone(0.1), 3 * noisy(0.1)], axis=1), 8000, subtype="FLOAT")
+    sf.write(
+        tmp_path / "a.wav",
+        np.stack([tone(0.1), -tone(0.1), 3 * noisy(0.1)], axis=1),
+        8000,
+        subtype="FLOAT",
+    )
     np.testing.assert_allclose(read(tmp_path / "a.wav", 8000), noisy(0.1), atol=1e-6)
 
 
@@ -49,7 +56,11 @@ def test_what_is_written_can_be_read(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.xyz", "use one of .wav, .flac, .ogg, .mp3"), ("no/a.wav", "does not exist"), ("a.mp3", "cannot be written at 12345 Hz")],
+    [
+        ("a.xyz", "use one of .wav, .flac, .ogg, .mp3"),
+        ("no/a.wav", "does not exist"),
+        ("a.mp3", "cannot be written at 12345 Hz"),
+    ],
 )
 def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(AudioError, match=message), writing.writer(tmp_path / name, 12345):
@@ -68,7 +79,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def measured(wav: np.ndarray, trim_db: float = 50) -> levels.Level:  # type: ignore[type-arg]
-    return levels.measure([wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)], 8000, trim_db)
+    return levels.measure(
+        [wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)], 8000, trim_db
+    )
 
 
 def test_silence_at_the_ends_is_found() -> None:
@@ -94,7 +107,9 @@ def test_not_a_number_is_noticed() -> None:
     assert not measured(wav).finite
 
 
-def test_gain_reaches_the_peak_and_never_passes_full_scale(make_folder: Callable[..., Path]) -> None:
+def test_gain_reaches_the_peak_and_never_passes_full_scale(
+    make_folder: Callable[..., Path],
+) -> None:
     assert levels.gain_for(0.1, "none", -1) == 1
     assert levels.gain_for(1.6, "none", -1) == pytest.approx(1 / 1.6)
     assert 0.1 * levels.gain_for(0.1, "peak", -6) == pytest.approx(10 ** (-6 / 20))

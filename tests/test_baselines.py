@@ -28,11 +28,17 @@ def test_edges_part_neighbouring_codes() -> None:
 
 def test_bits_of_what_is_certain_and_of_what_is_random() -> None:
     alternating = np.arange(10_001) % 2
-    assert baselines.pair_bits(*[baselines.pairs([alternating], 16)] * 2, D, prior=0) == pytest.approx((1, 0), abs=1e-3)
+    assert baselines.pair_bits(
+        *[baselines.pairs([alternating], 16)] * 2, D, prior=0
+    ) == pytest.approx((1, 0), abs=1e-3)
     random = np.random.default_rng(0).integers(0, 16, 200_000)
-    assert baselines.pair_bits(*[baselines.pairs([random], 16)] * 2, D, prior=0) == pytest.approx((4, 4), abs=0.01)
+    assert baselines.pair_bits(*[baselines.pairs([random], 16)] * 2, D, prior=0) == pytest.approx(
+        (4, 4), abs=0.01
+    )
     unseen = baselines.pairs([np.array([3, 4, 5])], 16)
-    assert max(baselines.pair_bits(baselines.pairs([alternating], 16), unseen, D)) < 20  # rare, never impossible
+    assert (
+        max(baselines.pair_bits(baselines.pairs([alternating], 16), unseen, D)) < 20
+    )  # rare, never impossible
 
 
 def test_a_mixture_is_measured_on_16_bit_samples() -> None:
@@ -45,7 +51,10 @@ def test_a_mixture_is_measured_on_16_bit_samples() -> None:
     assert np.subtract(fine, coarse) == pytest.approx((expected, expected))
     assert (np.abs(baselines.open_bits(MULAW)) < 1e-12).all()
     coefficients = np.zeros(baselines.ORDER)
-    bits = [np.concatenate(list(baselines.lpc_bits([d.encode(wav)], coefficients, d))).mean() for d in (MULAW, LogisticMixture(2))]
+    bits = [
+        np.concatenate(list(baselines.lpc_bits([d.encode(wav)], coefficients, d))).mean()
+        for d in (MULAW, LogisticMixture(2))
+    ]
     assert bits[1] - bits[0] == pytest.approx(expected, abs=0.2)
 
 
@@ -76,7 +85,9 @@ def test_the_predictor_finds_the_process_that_made_the_audio() -> None:
     found = baselines.predictor(baselines.autocorrelation([wav]))
     np.testing.assert_allclose(found[:3], [1.6, -0.8, 0], atol=0.03)
     pieces = [wav[i : i + 999] for i in range(0, len(wav), 999)]
-    np.testing.assert_allclose(baselines.predictor(baselines.autocorrelation(pieces)), found, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        baselines.predictor(baselines.autocorrelation(pieces)), found, rtol=1e-6, atol=1e-9
+    )
     assert (baselines.predictor(np.zeros(25)) == 0).all()  # silence predicts silence
 
 
@@ -93,19 +104,29 @@ def test_prediction_pays_on_tones_and_does_not_depend_on_blocks() -> None:
 
 @pytest.mark.parametrize(
     ("name", "unigram", "bigram", "lpc"),
-    [("speech/allison", 7.39, 4.48, 4.14), ("speech/carlo", 7.86, 5.33, 4.85), ("music", 6.82, 3.03, 2.56)],
+    [
+        ("speech/allison", 7.39, 4.48, 4.14),
+        ("speech/carlo", 7.86, 5.33, 4.85),
+        ("music", 6.82, 3.03, 2.56),
+    ],
 )
-def test_known_figures_of_the_starter_recordings(name: str, unigram: float, bigram: float, lpc: float) -> None:
+def test_known_figures_of_the_starter_recordings(
+    name: str, unigram: float, bigram: float, lpc: float
+) -> None:
     """Last tenths of files over a second at 16 kHz, given the rest: measured independently, but for music's lpc (2.76 there)."""
     found = index_folder(STARTER / name, AudioConfig(), trim=False)
     pcm = found.pcm()
-    wavs = [as_wav(pcm[r.offset : r.offset + r.samples]) for r in found.recordings if r.samples > 16000]
+    wavs = [
+        as_wav(pcm[r.offset : r.offset + r.samples]) for r in found.recordings if r.samples > 16000
+    ]
     parts = [(quantization.encode(w, 256), int(len(w) * 0.9)) for w in wavs]
     learnt = baselines.pairs((x[:cut] for x, cut in parts), 256)
     scored = baselines.pairs((x[cut - 1 :] for x, cut in parts), 256)
     assert baselines.pair_bits(learnt, scored, MULAW) == pytest.approx((unigram, bigram), abs=0.01)
     bits = []
     for x, cut in parts:
-        coefficients = baselines.predictor(baselines.autocorrelation([quantization.decode(x[:cut], 256)]))
+        coefficients = baselines.predictor(
+            baselines.autocorrelation([quantization.decode(x[:cut], 256)])
+        )
         bits.append(np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))[cut:])
     assert np.concatenate(bits).mean() == pytest.approx(lpc, abs=0.01)

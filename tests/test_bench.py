@@ -44,14 +44,25 @@ def rows() -> list[dict[str, object]]:
 def test_every_engine_precision_batch_and_thread_count_has_a_row() -> None:
     found = rows()
     for row in found:
-        assert row.keys() >= {"engine", "precision", "threads", "batch", "samples_per_second", "realtime"}
+        assert row.keys() >= {
+            "engine",
+            "precision",
+            "threads",
+            "batch",
+            "samples_per_second",
+            "realtime",
+        }
         assert isinstance(row["samples_per_second"], float)
         assert row["samples_per_second"] > 0
         assert row["realtime"] == pytest.approx(row["samples_per_second"] / 8000)
     keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in found}
     assert len(keys) == len(found)
     assert keys >= {("numba", p, t, b) for p in ("fp32", "bf16") for t in (1, 2) for b in (1, 16)}
-    assert keys >= {("eager PyTorch", "fp32", 1, 1), ("eager PyTorch", "fp32", 1, 16), ("reference", "fp32", 1, 1)}
+    assert keys >= {
+        ("eager PyTorch", "fp32", 1, 1),
+        ("eager PyTorch", "fp32", 1, 16),
+        ("reference", "fp32", 1, 1),
+    }
     for row in found:
         assert (row["bound"] is not None) == (row["engine"] == "numba")
         assert row["times_eager"] is not None
@@ -68,9 +79,13 @@ def test_the_table_names_the_machine_and_the_model() -> None:
     assert all(len(line) == len(columns) for line in table)
 
 
-def test_without_torch_the_engines_are_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_the_engines_are_measured_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     there = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else there(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "torch" else there(name)
+    )
     found = rows()
     assert {r["engine"] for r in found} == {"numba", "reference"}
     assert all(r["times_eager"] is None for r in found)
@@ -94,7 +109,9 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "ROUNDS", 1)
     first = measure.Case.__init__
 
-    def two_samples(self: measure.Case, row: measure.Row, run: Any, n_noise: int, chunk: int = 2) -> None:
+    def two_samples(
+        self: measure.Case, row: measure.Row, run: Any, n_noise: int, chunk: int = 2
+    ) -> None:
         first(self, row, run, n_noise, chunk)
 
     monkeypatch.setattr(measure.Case, "__init__", two_samples)
@@ -116,7 +133,9 @@ def test_with_a_gpu_its_engines_have_rows_beside_an_eager_step_on_it() -> None:
 @pytest.mark.usefixtures("on_gpu")
 def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of benchmarks/gpu.py but the suite, on a model that an interpreter can run."""
-    spec = importlib.util.spec_from_file_location("gpu", Path(__file__).parent.parent / "benchmarks" / "gpu.py")
+    spec = importlib.util.spec_from_file_location(
+        "gpu", Path(__file__).parent.parent / "benchmarks" / "gpu.py"
+    )
     assert spec
     assert spec.loader
     gpu = importlib.util.module_from_spec(spec)
@@ -124,13 +143,20 @@ def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(gpu, "SECONDS", 0.0005)
     monkeypatch.setattr(gpu, "MOST_STREAMS", 2)
     tiny = replace(CONFIG, name="tiny", model=replace(SMALL, layers=2, dilation_cycle=2))
-    told = replace(tiny, name="told", model=replace(tiny.model, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0))
+    told = replace(
+        tiny,
+        name="told",
+        model=replace(tiny.model, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0),
+    )
     lines = "\n".join(gpu.figures([tiny, told], [tiny])).splitlines()
     assert [line.split()[:2] for line in lines if line.startswith(("tiny   ", "told   "))] == [
         ["tiny", "eager"], ["tiny", "triton"], ["tiny", "triton"], ["tiny", "cuda-graph"],
         ["told", "triton"], ["told", "triton"], ["told", "cuda-graph"], ["tiny", "8000"], ["tiny", "8000"],
     ]  # fmt: skip
-    assert any(line.startswith("tiny, bf16, times eager on GPU") and line.split()[-1] == "100" for line in lines)
+    assert any(
+        line.startswith("tiny, bf16, times eager on GPU") and line.split()[-1] == "100"
+        for line in lines
+    )
     assert any(line.startswith("told, fp32, times real time") for line in lines)
     assert gpu.most_streams(lambda batch: batch <= 137, 4096) in range(130, 138)
     assert gpu.most_streams(lambda _: False, 64) == 0
@@ -155,7 +181,9 @@ def test_the_eager_step_draws_what_the_reference_draws(output: str) -> None:
 
 
 def test_a_mixture_is_measured_too() -> None:
-    (line,) = bench.bench("small", replace(CONFIG, model=replace(SMALL, output="logistic")), True, lambda _line: None)
+    (line,) = bench.bench(
+        "small", replace(CONFIG, model=replace(SMALL, output="logistic")), True, lambda _line: None
+    )
     assert {r["engine"] for r in json.loads(line)} == {"eager PyTorch", "numba", "reference"}
 
 
@@ -164,14 +192,22 @@ def test_bounds_follow_from_bytes_and_products() -> None:
     assert macs < sample_macs(SMALL)  # padding is multiplied too
     assert sample_bytes(SMALL, "fp32") == 2 * sample_bytes(SMALL, "bf16")
     slow_memory = Roofline({"fp32": 1e6, "bf16": 1e6}, 1e15)
-    assert slow_memory.bound(SMALL, "fp32", 1, 1) == pytest.approx(1e6 / sample_bytes(SMALL, "fp32"))
-    assert slow_memory.bound(SMALL, "fp32", 1, 2) == pytest.approx(2 * slow_memory.bound(SMALL, "fp32", 1, 1))
-    assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(32 * slow_memory.bound(SMALL, "fp32", 1, 1))
+    assert slow_memory.bound(SMALL, "fp32", 1, 1) == pytest.approx(
+        1e6 / sample_bytes(SMALL, "fp32")
+    )
+    assert slow_memory.bound(SMALL, "fp32", 1, 2) == pytest.approx(
+        2 * slow_memory.bound(SMALL, "fp32", 1, 1)
+    )
+    assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(
+        32 * slow_memory.bound(SMALL, "fp32", 1, 1)
+    )
     slow_arithmetic = Roofline({"fp32": 1e15, "bf16": 1e15}, 1e6)
     assert slow_arithmetic.bound(SMALL, "bf16", 16, 2) == pytest.approx(2e6 / sample_macs(SMALL))
 
 
-@pytest.mark.parametrize("model", [replace(SMALL, layer="separable"), replace(SMALL, context="pyramid")])
+@pytest.mark.parametrize(
+    "model", [replace(SMALL, layer="separable"), replace(SMALL, context="pyramid")]
+)
 def test_an_eager_step_of_another_pattern_is_left_out_by_name(model: ModelConfig) -> None:
     lines: list[str] = []
     found = measure.cases(Config(model=model), lines.append, ["numba", "reference"])

@@ -40,32 +40,48 @@ def test_it_holds_the_averaged_weights_and_nothing_of_its_makers_machine() -> No
     assert model.training.folder == ""
     about = path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")].decode()
     assert {name.partition(".")[0] for name in json.loads(about)} == {"average", "__metadata__"}
-    assert sum(a.size for a in model.weights.values()) == model_cost(model.config.model, 16000).parameters
+    assert (
+        sum(a.size for a in model.weights.values())
+        == model_cost(model.config.model, 16000).parameters
+    )
 
 
 def test_its_origin_is_recorded() -> None:
     origin = (MODELS / "README.md").read_text()
-    for needed in ("LJ Speech", "public domain", f"step {load(NAME).training.step:,}", f"{load(NAME).training.validation_bits:.3f} bits"):
+    for needed in (
+        "LJ Speech",
+        "public domain",
+        f"step {load(NAME).training.step:,}",
+        f"{load(NAME).training.validation_bits:.3f} bits",
+    ):
         assert needed in origin, needed
     curve = [json.loads(line) for line in (MODELS / f"{NAME}.jsonl").read_text().splitlines()]
     bits = {m["step"]: m["validation_bits"] for m in curve if "validation_bits" in m}
-    assert load(NAME).training.validation_bits == pytest.approx(bits[load(NAME).training.step], abs=1e-5)
+    assert load(NAME).training.validation_bits == pytest.approx(
+        bits[load(NAME).training.step], abs=1e-5
+    )
 
 
 def test_its_command_is_the_one_that_trained_it() -> None:
-    words = shlex.split(re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).checkpoint_every())  # type: ignore[union-attr]
+    words = shlex.split(
+        re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).checkpoint_every()
+    )  # type: ignore[union-attr]
     preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
     settings = [after for word, after in pairwise(words) if word == "--set"]
     told, kept = loading.load(preset, [*settings, f"train.steps={steps}"]), load(NAME).config
     assert (told.audio, told.model, told.train) == (kept.audio, kept.model, kept.train)
 
 
-def test_a_file_of_that_name_comes_first_and_other_names_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_that_name_comes_first_and_other_names_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path(NAME).mkdir()
     with pytest.raises(CheckpointError, match="holds no checkpoint yet"):
         load(NAME)
-    with pytest.raises(CheckpointError, match="`wavenet train` makes one, and demo-voice comes with the program"):
+    with pytest.raises(
+        CheckpointError, match="`wavenet train` makes one, and demo-voice comes with the program"
+    ):
         load("demo-voce")
 
 

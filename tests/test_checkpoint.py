@@ -47,7 +47,9 @@ def test_a_checkpoint_describes_itself(saved: Path) -> None:
 @pytest.mark.parametrize("output", ["mulaw", "logistic", "gaussian"])
 def test_expected_shapes_are_the_modules(output: str) -> None:
     model = WaveNet(replace(SMALL, output=output))
-    assert parameters.expected_shapes(Config(model=model.config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    assert parameters.expected_shapes(Config(model=model.config)) == {
+        k: tuple(v.shape) for k, v in model.state_dict().items()
+    }
 
 
 def test_the_golden_checkpoint_of_format_1_still_plays() -> None:
@@ -68,7 +70,10 @@ def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OutputError, match=r"tensors: cannot be written \(No space left on device\); everything finished before is intact"):
+    with pytest.raises(
+        OutputError,
+        match=r"tensors: cannot be written \(No space left on device\); everything finished before is intact",
+    ):
         checkpoint.save(saved, as_checkpoint(network(SMALL, seed=1)))
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
@@ -86,7 +91,9 @@ def test_damaged_and_foreign_files_are_named(saved: Path, tmp_path: Path) -> Non
     for name, content in cases.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match=r"not a checkpoint of this program, or a damaged one") as e:
+        with pytest.raises(
+            CheckpointError, match=r"not a checkpoint of this program, or a damaged one"
+        ) as e:
             checkpoint.load(path)
         assert str(path) in str(e.value)
     save_file({"x": np.zeros(3)}, tmp_path / "foreign.safetensors")
@@ -104,7 +111,10 @@ def test_a_newer_format_is_refused_by_number(saved: Path) -> None:
 def test_a_config_that_does_not_fit_the_weights_is_named(saved: Path) -> None:
     config = checkpoint.load(saved).config.to_dict()
     config["model"]["skip_channels"] = 11
-    with pytest.raises(CheckpointError, match=r"average.hidden.weight has shape \(7, 9, 1\), its config asks for \(7, 11, 1\)"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"average.hidden.weight has shape \(7, 9, 1\), its config asks for \(7, 11, 1\)",
+    ):
         checkpoint.load(rewrite(saved, config=config))
     config["model"]["skip_channels"] = -1
     with pytest.raises(CheckpointError, match=r"model.skip_channels = -1: must be"):
@@ -119,7 +129,9 @@ def test_a_folder_means_its_best_checkpoint(tmp_path: Path) -> None:
     for step, best in ((5, 5), (10, 5)):
         made = as_checkpoint(network(SMALL), step=step)
         training = checkpoint.Training(step=step, best_bits=3.0, best_step=best)
-        checkpoint.save(locate.step_path(folder, step), Checkpoint(made.config, made.arrays, training))
+        checkpoint.save(
+            locate.step_path(folder, step), Checkpoint(made.config, made.arrays, training)
+        )
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 5)
     locate.step_path(folder, 5).unlink()
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 10)

@@ -42,9 +42,22 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_train_generate_and_inspect_a_folder(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_train_generate_and_inspect_a_folder(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    trained = wavenet("train", training_folder, "--config", config_file, "--out", run, "--seed", 5, "--set", "train.batch=2")
+    trained = wavenet(
+        "train",
+        training_folder,
+        "--config",
+        config_file,
+        "--out",
+        run,
+        "--seed",
+        5,
+        "--set",
+        "train.batch=2",
+    )
     assert trained.exit_code == 0, trained.output
     for part in (
         "model      test: 5 layers",
@@ -70,7 +83,20 @@ def test_train_generate_and_inspect_a_folder(training_folder: Path, config_file:
 
 def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path: Path) -> None:
     for name, args in {"a": (), "b": (), "other": ("--seed", 2), "many": ("--count", 3)}.items():
-        assert wavenet("generate", model, "--seconds", 0.1, "--seed", 1, *args, "-o", tmp_path / f"{name}.wav").exit_code == 0
+        assert (
+            wavenet(
+                "generate",
+                model,
+                "--seconds",
+                0.1,
+                "--seed",
+                1,
+                *args,
+                "-o",
+                tmp_path / f"{name}.wav",
+            ).exit_code
+            == 0
+        )
     a, b, other = ((tmp_path / f"{n}.wav").read_bytes() for n in ("a", "b", "other"))
     assert a == b == (tmp_path / "many-1.wav").read_bytes()
     assert a != other
@@ -78,7 +104,9 @@ def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path
     assert (tmp_path / "many-3.wav").exists()
 
 
-def test_a_new_seed_is_drawn_and_named(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_seed_is_drawn_and_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = wavenet("generate", model, "--seconds", 0.05)
     seed = result.output.split("seed ")[1].split()[0]
@@ -87,7 +115,12 @@ def test_a_new_seed_is_drawn_and_named(model: Path, tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_format_follows_the_suffix(model: Path, tmp_path: Path, suffix: str) -> None:
-    assert wavenet("generate", model, "--seconds", 0.3, "--seed", 1, "-o", tmp_path / f"a.{suffix}").exit_code == 0
+    assert (
+        wavenet(
+            "generate", model, "--seconds", 0.3, "--seed", 1, "-o", tmp_path / f"a.{suffix}"
+        ).exit_code
+        == 0
+    )
     assert sf.info(tmp_path / f"a.{suffix}").format == suffix.upper()
 
 
@@ -95,7 +128,10 @@ def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
     sf.write(tmp_path / "p.wav", tone(0.5, 16000), 16000)
     args = ("--prompt", tmp_path / "p.wav", "--seconds", 0.1, "--seed", 1)
     assert wavenet("generate", model, *args, "-o", tmp_path / "new.wav").exit_code == 0
-    assert wavenet("generate", model, *args, "--keep-prompt", "-o", tmp_path / "both.wav").exit_code == 0
+    assert (
+        wavenet("generate", model, *args, "--keep-prompt", "-o", tmp_path / "both.wav").exit_code
+        == 0
+    )
     new, both = sf.read(tmp_path / "new.wav")[0], sf.read(tmp_path / "both.wav")[0]
     assert len(both) - len(new) == pytest.approx(4000, abs=1)
     assert (both[-len(new) :] == new).all()
@@ -121,18 +157,42 @@ def test_receptive_field_json_has_the_promised_keys() -> None:
     }
     assert found["receptive_field"] == 3070
     assert found["layers"][9] == {"dilation": 512, "kernel_size": 2, "reach": 1024}
-    assert json.loads(wavenet("receptive-field", "small", "--set", "model.dilations=[4,4,4,4]", "--json").stdout)["receptive_field"] == 17
-    assert json.loads(wavenet("receptive-field", "--set", "model.layers=10", "--json").stdout)["receptive_field"] == 1024
+    assert (
+        json.loads(
+            wavenet(
+                "receptive-field", "small", "--set", "model.dilations=[4,4,4,4]", "--json"
+            ).stdout
+        )["receptive_field"]
+        == 17
+    )
+    assert (
+        json.loads(wavenet("receptive-field", "--set", "model.layers=10", "--json").stdout)[
+            "receptive_field"
+        ]
+        == 1024
+    )
     assert json.loads(wavenet("receptive-field", GOLDEN, "--json").stdout)["receptive_field"] == 11
 
 
-def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(model: Path, training_folder: Path, tmp_path: Path) -> None:
+def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(
+    model: Path, training_folder: Path, tmp_path: Path
+) -> None:
     (training_folder / "text.wav").write_text("not audio")
     result = wavenet("evaluate", model, training_folder)
     assert result.exit_code == 0, result.output
-    for part in ("checkpoint of step 0 on 6 recordings", "short.wav", "text.wav: cannot be read", "bits per sample over", "of order 24"):
+    for part in (
+        "checkpoint of step 0 on 6 recordings",
+        "short.wav",
+        "text.wav: cannot be read",
+        "bits per sample over",
+        "of order 24",
+    ):
         assert part in result.stdout, part
-    found = json.loads(wavenet("evaluate", model, training_folder, "--split", "tails", "--engine", "numba", "--json").stdout)
+    found = json.loads(
+        wavenet(
+            "evaluate", model, training_folder, "--split", "tails", "--engine", "numba", "--json"
+        ).stdout
+    )
     assert found.keys() == {
         "bits_per_sample",
         "bits_per_16bit_sample",
@@ -172,7 +232,10 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("train", "no/such/folder"), "no/such/folder: no such folder"),
         (("train",), "name a folder of recordings"),
         (("train", ".", "--config", "smal"), "smal: no such preset; did you mean small?"),
-        (("train", ".", "--set", "model.layrs=3"), "model.layrs: unknown setting; did you mean model.layers?"),
+        (
+            ("train", ".", "--set", "model.layrs=3"),
+            "model.layrs: unknown setting; did you mean model.layers?",
+        ),
         (("train", ".", "--set", "train.batch=0"), "train.batch = 0: must be 1 to 65536"),
         (("generate", "no.safetensors"), "no.safetensors: no such run or checkpoint"),
         (("generate", __file__), "not a checkpoint of this program"),
@@ -187,8 +250,14 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("generate", GOLDEN, "--engine", "warp"), "--engine warp: unknown"),
         (("generate", GOLDEN, "--precision", "int8"), "--precision int8: must be fp32, or bf16"),
         (("generate", GOLDEN, "--threads", -2), "--threads -2: must be 0 (as many as help)"),
-        (("generate", GOLDEN, "--engine", "reference", "--precision", "bf16"), "the reference engine computes in double precision"),
-        (("evaluate", GOLDEN, GOLDEN.parent, "--precision", "bf16"), "--precision bf16: only engines take one; add --engine numba"),
+        (
+            ("generate", GOLDEN, "--engine", "reference", "--precision", "bf16"),
+            "the reference engine computes in double precision",
+        ),
+        (
+            ("evaluate", GOLDEN, GOLDEN.parent, "--precision", "bf16"),
+            "--precision bf16: only engines take one; add --engine numba",
+        ),
         (("bench", "smal"), "smal: no such preset"),
         (("generate", GOLDEN, "--seconds", "abc"), "Invalid value for '--seconds'"),
         (("generate",), "; see wavenet generate --help"),
@@ -205,24 +274,46 @@ def test_presets_are_listed_with_their_field_and_purpose() -> None:
         (("receptive-field", "nonsense"), "nonsense: no such preset"),
         (("receptive-field", "."), "is a folder without config.toml"),
         (("receptive-field", __file__), "not a TOML file"),
-        (("receptive-field", "paper", "--picture", "a.pdf"), "a.pdf: a picture is drawn as .png or .svg; name it a.png"),
-        (("receptive-field", "paper", "small", "--picture", "a.png"), "--picture a.png: draws one network; name one source instead of 2"),
-        (("receptive-field", "paper", "--picture", "no/such/a.png"), "no/such/a.png: cannot be written"),
+        (
+            ("receptive-field", "paper", "--picture", "a.pdf"),
+            "a.pdf: a picture is drawn as .png or .svg; name it a.png",
+        ),
+        (
+            ("receptive-field", "paper", "small", "--picture", "a.png"),
+            "--picture a.png: draws one network; name one source instead of 2",
+        ),
+        (
+            ("receptive-field", "paper", "--picture", "no/such/a.png"),
+            "no/such/a.png: cannot be written",
+        ),
         (("receptive-field", "paper", "--pitch", 0), "--pitch 0: must be 1 to 20000 Hz"),
-        (("receptive-field", "paper", "--label", "ada"), "--label ada: is what a measurement is told; add --on RECORDINGS"),
-        (("receptive-field", "paper", "--on", "."), "--on .: paper has no weights to measure with; name a run or a checkpoint"),
+        (
+            ("receptive-field", "paper", "--label", "ada"),
+            "--label ada: is what a measurement is told; add --on RECORDINGS",
+        ),
+        (
+            ("receptive-field", "paper", "--on", "."),
+            "--on .: paper has no weights to measure with; name a run or a checkpoint",
+        ),
         (("receptive-field", GOLDEN, "--on", "no.wav"), "no.wav: no such recording or folder"),
         (("receptive-field", GOLDEN, "--on", __file__), "cannot be read as audio"),
-        (("receptive-field", GOLDEN, "--on", ".", "--set", "model.dilations=[1,2]"), "is measured as it was trained; leave out --set"),
+        (
+            ("receptive-field", GOLDEN, "--on", ".", "--set", "model.dilations=[1,2]"),
+            "is measured as it was trained; leave out --set",
+        ),
     ],
 )
-def test_wrong_calls_get_one_line(args: tuple[object, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_calls_get_one_line(
+    args: tuple[object, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in fails(*args)
     assert list(tmp_path.iterdir()) == []  # and nothing is left behind
 
 
-def test_a_device_that_is_not_there_gets_one_line(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_device_that_is_not_there_gets_one_line(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     assert "--device cuda:99: not available" in fails(
         "train", training_folder, "-c", config_file, "-o", tmp_path / "r", "--device", "cuda:99"
     )
@@ -231,25 +322,49 @@ def test_a_device_that_is_not_there_gets_one_line(training_folder: Path, config_
 def test_a_prompt_is_never_overwritten(model: Path, tmp_path: Path) -> None:
     sf.write(tmp_path / "p.wav", tone(0.5), 8000)
     before = (tmp_path / "p.wav").read_bytes()
-    assert "is the prompt itself" in fails("generate", model, "--prompt", tmp_path / "p.wav", "-o", tmp_path / "p.wav")
+    assert "is the prompt itself" in fails(
+        "generate", model, "--prompt", tmp_path / "p.wav", "-o", tmp_path / "p.wav"
+    )
     assert (tmp_path / "p.wav").read_bytes() == before
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate")]
+)
 def test_too_little_memory_names_what_to_lower(
-    error: Exception, training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("wavenet.training.trainer.Trainer.time_step", fail)
     line = fails("train", training_folder, "-c", config_file, "-o", tmp_path / "run")
-    assert "needs more memory than there is; lower train.batch or train.segment_seconds, or raise train.accumulate" in line
+    assert (
+        "needs more memory than there is; lower train.batch or train.segment_seconds, or raise train.accumulate"
+        in line
+    )
 
 
-def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    told = wavenet("train", training_folder, "-c", config_file, "-o", out, "--dry-run", "--set", "train.accumulate=3", "--tensorboard")
+    told = wavenet(
+        "train",
+        training_folder,
+        "-c",
+        config_file,
+        "-o",
+        out,
+        "--dry-run",
+        "--set",
+        "train.accumulate=3",
+        "--tensorboard",
+    )
     assert told.exit_code == 0, told.output
     for part in (
         "2,501 parameters, hears 11 samples",
@@ -264,7 +379,9 @@ def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(training_folder: 
     assert not out.exists()
 
 
-def with_files_up_to(kilobytes: int, *args: object, code: int = 1, **environment: str) -> "subprocess.CompletedProcess[str]":
+def with_files_up_to(
+    kilobytes: int, *args: object, code: int = 1, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     """Run a command whose files may not pass a size: what a full disk looks like to a process."""
     import resource
 
@@ -274,7 +391,9 @@ def with_files_up_to(kilobytes: int, *args: object, code: int = 1, **environment
 
     command = [sys.executable, "-m", "wavenet", *map(str, args)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=limit)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment, preexec_fn=limit
+    )
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     return result
@@ -282,12 +401,16 @@ def with_files_up_to(kilobytes: int, *args: object, code: int = 1, **environment
 
 def test_a_full_disk_keeps_the_audio_that_fitted(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    result = with_files_up_to(20, "generate", model, "--seconds", 60, "--engine", "reference", "-o", path)
+    result = with_files_up_to(
+        20, "generate", model, "--seconds", 60, "--engine", "reference", "-o", path
+    )
     assert f"{path}: cannot be written on" in result.stderr.splitlines()[-1]
     assert len(sf.read(path)[0]) > 4000
 
 
-def test_a_full_disk_keeps_the_checkpoints_that_fitted(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_checkpoints_that_fitted(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     run, cache = tmp_path / "run", tmp_path / "cache"
     common = ("train", training_folder, "-o", run, "--cache", cache)
     assert wavenet(*common, "-c", config_file, "--stop-at", 5).exit_code == 0
@@ -304,20 +427,41 @@ def test_compiled_code_that_finds_no_room_is_used_all_the_same(model: Path, tmp_
     args = ("generate", model, "--seconds", 0.1, "--seed", 1, "-o", out)
     result = with_files_up_to(8, *args, code=0, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
     assert "numba engine" in result.stdout
-    assert re.search(r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s", result.stderr)
-    assert wavenet("generate", model, "--seconds", 0.1, "--seed", 1, "-o", tmp_path / "b.wav").exit_code == 0
+    assert re.search(
+        r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s", result.stderr
+    )
+    assert (
+        wavenet(
+            "generate", model, "--seconds", 0.1, "--seed", 1, "-o", tmp_path / "b.wav"
+        ).exit_code
+        == 0
+    )
     assert out.read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def started(*args: object) -> "subprocess.Popen[str]":
     environment = os.environ | {"XDG_CACHE_HOME": str(args[-1]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "wavenet", *map(str, args[:-1])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    process = started("train", training_folder, "-c", config_file, "-o", run, "--steps", 1_000_000, tmp_path / "cache")
+    process = started(
+        "train",
+        training_folder,
+        "-c",
+        config_file,
+        "-o",
+        run,
+        "--steps",
+        1_000_000,
+        tmp_path / "cache",
+    )
     deadline = time.monotonic() + 120
     while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text():
         assert process.poll() is None, process.communicate()
@@ -334,7 +478,9 @@ def test_ctrl_c_saves_and_says_how_to_go_on(training_folder: Path, config_file: 
 
 def test_ctrl_c_keeps_the_audio_made_so_far(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    process = started("generate", model, "--seconds", 80_000, "--seed", 1, "-o", path, tmp_path / "cache")
+    process = started(
+        "generate", model, "--seconds", 80_000, "--seed", 1, "-o", path, tmp_path / "cache"
+    )
     deadline = time.monotonic() + 120
     while not path.exists() or path.stat().st_size < 20_000:
         assert process.poll() is None, process.communicate()
@@ -362,5 +508,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(model: Path) -> None:
 
 def test_python_cli_py_works_from_a_checkout() -> None:
     script = Path(__file__).parent.parent / "cli.py"
-    result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, check=True
+    )
     assert "receptive-field" in result.stdout

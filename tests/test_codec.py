@@ -10,7 +10,18 @@ LEVELS = [16, 64, 256, 1024]
 
 def test_known_codes() -> None:
     wav = [-1, 1, 0.6, -0.25, 0.01, 0.33, -0.9999, 0.42, 0.1, -0.45]
-    assert quantization.encode(np.array(wav), 256).tolist() == [0, 255, 243, 32, 157, 230, 0, 235, 203, 18]
+    assert quantization.encode(np.array(wav), 256).tolist() == [
+        0,
+        255,
+        243,
+        32,
+        157,
+        230,
+        0,
+        235,
+        203,
+        18,
+    ]
 
 
 @pytest.mark.parametrize("levels", LEVELS)

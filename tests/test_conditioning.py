@@ -27,21 +27,27 @@ RATE = 8000
 
 
 def corpus(folder: Path, config: Config, model: ModelConfig) -> Corpus:
-    config = replace(config, model=model, audio=replace(config.audio, trim=False, min_seconds=0.001))
+    config = replace(
+        config, model=model, audio=replace(config.audio, trim=False, min_seconds=0.001)
+    )
     index = index_folder(folder, config.audio, trim=False)
     return Corpus(index, with_labels(config, index), network(model).receptive_field)
 
 
 def alone(window: Batch) -> Batch:
     """One window as a batch."""
-    heard = window.conditioning_input._make(a if a is None else a[None] for a in window.conditioning_input)
+    heard = window.conditioning_input._make(
+        a if a is None else a[None] for a in window.conditioning_input
+    )
     return Batch(window.x[None], window.loss_mask[None], heard)
 
 
 def whole(c: Corpus, span: Span, projection: Projection) -> np.ndarray:  # type: ignore[type-arg]
     """Features (n, C) of the recording that a span belongs to."""
     wav = as_wav(np.asarray(c.index.pcm()[span.offset : span.offset + span.length]))
-    return projection.features(mel.frames_of(wav, RATE, c.config.model), span.label if c.config.model.labels else None)
+    return projection.features(
+        mel.frames_of(wav, RATE, c.config.model), span.label if c.config.model.labels else None
+    )
 
 
 @pytest.mark.parametrize(("hop", "window"), [(8, 32), (13, 40), (64, 64), (5, 31)])
@@ -50,7 +56,10 @@ def test_every_window_is_told_what_lies_in_the_whole_recording(
 ) -> None:
     """Any hop, any length, and starts before the first sample up to past the last: nothing is trimmed by hand."""
     model = replace(VOCODER, mel_hop=hop, mel_window=window, mel_bands=4)
-    files = {f"{i}.wav": noisy(n / RATE, seed=i, amplitude=0.3) for i, n in enumerate([30, 64, 401, 1000, 2000])}
+    files = {
+        f"{i}.wav": noisy(n / RATE, seed=i, amplitude=0.3)
+        for i, n in enumerate([30, 64, 401, 1000, 2000])
+    }
     c = corpus(make_folder(files), small_config, model)
     net = network(model)
     projection = Projection(model, arrays(net))
@@ -58,7 +67,16 @@ def test_every_window_is_told_what_lies_in_the_whole_recording(
     for span in (*c.training, *c.validation):
         features = whole(c, span, projection)
         assert len(features) == 1 + span.length // hop
-        for start in {c._on_a_frame(s) for s in (span.start - 200, span.start, span.length // 2, span.length - 50, span.length - 1)}:
+        for start in {
+            c._on_a_frame(s)
+            for s in (
+                span.start - 200,
+                span.start,
+                span.length // 2,
+                span.length - 50,
+                span.length - 1,
+            )
+        }:
             if start + c.config.segment_samples <= 0:
                 continue
             one = c.window(span, start)
@@ -66,11 +84,15 @@ def test_every_window_is_told_what_lies_in_the_whole_recording(
             assert batch.conditioning is not None
             rows = len(one.x) - 1
             with torch.no_grad():
-                found = at_every_sample(net.conditioner(batch.conditioning), hop, batch.conditioning.phase, rows)[0].T.numpy()
+                found = at_every_sample(
+                    net.conditioner(batch.conditioning), hop, batch.conditioning.phase, rows
+                )[0].T.numpy()
             times = start - c.receptive_field + 1 + np.arange(rows)
             low = np.clip(times // hop, 0, len(features) - 1)
             high = np.clip(times // hop + 1, 0, len(features) - 1)
-            expected = features[low] + (times % hop / hop)[:, None] * (features[high] - features[low])
+            expected = features[low] + (times % hop / hop)[:, None] * (
+                features[high] - features[low]
+            )
             np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
@@ -89,19 +111,38 @@ def test_an_impulse_and_its_frame_meet_at_the_right_sample() -> None:
 def test_an_engine_told_the_recording_predicts_what_training_windows_do(
     make_folder: Callable[..., Path], small_config: Config, model: ModelConfig
 ) -> None:
-    names = [f"{label}/{i}.wav" for i, label in enumerate([*(model.labels or ("a", "b")), "ada", "bob"])]
-    files = {name: noisy((400 + 137 * i) / RATE, seed=i, amplitude=0.3) for i, name in enumerate(names)}
+    names = [
+        f"{label}/{i}.wav" for i, label in enumerate([*(model.labels or ("a", "b")), "ada", "bob"])
+    ]
+    files = {
+        name: noisy((400 + 137 * i) / RATE, seed=i, amplitude=0.3) for i, name in enumerate(names)
+    }
     c = corpus(make_folder(files), small_config, model)
     net = network(model)
     projection, engine = Projection(model, arrays(net)), create_engine("numba", model, arrays(net))
     for span in (*c.training, *c.validation):
         wav = as_wav(np.asarray(c.index.pcm()[span.offset : span.offset + span.length]))
         x, features = c.distribution.encode(wav)[None], [whole(c, span, projection)]
-        predicted = engine.prefill(engine.init_state(1, projection.cond(features, 0, 0)), x, projection.cond(features, 0, x.shape[1]))
-        for start in (0, c._on_a_frame(span.length // 2), c._on_a_frame(span.length - 300, up=True)):
+        predicted = engine.prefill(
+            engine.init_state(1, projection.cond(features, 0, 0)),
+            x,
+            projection.cond(features, 0, x.shape[1]),
+        )
+        for start in (
+            0,
+            c._on_a_frame(span.length // 2),
+            c._on_a_frame(span.length - 300, up=True),
+        ):
             one = c.window(span, start)
             batch = to_device(
-                c.config, one._replace(x=one.x[None], conditioning_input=one.conditioning_input._make(a if a is None else a[None] for a in one.conditioning_input)), CPU
+                c.config,
+                one._replace(
+                    x=one.x[None],
+                    conditioning_input=one.conditioning_input._make(
+                        a if a is None else a[None] for a in one.conditioning_input
+                    ),
+                ),
+                CPU,
             )
             with torch.no_grad():
                 params = net(batch.x[:, :-1], batch.conditioning)[0].numpy()
@@ -109,7 +150,9 @@ def test_an_engine_told_the_recording_predicts_what_training_windows_do(
             np.testing.assert_allclose(params[:n], predicted[0, start : start + n], atol=1e-3)
 
 
-def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     files = {f"{i}.wav": noisy((301 + 70 * i) / RATE, seed=i) for i in range(6)}
     c = corpus(make_folder(files), small_config, replace(VOCODER, mel_hop=32))
     assert c.config.segment_samples % 32 == 0
@@ -141,23 +184,35 @@ def test_ramps_share_each_moment_between_its_two_frames() -> None:
     assert interpolation_weights(5000, torch.float64, CPU).shape == (5000, 2)
 
 
-def test_labels_are_found_once_and_new_ones_are_refused(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_labels_are_found_once_and_new_ones_are_refused(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     model = replace(VOICES, labels=())
-    folder = make_folder({f"{who}/{i}.wav": noisy(0.3, seed=i) for who in ("eve", "dan") for i in range(3)})
+    folder = make_folder(
+        {f"{who}/{i}.wav": noisy(0.3, seed=i) for who in ("eve", "dan") for i in range(3)}
+    )
     config = replace(small_config, model=model)
     index = index_folder(folder, config.audio, trim=True)
     completed = with_labels(config, index)
     assert completed.model.labels == ("dan", "eve")
     found = Corpus(index, completed, 11)
-    assert {found.config.model.labels[s.label] for s in (*found.training, *found.validation)} == {"dan", "eve"}
-    with pytest.raises(CorpusError, match=r"dan/0.wav has the label dan, which this network does not know \(eve\)"):
+    assert {found.config.model.labels[s.label] for s in (*found.training, *found.validation)} == {
+        "dan",
+        "eve",
+    }
+    with pytest.raises(
+        CorpusError, match=r"dan/0.wav has the label dan, which this network does not know \(eve\)"
+    ):
         Corpus(index, replace(config, model=replace(model, labels=("eve",))), 11)
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.mel_high_hz=9000", "model.mel_high_hz = 9000.0: must be at most 8000, half audio.sample_rate"),
+        (
+            "model.mel_high_hz=9000",
+            "model.mel_high_hz = 9000.0: must be at most 8000, half audio.sample_rate",
+        ),
         ("model.mel_hop=2000", "model.mel_hop = 2000: must be 1 to model.mel_window samples"),
         ("model.mel_bands=-1", "model.mel_bands = -1: must be 0"),
         ('model.labels=["a", "a"]', "must all be different"),

@@ -17,12 +17,22 @@ def test_a_list_of_dilations_replaces_the_cycle() -> None:
 
 def test_asking_for_layers_undoes_an_inherited_list() -> None:
     inherited = loading.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
-    assert loading.parse(loading.override(inherited, ["model.layers=3"])).model.schedule == (1, 2, 4)
+    assert loading.parse(loading.override(inherited, ["model.layers=3"])).model.schedule == (
+        1,
+        2,
+        4,
+    )
 
 
 def test_a_config_survives_toml(tmp_path: Path) -> None:
     original = loading.load(
-        "music", ["train.learning_rate=3e-4", "model.dilations=[1,2,4]", "model.kernel_size=[3,2,2]", "train.validation=tails"]
+        "music",
+        [
+            "train.learning_rate=3e-4",
+            "model.dilations=[1,2,4]",
+            "model.kernel_size=[3,2,2]",
+            "train.validation=tails",
+        ],
     )
     path = tmp_path / "run.toml"
     path.write_text(original.to_toml(), encoding="utf-8")
@@ -31,7 +41,10 @@ def test_a_config_survives_toml(tmp_path: Path) -> None:
 
 
 def test_a_list_given_beside_layers_still_replaces_them() -> None:
-    assert loading.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model.schedule == (1, 2)
+    assert loading.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model.schedule == (
+        1,
+        2,
+    )
 
 
 def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
@@ -42,7 +55,9 @@ def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
         loading.load(tmp_path / "evil.toml")
 
 
-def test_a_preset_is_not_hidden_by_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preset_is_not_hidden_by_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").write_text("not a config")
     assert loading.load("tiny").name == "tiny"
@@ -70,17 +85,38 @@ def test_tails_never_trims() -> None:
         ("model.dilations=[1,0]", "0 is not within 1 to 2^20"),
         ("model.dilations=[]", "must list 1 to 1000 dilations"),
         ("model.kernel_size=1", "must be 2 to 64 taps"),
-        ("model.kernel_size=[2,3]", "model.kernel_size = [2, 3]: must be one number, or one for each of 20 layers"),
+        (
+            "model.kernel_size=[2,3]",
+            "model.kernel_size = [2, 3]: must be one number, or one for each of 20 layers",
+        ),
         ("model.kernel_size=many", "model.kernel_size = 'many': input should be a valid integer"),
         ("model.kernel_size=[2,'a']", "model.kernel_size.1 = 'a': input should be a valid integer"),
-        ("model.growth=primes", "model.growth = 'primes': input should be 'doubling', 'fibonacci' or 'coprime'"),
-        ("model.layer=deep", "model.layer = 'deep': input should be 'dense', 'separable', 'bottleneck' or 'hybrid'"),
+        (
+            "model.growth=primes",
+            "model.growth = 'primes': input should be 'doubling', 'fibonacci' or 'coprime'",
+        ),
+        (
+            "model.layer=deep",
+            "model.layer = 'deep': input should be 'dense', 'separable', 'bottleneck' or 'hybrid'",
+        ),
         ("model.context=all", "model.context = 'all': input should be 'none' or 'pyramid'"),
-        ("model.groups=0", "model.groups = 0: must divide 32 residual channels and 32, half the gate channels"),
-        ("model.groups=5", "model.groups = 5: must divide 32 residual channels and 32, half the gate channels"),
-        ("model.bottleneck_channels=8", 'model.bottleneck_channels = 8: is of model.layer = "bottleneck" only'),
+        (
+            "model.groups=0",
+            "model.groups = 0: must divide 32 residual channels and 32, half the gate channels",
+        ),
+        (
+            "model.groups=5",
+            "model.groups = 5: must divide 32 residual channels and 32, half the gate channels",
+        ),
+        (
+            "model.bottleneck_channels=8",
+            'model.bottleneck_channels = 8: is of model.layer = "bottleneck" only',
+        ),
         ("model.bottleneck_channels=-1", "must be 0 (a quarter of the residual channels) to 8192"),
-        ("model.pyramid_dilations=[1,0]", "model.pyramid_dilations = [1, 0]: must list 1 to 16 dilations of 1 to 2^20"),
+        (
+            "model.pyramid_dilations=[1,0]",
+            "model.pyramid_dilations = [1, 0]: must list 1 to 16 dilations of 1 to 2^20",
+        ),
         ("model.pyramid_dilations=[]", "must list 1 to 16 dilations"),
         ("model.pyramid_window=1", "model.pyramid_window = 1: must be 2 to 2^20 samples"),
         ("model.gate_channels=33", "counts both halves, so it must be even"),
@@ -103,11 +139,26 @@ def test_wrong_settings_are_named(setting: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["model.dilations=[1,2]", "model.kernel_size=[2,1]"], "model.kernel_size = [2, 1]: must be 2 to 64 taps"),
-        (["model.layer=hybrid", "model.groups=2"], 'model.groups = 2: divides the convolution of model.layer = "dense" only'),
-        (["model.layer=hybrid", "model.gate_channels=2"], "model.gate_channels = 2: must be at least 4 for a hybrid layer"),
-        (["model.context=pyramid", "model.skip_channels=4"], "must be at least 5, one for each branch of the pyramid"),
-        (["model.growth=fibonacci", "model.dilation_cycle=0"], "model.dilation_cycle = 0: must be 1 to 2^20"),
+        (
+            ["model.dilations=[1,2]", "model.kernel_size=[2,1]"],
+            "model.kernel_size = [2, 1]: must be 2 to 64 taps",
+        ),
+        (
+            ["model.layer=hybrid", "model.groups=2"],
+            'model.groups = 2: divides the convolution of model.layer = "dense" only',
+        ),
+        (
+            ["model.layer=hybrid", "model.gate_channels=2"],
+            "model.gate_channels = 2: must be at least 4 for a hybrid layer",
+        ),
+        (
+            ["model.context=pyramid", "model.skip_channels=4"],
+            "must be at least 5, one for each branch of the pyramid",
+        ),
+        (
+            ["model.growth=fibonacci", "model.dilation_cycle=0"],
+            "model.dilation_cycle = 0: must be 1 to 2^20",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_named(settings: list[str], message: str) -> None:
@@ -119,7 +170,12 @@ def test_settings_that_do_not_go_together_are_named(settings: list[str], message
 
 def test_a_growth_with_any_bound_undoes_an_inherited_list() -> None:
     inherited = loading.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
-    settings = ["model.growth=fibonacci", "model.layers=4", "model.dilation_cycle=3", "model.kernel_size=[2,3,4,5]"]
+    settings = [
+        "model.growth=fibonacci",
+        "model.layers=4",
+        "model.dilation_cycle=3",
+        "model.kernel_size=[2,3,4,5]",
+    ]
     model = loading.parse(loading.override(inherited, settings)).model
     assert model.schedule == (1, 2, 3, 1)
     assert model.kernel_size == model.kernel_sizes == (2, 3, 4, 5)
@@ -147,7 +203,11 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("smal", "no such preset; did you mean small?"), ("qqqqq", "`wavenet presets` lists them"), ("no/such.toml", "no such config file")],
+    [
+        ("smal", "no such preset; did you mean small?"),
+        ("qqqqq", "`wavenet presets` lists them"),
+        ("no/such.toml", "no such config file"),
+    ],
 )
 def test_missing_configs_are_named(source: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

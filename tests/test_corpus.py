@@ -21,7 +21,9 @@ def corpus(folder: Path, config: Config, **train: object) -> Corpus:
     return Corpus(index_folder(folder, config.audio, trim=config.trims), config, FIELD)
 
 
-def test_batches_are_a_pure_function_of_seed_and_step(training_folder: Path, small_config: Config) -> None:
+def test_batches_are_a_pure_function_of_seed_and_step(
+    training_folder: Path, small_config: Config
+) -> None:
     a, b = corpus(training_folder, small_config), corpus(training_folder, small_config)
     b.batch(0)
     assert (a.batch(7).x == b.batch(7).x).all()
@@ -29,13 +31,17 @@ def test_batches_are_a_pure_function_of_seed_and_step(training_folder: Path, sma
     assert (a.batch(7).x != corpus(training_folder, small_config, seed=9).batch(7).x).any()
 
 
-def test_augmented_windows_are_the_recorded_ones_louder_or_softer(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_augmented_windows_are_the_recorded_ones_louder_or_softer(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     folder = make_folder({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.3 for i in range(6)})
     fine = replace(small_config, model=replace(small_config.model, output="logistic"))
     plain, changed = corpus(folder, fine), corpus(folder, fine, augment_gain_db=6.0)
     gains = []
     for step in range(60):
-        a, b = (plain.distribution.decode(c.batch(step).x).astype(np.float64) for c in (plain, changed))
+        a, b = (
+            plain.distribution.decode(c.batch(step).x).astype(np.float64) for c in (plain, changed)
+        )
         for x, y in zip(a, b, strict=True):
             gains.append((x * y).sum() / (x * x).sum())
             assert np.abs(y - gains[-1] * x).max() < 1e-4
@@ -44,19 +50,42 @@ def test_augmented_windows_are_the_recorded_ones_louder_or_softer(make_folder: C
     assert decibels.max() > 5
     assert abs(decibels).max() < 6.01
     assert abs(decibels.mean()) < 1
-    assert all((p.x == q.x).all() for p, q in zip(plain.validation_batches(), changed.validation_batches(), strict=True))
+    assert all(
+        (p.x == q.x).all()
+        for p, q in zip(plain.validation_batches(), changed.validation_batches(), strict=True)
+    )
 
 
-def test_an_augmented_window_never_clips(make_folder: Callable[..., Path], small_config: Config) -> None:
-    folder = make_folder({f"{i}.wav": tone(0.5, 8000, 100 + i) * 0.99 / np.abs(tone(0.5, 8000, 100 + i)).max() for i in range(6)})
-    c = corpus(folder, replace(small_config, model=replace(small_config.model, output="logistic")), augment_gain_db=20.0)
+def test_an_augmented_window_never_clips(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
+    folder = make_folder(
+        {
+            f"{i}.wav": tone(0.5, 8000, 100 + i) * 0.99 / np.abs(tone(0.5, 8000, 100 + i)).max()
+            for i in range(6)
+        }
+    )
+    c = corpus(
+        folder,
+        replace(small_config, model=replace(small_config.model, output="logistic")),
+        augment_gain_db=20.0,
+    )
     for step in range(20):
         for x in c.distribution.decode(c.batch(step).x):
             assert (np.abs(x) > 0.9999).sum() < 20, "the tops of a tone are flat"
 
 
-def test_frames_follow_the_level_of_an_augmented_window(make_folder: Callable[..., Path], small_config: Config) -> None:
-    told = replace(small_config.model, mel_bands=8, mel_hop=32, mel_window=128, mel_high_hz=4000.0, output="logistic")
+def test_frames_follow_the_level_of_an_augmented_window(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
+    told = replace(
+        small_config.model,
+        mel_bands=8,
+        mel_hop=32,
+        mel_window=128,
+        mel_high_hz=4000.0,
+        output="logistic",
+    )
     folder = make_folder({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.2 for i in range(6)})
     c = corpus(folder, replace(small_config, model=told))
     a, b = c.window(c.training[0], 320), c.window(c.training[0], 320, 0.5)
@@ -66,25 +95,39 @@ def test_frames_follow_the_level_of_an_augmented_window(make_folder: Callable[..
     assert np.abs(c.distribution.decode(b.x) - 0.5 * c.distribution.decode(a.x)).max() < 1e-4
     assert c.training[0].length > 321 + c.config.segment_samples
     c._pcm = c._pcm.copy()
-    c._pcm[c.training[0].offset + 320 + c.config.segment_samples] = 30_000  # behind the window, within its last frame
+    c._pcm[c.training[0].offset + 320 + c.config.segment_samples] = (
+        30_000  # behind the window, within its last frame
+    )
     loud = c.window(c.training[0], 320, 4.0)
     assert loud.conditioning_input.pcm is not None
     assert np.asarray(loud.conditioning_input.pcm).max() == 32767
-    assert np.abs(c.distribution.decode(loud.x)).max() < 1.2 * np.abs(c.distribution.decode(a.x)).max(), "the same gain for both"
+    assert (
+        np.abs(c.distribution.decode(loud.x)).max() < 1.2 * np.abs(c.distribution.decode(a.x)).max()
+    ), "the same gain for both"
 
 
-def test_windows_never_straddle_files(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_windows_never_straddle_files(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     """Each file sits at its own constant code, so a window of two files would show two of them, or one and not silence."""
-    square = {f"{i}.wav": np.where(np.arange(3000) % 2, 0.1 + 0.1 * i, -0.1 - 0.1 * i) for i in range(6)}
+    square = {
+        f"{i}.wav": np.where(np.arange(3000) % 2, 0.1 + 0.1 * i, -0.1 - 0.1 * i) for i in range(6)
+    }
     c = corpus(make_folder(square), small_config)
     silence = c.distribution.silence
     for step in range(40):
         for x in c.batch(step).x:
-            loudness = {abs(float(c.distribution.decode(np.array(code)))) for code in np.unique(x) if code != silence}
+            loudness = {
+                abs(float(c.distribution.decode(np.array(code))))
+                for code in np.unique(x)
+                if code != silence
+            }
             assert max(loudness) - min(loudness) < 0.04, loudness
 
 
-def test_before_a_recording_there_is_silence_that_does_not_count(training_folder: Path, small_config: Config) -> None:
+def test_before_a_recording_there_is_silence_that_does_not_count(
+    training_folder: Path, small_config: Config
+) -> None:
     c = corpus(training_folder, small_config)
     span = c.training[0]
     first = c.window(span, span.start)
@@ -95,7 +138,9 @@ def test_before_a_recording_there_is_silence_that_does_not_count(training_folder
     assert (straddling.x[: FIELD + 100] == c.distribution.silence).all()
 
 
-def test_a_short_recording_is_aligned_to_its_end(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_a_short_recording_is_aligned_to_its_end(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     folder = make_folder({f"{i}.wav": tone(0.12, hertz=100 + 50 * i) for i in range(6)})
     c = corpus(folder, small_config, segment_seconds=0.2)
     batch = c.batch(0)
@@ -106,7 +151,9 @@ def test_a_short_recording_is_aligned_to_its_end(make_folder: Callable[..., Path
     assert (batch.x[:, :FIELD] == c.distribution.silence).all()
 
 
-def test_every_sample_is_about_equally_likely(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_every_sample_is_about_equally_likely(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     folder = make_folder({f"{i}.wav": noisy(0.5 if i else 2.0, seed=i) for i in range(4)})
     c = corpus(folder, small_config, validation_fraction=0.01, batch=50)
     seen = {s.offset: np.zeros(s.stop) for s in c.training}
@@ -134,7 +181,9 @@ def _drawn(c: Corpus, step: int) -> list[tuple[object, int]]:
     return drawn  # type: ignore[return-value]
 
 
-def test_duplicates_stay_on_one_side(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_duplicates_stay_on_one_side(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(8)}
     files |= {f"copy{i}.wav": noisy(0.5, seed=i) for i in range(8)}
     for fraction in (0.1, 0.2, 0.4):
@@ -144,27 +193,37 @@ def test_duplicates_stay_on_one_side(make_folder: Callable[..., Path], small_con
         assert held.isdisjoint({s.offset for s in c.training})
 
 
-def test_one_short_clip_is_not_validation_enough(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_one_short_clip_is_not_validation_enough(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     files = {f"{i}.wav": noisy(3.0, seed=i) for i in range(8)} | {"jingle.wav": noisy(0.2, seed=9)}
     c = corpus(make_folder(files), small_config)
     assert sum(len(s) for s in c.validation) >= 3.0 * 8000
 
 
-def test_held_out_files_hardly_change_when_one_is_added(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_held_out_files_hardly_change_when_one_is_added(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(30)}
     before = set(corpus(make_folder(files), small_config).held_out)
-    after = set(corpus(make_folder(files | {"new.wav": noisy(0.5, seed=99)}), small_config).held_out)
+    after = set(
+        corpus(make_folder(files | {"new.wav": noisy(0.5, seed=99)}), small_config).held_out
+    )
     assert len(before) == 3
     assert len(before & after) >= 2
 
 
-def test_too_few_files_fall_back_to_tails_with_a_note(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_too_few_files_fall_back_to_tails_with_a_note(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     c = corpus(make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)}), small_config)
     assert "only 2 different recordings" in c.notes[0]
     assert [(s.start, s.stop) for s in c.validation] == [(3600, 4000)] * 2
 
 
-def test_tails_are_the_last_tenth_with_the_files_own_past(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_tails_are_the_last_tenth_with_the_files_own_past(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     wav = noisy(2.0)
     folder = make_folder({"a.wav": wav, "b.wav": noisy(1.5), "short.wav": noisy(0.9)})
     c = corpus(folder, small_config, validation="tails")
@@ -172,23 +231,44 @@ def test_tails_are_the_last_tenth_with_the_files_own_past(make_folder: Callable[
     assert [(s.start, s.stop) for s in c.training] == [(0, 14400), (0, 10800)]
     assert "1 shorter ones left out" in c.notes[0]
     window = c.window(c.validation[0], 14400)
-    assert (window.x == c.distribution.encode(wav[14400 - FIELD : 14400 + c.config.segment_samples].astype(np.float32))).mean() > 0.98
+    assert (
+        window.x
+        == c.distribution.encode(
+            wav[14400 - FIELD : 14400 + c.config.segment_samples].astype(np.float32)
+        )
+    ).mean() > 0.98
     with pytest.raises(CorpusError, match="needs recordings over 1 s"):
         corpus(make_folder({"s.wav": noisy(0.5)}, name="short"), small_config, validation="tails")
 
 
-def test_validation_counts_every_held_out_sample_once(training_folder: Path, small_config: Config) -> None:
+def test_validation_counts_every_held_out_sample_once(
+    training_folder: Path, small_config: Config
+) -> None:
     c = corpus(training_folder, small_config, validation_seconds=100)
-    assert sum(b.loss_mask.sum() for b in c.validation_batches()) == sum(len(s) for s in c.validation)
+    assert sum(b.loss_mask.sum() for b in c.validation_batches()) == sum(
+        len(s) for s in c.validation
+    )
     limited = corpus(training_folder, small_config, validation_seconds=0.1)
     assert sum(b.loss_mask.sum() for b in limited.validation_batches()) <= 0.1 * 8000
 
 
-def test_fingerprint_follows_content(make_folder: Callable[..., Path], small_config: Config) -> None:
+def test_fingerprint_follows_content(
+    make_folder: Callable[..., Path], small_config: Config
+) -> None:
     files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(5)}
     a = corpus(make_folder(files, name="a"), small_config).fingerprint
-    assert corpus(make_folder({f"x{k}": v for k, v in files.items()}, name="b"), small_config).fingerprint == a
-    assert corpus(make_folder(files | {"0.wav": noisy(0.5, seed=77)}, name="c"), small_config).fingerprint != a
+    assert (
+        corpus(
+            make_folder({f"x{k}": v for k, v in files.items()}, name="b"), small_config
+        ).fingerprint
+        == a
+    )
+    assert (
+        corpus(
+            make_folder(files | {"0.wav": noisy(0.5, seed=77)}, name="c"), small_config
+        ).fingerprint
+        != a
+    )
 
 
 def test_unigram_and_bigram_bits_match_the_published_ones() -> None:
@@ -202,7 +282,10 @@ def test_unigram_and_bigram_bits_match_the_published_ones() -> None:
 def test_the_yardstick_of_learning_nothing_is_not_the_silence_at_the_starts_of_many_recordings(
     make_folder: Callable[..., Path], small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = {f"{i:02}.wav": np.concatenate([np.zeros(2000), noisy(0.6, seed=i), np.zeros(2000)]) for i in range(40)}
+    sound = {
+        f"{i:02}.wav": np.concatenate([np.zeros(2000), noisy(0.6, seed=i), np.zeros(2000)])
+        for i in range(40)
+    }
     untrimmed = replace(small_config, audio=replace(small_config.audio, trim=False))
     c = corpus(make_folder(sound), untrimmed, validation_fraction=0.1)
     whole = c.unigram_bits()

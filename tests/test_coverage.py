@@ -6,11 +6,27 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wavenet.analysis.path_counts import EffectiveReceptiveField, closing, count_paths, last_cycle, levels, name_gaps, within
+from wavenet.analysis.path_counts import (
+    EffectiveReceptiveField,
+    closing,
+    count_paths,
+    last_cycle,
+    levels,
+    name_gaps,
+    within,
+)
 from wavenet.analysis.report import stack_report
 from wavenet.config import ModelConfig, loading, schema
 
-STACKS = [((1, 2, 4), 2), ((1, 2, 4, 1, 2), 2), ((4, 4, 4, 4), 2), ((1, 3, 9), 3), ((1, 2, 3, 5, 8), 2), ((3, 5, 11), 3), ((7,), 4)]
+STACKS = [
+    ((1, 2, 4), 2),
+    ((1, 2, 4, 1, 2), 2),
+    ((4, 4, 4, 4), 2),
+    ((1, 3, 9), 3),
+    ((1, 2, 3, 5, 8), 2),
+    ((3, 5, 11), 3),
+    ((7,), 4),
+]
 
 
 def offsets(dilations: tuple[int, ...], kernel: int) -> tuple[tuple[int, ...], ...]:
@@ -18,7 +34,9 @@ def offsets(dilations: tuple[int, ...], kernel: int) -> tuple[tuple[int, ...], .
 
 
 @pytest.mark.parametrize(("dilations", "kernel"), STACKS)
-def test_path_counts_equal_those_of_walking_every_path(dilations: tuple[int, ...], kernel: int) -> None:
+def test_path_counts_equal_those_of_walking_every_path(
+    dilations: tuple[int, ...], kernel: int
+) -> None:
     taps = offsets(dilations, kernel)
     walked = Counter(sum(path) for path in itertools.product(*taps))
     found = count_paths(taps)
@@ -36,7 +54,9 @@ def test_any_taps_count_not_only_those_of_one_dilation() -> None:
 
 
 def test_levels_go_from_the_top_layers_input_down_to_the_samples() -> None:
-    top, bottom = (np.rint(np.exp2(level)).astype(int).tolist() for level in levels(offsets((1, 2), 2)))
+    top, bottom = (
+        np.rint(np.exp2(level)).astype(int).tolist() for level in levels(offsets((1, 2), 2))
+    )
     assert top == [1, 0, 1]
     assert bottom == [1, 1, 1, 1]
 
@@ -62,10 +82,16 @@ def test_a_field_of_hundreds_of_millions_is_not_counted() -> None:
 @pytest.mark.parametrize(
     ("dilations", "words"),
     [
-        ((4, 4, 4, 4), "only every 4th sample is heard; 12 of 17 samples are never heard: lags 1-3, 5-7, 9-11, 13-15"),
+        (
+            (4, 4, 4, 4),
+            "only every 4th sample is heard; 12 of 17 samples are never heard: lags 1-3, 5-7, 9-11, 13-15",
+        ),
         ((8,) * 12, "only every 8th sample is heard; 84 of 97 samples are never heard"),
         ((1, 3), "1 of 5 samples is never heard: lag 2"),
-        ((3, 5, 11), "12 of 20 samples are never heard: lags 1-2, 4, 6-7 and 4 more gaps; the longest is lags 1-2"),
+        (
+            (3, 5, 11),
+            "12 of 20 samples are never heard: lags 1-2, 4, 6-7 and 4 more gaps; the longest is lags 1-2",
+        ),
         (
             (3, 9, 27, 81),
             "at most every 3rd sample is heard; 105 of 121 samples are never heard: "
@@ -121,18 +147,25 @@ def test_advice_says_what_the_figures_mean() -> None:
 
 
 def test_advice_says_what_a_cycle_closes_and_what_would() -> None:
-    gappy = stack_report("gappy", loading.load("small", ["model.dilations=[2,8,2,7]"]), 100).advice()
+    gappy = stack_report(
+        "gappy", loading.load("small", ["model.dilations=[2,8,2,7]"]), 100
+    ).advice()
     assert gappy[1:3] == [
         "8 of 20 samples are never heard: lags 1, 3, 5-6, 13-14, 16, 18",
         "two-tap layers of dilations 1 and 2 would close all gaps",
     ]
-    assert gappy[3] == "the last cycle (layers 3 to 4) adds what lies 0.69 to 1.2 ms back; nearer, 3 samples that had been gaps"
+    assert (
+        gappy[3]
+        == "the last cycle (layers 3 to 4) adds what lies 0.69 to 1.2 ms back; nearer, 3 samples that had been gaps"
+    )
 
 
 def test_advice_says_what_is_used_and_what_the_last_cycle_holds_of_it() -> None:
     shares = np.zeros(3070)
     shares[[15, 159, 1599, 2500]] = 0.6, 0.32, 0.075, 0.005
-    lines = stack_report("paper", loading.load("paper"), 100, EffectiveReceptiveField(shares, 64, "here")).advice()
+    lines = stack_report(
+        "paper", loading.load("paper"), 100, EffectiveReceptiveField(shares, 64, "here")
+    ).advice()
     assert lines[3:] == [
         "half of what it uses lies within 1.0 ms of 191.9, 90 % within 10.0, 99 % within 100.0 (at 64 moments of here)",
         "that is 0.1, 1.0 and 10.0 periods of 100 Hz",

@@ -32,7 +32,9 @@ from wavenet.training.session import train
 
 EVERY = 3  # steps between checkpoints
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["wavenet.training.session", "torch._dynamo", "pydantic", "safetensors.numpy"])  # imported once for all
+processes.set_forkserver_preload(
+    ["wavenet.training.session", "torch._dynamo", "pydantic", "safetensors.numpy"]
+)  # imported once for all
 
 
 def started(target: Callable[..., None], *args: object) -> BaseProcess:
@@ -43,8 +45,15 @@ def started(target: Callable[..., None], *args: object) -> BaseProcess:
 
 def sit(folder: Path, config: str, out: Path, cache: Path, until: int) -> None:
     """One sitting of training, up to step `until` of a run."""
-    settings = (f"train.evaluate_every={EVERY}", "train.steps=100000", "train.schedule=constant", "train.keep_checkpoints=2")
-    train(TrainOptions(folder, config, settings, out, stop_at=until, cache=cache), TrainingListener())
+    settings = (
+        f"train.evaluate_every={EVERY}",
+        "train.steps=100000",
+        "train.schedule=constant",
+        "train.keep_checkpoints=2",
+    )
+    train(
+        TrainOptions(folder, config, settings, out, stop_at=until, cache=cache), TrainingListener()
+    )
 
 
 def sit_slowly(*args: Any) -> None:
@@ -94,7 +103,9 @@ def check_random_kills(kills: int, folder: Path, config: str, tmp_path: Path) ->
         forward += bool(steps) and steps[-1] > latest
         latest = steps[-1] if steps else latest
         logged = [m["step"] for m in Run(out).metrics()]
-        assert not logged or max(logged) - latest <= EVERY, "more than the steps since the last checkpoint was lost"
+        assert not logged or max(logged) - latest <= EVERY, (
+            "more than the steps since the last checkpoint was lost"
+        )
     assert while_writing >= 1
     assert forward >= kills // 3
     sit(*common, latest + EVERY)
@@ -105,12 +116,16 @@ def check_random_kills(kills: int, folder: Path, config: str, tmp_path: Path) ->
     assert_equal_runs(out, tmp_path / "whole", latest + EVERY)
 
 
-def test_training_survives_kills_at_random_moments(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_training_survives_kills_at_random_moments(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     check_random_kills(20, training_folder, str(config_file), tmp_path)
 
 
 @pytest.mark.long
-def test_training_survives_many_kills(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_training_survives_many_kills(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     check_random_kills(200, training_folder, str(config_file), tmp_path)
 
 
@@ -159,7 +174,15 @@ def sit_and_die(stage: str, *args: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["nothing written", "half written", "written", "about to be renamed", "renamed", "old ones not yet deleted"]
+    "stage",
+    [
+        "nothing written",
+        "half written",
+        "written",
+        "about to be renamed",
+        "renamed",
+        "old ones not yet deleted",
+    ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc which file is being synced")
 def test_a_kill_inside_a_checkpoints_writing_loses_nothing_finished(
@@ -181,7 +204,9 @@ def test_a_kill_inside_a_checkpoints_writing_loses_nothing_finished(
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
-def test_a_run_killed_before_its_config_was_written_can_start_again(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_config_was_written_can_start_again(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     (out / "checkpoints").mkdir(parents=True)
     (out / "samples").mkdir()
@@ -203,11 +228,18 @@ def index_slowly(folder: Path, cache: Path) -> None:
 
 
 def test_an_index_killed_half_way_goes_on(make_folder: Callable[..., Path], tmp_path: Path) -> None:
-    folder = make_folder({f"{i:03}.wav": tone(1.0, hertz=100 + i) + noisy(1.0, seed=i, amplitude=0.01) for i in range(200)})
+    folder = make_folder(
+        {
+            f"{i:03}.wav": tone(1.0, hertz=100 + i) + noisy(1.0, seed=i, amplitude=0.01)
+            for i in range(200)
+        }
+    )
     settings, rng, killed = AudioConfig(sample_rate=8000), random.Random(0), 0
 
     def noted() -> int:
-        return sum(file.read_bytes().count(b"\n") for file in (tmp_path / "cache").glob("*/index.jsonl"))
+        return sum(
+            file.read_bytes().count(b"\n") for file in (tmp_path / "cache").glob("*/index.jsonl")
+        )
 
     for _ in range(100):
         enough = noted() + rng.randrange(5, 50)
@@ -221,11 +253,16 @@ def test_an_index_killed_half_way_goes_on(make_folder: Callable[..., Path], tmp_
             break
     assert killed >= 3
     healed = index_folder(folder, settings, trim=True, cache=tmp_path / "cache")
-    assert healed.decoded == 0  # the last attempt found what the killed ones had done and did the rest
+    assert (
+        healed.decoded == 0
+    )  # the last attempt found what the killed ones had done and did the rest
     whole = index_folder(folder, settings, trim=True, cache=tmp_path / "other")
     for a, b in zip(healed.recordings, whole.recordings, strict=True):
         assert a.name == b.name
-        assert (healed.pcm()[a.offset : a.offset + a.samples] == whole.pcm()[b.offset : b.offset + b.samples]).all()
+        assert (
+            healed.pcm()[a.offset : a.offset + a.samples]
+            == whole.pcm()[b.offset : b.offset + b.samples]
+        ).all()
 
 
 def test_replaced_samples_stay_while_a_run_may_read_them(make_folder: Callable[..., Path]) -> None:
@@ -246,7 +283,9 @@ def test_replaced_samples_stay_while_a_run_may_read_them(make_folder: Callable[.
 def command(*args: object, cache: Path) -> "subprocess.Popen[str]":
     environment = os.environ | {"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-m", "wavenet", *map(str, args)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def wait_for(found: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
@@ -260,21 +299,29 @@ def wait_for(found: Callable[[], bool], process: "subprocess.Popen[str]") -> Non
 def test_generated_audio_survives_a_kill(tmp_path: Path) -> None:
     model, path = tmp_path / "model.safetensors", tmp_path / "a.wav"
     checkpoint.save(model, as_checkpoint(network(SMALL)))
-    process = command("generate", model, "--seconds", 80_000, "--seed", 1, "-o", path, cache=tmp_path)
+    process = command(
+        "generate", model, "--seconds", 80_000, "--seed", 1, "-o", path, cache=tmp_path
+    )
     wait_for(lambda: path.exists() and path.stat().st_size > 50_000, process)
     process.kill()
     process.communicate()
     with wave.open(str(path)) as file:  # a strict reader: the header must tell the true length
         assert file.getnframes() >= 20_000
         kept = np.frombuffer(file.readframes(20_000), "<i2")
-    again = command("generate", model, "--seconds", 2.5, "--seed", 1, "-o", tmp_path / "b.wav", cache=tmp_path)
+    again = command(
+        "generate", model, "--seconds", 2.5, "--seed", 1, "-o", tmp_path / "b.wav", cache=tmp_path
+    )
     again.communicate(timeout=120)
     assert (sf.read(tmp_path / "b.wav", dtype="int16")[0] == kept).all()
 
 
-def test_sigterm_saves_as_ctrl_c_does(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_as_ctrl_c_does(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    process = command("train", training_folder, "-c", config_file, "-o", run, "--steps", 1_000_000, cache=tmp_path)
+    process = command(
+        "train", training_folder, "-c", config_file, "-o", run, "--steps", 1_000_000, cache=tmp_path
+    )
     wait_for(lambda: bool(files_of(run)), process)
     process.terminate()
     out, err = process.communicate(timeout=60)
@@ -283,9 +330,14 @@ def test_sigterm_saves_as_ctrl_c_does(training_folder: Path, config_file: Path, 
     assert locate.steps(run / "checkpoints")[-1] == step
 
 
-def test_a_folder_that_cannot_take_the_cache_is_named(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_take_the_cache_is_named(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(Exception, match=r"the cache cannot be written \(Not a directory\); choose another place with --cache"):
+    with pytest.raises(
+        Exception,
+        match=r"the cache cannot be written \(Not a directory\); choose another place with --cache",
+    ):
         sit(training_folder, str(config_file), tmp_path / "run", tmp_path / "cache", 1)
     assert not (tmp_path / "run").exists()

@@ -26,7 +26,9 @@ from wavenet.errors import CorpusError
 AUDIO = AudioConfig(sample_rate=8000)
 
 
-def index(folder: Path, cache: Path, threads: int, on_file: Callable[[int, int], None] | None = None) -> Index:
+def index(
+    folder: Path, cache: Path, threads: int, on_file: Callable[[int, int], None] | None = None
+) -> Index:
     return index_folder(folder, AUDIO, trim=True, cache=cache, threads=threads, on_file=on_file)
 
 
@@ -40,7 +42,12 @@ def contents(found: Index) -> tuple[str, str]:
 def mixed(make_folder: Callable[..., Path]) -> Path:
     """Many lengths, twins far apart and next to each other, and every way to be of no use."""
     files = {f"{i:02}.wav": noisy(0.2 + (i * 7 % 5) / 3, seed=i) for i in range(30)}
-    files |= {"00_twin.wav": files["00.wav"], "31_twin.wav": files["07.wav"], "32.wav": np.zeros(8000), "32_twin.wav": np.zeros(8000)}
+    files |= {
+        "00_twin.wav": files["00.wav"],
+        "31_twin.wav": files["07.wav"],
+        "32.wav": np.zeros(8000),
+        "32_twin.wav": np.zeros(8000),
+    }
     files |= {"33.wav": tone(0.01), "34.flac": tone(9.0), "35.flac": tone(0.7, hertz=300)}
     folder = make_folder(files)
     (folder / "29_text.wav").write_text("not audio")
@@ -69,25 +76,37 @@ def test_a_cache_is_the_same_bit_for_bit_whatever_the_number_of_threads(
         assert contents(many) == contents(one)
         assert replace(many, cache=one.cache) == one  # names, places, twins, reasons, counts
     assert len(one.skipped) == 6
-    assert one.decoded == 30 + 1 + 1 + 2 + 2  # different noises, silence, too short, tones, unreadable ones
+    assert (
+        one.decoded == 30 + 1 + 1 + 2 + 2
+    )  # different noises, silence, too short, tones, unreadable ones
 
 
-def test_only_the_new_file_is_read(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_new_file_is_read(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(20)})
     before = index(folder, tmp_path, 2)
     (folder / "10_new.wav").write_bytes((folder / "10.wav").read_bytes())
     sf.write(folder / "05.wav", tone(0.5), 8000)
     read: list[str] = []
     read_blocks, hashed = reading.read_blocks, hashlib.file_digest
-    monkeypatch.setattr(reading, "read_blocks", lambda path, rate: read.append(path.name) or read_blocks(path, rate))
-    monkeypatch.setattr(hashlib, "file_digest", lambda file, how: read.append(Path(file.name).name) or hashed(file, how))
+    monkeypatch.setattr(
+        reading, "read_blocks", lambda path, rate: read.append(path.name) or read_blocks(path, rate)
+    )
+    monkeypatch.setattr(
+        hashlib,
+        "file_digest",
+        lambda file, how: read.append(Path(file.name).name) or hashed(file, how),
+    )
     after = index(folder, tmp_path, 2)
     assert sorted(read) == ["05.wav", "05.wav", "10_new.wav"]  # hashed and decoded, hashed
     assert after.decoded == 1
     lines = (after.cache / "index.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 22
     kept = {r.name: r.offset for r in after.recordings if r.name != "05.wav"}
-    assert kept.items() >= {r.name: r.offset for r in before.recordings if r.name != "05.wav"}.items()
+    assert (
+        kept.items() >= {r.name: r.offset for r in before.recordings if r.name != "05.wav"}.items()
+    )
 
 
 def test_replaced_samples_cost_a_new_cache_only_when_they_are_most_of_it(
@@ -104,13 +123,17 @@ def test_replaced_samples_cost_a_new_cache_only_when_they_are_most_of_it(
     assert index(folder, tmp_path, 2).decoded == 4  # more
 
 
-def test_progress_counts_every_file_once_and_only_when_there_is_work(mixed: Path, tmp_path: Path) -> None:
+def test_progress_counts_every_file_once_and_only_when_there_is_work(
+    mixed: Path, tmp_path: Path
+) -> None:
     told: list[tuple[int, int]] = []
     index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
     assert told == [(i, 40) for i in range(1, 41)]  # one cannot be opened at all
     told.clear()
     index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
-    assert [now for now in told if now[0] == now[1]] == [(40, 40)]  # those that cannot be read are tried again
+    assert [now for now in told if now[0] == now[1]] == [
+        (40, 40)
+    ]  # those that cannot be read are tried again
     told.clear()
     sf.write(mixed / "36.wav", tone(0.4), 8000)
     index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
@@ -172,7 +195,9 @@ def test_no_more_than_a_few_recordings_are_in_memory(
     assert seen[0] <= 2 * decoding.AHEAD + 1
 
 
-def test_a_full_disk_is_one_line(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_line(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(20)})
     write = Workers.write
 
@@ -184,7 +209,8 @@ def test_a_full_disk_is_one_line(make_folder: Callable[..., Path], tmp_path: Pat
     with monkeypatch.context() as patch:
         patch.setattr(Workers, "write", filling)
         with pytest.raises(
-            CorpusError, match=r"the cache cannot be written \(No space left on device\); choose another place with --cache"
+            CorpusError,
+            match=r"the cache cannot be written \(No space left on device\); choose another place with --cache",
         ):
             index(folder, tmp_path / "cache", 2)
     assert 0 < index(folder, tmp_path / "cache", 2).decoded < 15
@@ -203,7 +229,9 @@ def test_the_twin_of_a_recording_that_changed_meanwhile_does_not_share_its_sampl
     again = index(folder, tmp_path / "cache", 2)
     assert [r.name for r in again.recordings] == ["a.wav", "b.wav", "c.wav"]
     first = again.recordings[0]
-    np.testing.assert_allclose(again.pcm()[first.offset :][: first.samples] / 32768, noisy(0.5), atol=4e-5)
+    np.testing.assert_allclose(
+        again.pcm()[first.offset :][: first.samples] / 32768, noisy(0.5), atol=4e-5
+    )
 
 
 def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixture[str]) -> None:
@@ -233,5 +261,7 @@ def test_the_bar_shows_while_decoders_are_silenced() -> None:
         "    with reading._quiet:\n"
         "        bar.update(3)\n"
     )
-    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
     assert "3 of 3 recordings" in result.stderr

@@ -25,7 +25,9 @@ def test_draws_follow_the_predicted_probabilities() -> None:
 def test_temperature_sharpens_and_zero_takes_the_likeliest() -> None:
     logits = np.tile(_logits([0.4, 0.6]), (1000, 1))
     noise = (np.arange(1000) + 0.5) / 1000
-    assert (D.draw(logits, noise, Sampling(temperature=0.5)) == 1).mean() == pytest.approx(0.36 / 0.52, abs=2e-3)
+    assert (D.draw(logits, noise, Sampling(temperature=0.5)) == 1).mean() == pytest.approx(
+        0.36 / 0.52, abs=2e-3
+    )
     assert (D.draw(logits, noise, Sampling(temperature=0)) == 1).all()
     assert D.draw(np.zeros((1, 16)), np.array([0.9]), Sampling(temperature=0)) == [0]
 
@@ -45,25 +47,36 @@ def test_top_p_keeps_the_fewest_that_hold_it() -> None:
 
 
 def test_loss_leaves_padding_out() -> None:
-    params, x = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0)), torch.arange(10).reshape(2, 5)
+    params, x = (
+        torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0)),
+        torch.arange(10).reshape(2, 5),
+    )
     counts = torch.ones(2, 5)
     counts[1, :3] = 0
     expected = D.loss(params[:1], x[:1]) * 5 + D.loss(params[1:, 3:], x[1:, 3:]) * 2
     assert torch.allclose(D.loss(params, x, counts), expected)
 
 
-@pytest.mark.parametrize("bad", [{"temperature": -1}, {"top_k": -1}, {"top_p": 0}, {"top_p": 2}, {"temperature": float("nan")}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"temperature": -1}, {"top_k": -1}, {"top_p": 0}, {"top_p": 2}, {"temperature": float("nan")}],
+)
 def test_impossible_sampling_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(EngineError, match="must be"):
         Sampling(**bad)  # type: ignore[arg-type]
 
 
 def test_noise_may_come_with_or_without_its_last_axis() -> None:
-    params, noise = np.random.default_rng(0).standard_normal((2, 3, 16)), np.random.default_rng(1).random((2, 3))
+    params, noise = (
+        np.random.default_rng(0).standard_normal((2, 3, 16)),
+        np.random.default_rng(1).random((2, 3)),
+    )
     assert (D.draw(params, noise, Sampling()) == D.draw(params, noise[..., None], Sampling())).all()
     assert noise_columns(noise, 1).shape == (2, 3, 1)
     for wrong, columns in ((noise, 2), (noise[..., None], 3), (noise[0], 1)):
-        with pytest.raises(EngineError, match=rf"noise of shape .*: must be \(batch, time, {columns}\)"):
+        with pytest.raises(
+            EngineError, match=rf"noise of shape .*: must be \(batch, time, {columns}\)"
+        ):
             noise_columns(wrong, columns)
 
 
@@ -80,5 +93,10 @@ def test_finer_bits_count_the_16_bit_samples_of_a_code(levels: int) -> None:
 
 
 def test_nats_are_the_loss() -> None:
-    params, x = torch.randn(1, 50, 16, generator=torch.Generator().manual_seed(0)), torch.arange(50)[None] % 16
-    assert D.nats(params[0].numpy(), x[0].numpy()).mean() == pytest.approx(D.loss(params, x).item(), rel=1e-6)
+    params, x = (
+        torch.randn(1, 50, 16, generator=torch.Generator().manual_seed(0)),
+        torch.arange(50)[None] % 16,
+    )
+    assert D.nats(params[0].numpy(), x[0].numpy()).mean() == pytest.approx(
+        D.loss(params, x).item(), rel=1e-6
+    )

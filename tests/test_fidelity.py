@@ -54,7 +54,9 @@ def test_a_copy_is_as_intelligible_and_as_good(speech: np.ndarray[Any, Any], rat
 
 
 def test_more_noise_is_worse_in_every_figure(speech: np.ndarray[Any, Any]) -> None:
-    levels = [metrics.compare(speech, with_noise(speech, a), RATE, MODEL) for a in (0.001, 0.01, 0.1)]
+    levels = [
+        metrics.compare(speech, with_noise(speech, a), RATE, MODEL) for a in (0.001, 0.01, 0.1)
+    ]
     there = {f.name for f in fields(metrics.CopyMetrics) if getattr(levels[0], f.name) is not None}
     assert there >= {"spectral_convergence", "log_stft_db", "mel_db"}
     for better, worse in pairwise(levels):
@@ -69,7 +71,9 @@ def test_half_the_amplitude_is_6_db_away() -> None:
     assert found.mel_db == pytest.approx(20 * np.log10(2), abs=1e-3)
 
 
-def test_distances_do_not_depend_on_the_size_of_the_blocks(speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distances_do_not_depend_on_the_size_of_the_blocks(
+    speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     noisy = with_noise(speech, 0.01)
     whole = metrics.compare(speech, noisy, RATE, MODEL)
     monkeypatch.setattr(mel, "BLOCK_FRAMES", 7)
@@ -86,7 +90,11 @@ def test_griffin_lim_is_close_but_no_copy(speech: np.ndarray[Any, Any]) -> None:
     np.testing.assert_array_equal(made, metrics.griffin_lim(frames, len(speech), RATE, MODEL))
     found = metrics.compare(speech, made, RATE, MODEL)
     assert 0.1 < found.mel_db < 3
-    assert_worse(found, metrics.compare(speech, speech, RATE, MODEL), {"spectral_convergence", "log_stft_db", "mel_db"})
+    assert_worse(
+        found,
+        metrics.compare(speech, speech, RATE, MODEL),
+        {"spectral_convergence", "log_stft_db", "mel_db"},
+    )
     assert found.mel_db < metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL).mel_db
 
 
@@ -98,7 +106,9 @@ def test_griffin_lim_is_exactly_as_long_as_asked(samples: int, window: int) -> N
     assert metrics.griffin_lim(frames, samples, RATE, model).shape == (samples,)
 
 
-def test_missing_packages_leave_their_figures_out(speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_leave_their_figures_out(
+    speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pystoi", None)
     monkeypatch.setitem(sys.modules, "pesq", None)
     found = metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL)
@@ -106,8 +116,12 @@ def test_missing_packages_leave_their_figures_out(speech: np.ndarray[Any, Any], 
     assert found.mel_db > 0
 
 
-@pytest.mark.parametrize("wav", [np.zeros(RATE), tone(0.1, RATE), np.zeros(0)], ids=["silent", "short", "empty"])
-def test_what_the_measures_refuse_is_none_without_a_word(wav: np.ndarray[Any, Any], capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "wav", [np.zeros(RATE), tone(0.1, RATE), np.zeros(0)], ids=["silent", "short", "empty"]
+)
+def test_what_the_measures_refuse_is_none_without_a_word(
+    wav: np.ndarray[Any, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     wav = wav.astype(np.float32)
     with warnings.catch_warnings(action="error"):
         found = metrics.compare(wav, wav, RATE, MODEL)
@@ -127,5 +141,7 @@ def test_pesq_of_many_utterances(speech: np.ndarray[Any, Any]) -> None:
     pytest.importorskip("pesq")
     utterance = np.concatenate([speech[: RATE // 2], np.zeros(RATE // 2, np.float32)])
     wav = np.tile(utterance, 60)
-    few, many = (metrics.compare(w, with_noise(w, 0.001), RATE, MODEL).pesq for w in (wav[: 15 * RATE], wav))
+    few, many = (
+        metrics.compare(w, with_noise(w, 0.001), RATE, MODEL).pesq for w in (wav[: 15 * RATE], wav)
+    )
     assert many == pytest.approx(few, abs=0.2)

@@ -30,9 +30,15 @@ def lines(folder: Path | None = None, clear: bool = False, cache: Path | None = 
 def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> None:
     one, other = folders
     found = entries()
-    assert [(k.folder, k.recordings, k.sample_rate) for k in found] == [(str(one), 2, 16000), (str(one), 2, 8000), (str(other), 1, 8000)]
+    assert [(k.folder, k.recordings, k.sample_rate) for k in found] == [
+        (str(one), 2, 16000),
+        (str(one), 2, 8000),
+        (str(other), 1, 8000),
+    ]
     assert found[0].bytes > 2 * 16000
-    assert sum(p.stat().st_size for k in found for p in k.place.iterdir()) == sum(k.bytes for k in found)
+    assert sum(p.stat().st_size for k in found for p in k.place.iterdir()) == sum(
+        k.bytes for k in found
+    )
     text = lines()
     assert text.count(str(one)) == 2
     assert "0.1 MB in " in text
@@ -52,12 +58,17 @@ def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
 
 def test_a_cache_in_use_is_not_cleared(folders: tuple[Path, Path]) -> None:
     found = entries()[0]
-    with FileLock(found.place / "lock"), pytest.raises(CorpusError, match="another process is indexing it"):
+    with (
+        FileLock(found.place / "lock"),
+        pytest.raises(CorpusError, match="another process is indexing it"),
+    ):
         lines(clear=True)
     assert (found.place / "pcm.bin").exists()
 
 
-def test_folders_that_are_gone_and_caches_without_a_word_are_told(folders: tuple[Path, Path]) -> None:
+def test_folders_that_are_gone_and_caches_without_a_word_are_told(
+    folders: tuple[Path, Path],
+) -> None:
     _, other = folders
     other.rename(other.with_name("elsewhere"))
     (entries()[0].place / "about.json").write_text('{"folder": ')
@@ -73,7 +84,9 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
         lines(cache=tmp_path / "no")
 
 
-def test_a_folder_that_is_not_of_ours_is_never_touched(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_folder_that_is_not_of_ours_is_never_touched(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     (tmp_path / "mine" / "voices").mkdir(parents=True)
     (tmp_path / "mine" / "voices" / "pcm.bin").write_bytes(b"precious")
     assert "holds no decoded recordings" in lines(clear=True, cache=tmp_path / "mine")

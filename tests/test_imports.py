@@ -64,7 +64,9 @@ def test_no_module_imports_itself_through_others() -> None:
     for name, tree in trees.items():
         top = [n for n in tree.body if isinstance(n, ast.ImportFrom)]
         found = set().union(*map(imported, top)) if top else set()
-        uses[name.removesuffix(".__init__")] = {next((f for f in (x, x.rpartition(".")[0]) if f in names), "") for x in found}
+        uses[name.removesuffix(".__init__")] = {
+            next((f for f in (x, x.rpartition(".")[0]) if f in names), "") for x in found
+        }
     done: set[str] = set()
     while ready := {n for n in uses if n not in done and uses[n] - {"", n} <= done}:
         done |= ready
@@ -80,13 +82,25 @@ def test_packages_import_nothing_by_themselves() -> None:
 
 def test_only_the_command_line_prints() -> None:
     for name, tree in modules().items():
-        calls = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        calls = {
+            n.func.id
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
         assert "print" not in calls, name
 
 
 def test_nothing_is_ever_unpickled() -> None:
     """Neither from files nor between processes."""
-    unpicklers = ("pickle.", "import pickle", "torch.load", "object_list", "gather_object", "scatter_object", "allow_pickle=True")
+    unpicklers = (
+        "pickle.",
+        "import pickle",
+        "torch.load",
+        "object_list",
+        "gather_object",
+        "scatter_object",
+        "allow_pickle=True",
+    )
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert not [word for word in unpicklers if word in text], path.name
@@ -94,12 +108,18 @@ def test_nothing_is_ever_unpickled() -> None:
 
 def loaded_by(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(' '.join(sorted(sys.modules)))"
-    return set(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
 
 
 def test_generating_never_imports_torch() -> None:
     golden = Path(__file__).parent / "golden" / "format-1.safetensors"
-    names = loaded_by(f"import wavenet\nwavenet.generate(wavenet.load({str(golden)!r}), seconds=0.01)")
+    names = loaded_by(
+        f"import wavenet\nwavenet.generate(wavenet.load({str(golden)!r}), seconds=0.01)"
+    )
     assert "numba" in names
     assert "torch" not in names
 
@@ -111,7 +131,18 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_network_and_engines_need_only_torch_and_numpy() -> None:
     """GPU machines are often bare."""
-    absent = ["pydantic", "typer", "soundfile", "soxr", "librosa", "safetensors", "numba", "filelock", "tqdm", "matplotlib"]
+    absent = [
+        "pydantic",
+        "typer",
+        "soundfile",
+        "soxr",
+        "librosa",
+        "safetensors",
+        "numba",
+        "filelock",
+        "tqdm",
+        "matplotlib",
+    ]
     names = loaded_by(
         f"for name in {absent}: sys.modules[name] = None\n"
         "from wavenet.config import ModelConfig\n"
@@ -125,7 +156,19 @@ def test_network_and_engines_need_only_torch_and_numpy() -> None:
 
 
 def test_engines_for_gpus_need_nothing_more_than_triton() -> None:
-    absent = ["pydantic", "typer", "soundfile", "soxr", "librosa", "safetensors", "numba", "filelock", "tqdm", "matplotlib", "scipy"]
+    absent = [
+        "pydantic",
+        "typer",
+        "soundfile",
+        "soxr",
+        "librosa",
+        "safetensors",
+        "numba",
+        "filelock",
+        "tqdm",
+        "matplotlib",
+        "scipy",
+    ]
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed")
     names = loaded_by(

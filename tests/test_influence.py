@@ -25,8 +25,16 @@ def pcm(samples: int, seed: int = 0) -> np.ndarray[Any, np.dtype[np.int16]]:
     return (32767 * noisy(samples / 8000, seed=seed)).astype(np.int16)
 
 
-SIZES = {"residual_channels": 3, "gate_channels": 4, "skip_channels": 2, "head_channels": 3, "levels": 16}
-PATTERNS = {f"{d} with {k} taps": ModelConfig(dilations=d, kernel_size=k, **SIZES) for d, k in SCHEDULES}
+SIZES = {
+    "residual_channels": 3,
+    "gate_channels": 4,
+    "skip_channels": 2,
+    "head_channels": 3,
+    "levels": 16,
+}
+PATTERNS = {
+    f"{d} with {k} taps": ModelConfig(dilations=d, kernel_size=k, **SIZES) for d, k in SCHEDULES
+}
 PATTERNS |= {name: config for name, config in VARIANTS.items() if not config.condition_channels}
 
 
@@ -37,9 +45,16 @@ def test_gradients_reach_exactly_the_samples_that_paths_lead_to(config: ModelCon
         for p in model.parameters():
             p.abs_().mul_(0.1).add_(0.02)  # nothing cancels, no gate closes
     heard: list[torch.Tensor] = []
-    model.stack.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]) or inputs[0].retain_grad())
+    model.stack.register_forward_pre_hook(
+        lambda _, inputs: heard.append(inputs[0]) or inputs[0].retain_grad()
+    )
     extra = 20
-    x = torch.randint(0, config.levels, (1, model.receptive_field + extra), generator=torch.Generator().manual_seed(1))
+    x = torch.randint(
+        0,
+        config.levels,
+        (1, model.receptive_field + extra),
+        generator=torch.Generator().manual_seed(1),
+    )
     model(x)[0, -1].sum().backward()
     assert heard[0].grad is not None
     by_lag = heard[0].grad.abs().sum(dim=(1, 2)).flip(0).numpy()
@@ -81,12 +96,16 @@ def test_influence_is_the_gradient_with_respect_to_what_is_heard(kind: str) -> N
 
 
 @pytest.mark.parametrize("name", CONDITIONED)
-def test_conditioned_networks_are_measured_as_they_predict(name: str, make_folder: Callable[..., Path]) -> None:
+def test_conditioned_networks_are_measured_as_they_predict(
+    name: str, make_folder: Callable[..., Path]
+) -> None:
     """On a recording and on a folder that holds it; and the label matters where there is one."""
     config = CONDITIONED[name]
     model = as_checkpoint(network(config))
     folder = make_folder({"a.wav": noisy(0.5)})
-    model = replace(model, config=replace(model.config, audio=replace(model.config.audio, trim=False)))
+    model = replace(
+        model, config=replace(model.config, audio=replace(model.config.audio, trim=False))
+    )
     alone = measure(model, folder / "a.wav", None, "cpu", None)
     together = measure(model, folder, None, "cpu", None)
     assert alone.shares.sum() == pytest.approx(1)
@@ -94,13 +113,19 @@ def test_conditioned_networks_are_measured_as_they_predict(name: str, make_folde
     assert alone.moments == 100
     np.testing.assert_allclose(alone.shares, together.shares)
     if config.labels:
-        np.testing.assert_array_equal(measure(model, folder, "ada", "cpu", None).shares, together.shares)
+        np.testing.assert_array_equal(
+            measure(model, folder, "ada", "cpu", None).shares, together.shares
+        )
         assert (measure(model, folder, "bob", "cpu", None).shares != together.shares).any()
 
 
-def test_what_cannot_be_measured_on_is_named(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_what_cannot_be_measured_on_is_named(
+    make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
     model = as_checkpoint(network(replace(SMALL, layers=12, dilation_cycle=512)))
-    folder = make_folder({"silent.wav": np.zeros(8000), "short.wav": tone(0.11), "nan.wav": np.full(8000, np.nan)})
+    folder = make_folder(
+        {"silent.wav": np.zeros(8000), "short.wav": tone(0.11), "nan.wav": np.full(8000, np.nan)}
+    )
     for error, message, source, label in [
         (AudioError, r"silent.wav: is silent; measure on a recording like those", folder / "silent.wav", None),
         (AudioError, r"nan.wav: holds NaN or infinite samples", folder / "nan.wav", None),

@@ -54,9 +54,14 @@ def test_gaps_are_said_and_drawn() -> None:
     assert re.search(r"1 │ ▇▇▇ {9}███ {9}███ {9}███ {9}▇▇▇$", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("settings", [[], ["dilations=[1]"], ["layers=1000"], ["dilations=[3,9,27,81,243]"], ["kernel_size=64"]])
+@pytest.mark.parametrize(
+    "settings",
+    [[], ["dilations=[1]"], ["layers=1000"], ["dilations=[3,9,27,81,243]"], ["kernel_size=64"]],
+)
 @pytest.mark.parametrize("plain", [False, True])
-def test_drawings_keep_to_100_columns_and_plain_ones_to_ascii(settings: list[str], plain: bool) -> None:
+def test_drawings_keep_to_100_columns_and_plain_ones_to_ascii(
+    settings: list[str], plain: bool
+) -> None:
     found = stack_report("a", loading.load("small", [f"model.{s}" for s in settings]), 100)
     lines = draw_text(found, plain)
     assert max(map(len, lines)) <= 100
@@ -85,8 +90,28 @@ def test_a_terminal_without_utf8_gets_ascii() -> None:
 
 def test_several_sources_stand_side_by_side(model: Path) -> None:
     lines = wavenet("receptive-field", "small", "paper", model, "--pitch", 200).stdout.splitlines()
-    assert lines[0].split() == ["layers", "hears", "ms", "periods", "unheard", "parameters", "multiply-adds", "state"]
-    assert lines[2].split() == ["paper", "30", "3,070", "191.9", "38.4", "0", "777,984", "753,664", "786", "kB"]
+    assert lines[0].split() == [
+        "layers",
+        "hears",
+        "ms",
+        "periods",
+        "unheard",
+        "parameters",
+        "multiply-adds",
+        "state",
+    ]
+    assert lines[2].split() == [
+        "paper",
+        "30",
+        "3,070",
+        "191.9",
+        "38.4",
+        "0",
+        "777,984",
+        "753,664",
+        "786",
+        "kB",
+    ]
     assert lines[3].split()[:4] == [str(model), "5", "11", "1.4"]
     assert lines[5] == "periods of 200 Hz"
     gappy = wavenet("receptive-field", "small", "paper", *GAPPY).stdout
@@ -94,15 +119,42 @@ def test_several_sources_stand_side_by_side(model: Path) -> None:
 
 
 def test_json_tells_coverage_and_influence(model: Path, recordings: Path) -> None:
-    found = json.loads(wavenet("receptive-field", model, "--on", recordings, "--pitch", 400, "--json").stdout)
+    found = json.loads(
+        wavenet("receptive-field", model, "--on", recordings, "--pitch", 400, "--json").stdout
+    )
     assert found["coverage"]["samples_heard"] == 11
     assert found["coverage"]["gaps"] == []
-    assert [round(10**p) for p in found["coverage"]["log10_paths"]] == [1, 2, 3, 4, 4, 4, 4, 4, 3, 2, 1]
+    assert [round(10**p) for p in found["coverage"]["log10_paths"]] == [
+        1,
+        2,
+        3,
+        4,
+        4,
+        4,
+        4,
+        4,
+        3,
+        2,
+        1,
+    ]
     assert found["pitch_periods"] == pytest.approx(11 / 20)
     influence = found["influence"]
-    assert influence.keys() == {"source", "moments", "samples_within_50", "samples_within_90", "samples_within_99", "shares"}
+    assert influence.keys() == {
+        "source",
+        "moments",
+        "samples_within_50",
+        "samples_within_90",
+        "samples_within_99",
+        "shares",
+    }
     assert sum(influence["shares"]) == pytest.approx(1, abs=1e-4)
-    assert 1 <= influence["samples_within_50"] <= influence["samples_within_90"] <= influence["samples_within_99"] <= 11
+    assert (
+        1
+        <= influence["samples_within_50"]
+        <= influence["samples_within_90"]
+        <= influence["samples_within_99"]
+        <= 11
+    )
     several = json.loads(wavenet("receptive-field", "small", "paper", *GAPPY, "--json").stdout)
     assert [one["name"] for one in several] == ["small", "paper"]
     assert several[0]["coverage"]["gaps"] == [[1, 3], [5, 7], [9, 11], [13, 15]]
@@ -110,7 +162,9 @@ def test_json_tells_coverage_and_influence(model: Path, recordings: Path) -> Non
     assert several[0]["influence"] is None
 
 
-def test_measured_influence_is_told_and_compared(model: Path, recordings: Path, tmp_path: Path) -> None:
+def test_measured_influence_is_told_and_compared(
+    model: Path, recordings: Path, tmp_path: Path
+) -> None:
     out = " ".join(wavenet("receptive-field", model, "--on", recordings / "a.wav").stdout.split())
     assert "half of what it uses lies within " in out
     assert f"(at 100 moments of {recordings / 'a.wav'})" in out
@@ -120,10 +174,15 @@ def test_measured_influence_is_told_and_compared(model: Path, recordings: Path, 
     header = wavenet("receptive-field", model, voices, "--on", recordings).stdout.splitlines()[0]
     assert header.endswith("half in  90 % in  99 % in")
     assert wavenet("receptive-field", voices, "--on", recordings, "--label", "bob").exit_code == 0
-    assert "--label dot: unknown; the model knows ada, bob, cy" in fails("receptive-field", voices, "--on", recordings, "--label", "dot")
+    assert "--label dot: unknown; the model knows ada, bob, cy" in fails(
+        "receptive-field", voices, "--on", recordings, "--label", "dot"
+    )
 
 
-@pytest.mark.parametrize("settings", [["dilations=[1]"], ["dilations=[4,4,4,4]"], ["layers=60"], ["dilations=[3,9,27,81,243]"]])
+@pytest.mark.parametrize(
+    "settings",
+    [["dilations=[1]"], ["dilations=[4,4,4,4]"], ["layers=60"], ["dilations=[3,9,27,81,243]"]],
+)
 def test_pictures_are_drawn(settings: list[str], tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     result = wavenet("receptive-field", "small", "--set", f"model.{settings[0]}", "--picture", path)
@@ -131,17 +190,26 @@ def test_pictures_are_drawn(settings: list[str], tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == str(path)
     drawn = matplotlib.image.imread(path)[..., :3]
     assert drawn.shape[1] == 1100
-    for rows in (drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]):  # neither the stack nor the paths are blank
+    for rows in (
+        drawn[: len(drawn) // 2],
+        drawn[len(drawn) // 2 :],
+    ):  # neither the stack nor the paths are blank
         assert (rows < 0.9).any(axis=2).mean() > 0.005
 
 
-def test_a_measurement_adds_a_panel_and_an_svg_is_the_same_each_time(model: Path, recordings: Path, tmp_path: Path) -> None:
+def test_a_measurement_adds_a_panel_and_an_svg_is_the_same_each_time(
+    model: Path, recordings: Path, tmp_path: Path
+) -> None:
     taller = tmp_path / "measured.png"
     assert wavenet("receptive-field", model, "--on", recordings, "--picture", taller).exit_code == 0
     assert wavenet("receptive-field", model, "--picture", tmp_path / "theory.png").exit_code == 0
-    measured, theory = (matplotlib.image.imread(tmp_path / name) for name in ("measured.png", "theory.png"))
+    measured, theory = (
+        matplotlib.image.imread(tmp_path / name) for name in ("measured.png", "theory.png")
+    )
     assert len(measured) > len(theory) + 150
-    assert wavenet("receptive-field", model, "--json", "--picture", tmp_path / "a.SVG").stdout.startswith("{")
+    assert wavenet(
+        "receptive-field", model, "--json", "--picture", tmp_path / "a.SVG"
+    ).stdout.startswith("{")
     svg = (tmp_path / "a.SVG").read_text(encoding="utf-8")
     assert svg.startswith("<?xml")
     assert len(svg) > 10_000
@@ -151,18 +219,26 @@ def test_a_measurement_adds_a_panel_and_an_svg_is_the_same_each_time(model: Path
 def test_a_picture_of_wide_measured_fields_has_every_panel(tmp_path: Path) -> None:
     shares = np.geomspace(1, 1e-9, 20_476)
     wide = loading.load("small", ["model.layers=60", "model.dilation_cycle=2048"])
-    figure.draw(tmp_path / "a.png", stack_report("wide", wide, 100, EffectiveReceptiveField(shares / shares.sum(), 64, "here")))
+    figure.draw(
+        tmp_path / "a.png",
+        stack_report("wide", wide, 100, EffectiveReceptiveField(shares / shares.sum(), 64, "here")),
+    )
     assert len(matplotlib.image.imread(tmp_path / "a.png")) > 1200
 
 
 def test_a_field_too_long_to_draw_is_refused(tmp_path: Path) -> None:
     endless = Config(model=ModelConfig(layers=42, dilation_cycle=2**20, kernel_size=64))
-    with pytest.raises(OutputError, match=r"a.png: custom hears 264,241,027 samples, too many to draw; lower the dilations"):
+    with pytest.raises(
+        OutputError,
+        match=r"a.png: custom hears 264,241,027 samples, too many to draw; lower the dilations",
+    ):
         figure.draw(tmp_path / "a.png", stack_report("custom", endless, 100))
 
 
 @pytest.mark.parametrize("args", [["small"], ["small", "paper", "--json"]])
 def test_theory_needs_neither_torch_nor_matplotlib(args: list[str]) -> None:
-    names = loaded_by(f"from wavenet.cli import app\napp(['receptive-field', *{args!r}], standalone_mode=False)")
+    names = loaded_by(
+        f"from wavenet.cli import app\napp(['receptive-field', *{args!r}], standalone_mode=False)"
+    )
     assert "wavenet.cli.receptive_field" in names
     assert not names & {"torch", "numba", "librosa", "matplotlib", "soundfile"}

@@ -36,22 +36,35 @@ def refused(names: list[str], folder: Path, rule: str) -> str:
 
 def test_a_folder_is_its_recordings_label() -> None:
     found = labels.read(NAMES, Path("voices"), "folder")
-    assert found == {"allison/1.wav": "allison", "allison/loud/2.wav": "allison/loud", "bob/3.flac": "bob"}
+    assert found == {
+        "allison/1.wav": "allison",
+        "allison/loud/2.wav": "allison/loud",
+        "bob/3.flac": "bob",
+    }
     assert list(found) == NAMES
 
 
 def test_a_label_is_spelt_in_one_way_whatever_the_disk_does() -> None:
-    assert set(labels.read(["Zoe\u0308/1.wav", "Zo\u00eb/2.wav", " Zo\u00eb /3.wav"], Path("voices"), "folder").values()) == {"Zo\u00eb"}
+    assert set(
+        labels.read(
+            ["Zoe\u0308/1.wav", "Zo\u00eb/2.wav", " Zo\u00eb /3.wav"], Path("voices"), "folder"
+        ).values()
+    ) == {"Zo\u00eb"}
 
 
 def test_a_recording_outside_all_folders_is_named() -> None:
     one = refused(["a.wav", *NAMES], Path("voices"), "folder")
     assert one == f"voices: in no subfolder to take a label from: a.wav; {THREE_WAYS}"
-    assert "from: a.wav and 1 more; there are" in refused(["a.wav", *NAMES, "b.wav"], Path("voices"), "folder")
+    assert "from: a.wav and 1 more; there are" in refused(
+        ["a.wav", *NAMES, "b.wav"], Path("voices"), "folder"
+    )
 
 
 def test_a_folder_without_folders_says_so() -> None:
-    assert refused(["a.wav", "b.wav"], Path("voices"), "folder") == f"voices: has no subfolders to take labels from; {THREE_WAYS}"
+    assert (
+        refused(["a.wav", "b.wav"], Path("voices"), "folder")
+        == f"voices: has no subfolders to take labels from; {THREE_WAYS}"
+    )
 
 
 def test_a_name_of_any_bytes_is_refused_in_words() -> None:
@@ -82,7 +95,9 @@ def test_a_table_names_files_in_any_sensible_way(text: str, tmp_path: Path) -> N
     assert list(found) == NAMES
 
 
-def test_a_table_is_looked_for_as_given_and_then_in_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_looked_for_as_given_and_then_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "voices").mkdir()
     monkeypatch.chdir(tmp_path)
     table(tmp_path / "voices", "a,inside", "T.CSV")
@@ -98,30 +113,57 @@ def test_a_table_knows_names_of_any_bytes_and_spellings(tmp_path: Path) -> None:
     table(tmp_path, "Zo\u00eb.wav,z\nrest/b,b\n")
     names = ["Zoe\u0308.wav", "rest\\b.wav"]
     assert labels.read(names, tmp_path, "labels.csv") == dict(zip(names, "zb", strict=True))
-    assert r"has no row for \udce9.wav in" in refused([*names, "\udce9.wav"], tmp_path, "labels.csv")
+    assert r"has no row for \udce9.wav in" in refused(
+        [*names, "\udce9.wav"], tmp_path, "labels.csv"
+    )
 
 
 def test_a_full_name_goes_before_a_base_name(tmp_path: Path) -> None:
     table(tmp_path, "a.wav,root\nbob/a.wav,bob\nb,bare\nb.wav,full\n")
     names = ["a.wav", "bob/a.wav", "b", "b.wav"]
-    assert labels.read(names, tmp_path, "labels.csv") == dict(zip(names, ["root", "bob", "bare", "full"], strict=True))
+    assert labels.read(names, tmp_path, "labels.csv") == dict(
+        zip(names, ["root", "bob", "bare", "full"], strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\n1.wav;Allison\n", "line 2: 1.wav;Allison is not file,label: two columns, one comma"),
-        ("1.wav,Allison,loud\n", "line 1: 1.wav,Allison,loud is not file,label: two columns, one comma"),
+        (
+            "file,label\n1.wav;Allison\n",
+            "line 2: 1.wav;Allison is not file,label: two columns, one comma",
+        ),
+        (
+            "1.wav,Allison,loud\n",
+            "line 1: 1.wav,Allison,loud is not file,label: two columns, one comma",
+        ),
         ("\n,Allison\n", "line 2: ,Allison is not file,label: two columns, one comma"),
-        ('1.wav,Allison\n"2.wav,Allison\n', "line 2: not a row of file,label (unexpected end of data)"),
+        (
+            '1.wav,Allison\n"2.wav,Allison\n',
+            "line 2: not a row of file,label (unexpected end of data)",
+        ),
         ("1.wav, \n", "line 1: 1.wav: its label is empty"),
-        ("1.wav,Alli\x07son\n", r"line 1: 1.wav: its label Alli\x07son holds a character that cannot be printed; rename it"),
-        ("1,Allison\n3,Bob\nallison/1.wav,Carol\n", "line 3: allison/1.wav is Carol here and Allison in line 1; keep one of them"),
-        (b"1.wav,Allison\n2.wav,All\xefson\n", "line 2: not UTF-8 text; save the table as CSV in UTF-8"),
-        ("1.wav,Allison\n".encode("utf-16"), "line 1: not UTF-8 text; save the table as CSV in UTF-8"),
+        (
+            "1.wav,Alli\x07son\n",
+            r"line 1: 1.wav: its label Alli\x07son holds a character that cannot be printed; rename it",
+        ),
+        (
+            "1,Allison\n3,Bob\nallison/1.wav,Carol\n",
+            "line 3: allison/1.wav is Carol here and Allison in line 1; keep one of them",
+        ),
+        (
+            b"1.wav,Allison\n2.wav,All\xefson\n",
+            "line 2: not UTF-8 text; save the table as CSV in UTF-8",
+        ),
+        (
+            "1.wav,Allison\n".encode("utf-16"),
+            "line 1: not UTF-8 text; save the table as CSV in UTF-8",
+        ),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_with_its_line(text: str | bytes, message: str, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_table_is_said_with_its_line(
+    text: str | bytes, message: str, tmp_path: Path
+) -> None:
     path = table(tmp_path, text)
     assert refused(NAMES, tmp_path, "labels.csv") == f"{path}: {message}"
 
@@ -129,22 +171,36 @@ def test_what_is_wrong_with_a_table_is_said_with_its_line(text: str | bytes, mes
 def test_a_recording_without_a_row_is_named(tmp_path: Path) -> None:
     path = table(tmp_path, "1.wav,Allison\n")
     advice = "write files relative to that folder"
-    assert refused(NAMES, tmp_path, str(path)) == f"{path}: has no row for allison/loud/2.wav and 1 more in {tmp_path}; {advice}"
+    assert (
+        refused(NAMES, tmp_path, str(path))
+        == f"{path}: has no row for allison/loud/2.wav and 1 more in {tmp_path}; {advice}"
+    )
     table(tmp_path, "1.wav,Allison\nvoices/bob/3.flac,Bob\nx,y\n2,Allison\n")
     strangers = "rows of no recording: 2, the first for voices/bob/3.flac"
-    assert refused(NAMES, tmp_path, str(path)) == f"{path}: has no row for bob/3.flac in {tmp_path}; {strangers}; {advice}"
+    assert (
+        refused(NAMES, tmp_path, str(path))
+        == f"{path}: has no row for bob/3.flac in {tmp_path}; {strangers}; {advice}"
+    )
 
 
 def test_a_base_name_of_two_recordings_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path, "1,Allison\n")
     message = refused(["a/1.wav", "b/1.wav"], tmp_path, "labels.csv")
-    assert message == f"{path}: line 1: 1 may be a/1.wav or b/1.wav; write the folder and the suffix too"
+    assert (
+        message
+        == f"{path}: line 1: 1 may be a/1.wav or b/1.wav; write the folder and the suffix too"
+    )
 
 
 def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
-    assert refused(NAMES, tmp_path, "no.csv") == f"no.csv: no such file here, nor in {tmp_path}; it holds rows of file,label"
+    assert (
+        refused(NAMES, tmp_path, "no.csv")
+        == f"no.csv: no such file here, nor in {tmp_path}; it holds rows of file,label"
+    )
     (tmp_path / "folder.csv").mkdir()
-    assert re.fullmatch(r".*folder\.csv: cannot be read \(.+\)", refused(NAMES, tmp_path, "folder.csv"))
+    assert re.fullmatch(
+        r".*folder\.csv: cannot be read \(.+\)", refused(NAMES, tmp_path, "folder.csv")
+    )
     assert re.fullmatch(r"a\\x00\.csv: cannot be read \(.+\)", refused(NAMES, tmp_path, "a\0.csv"))
 
 
@@ -153,8 +209,14 @@ def test_a_table_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_pattern_finds_the_label_in_the_name() -> None:
     names = ["0_jackson_1.wav", "deep/9_theo_12.flac", "\udce9/7_Zoe\u0308_1.wav"]
-    assert list(labels.read(names, Path("digits"), r"\d_(?P<label>\w+)_\d+").values()) == ["jackson", "theo", "Zo\u00eb"]
-    assert labels.read(NAMES, Path("voices"), "^(?P<label>[^/]+)/")["allison/loud/2.wav"] == "allison"
+    assert list(labels.read(names, Path("digits"), r"\d_(?P<label>\w+)_\d+").values()) == [
+        "jackson",
+        "theo",
+        "Zo\u00eb",
+    ]
+    assert (
+        labels.read(NAMES, Path("voices"), "^(?P<label>[^/]+)/")["allison/loud/2.wav"] == "allison"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,8 +230,14 @@ def test_a_pattern_finds_the_label_in_the_name() -> None:
             "folders",
             "neither folder nor a .csv file, and as a pattern it has no group named label; for example '{example}'",
         ),
-        ("(?P<label>bob)", "finds no label in allison/1.wav and 1 more in voices; for example '{example}'"),
-        ("^(?P<label>x)?", "finds no label in allison/1.wav and 2 more in voices; for example '{example}'"),
+        (
+            "(?P<label>bob)",
+            "finds no label in allison/1.wav and 1 more in voices; for example '{example}'",
+        ),
+        (
+            "^(?P<label>x)?",
+            "finds no label in allison/1.wav and 2 more in voices; for example '{example}'",
+        ),
         ("(?P<label>x*)", "allison/1.wav: its label is empty"),
     ],
 )
@@ -180,21 +248,30 @@ def test_a_pattern_that_gives_no_label_is_refused(rule: str, message: str) -> No
 
 def test_a_pattern_that_finds_raw_bytes_is_refused_in_words() -> None:
     message = refused(["\udce9_1.wav"], Path("voices"), "(?P<label>.)_")
-    assert message == r"--label-from (?P<label>.)_: \udce9_1.wav: its label \udce9 holds a character that cannot be printed; rename it"
+    assert (
+        message
+        == r"--label-from (?P<label>.)_: \udce9_1.wav: its label \udce9 holds a character that cannot be printed; rename it"
+    )
 
 
 # --- labels asked for --------------------------------------------------------------------------------------------------
 
 
 def test_labels_asked_for_are_found_in_order() -> None:
-    assert known_labels.choose(["theo", " Zoe\u0308 ", "theo"], ["jackson", "theo", "Zo\u00eb"]) == [1, 2, 1]
+    assert known_labels.choose(
+        ["theo", " Zoe\u0308 ", "theo"], ["jackson", "theo", "Zo\u00eb"]
+    ) == [1, 2, 1]
     assert known_labels.choose([], ["jackson"]) == []
 
 
 @pytest.mark.parametrize(
     ("asked", "known", "message"),
     [
-        ("jakson", ["jackson", "theo"], "--label jakson: unknown; the model knows jackson, theo; did you mean jackson?"),
+        (
+            "jakson",
+            ["jackson", "theo"],
+            "--label jakson: unknown; the model knows jackson, theo; did you mean jackson?",
+        ),
         ("7", ["jackson", "theo"], "--label 7: unknown; the model knows jackson, theo"),
         (
             "p99",
@@ -204,7 +281,9 @@ def test_labels_asked_for_are_found_in_order() -> None:
         ("theo", [], "--label theo: the model was trained without labels; leave it out"),
     ],
 )
-def test_an_unknown_label_is_refused_with_the_known_ones(asked: str, known: list[str], message: str) -> None:
+def test_an_unknown_label_is_refused_with_the_known_ones(
+    asked: str, known: list[str], message: str
+) -> None:
     with pytest.raises(EngineError) as caught:
         known_labels.choose([asked], known)
     assert str(caught.value).partition("; did you mean p")[0] == message

@@ -32,12 +32,27 @@ def test_a_chord_is_learnt_and_played(make_folder: Callable[..., Path], tmp_path
         name="chord",
         audio=AudioConfig(sample_rate=RATE, trim=False),
         model=ModelConfig(
-            layers=14, dilation_cycle=64, residual_channels=24, gate_channels=48, skip_channels=48, head_channels=48, levels=256
+            layers=14,
+            dilation_cycle=64,
+            residual_channels=24,
+            gate_channels=48,
+            skip_channels=48,
+            head_channels=48,
+            levels=256,
         ),
-        train=TrainConfig(steps=400, batch=4, segment_seconds=0.4, learning_rate=1e-2, warmup_steps=20, sample_seconds=0),
+        train=TrainConfig(
+            steps=400,
+            batch=4,
+            segment_seconds=0.4,
+            learning_rate=1e-2,
+            warmup_steps=20,
+            sample_seconds=0,
+        ),
     )
     (tmp_path / "chord.toml").write_text(config.to_toml())
-    run = train(TrainOptions(folder, str(tmp_path / "chord.toml"), out=tmp_path / "run"), TrainingListener())
+    run = train(
+        TrainOptions(folder, str(tmp_path / "chord.toml"), out=tmp_path / "run"), TrainingListener()
+    )
     nats = [m["train_bits"] for m in Run(run.folder).metrics() if "train_bits" in m][-1] * np.log(2)
     assert nats < 0.1, f"{nats:.3f} nats per sample"
     made = wavenet.generate(wavenet.load(run.folder), seconds=0.9, seed=0, temperature=0.5)
@@ -48,9 +63,18 @@ def test_a_chord_is_learnt_and_played(make_folder: Callable[..., Path], tmp_path
 TONES = {"low": 150.0, "middle": 260.0, "high": 420.0}  # Hz
 
 
-def test_the_chosen_tone_is_ten_times_the_others(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_chosen_tone_is_ten_times_the_others(
+    make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
     """Three tones learnt by one network, told apart by their labels alone."""
-    folder = make_folder({f"{name}/{i}.wav": tone(1.0, RATE, f, 0.3 + 0.1 * i) for name, f in TONES.items() for i in range(2)}, RATE)
+    folder = make_folder(
+        {
+            f"{name}/{i}.wav": tone(1.0, RATE, f, 0.3 + 0.1 * i)
+            for name, f in TONES.items()
+            for i in range(2)
+        },
+        RATE,
+    )
     config = Config(
         name="tones",
         audio=AudioConfig(sample_rate=RATE, trim=False),
@@ -61,13 +85,20 @@ def test_the_chosen_tone_is_ten_times_the_others(make_folder: Callable[..., Path
         train=TrainConfig(steps=200, batch=6, segment_seconds=0.3, learning_rate=1e-2, warmup_steps=20, sample_seconds=0),
     )  # fmt: skip
     (tmp_path / "tones.toml").write_text(config.to_toml())
-    run = train(TrainOptions(folder, str(tmp_path / "tones.toml"), out=tmp_path / "run"), TrainingListener())
+    run = train(
+        TrainOptions(folder, str(tmp_path / "tones.toml"), out=tmp_path / "run"), TrainingListener()
+    )
     model = wavenet.load(run.folder)
     assert model.config.model.labels == ("high", "low", "middle")
     for name in TONES:
-        made = wavenet.generate(model, seconds=1.5, seed=0, label=name, temperature=0.5)[RATE // 2 :]
+        made = wavenet.generate(model, seconds=1.5, seed=0, label=name, temperature=0.5)[
+            RATE // 2 :
+        ]
         power = {other: tone_power(made, f) for other, f in TONES.items()}
-        assert power[name] > 10 * max(p for other, p in power.items() if other != name), (name, power)
+        assert power[name] > 10 * max(p for other, p in power.items() if other != name), (
+            name,
+            power,
+        )
 
 
 def tone_power(wav: np.ndarray, hertz: float) -> float:  # type: ignore[type-arg]

@@ -19,7 +19,16 @@ from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.network import WaveNet
 
 pytestmark = pytest.mark.property
-KEYS = [*loading.flatten(Config().to_dict()), "model.dilations", "model", "train", "audio", "layers", "x", ""]
+KEYS = [
+    *loading.flatten(Config().to_dict()),
+    "model.dilations",
+    "model",
+    "train",
+    "audio",
+    "layers",
+    "x",
+    "",
+]
 TOML = loading.load("tiny").to_toml()
 scalars = st.one_of(
     st.none(),
@@ -32,7 +41,12 @@ scalars = st.one_of(
     st.sampled_from(["none", "peak", "files", "tails", "cosine", "inf", "nan", "\0", "\ud800"]),
 )
 values = st.recursive(
-    scalars, lambda v: st.lists(v, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), v, max_size=4), max_leaves=9
+    scalars,
+    lambda v: (
+        st.lists(v, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), v, max_size=4)
+    ),
+    max_leaves=9,
 )
 
 
@@ -45,7 +59,10 @@ def one_line(e: WavenetError, part: object = "") -> None:
 # --- configs ---------------------------------------------------------------------------------------------------------
 
 
-@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), st.sampled_from(["", "model", "audio", "train"]))
+@given(
+    st.dictionaries(st.sampled_from(KEYS), values, max_size=4),
+    st.sampled_from(["", "model", "audio", "train"]),
+)
 def test_any_nested_settings_are_a_config_or_refused(nested: dict[str, Any], section: str) -> None:
     inner = {k.rpartition(".")[2]: v for k, v in nested.items()}
     try:
@@ -57,8 +74,18 @@ def test_any_nested_settings_are_a_config_or_refused(nested: dict[str, Any], sec
         assert found.model.schedule
 
 
-@given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(["=", "", " = ", "=="]), st.text(max_size=12)), min_size=1, max_size=3))
-def test_any_setting_on_the_command_line_is_taken_or_refused(settings: list[tuple[str, str, str]]) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(KEYS), st.sampled_from(["=", "", " = ", "=="]), st.text(max_size=12)
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_setting_on_the_command_line_is_taken_or_refused(
+    settings: list[tuple[str, str, str]],
+) -> None:
     try:
         found = loading.load("tiny", ["".join(parts) for parts in settings])
     except WavenetError as e:
@@ -73,12 +100,16 @@ def spoilt(draw: st.DrawFn, content: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(spoilt)))
         length = draw(st.integers(0, 40))
-        spoilt[at : at + length] = draw(st.one_of(st.binary(max_size=12), st.just(bytes(spoilt[at : at + length]) * 2)))
+        spoilt[at : at + length] = draw(
+            st.one_of(st.binary(max_size=12), st.just(bytes(spoilt[at : at + length]) * 2))
+        )
     return bytes(spoilt)
 
 
 @given(st.data())
-def test_any_spoilt_config_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_spoilt_config_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.getbasetemp() / "spoilt.toml"
     path.write_bytes(data.draw(st.composite(spoilt)(TOML.encode())))
     try:
@@ -90,7 +121,14 @@ def test_any_spoilt_config_file_is_read_or_refused(tmp_path_factory: pytest.Temp
 
 
 @pytest.mark.parametrize(
-    "text", ["a = " + "[" * 100_000, "[model]\nlayers = " + "9" * 5000, "train.steps = 1e999", "\0", "[model]\nlayers = 1979-05-27"]
+    "text",
+    [
+        "a = " + "[" * 100_000,
+        "[model]\nlayers = " + "9" * 5000,
+        "train.steps = 1e999",
+        "\0",
+        "[model]\nlayers = 1979-05-27",
+    ],
 )
 def test_numbers_and_nesting_without_end(text: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
@@ -114,7 +152,11 @@ def trained() -> Checkpoint:
     """A whole checkpoint of a small network: weights, average, and Adam's moments."""
     made = as_checkpoint(network(SMALL), step=7)
     parts = ("model", "average", "adam.mean", "adam.square")
-    return Checkpoint(made.config, {f"{part}.{k}": v for part in parts for k, v in made.weights.items()}, made.training)
+    return Checkpoint(
+        made.config,
+        {f"{part}.{k}": v for part in parts for k, v in made.weights.items()},
+        made.training,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +181,9 @@ def check(path: Path) -> None:
         WaveNet.from_arrays(found.config.model, found.weights)
         if resume:
             network = WaveNet.from_arrays(found.config.model, found.part("model"))
-            assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == parameters.expected_shapes(found.config)
+            assert {
+                k: tuple(v.shape) for k, v in network.state_dict().items()
+            } == parameters.expected_shapes(found.config)
             assert found.training.step >= 0
 
 
@@ -148,7 +192,9 @@ def test_any_spoilt_checkpoint_is_read_or_refused(whole: Path, data: st.DataObje
     content = whole.read_bytes()
     header = 8 + int.from_bytes(content[:8], "little")
     if data.draw(st.booleans()):
-        changed = data.draw(st.composite(spoilt)(content[:header])) + content[header:]  # where the damage is most of the time harmless
+        changed = (
+            data.draw(st.composite(spoilt)(content[:header])) + content[header:]
+        )  # where the damage is most of the time harmless
     else:
         changed = data.draw(st.composite(spoilt)(content))
     path = whole.with_name("spoilt.safetensors")
@@ -160,7 +206,11 @@ def test_any_spoilt_checkpoint_is_read_or_refused(whole: Path, data: st.DataObje
 def test_any_foreign_description_is_read_or_refused(whole: Path, data: st.DataObject) -> None:
     """A good file whose metadata says something else in one place, or something else altogether."""
     made = trained()
-    about: Any = {"format": 1, "config": made.config.to_dict(), "training": dict(vars(made.training))}
+    about: Any = {
+        "format": 1,
+        "config": made.config.to_dict(),
+        "training": dict(vars(made.training)),
+    }
     place, keys = about, list(about)
     while True:
         key = data.draw(st.sampled_from(keys))
@@ -172,7 +222,9 @@ def test_any_foreign_description_is_read_or_refused(whole: Path, data: st.DataOb
         else:
             del place[key]
         break
-    text = json.dumps(data.draw(st.just(about) | values) if data.draw(st.integers(0, 9)) == 0 else about)
+    text = json.dumps(
+        data.draw(st.just(about) | values) if data.draw(st.integers(0, 9)) == 0 else about
+    )
     path = whole.with_name("foreign.safetensors")
     save_file({k: np.asarray(v) for k, v in made.arrays.items()}, path, metadata={"wavenet": text})
     check(path)
@@ -181,15 +233,24 @@ def test_any_foreign_description_is_read_or_refused(whole: Path, data: st.DataOb
 @given(st.data())
 def test_any_other_arrays_are_read_or_refused(whole: Path, data: st.DataObject) -> None:
     arrays = load_file(whole)
-    for name in data.draw(st.lists(st.sampled_from(sorted(arrays)), min_size=1, max_size=3, unique=True)):
+    for name in data.draw(
+        st.lists(st.sampled_from(sorted(arrays)), min_size=1, max_size=3, unique=True)
+    ):
         array = arrays.pop(name)
         match data.draw(st.sampled_from(["gone", "renamed", "type", "shape", "nan", "empty"])):
             case "renamed":
-                arrays[data.draw(st.sampled_from(["model.", "average.", "adam.mean.", "", "x."])) + data.draw(st.text(max_size=6))] = array
+                arrays[
+                    data.draw(st.sampled_from(["model.", "average.", "adam.mean.", "", "x."]))
+                    + data.draw(st.text(max_size=6))
+                ] = array
             case "type":
-                arrays[name] = array.astype(data.draw(st.sampled_from(["float64", "float16", "int32", "uint8", "bool"])))
+                arrays[name] = array.astype(
+                    data.draw(st.sampled_from(["float64", "float16", "int32", "uint8", "bool"]))
+                )
             case "shape":
-                arrays[name] = np.ascontiguousarray(array.reshape(-1)[: data.draw(st.integers(0, array.size))])
+                arrays[name] = np.ascontiguousarray(
+                    array.reshape(-1)[: data.draw(st.integers(0, array.size))]
+                )
             case "nan":
                 arrays[name] = np.full_like(array, data.draw(st.sampled_from([np.nan, np.inf])))
             case "empty":
@@ -200,7 +261,17 @@ def test_any_other_arrays_are_read_or_refused(whole: Path, data: st.DataObject) 
     check(path)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1, "config": ' + "9" * 5000 + "}", "", "null", "[]", '{"format": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"format": 1, "config": ' + "9" * 5000 + "}",
+        "",
+        "null",
+        "[]",
+        '{"format": []}',
+    ],
+)
 def test_descriptions_without_end_or_sense(whole: Path, text: str) -> None:
     path = whole.with_name("deep.safetensors")
     save_file(load_file(whole), path, metadata={"wavenet": text})

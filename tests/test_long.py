@@ -12,7 +12,10 @@ from benchmarks import hundred_hours
 from tests.conftest import SMALL, as_checkpoint, network
 from wavenet.model import checkpoint
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(sys.platform == "win32", reason="asks getrusage for the peak memory")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(sys.platform == "win32", reason="asks getrusage for the peak memory"),
+]
 
 
 def recording(path: Path, minutes: float, rate: int, channels: int) -> Path:
@@ -27,7 +30,9 @@ def recording(path: Path, minutes: float, rate: int, channels: int) -> Path:
 def peak_megabytes(code: str, *args: object) -> float:
     """Of a fresh process that runs `code`."""
     script = f"import sys, resource\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)"
-    result = subprocess.run([sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=True
+    )
     return float(result.stdout.split()[-1])
 
 
@@ -59,8 +64,13 @@ def test_a_long_file_is_scored_at_flat_memory(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "model.safetensors", as_checkpoint(network(SMALL)))
     short = recording(tmp_path / "short" / "a.wav", 1, 8000, 1)
     long = recording(tmp_path / "long" / "a.wav", 40, 8000, 1)
-    few, many = (peak_megabytes(EVALUATE, tmp_path / "model.safetensors", folder, tmp_path / "cache") for folder in (short, long))
-    mapped = 2 * 40 * 60 * 8000 / 1e6  # of the cache itself, which the kernel takes back when it likes
+    few, many = (
+        peak_megabytes(EVALUATE, tmp_path / "model.safetensors", folder, tmp_path / "cache")
+        for folder in (short, long)
+    )
+    mapped = (
+        2 * 40 * 60 * 8000 / 1e6
+    )  # of the cache itself, which the kernel takes back when it likes
     assert many < few + mapped + 60, (few, many)
 
 
@@ -82,7 +92,9 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for th
 
 
 @on_linux
-def test_a_warm_cache_of_ten_hours_costs_a_fraction_of_making_it(ten_hours: Path, tmp_path: Path) -> None:
+def test_a_warm_cache_of_ten_hours_costs_a_fraction_of_making_it(
+    ten_hours: Path, tmp_path: Path
+) -> None:
     fill(tmp_path, 40)
     small = hundred_hours.child("index", tmp_path)
     cold, warm = (hundred_hours.child("index", ten_hours) for _ in range(2))
@@ -95,7 +107,9 @@ def test_a_warm_cache_of_ten_hours_costs_a_fraction_of_making_it(ten_hours: Path
 
 
 @on_linux
-def test_training_on_ten_hours_starts_as_on_minutes_at_flat_memory_and_with_cheap_batches(ten_hours: Path, tmp_path: Path) -> None:
+def test_training_on_ten_hours_starts_as_on_minutes_at_flat_memory_and_with_cheap_batches(
+    ten_hours: Path, tmp_path: Path
+) -> None:
     fill(tmp_path, 40)
     for place in (tmp_path, ten_hours):
         hundred_hours.child("index", place)

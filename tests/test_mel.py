@@ -17,8 +17,12 @@ RATE = 16000
 SHAPES = [(80, 256, 1024), (80, 200, 800), (20, 77, 401), (40, 256, 1023)]  # bands, hop, window
 
 
-def settings(bands: int = 20, hop: int = 64, window: int = 256, high: float = 8000.0) -> ModelConfig:
-    return ModelConfig(mel_bands=bands, mel_hop=hop, mel_window=window, mel_low_hz=50.0, mel_high_hz=high)
+def settings(
+    bands: int = 20, hop: int = 64, window: int = 256, high: float = 8000.0
+) -> ModelConfig:
+    return ModelConfig(
+        mel_bands=bands, mel_hop=hop, mel_window=window, mel_low_hz=50.0, mel_high_hz=high
+    )
 
 
 def noise(samples: int) -> np.ndarray[Any, Any]:
@@ -34,7 +38,9 @@ def by_librosa(wav: np.ndarray[Any, Any], model: ModelConfig) -> np.ndarray[Any,
     return found
 
 
-@pytest.mark.filterwarnings("ignore:n_fft:UserWarning")  # librosa's about a recording shorter than the window
+@pytest.mark.filterwarnings(
+    "ignore:n_fft:UserWarning"
+)  # librosa's about a recording shorter than the window
 @pytest.mark.parametrize("samples", [1, 300, 20011])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_frames_are_those_of_librosa(shape: tuple[int, int, int], samples: int) -> None:
@@ -57,7 +63,9 @@ def test_frames_of_speech_are_those_of_librosa(shape: tuple[int, int, int]) -> N
     np.testing.assert_allclose(frames, np.log(expected), rtol=0, atol=5e-4)
 
 
-@pytest.mark.parametrize("shape", [s for s in SHAPES if s[2] % 2 == 0])  # of odd windows it takes the last frequency for half the rate
+@pytest.mark.parametrize(
+    "shape", [s for s in SHAPES if s[2] % 2 == 0]
+)  # of odd windows it takes the last frequency for half the rate
 def test_frames_are_those_of_torchaudio(torchaudio: Any, shape: tuple[int, int, int]) -> None:
     import torchaudio.transforms
 
@@ -84,7 +92,9 @@ def test_a_stretch_gives_the_frames_that_the_whole_recording_has_there() -> None
 
 @pytest.mark.parametrize("window", [256, 257])
 @pytest.mark.parametrize("samples", [0, 1, 63, 64, 640, 5000])
-def test_frames_do_not_depend_on_the_size_of_the_blocks(monkeypatch: pytest.MonkeyPatch, samples: int, window: int) -> None:
+def test_frames_do_not_depend_on_the_size_of_the_blocks(
+    monkeypatch: pytest.MonkeyPatch, samples: int, window: int
+) -> None:
     model, wav = settings(window=window), noise(samples)
     whole = mel.frames_of(wav, RATE, model)
     assert whole.shape == (1 + samples // 64, 20)
@@ -126,7 +136,12 @@ def test_gradients_pass_after_frames_were_made_in_inference_mode() -> None:
 
 
 def test_bands_that_would_hear_nothing_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"model.mel_bands = 80: \d+ of them would hear nothing: model.mel_window = 128 tells"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model.mel_bands = 80: \d+ of them would hear nothing: model.mel_window = 128 tells",
+    ):
         mel.filters(RATE, settings(bands=80, window=128))
-    with pytest.raises(ConfigError, match=r"frequencies 125 Hz apart; use fewer bands or a longer window"):
+    with pytest.raises(
+        ConfigError, match=r"frequencies 125 Hz apart; use fewer bands or a longer window"
+    ):
         mel.frames_of(noise(2000), RATE, settings(bands=80, window=128))

@@ -43,20 +43,34 @@ print(status("VmHWM") - before)
         ["train.batch=9", "train.accumulate=3"],
         ["train.batch=4", "model.output=logistic", "model.mixtures=30"],
         ["train.batch=4", "model.output=gaussian"],
-        ["train.batch=4", "model.layer=bottleneck", "model.smooth=true", "model.context=pyramid", "model.pyramid_window=3000"],
+        [
+            "train.batch=4",
+            "model.layer=bottleneck",
+            "model.smooth=true",
+            "model.context=pyramid",
+            "model.pyramid_window=3000",
+        ],
     ],
 )
 def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:
-    measured = int(subprocess.run([sys.executable, "-c", STEP, *settings], check=True, capture_output=True, text=True).stdout)
+    measured = int(
+        subprocess.run(
+            [sys.executable, "-c", STEP, *settings], check=True, capture_output=True, text=True
+        ).stdout
+    )
     expected = estimate(loading.load("small", settings), 4, blocks=True).total
-    assert 0.75 * measured < expected < 1.25 * measured, f"measured {measured / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB"
+    assert 0.75 * measured < expected < 1.25 * measured, (
+        f"measured {measured / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB"
+    )
 
 
 def test_what_saves_memory_is_estimated_to_save_it() -> None:
     base = loading.load("paper")
 
     def total(number: int = 4, **train: int) -> int:
-        return estimate(replace(base, train=replace(base.train, **train)), number, blocks=True).total
+        return estimate(
+            replace(base, train=replace(base.train, **train)), number, blocks=True
+        ).total
 
     assert total(checkpoint_layers=5) < total() / 2
     assert total(accumulate=2) < 0.6 * total()

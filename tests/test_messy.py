@@ -45,7 +45,12 @@ WRITTEN: dict[str, tuple[Any, int, str, str]] = {  # name: samples, rate, subtyp
     "sun.au": (SOUND, 22050, "PCM_16", "AU"),
     "dc.wav": (0.3 + 0.3 * SOUND, 22050, "PCM_16", "WAV"),
     "clipped.wav": (np.clip(9 * SOUND, -1, 1), 22050, "PCM_16", "WAV"),
-    "pauses.wav": (np.concatenate([np.zeros(4 * RATE), tone(1.0, RATE), np.zeros(2 * RATE)]), RATE, "PCM_16", "WAV"),
+    "pauses.wav": (
+        np.concatenate([np.zeros(4 * RATE), tone(1.0, RATE), np.zeros(2 * RATE)]),
+        RATE,
+        "PCM_16",
+        "WAV",
+    ),
     "quiet.wav": (0.01 * SOUND, 22050, "PCM_16", "WAV"),
     "loud_48k.wav": (0.9 * STEREO / 0.4, 48000, "FLOAT", "WAV"),
     "UPPER.WAV": (SOUND, 22050, "PCM_16", "WAV"),
@@ -55,12 +60,36 @@ WRITTEN: dict[str, tuple[Any, int, str, str]] = {  # name: samples, rate, subtyp
     "ten_ms.wav": (SOUND[:220], 22050, "PCM_16", "WAV"),
     "zero_frames.wav": (SOUND[:0], 22050, "PCM_16", "WAV"),
     "silence.wav": (np.zeros(22050), 22050, "PCM_16", "WAV"),
-    "near_silence.wav": (np.random.default_rng(0).integers(-1, 2, 22050) / 32768, 22050, "PCM_16", "WAV"),
+    "near_silence.wav": (
+        np.random.default_rng(0).integers(-1, 2, 22050) / 32768,
+        22050,
+        "PCM_16",
+        "WAV",
+    ),
     "nan.wav": (np.where(np.arange(22050) % 99, 0.1, np.nan), 22050, "FLOAT", "WAV"),
     ".hidden.wav": (SOUND, 22050, "PCM_16", "WAV"),
 }
-USED = [n for n in WRITTEN if n not in ("one_sample.wav", "ten_ms.wav", "zero_frames.wav", "silence.wav", "near_silence.wav", "nan.wav")]
-USED = [*(n for n in USED if n != ".hidden.wav"), "streamed.wav", "truncated.wav", "odd_chunk.wav", "twin.wav", "tagged.mp3"]
+USED = [
+    n
+    for n in WRITTEN
+    if n
+    not in (
+        "one_sample.wav",
+        "ten_ms.wav",
+        "zero_frames.wav",
+        "silence.wav",
+        "near_silence.wav",
+        "nan.wav",
+    )
+]
+USED = [
+    *(n for n in USED if n != ".hidden.wav"),
+    "streamed.wav",
+    "truncated.wav",
+    "odd_chunk.wav",
+    "twin.wav",
+    "tagged.mp3",
+]
 SKIPPED = {
     "film.m4a": "Format not recognised); convert it to wav or flac",
     "empty.wav": "cannot be read as audio (Format not recognised)",
@@ -87,13 +116,23 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plain = (folder / "UPPER.WAV").read_bytes()
     mp3 = (folder / "mono.mp3").read_bytes()
     damage = np.random.default_rng(0).integers(0, 256, 4000, dtype=np.uint8).tobytes()
-    frames = b"".join(k + struct.pack(">I", len(v)) + b"\0\0" + v for k, v in ((b"COMM", b"\0eng"), (b"COMM", b""), (b"TIT2", b"")))
+    frames = b"".join(
+        k + struct.pack(">I", len(v)) + b"\0\0" + v
+        for k, v in ((b"COMM", b"\0eng"), (b"COMM", b""), (b"TIT2", b""))
+    )
     made = {
-        "streamed.wav": plain[:4] + b"\xff" * 4 + plain[8:40] + b"\xff" * 4 + plain[44:],  # sizes as a pipe writes them
+        "streamed.wav": plain[:4]
+        + b"\xff" * 4
+        + plain[8:40]
+        + b"\xff" * 4
+        + plain[44:],  # sizes as a pipe writes them
         "truncated.wav": plain[:-9999],
         "odd_chunk.wav": plain[:36] + b"junk" + struct.pack("<I", 3) + b"abc\0" + plain[36:],
         "twin.wav": (folder / "stereo_16.wav").read_bytes(),
-        "tagged.mp3": b"ID3\x03\0\0" + struct.pack(">I", len(frames)) + frames + mp3,  # its tags make the decoder complain
+        "tagged.mp3": b"ID3\x03\0\0"
+        + struct.pack(">I", len(frames))
+        + frames
+        + mp3,  # its tags make the decoder complain
         "corrupt.mp3": mp3[:2000] + damage + mp3[2000:],
         "cut.mp3": mp3[: len(mp3) // 2],
         "piped.flac": _unfinished_flac(folder / "hires.flac"),
@@ -152,15 +191,21 @@ def test_decoders_keep_quiet(messy: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert capfd.readouterr() == ("", "")
 
 
-def test_reading_without_a_standard_error_works(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_without_a_standard_error_works(
+    messy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def none(_: int) -> int:
         raise OSError(9, "Bad file descriptor")
 
     monkeypatch.setattr("os.dup", none)
-    assert sum(map(len, reading.read_blocks(messy / "UPPER.WAV", RATE))) == pytest.approx(0.6 * RATE, abs=2)
+    assert sum(map(len, reading.read_blocks(messy / "UPPER.WAV", RATE))) == pytest.approx(
+        0.6 * RATE, abs=2
+    )
 
 
-def test_a_run_on_it_names_every_skipped_file_and_learns(messy: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_run_on_it_names_every_skipped_file_and_learns(
+    messy: Path, config_file: Path, tmp_path: Path
+) -> None:
     bits: list[float] = []
 
     class Listening(TrainingListener):
@@ -173,7 +218,11 @@ def test_a_run_on_it_names_every_skipped_file_and_learns(messy: Path, config_fil
     with open(run.folder / "recordings.csv", encoding="utf-8") as f:
         rows = {row["file"]: row for row in csv.DictReader(f)}
     assert {name for name, row in rows.items() if row["use"] == "skipped"} == SKIPPED.keys()
-    assert all(SKIPPED[name] in rows[name]["reason"] for name in SKIPPED if not SKIPPED[name].startswith("too short"))
+    assert all(
+        SKIPPED[name] in rows[name]["reason"]
+        for name in SKIPPED
+        if not SKIPPED[name].startswith("too short")
+    )
     assert rows["twin.wav"]["reason"] == "same content as stereo_16.wav"
 
 
@@ -181,7 +230,10 @@ def test_twins_are_never_on_both_sides_of_the_split(messy: Path, small_config: A
     corpus = Corpus(indexed(messy), small_config, receptive_field=11)
     held_out = set(corpus.held_out)
     assert held_out
-    for pair in ({"stereo_16.wav", "twin.wav"}, {"UPPER.WAV", "with space & ünï-音.wav", "nested/deeper/still/deep.wav"}):
+    for pair in (
+        {"stereo_16.wav", "twin.wav"},
+        {"UPPER.WAV", "with space & ünï-音.wav", "nested/deeper/still/deep.wav"},
+    ):
         assert pair <= held_out or not pair & held_out
 
 
@@ -191,7 +243,9 @@ def test_real_recordings_are_all_used() -> None:
     assert found.skipped == ()
 
 
-def test_a_file_that_changes_while_it_is_read_is_skipped(messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read_is_skipped(
+    messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "growing"
     folder.mkdir()
     for name in ("a.wav", "b.wav", "c.wav"):
@@ -210,25 +264,38 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(messy: Path, tmp_path: 
     monkeypatch.setattr(reading, "read_blocks", shrinking)
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)  # so that it is read twice
     found = indexed(folder)
-    assert [(s.name, s.reason) for s in found.skipped] == [("b.wav", "changed while it was read; train again when it is finished")]
+    assert [(s.name, s.reason) for s in found.skipped] == [
+        ("b.wav", "changed while it was read; train again when it is finished")
+    ]
     a, c = (found.pcm()[r.offset : r.offset + r.samples] for r in found.recordings)
     assert (a == c).all()
-    assert [r.name for r in indexed(folder).recordings] == ["a.wav", "b.wav", "c.wav"]  # its half is whole by now
+    assert [r.name for r in indexed(folder).recordings] == [
+        "a.wav",
+        "b.wav",
+        "c.wav",
+    ]  # its half is whole by now
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are any bytes on POSIX only")
-def test_a_name_that_is_no_text_is_read_and_a_pipe_is_not_waited_for(messy: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_read_and_a_pipe_is_not_waited_for(
+    messy: Path, tmp_path: Path
+) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.wav")).write_bytes((messy / "UPPER.WAV").read_bytes())
     os.mkfifo(tmp_path / "pipe.wav")
     os.mkfifo(tmp_path / "pipe")
     found = indexed(tmp_path)
     assert [os.fsencode(r.name) for r in found.recordings] == [b"caf\xe9.wav"]
-    assert {s.name: s.reason for s in found.skipped} == {"pipe.wav": "not a regular file", "pipe": "not a regular file"}
+    assert {s.name: s.reason for s in found.skipped} == {
+        "pipe.wav": "not a regular file",
+        "pipe": "not a regular file",
+    }
     with pytest.raises(AudioError, match="is not a regular file"):
         next(reading.read_blocks(tmp_path / "pipe.wav", RATE))
 
 
-def test_what_cannot_be_read_is_tried_again(messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_is_tried_again(
+    messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("mono.opus", "UPPER.WAV"):
         (tmp_path / name).write_bytes((messy / name).read_bytes())
     read_blocks = reading.read_blocks
@@ -249,7 +316,9 @@ def test_a_run_inside_the_folder_is_left_alone_and_said_so(messy: Path, tmp_path
     (run / "checkpoints").mkdir(parents=True)
     (run / "config.toml").touch()
     (run / "sample.wav").write_bytes((messy / "UPPER.WAV").read_bytes())
-    with pytest.raises(CorpusError, match=r"holds no recordings \(0 other files; runs/x: a run of this program"):
+    with pytest.raises(
+        CorpusError, match=r"holds no recordings \(0 other files; runs/x: a run of this program"
+    ):
         indexed(tmp_path)
     (tmp_path / "a.wav").write_bytes((messy / "UPPER.WAV").read_bytes())
     found = indexed(tmp_path)

@@ -45,8 +45,12 @@ def test_masses_of_all_codes_sum_to_one(d: Distribution, params: np.ndarray) -> 
 
 @both
 @extreme
-def test_loss_and_gradient_are_finite_and_the_loss_is_the_scores(d: Distribution, params: np.ndarray) -> None:  # type: ignore[type-arg]
-    codes = np.concatenate([[0, 1, 32767, 32768, 65534, 65535], np.random.default_rng(0).integers(0, 65536, 60)])
+def test_loss_and_gradient_are_finite_and_the_loss_is_the_scores(
+    d: Distribution, params: np.ndarray
+) -> None:  # type: ignore[type-arg]
+    codes = np.concatenate(
+        [[0, 1, 32767, 32768, 65534, 65535], np.random.default_rng(0).integers(0, 65536, 60)]
+    )
     p = torch.tensor(np.tile(params, (len(codes), 1)), dtype=torch.float32)
     for x, row in zip(codes, p, strict=True):
         row.requires_grad_()
@@ -67,13 +71,18 @@ def test_the_loss_is_the_difference_of_distribution_functions(d: Distribution) -
     weights = np.exp(params[:, 0]) / np.exp(params[:, 0]).sum(axis=1, keepdims=True)
     scale = np.exp(params[:, 2]) + 2**-17
     edges = np.concatenate([[-np.inf], d.edges(), [np.inf]])
-    below, above = (CURVES[d.kind].cdf((e[:, None] - params[:, 1]) / scale) for e in (edges[x], edges[x + 1]))
+    below, above = (
+        CURVES[d.kind].cdf((e[:, None] - params[:, 1]) / scale) for e in (edges[x], edges[x + 1])
+    )
     mass = (weights * (above - below)).sum(axis=1)
     sure = mass > 1e-9  # where the naive difference has digits left
     assert sure.mean() > 0.5
     flat = as_params(params)
     np.testing.assert_allclose(d.nats(flat, x)[sure], -np.log(mass[sure]), rtol=1e-5)
-    p, codes = torch.tensor(flat, dtype=torch.float32).view(5, 100, -1), torch.tensor(x).view(5, 100)
+    p, codes = (
+        torch.tensor(flat, dtype=torch.float32).view(5, 100, -1),
+        torch.tensor(x).view(5, 100),
+    )
     counts = torch.tensor(sure).view(5, 100).float()
     assert float(d.loss(p, codes, counts)) == pytest.approx(-np.log(mass[sure]).sum(), rel=1e-5)
     assert float(d.loss(p, codes)) == pytest.approx(d.nats(flat, x).mean(), rel=1e-5)
@@ -83,7 +92,15 @@ def test_the_loss_is_the_difference_of_distribution_functions(d: Distribution) -
 def test_the_gradient_is_that_of_the_exact_loss(d: Distribution) -> None:
     rng = np.random.default_rng(2)
     for mean, log_scale in ((0.01, -4), (0.3, -9), (-0.5, -14), (50.0, -12)):
-        params = as_params(np.array([rng.normal(0, 1, K), mean + rng.normal(0, 1e-3, K), log_scale + rng.normal(0, 0.3, K)]))
+        params = as_params(
+            np.array(
+                [
+                    rng.normal(0, 1, K),
+                    mean + rng.normal(0, 1e-3, K),
+                    log_scale + rng.normal(0, 0.3, K),
+                ]
+            )
+        )
         p = torch.tensor(params, dtype=torch.float64, requires_grad=True)
         d.loss(p[None, None], torch.tensor([[33000]])).backward()
         assert p.grad is not None
@@ -92,13 +109,19 @@ def test_the_gradient_is_that_of_the_exact_loss(d: Distribution) -> None:
             step[i] = 1e-6
             up, down = (d.nats((params + s)[None], np.array([33000]))[0] for s in (step, -step))
             rounding = 1e-3 + 1e-9 * up
-            assert float(p.grad[i]) == pytest.approx((up - down) / 2e-6, rel=2e-2, abs=rounding), (mean, log_scale, i)
+            assert float(p.grad[i]) == pytest.approx((up - down) / 2e-6, rel=2e-2, abs=rounding), (
+                mean,
+                log_scale,
+                i,
+            )
 
 
 def stratified(count: int, columns: int, seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]
     """Uniforms (count, columns), each column as even as can be, in its own order."""
     rng = np.random.default_rng(seed)
-    return np.stack([(rng.permutation(count) + rng.random(count)) / count for _ in range(columns)], axis=1)
+    return np.stack(
+        [(rng.permutation(count) + rng.random(count)) / count for _ in range(columns)], axis=1
+    )
 
 
 @both
@@ -126,12 +149,16 @@ def test_fine_bins_are_filled_as_predicted(d: Distribution) -> None:
 def test_temperature_narrows_and_zero_is_the_centre_of_the_highest_peak(d: Distribution) -> None:
     params = as_params(np.array([[1, 0, 0, -9], [0.5, -0.25, 0.1, 0.9], [-2, -5, -3, -8]]))
     rows, noise = np.tile(params, (20_000, 1)), stratified(20_000, d.n_noise)
-    assert (d.draw(rows, noise, Sampling(temperature=0)) == 32768 - 8192).all()  # weight over scale is largest for the second
+    assert (
+        d.draw(rows, noise, Sampling(temperature=0)) == 32768 - 8192
+    ).all()  # weight over scale is largest for the second
     near = [np.abs(d.draw(rows, noise, Sampling(t)) - (32768 + 16384)) for t in (1.0, 0.3)]
     assert np.median(near[1]) < np.median(near[0]) / 2
     single = as_params(np.array([[0.0], [0.25], [-5]]))
     one = type(d)(1)  # type: ignore[call-arg]
-    spread = [np.std(one.draw(np.tile(single, (20_000, 1)), noise, Sampling(t))) for t in (1.0, 0.5)]
+    spread = [
+        np.std(one.draw(np.tile(single, (20_000, 1)), noise, Sampling(t))) for t in (1.0, 0.5)
+    ]
     assert spread[1] == pytest.approx(spread[0] / 2, rel=1e-3)
 
 
@@ -155,7 +182,9 @@ def test_audio_survives_and_silence_is_silent(d: Distribution) -> None:
 def test_what_a_mixture_cannot_be_asked(d: Distribution) -> None:
     d.check(Sampling(0.5))
     for asked, option in ((Sampling(top_k=3), "--top-k 3"), (Sampling(top_p=0.9), r"--top-p 0\.9")):
-        with pytest.raises(EngineError, match=f"{option}: chooses among mu-law levels, .*; use --temperature"):
+        with pytest.raises(
+            EngineError, match=f"{option}: chooses among mu-law levels, .*; use --temperature"
+        ):
             d.check(asked)
         distribution_for(ModelConfig()).check(asked)
 

@@ -40,7 +40,10 @@ KNOWN = [
     (ModelConfig(dilations=(1, 1, 2), kernel_size=(3, 2, 2)), 6),
     (ModelConfig(dilations=(1, 1, 2, 4, 8), kernel_size=(3, 2, 2, 2, 2)), 18),
     (ModelConfig(growth="fibonacci", dilation_cycle=13, layers=6), 1 + 1 + 2 + 3 + 5 + 8 + 13),
-    (ModelConfig(growth="coprime", dilation_cycle=11, layers=8), 1 + 1 + 2 + 3 + 5 + 7 + 11 + 1 + 2),
+    (
+        ModelConfig(growth="coprime", dilation_cycle=11, layers=8),
+        1 + 1 + 2 + 3 + 5 + 7 + 11 + 1 + 2,
+    ),
     (ModelConfig(layers=10, groups=4), 1024),
     (ModelConfig(layers=10, layer="separable"), 1024),
     (ModelConfig(layers=10, layer="bottleneck", kernel_size=3), 2047),
@@ -48,7 +51,10 @@ KNOWN = [
     (ModelConfig(dilations=(1, 1), layer="hybrid", kernel_size=(4, 2)), 5),
     (ModelConfig(layers=10, smooth=True), 1034),  # a sample more for each layer
     (ModelConfig(layers=10, context="pyramid", pyramid_window=64), 1024 + 63),
-    (ModelConfig(layers=10, context="pyramid", pyramid_dilations=(100, 7), pyramid_window=64), 1024 + 100),
+    (
+        ModelConfig(layers=10, context="pyramid", pyramid_dilations=(100, 7), pyramid_window=64),
+        1024 + 100,
+    ),
 ]
 
 
@@ -65,7 +71,12 @@ def heard(config: ModelConfig) -> set[int]:
     with torch.no_grad():
         for p in model.parameters():
             p.abs_().add_(0.1).mul_(0.2)  # small enough for no gate to be closed
-    embedded = torch.full((model.receptive_field + 20, 1, config.residual_channels), 0.01, dtype=torch.float64, requires_grad=True)
+    embedded = torch.full(
+        (model.receptive_field + 20, 1, config.residual_channels),
+        0.01,
+        dtype=torch.float64,
+        requires_grad=True,
+    )
     model._head(model.stack(embedded))[-1].sum().backward()
     assert embedded.grad is not None
     return set(torch.nonzero(embedded.grad.abs().sum(dim=(1, 2)).flip(0)).flatten().tolist())
@@ -77,7 +88,11 @@ def test_a_prediction_hears_its_offsets_and_no_more(config: ModelConfig) -> None
     for offsets in config.offsets:
         lags = {lag + back for lag in lags for back in offsets}
     if config.context == "pyramid":
-        lags = {lag + back for lag in lags for back in (*config.pyramid_dilations, *range(config.pyramid_window))}
+        lags = {
+            lag + back
+            for lag in lags
+            for back in (*config.pyramid_dilations, *range(config.pyramid_window))
+        }
     assert max(lags) == config.receptive_field - 1
     assert heard(config) == lags
 
@@ -87,9 +102,16 @@ def test_what_is_counted_and_expected_is_the_modules(config: ModelConfig) -> Non
     model = WaveNet(config)
     found = model_cost(config, 16000)
     assert found.parameters == sum(p.numel() for p in model.parameters())
-    assert parameters.expected_shapes(Config(model=config)) == {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    assert parameters.expected_shapes(Config(model=config)) == {
+        k: tuple(v.shape) for k, v in model.state_dict().items()
+    }
     own, computed = parameters.multiply_adds(config)
-    assert own == sum(p.numel() for layer in layers_of(model) for name, p in layer.dilated.named_parameters() if name != "bias")
+    assert own == sum(
+        p.numel()
+        for layer in layers_of(model)
+        for name, p in layer.dilated.named_parameters()
+        if name != "bias"
+    )
     assert computed == sum(layer.dilated.taps().numel() for layer in layers_of(model))
     assert found.computed_macs_per_sample - found.macs_per_sample == computed - own
     folds = config.layer != "dense" or config.groups > 1 or config.smooth
@@ -99,12 +121,27 @@ def test_what_is_counted_and_expected_is_the_modules(config: ModelConfig) -> Non
 def test_known_counts_of_multiply_adds() -> None:
     sizes: dict[str, Any] = {"layers": 10, "residual_channels": 64, "gate_channels": 128}
     assert parameters.multiply_adds(ModelConfig(**sizes)) == (10 * 2 * 64 * 128,) * 2
-    assert parameters.multiply_adds(ModelConfig(**sizes, groups=4)) == (10 * 2 * 16 * 128, 10 * 2 * 64 * 128)
-    assert parameters.multiply_adds(ModelConfig(**sizes, layer="separable")) == (10 * (64 * 2 + 64 * 128), 10 * 2 * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes, groups=4)) == (
+        10 * 2 * 16 * 128,
+        10 * 2 * 64 * 128,
+    )
+    assert parameters.multiply_adds(ModelConfig(**sizes, layer="separable")) == (
+        10 * (64 * 2 + 64 * 128),
+        10 * 2 * 64 * 128,
+    )
     narrow = 10 * (64 * 16 + 2 * 16 * 16 + 16 * 128)
-    assert parameters.multiply_adds(ModelConfig(**sizes, layer="bottleneck")) == (narrow, 10 * 2 * 64 * 128)
-    assert parameters.multiply_adds(ModelConfig(**sizes, layer="hybrid")) == (10 * 2 * 64 * 128, (2 + 9 * 3) * 64 * 128)
-    assert parameters.multiply_adds(ModelConfig(**sizes, smooth=True)) == (10 * 2 * 64 * 128, (3 + 9 * 4) * 64 * 128)
+    assert parameters.multiply_adds(ModelConfig(**sizes, layer="bottleneck")) == (
+        narrow,
+        10 * 2 * 64 * 128,
+    )
+    assert parameters.multiply_adds(ModelConfig(**sizes, layer="hybrid")) == (
+        10 * 2 * 64 * 128,
+        (2 + 9 * 3) * 64 * 128,
+    )
+    assert parameters.multiply_adds(ModelConfig(**sizes, smooth=True)) == (
+        10 * 2 * 64 * 128,
+        (3 + 9 * 4) * 64 * 128,
+    )
 
 
 @every_variant
@@ -113,24 +150,38 @@ def test_engines_fold_what_training_folds(config: ModelConfig) -> None:
     weights = arrays(model)
     for i, layer in enumerate(layers_of(model)):
         taps = layer.dilated.taps().detach().numpy().transpose(0, 2, 1)
-        np.testing.assert_allclose(fold(config, i, weights), taps, rtol=1e-5, atol=1e-6, err_msg=f"layer {i}")
+        np.testing.assert_allclose(
+            fold(config, i, weights), taps, rtol=1e-5, atol=1e-6, err_msg=f"layer {i}"
+        )
 
 
 @pytest.mark.parametrize("name", ["groups", "separable", "bottleneck", "hybrid", "smooth"])
 def test_a_gate_starts_with_inputs_of_unit_variance(name: str) -> None:
-    wide: dict[str, Any] = {"residual_channels": 64, "gate_channels": 128, "kernel_size": 2, "bottleneck_channels": 0, "layers": 30}
+    wide: dict[str, Any] = {
+        "residual_channels": 64,
+        "gate_channels": 128,
+        "kernel_size": 2,
+        "bottleneck_channels": 0,
+        "layers": 30,
+    }
     model = WaveNet(replace(VARIANTS[name], **wide))
     for i, layer in enumerate(layers_of(model)):
-        power = layer.dilated.taps().square().sum((0, 2)).mean()  # what white noise of unit variance becomes
+        power = (
+            layer.dilated.taps().square().sum((0, 2)).mean()
+        )  # what white noise of unit variance becomes
         assert 0.6 < power.item() < 1.6, f"layer {i}"
-    mean = torch.stack([layer.dilated.taps().square().sum((0, 2)).mean() for layer in layers_of(model)]).mean()
+    mean = torch.stack(
+        [layer.dilated.taps().square().sum((0, 2)).mean() for layer in layers_of(model)]
+    ).mean()
     assert mean.item() == pytest.approx(1, abs=0.1)
 
 
 def test_a_group_hears_its_own_channels_alone() -> None:
     model = network(VARIANTS["groups"])
     for layer in layers_of(model):
-        taps = layer.dilated.taps().reshape(3, 2, 2, 3, 2, 5)  # (K, halves of the gate, groups, G / 2, groups, R / 2)
+        taps = layer.dilated.taps().reshape(
+            3, 2, 2, 3, 2, 5
+        )  # (K, halves of the gate, groups, G / 2, groups, R / 2)
         for a in range(2):
             assert taps[:, :, a, :, a].abs().min() > 0
             assert not taps[:, :, a, :, 1 - a].any()
@@ -159,7 +210,12 @@ def test_the_window_sum_of_an_engine_stays_exact() -> None:
 @every_variant
 def test_half_precision_is_close(config: ModelConfig) -> None:
     model = network(config)
-    x = torch.randint(0, config.levels, (2, model.receptive_field + 100), generator=torch.Generator().manual_seed(0))
+    x = torch.randint(
+        0,
+        config.levels,
+        (2, model.receptive_field + 100),
+        generator=torch.Generator().manual_seed(0),
+    )
     given = some_conditions(config, *x.shape)
     exact = model(x, given)
     with torch.autocast("cpu", torch.bfloat16):
@@ -179,7 +235,9 @@ def test_folded_layers_and_a_pyramid_take_the_memory_of_their_rows() -> None:
 
 
 @pytest.mark.parametrize("config", UNTOLD.values(), ids=UNTOLD)
-def test_a_run_of_every_pattern(config: ModelConfig, small_config: Config, training_folder: Path, tmp_path: Path) -> None:
+def test_a_run_of_every_pattern(
+    config: ModelConfig, small_config: Config, training_folder: Path, tmp_path: Path
+) -> None:
     """Trained for some steps from a config file, stopped between and resumed, then played by both engines."""
     path, made = tmp_path / "pattern.toml", tmp_path / "run"
     learning = replace(small_config.train, steps=30, evaluate_every=10, learning_rate=1e-2)
@@ -191,5 +249,8 @@ def test_a_run_of_every_pattern(config: ModelConfig, small_config: Config, train
     model = checkpoint.load(locate.find(made))
     assert model.config.model == config
     assert model.training.step == 30
-    first, second = (np.concatenate(list(Sampler(model, seed=3, engine=e).blocks(60)), axis=1) for e in ("numba", "reference"))
+    first, second = (
+        np.concatenate(list(Sampler(model, seed=3, engine=e).blocks(60)), axis=1)
+        for e in ("numba", "reference")
+    )
     assert (first == second).mean() > 0.9  # where noise falls on a boundary, what follows differs

@@ -24,7 +24,9 @@ def samples(found: Index, name: str) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def test_samples_land_where_the_index_says(make_folder: Callable[..., Path]) -> None:
-    folder = make_folder({"b.wav": tone(0.5), "nested/deep/ä b.flac": noisy(0.7), "A.WAV": tone(0.3, hertz=99)})
+    folder = make_folder(
+        {"b.wav": tone(0.5), "nested/deep/ä b.flac": noisy(0.7), "A.WAV": tone(0.3, hertz=99)}
+    )
     found = index(folder)
     assert [r.name for r in found.recordings] == ["A.WAV", "b.wav", "nested/deep/ä b.flac"]
     np.testing.assert_allclose(samples(found, "b.wav"), tone(0.5), atol=2e-5)
@@ -79,7 +81,9 @@ def test_level_and_trim(make_folder: Callable[..., Path]) -> None:
     folder = make_folder({"quiet.wav": quiet, "over.wav": tone(0.5, amplitude=1.6)})
     kept = index(folder)
     assert np.abs(samples(kept, "quiet.wav")).max() == pytest.approx(0.01, abs=1e-4)
-    assert np.abs(samples(kept, "over.wav")).max() == pytest.approx(1, abs=1e-3)  # scaled, not wrapped or clipped
+    assert np.abs(samples(kept, "over.wav")).max() == pytest.approx(
+        1, abs=1e-3
+    )  # scaled, not wrapped or clipped
     assert (np.abs(samples(kept, "over.wav")) > 0.999).mean() < 0.1
     levelled = index(folder, AudioConfig(sample_rate=8000, level="peak", peak_db=-6), trim=True)
     assert np.abs(samples(levelled, "quiet.wav")).max() == pytest.approx(10 ** (-6 / 20), abs=1e-3)
@@ -97,7 +101,14 @@ def test_a_loud_stereo_48_khz_float_file_is_not_silence(make_folder: Callable[..
 def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> None:
     broken = tone(0.5)
     broken[100] = np.inf
-    folder = make_folder({"good.wav": tone(0.5), "silent.wav": np.zeros(8000), "tiny.wav": tone(0.01), "inf.wav": broken})
+    folder = make_folder(
+        {
+            "good.wav": tone(0.5),
+            "silent.wav": np.zeros(8000),
+            "tiny.wav": tone(0.01),
+            "inf.wav": broken,
+        }
+    )
     (folder / "text.wav").write_text("not audio")
     (folder / "film.m4a").write_bytes(b"\0" * 100)
     (folder / "notes.txt").write_text("ignored")
@@ -113,7 +124,9 @@ def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> N
     assert found.ignored == 2
 
 
-def test_audio_without_a_suffix_and_files_that_cannot_be_read(make_folder: Callable[..., Path]) -> None:
+def test_audio_without_a_suffix_and_files_that_cannot_be_read(
+    make_folder: Callable[..., Path],
+) -> None:
     folder = make_folder({"a.wav": tone(0.5)})
     (folder / "a.wav").rename(folder / "track")
     sf.write(folder / "take.wave", noisy(0.5), 8000, format="WAV")
@@ -121,7 +134,9 @@ def test_audio_without_a_suffix_and_files_that_cannot_be_read(make_folder: Calla
     (folder / "gone.wav").symlink_to("/nowhere/at/all.wav")
     found = index(folder)
     assert [r.name for r in found.recordings] == ["take.wave", "track"]
-    assert [(s.name, s.reason) for s in found.skipped] == [("gone.wav", "cannot be read (No such file or directory)")]
+    assert [(s.name, s.reason) for s in found.skipped] == [
+        ("gone.wav", "cannot be read (No such file or directory)")
+    ]
     assert found.ignored == 1
 
 
@@ -140,9 +155,14 @@ def test_unusable_folders_are_named(tmp_path: Path, make_folder: Callable[..., P
             index(folder)
 
 
-def test_a_folder_being_indexed_by_another_process_is_refused(make_folder: Callable[..., Path]) -> None:
+def test_a_folder_being_indexed_by_another_process_is_refused(
+    make_folder: Callable[..., Path],
+) -> None:
     folder = make_folder({"a.wav": tone(0.5)})
-    with FileLock(index(folder).cache / "lock"), pytest.raises(CorpusError, match="another process is indexing"):
+    with (
+        FileLock(index(folder).cache / "lock"),
+        pytest.raises(CorpusError, match="another process is indexing"),
+    ):
         index(folder)
 
 

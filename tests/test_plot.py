@@ -21,7 +21,9 @@ def runs(tmp_path: Path, small_config: Config) -> list[Path]:
         run.config_file.write_text(small_config.to_toml(), encoding="utf-8")
         for step in range(10, steps + 1, 10):
             run.log(step=step, seconds=36.0 * step, train_bits=8 - step / 20)
-            run.log(step=step, seconds=36.0 * step, validation_bits=8 - step / 25 if step < 90 else 6.0)
+            run.log(
+                step=step, seconds=36.0 * step, validation_bits=8 - step / 25 if step < 90 else 6.0
+            )
     return folders
 
 

@@ -34,7 +34,13 @@ from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
 HOST = re.escape(socket.gethostname())
-SETTINGS = ("train.batch=3", "train.accumulate=2", "train.segment_seconds=0.3", "train.evaluate_every=6", "train.learning_rate=1e-3")
+SETTINGS = (
+    "train.batch=3",
+    "train.accumulate=2",
+    "train.segment_seconds=0.3",
+    "train.evaluate_every=6",
+    "train.learning_rate=1e-3",
+)
 
 
 @pytest.fixture
@@ -45,7 +51,9 @@ def command(training_folder: Path, config_file: Path, tmp_path: Path) -> list[ob
 
 
 @pytest.fixture
-def alone(training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
+def alone(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Run]]:
     """The same in this process, in one thread."""
     monkeypatch.setattr("wavenet.training.session.LOG_EVERY", 1)
     threads = torch.get_num_threads()
@@ -53,7 +61,12 @@ def alone(training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch:
 
     def run(out: Path, steps: int, stop_at: int | None = None) -> Run:
         settings = (*SETTINGS, f"train.steps={steps}")
-        return train(TrainOptions(training_folder, str(config_file), settings, out, stop_at, cache=tmp_path / "cache"), TrainingListener())
+        return train(
+            TrainOptions(
+                training_folder, str(config_file), settings, out, stop_at, cache=tmp_path / "cache"
+            ),
+            TrainingListener(),
+        )
 
     yield run
     torch.set_num_threads(threads)
@@ -75,8 +88,17 @@ def assert_alike(a: Run, b: Run, step: int) -> None:
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
-    curves = [[(m["step"], m.get("train_bits"), m.get("validation_bits")) for m in run.metrics() if m["step"] <= step] for run in (a, b)]
-    assert len(curves[0]) == len(curves[1]) == step + step // 6  # every step's loss, every sixth's validation
+    curves = [
+        [
+            (m["step"], m.get("train_bits"), m.get("validation_bits"))
+            for m in run.metrics()
+            if m["step"] <= step
+        ]
+        for run in (a, b)
+    ]
+    assert (
+        len(curves[0]) == len(curves[1]) == step + step // 6
+    )  # every step's loss, every sixth's validation
     for x, y in zip(*curves, strict=True):
         assert x == pytest.approx(y, abs=2e-5)
 
@@ -89,7 +111,9 @@ def test_two_processes_learn_as_one_does_and_either_goes_on_from_the_other(
     command: list[object], alone: Callable[..., Run], tmp_path: Path
 ) -> None:
     whole, shared = alone(tmp_path / "whole", 18), tmp_path / "shared"
-    code, out, err = finished(torchrun(*command, "-o", shared, "--steps", 18, "--stop-at", 6, watched=tmp_path))
+    code, out, err = finished(
+        torchrun(*command, "-o", shared, "--steps", 18, "--stop-at", 6, watched=tmp_path)
+    )
     assert code == 0, err
     assert out.count("recordings ") == out.count("step      6  validation") == 1
     assert "in each of 2 processes" in out
@@ -110,15 +134,20 @@ def test_two_processes_learn_as_one_does_and_either_goes_on_from_the_other(
     assert first["state"] == second["state"]
 
 
-def test_a_process_that_is_killed_is_named_and_torchrun_goes_on(command: list[object], alone: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_process_that_is_killed_is_named_and_torchrun_goes_on(
+    command: list[object], alone: Callable[..., Run], tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     how = ("--standalone", "--max-restarts=1")
-    started = torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **{DYING: "1:14"})
+    started = torchrun(
+        *command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **{DYING: "1:14"}
+    )
     code, said, err = finished(started)
     assert code == 0, err
     assert len(lines(err)) == 1, err
     assert re.fullmatch(
-        rf"wavenet: process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12. Go on with the same command", lines(err)[0]
+        rf"wavenet: process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12. Go on with the same command",
+        lines(err)[0],
     )
     assert f"resuming {out} at step 12" in said
     assert said.count("done. Hear it with") == 1
@@ -133,8 +162,12 @@ def elsewhere(rank: int) -> None:
 
 
 def test_only_the_first_process_needs_the_run_folder(command: list[object], tmp_path: Path) -> None:
-    first = Pair(tmp_path / "a", *command, "-o", "run", "--steps", 18, "--stop-at", 6, prepare=elsewhere).wait()
-    again = Pair(tmp_path / "b", "train", "-o", "run", "--cache", tmp_path / "cache", prepare=elsewhere).wait()
+    first = Pair(
+        tmp_path / "a", *command, "-o", "run", "--steps", 18, "--stop-at", 6, prepare=elsewhere
+    ).wait()
+    again = Pair(
+        tmp_path / "b", "train", "-o", "run", "--cache", tmp_path / "cache", prepare=elsewhere
+    ).wait()
     assert [code for code, _, _ in first + again] == [0] * 4, first + again
     assert "resuming run at step 6" in again[0][1]
     one, other = findings(tmp_path / "b")
@@ -150,7 +183,10 @@ def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> No
     assert [len(share.x) for share in shares] == [2, 1]
     assert (np.concatenate([shares[0].x, shares[1].x])[[0, 2, 1]] == whole.x).all()
     assert {share.global_count for share in shares} == {int(whole.loss_mask.sum())}
-    scored = [sum(b.loss_mask.sum() for b in corpus.validation_batches(rank, ranks)) for rank, ranks in ((0, 1), (0, 2), (1, 2))]
+    scored = [
+        sum(b.loss_mask.sum() for b in corpus.validation_batches(rank, ranks))
+        for rank, ranks in ((0, 1), (0, 2), (1, 2))
+    ]
     assert scored[0] == scored[1] + scored[2]
     assert min(scored) > 0
 
@@ -168,7 +204,9 @@ def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_p
 
 
 @pytest.mark.parametrize("torchrun_too", [False, True])
-def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object], tmp_path: Path) -> None:
+def test_the_first_process_may_die_too(
+    torchrun_too: bool, command: list[object], tmp_path: Path
+) -> None:
     """And torchrun's signal, or two, may come while the other still asks who is there."""
     out = tmp_path / "run"
     pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
@@ -182,8 +220,15 @@ def test_the_first_process_may_die_too(torchrun_too: bool, command: list[object]
         time.sleep(0.2)
     (code, _, _), (other, said, err) = pair.wait()
     assert (code, other, said) == (-signal.SIGKILL, 1, "")
-    who = "torchrun has ended, on the machine of process 0 at least" if torchrun_too else rf"process 0 of 2 \({HOST}\) ended"
-    assert re.fullmatch(rf"wavenet: {who}; the last checkpoint is of step \d+. Go on with the same command", *lines(err))
+    who = (
+        "torchrun has ended, on the machine of process 0 at least"
+        if torchrun_too
+        else rf"process 0 of 2 \({HOST}\) ended"
+    )
+    assert re.fullmatch(
+        rf"wavenet: {who}; the last checkpoint is of step \d+. Go on with the same command",
+        *lines(err),
+    )
 
 
 def stuck(rank: int) -> None:
@@ -198,14 +243,22 @@ def stuck(rank: int) -> None:
         return before(self, *values)
 
     calls: list[int] = []
-    folder, mutex, before = Path(os.environ[FINDINGS]), ctypes.create_string_buffer(128), ProcessGroup.all_reduce_loss
+    folder, mutex, before = (
+        Path(os.environ[FINDINGS]),
+        ctypes.create_string_buffer(128),
+        ProcessGroup.all_reduce_loss,
+    )
     distributed.STUCK_SECONDS = 0.5
     if rank == 0:
         ProcessGroup.all_reduce_loss = settle  # type: ignore[method-assign, assignment]
 
 
-def test_a_process_that_waits_for_a_dead_one_still_says_so(command: list[object], tmp_path: Path) -> None:
-    pair = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--steps", 100_000, prepare=stuck)
+def test_a_process_that_waits_for_a_dead_one_still_says_so(
+    command: list[object], tmp_path: Path
+) -> None:
+    pair = Pair(
+        tmp_path / "pair", *command, "-o", tmp_path / "run", "--steps", 100_000, prepare=stuck
+    )
     wait_for(lambda: (tmp_path / "pair" / "stuck").exists())
     os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
     time.sleep(5)
@@ -214,7 +267,9 @@ def test_a_process_that_waits_for_a_dead_one_still_says_so(command: list[object]
     os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
     (code, _, err), _ = pair.wait()
     assert code == 1
-    assert lines(err) == [f"wavenet: process 1 of 2 ({socket.gethostname()}) ended. Go on with the same command"]
+    assert lines(err) == [
+        f"wavenet: process 1 of 2 ({socket.gethostname()}) ended. Go on with the same command"
+    ]
 
 
 def wait_for(found: Callable[[], bool]) -> None:
@@ -236,7 +291,9 @@ def test_max_hours_ends_all_at_one_step(command: list[object], tmp_path: Path) -
 def spoil(rank: int) -> None:
     """A weight of one process is no number."""
     losses = Trainer._losses
-    Trainer._losses = lambda self: (x * (float("nan") if rank and self.step >= 7 else 1) for x in losses(self))  # type: ignore[method-assign]
+    Trainer._losses = lambda self: (
+        x * (float("nan") if rank and self.step >= 7 else 1) for x in losses(self)
+    )  # type: ignore[method-assign]
 
 
 def other_recordings(rank: int) -> None:
@@ -274,11 +331,31 @@ def no_memory(rank: int) -> None:
             0,
             "train.batch = 1: leaves some of 2 processes without a window",
         ),
-        (None, ["--device", "cuda"], 0, "--device cuda:0: not available here; use auto or one of cpu"),
-        (None, ["--device", "mps"], 0, "--device mps: 2 processes take auto, cpu or cuda, which gives each a GPU of its own"),
+        (
+            None,
+            ["--device", "cuda"],
+            0,
+            "--device cuda:0: not available here; use auto or one of cpu",
+        ),
+        (
+            None,
+            ["--device", "mps"],
+            0,
+            "--device mps: 2 processes take auto, cpu or cuda, which gives each a GPU of its own",
+        ),
         (None, ["--unheard-of"], 0, "No such option"),
-        (spoil, [], 0, "the loss is not finite at step 7; the last good checkpoint is of step 6. Go on from it with: wavenet train --out"),
-        (other_recordings, [], 0, f"process 1 of 2 ({HOST}) has other recordings than process 0; copy the same to every machine"),
+        (
+            spoil,
+            [],
+            0,
+            "the loss is not finite at step 7; the last good checkpoint is of step 6. Go on from it with: wavenet train --out",
+        ),
+        (
+            other_recordings,
+            [],
+            0,
+            f"process 1 of 2 ({HOST}) has other recordings than process 0; copy the same to every machine",
+        ),
         (unreadable, [], 1, f"process 1 of 2 ({HOST}): .*: holds no recordings"),
         (full_disk, [], 0, "checkpoints: cannot be written (No space left on device)"),
         (no_memory, [], 1, "this needs more memory than there is"),
@@ -286,9 +363,23 @@ def no_memory(rank: int) -> None:
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_what_goes_wrong_is_told_once(
-    prepare: Callable[[int], None] | None, settings: list[str], who: int, said: str, command: list[object], tmp_path: Path
+    prepare: Callable[[int], None] | None,
+    settings: list[str],
+    who: int,
+    said: str,
+    command: list[object],
+    tmp_path: Path,
 ) -> None:
-    found = Pair(tmp_path / "pair", *command, *settings, "-o", tmp_path / "run", "--steps", 18, prepare=prepare).wait()
+    found = Pair(
+        tmp_path / "pair",
+        *command,
+        *settings,
+        "-o",
+        tmp_path / "run",
+        "--steps",
+        18,
+        prepare=prepare,
+    ).wait()
     assert [code for code, _, _ in found] == [1, 1], found
     assert [len(lines(err)) for _, _, err in found] == [int(who == 0), int(who == 1)], found
     pattern = re.escape(said).replace(re.escape(HOST), HOST).replace(re.escape(".*"), ".*")
@@ -297,18 +388,31 @@ def test_what_goes_wrong_is_told_once(
 
 
 def test_a_dry_run_tries_all_processes(command: list[object], tmp_path: Path) -> None:
-    (code, out, err), *others = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--dry-run").wait()
+    (code, out, err), *others = Pair(
+        tmp_path / "pair", *command, "-o", tmp_path / "run", "--dry-run"
+    ).wait()
     assert (code, others) == (0, [(0, "", "")]), err
-    assert "step       3 windows of 2,400 samples, each after 11 of context, 1 at a time, in fp32 on cpu (1 threads) in each of 2" in out
+    assert (
+        "step       3 windows of 2,400 samples, each after 11 of context, 1 at a time, in fp32 on cpu (1 threads) in each of 2"
+        in out
+    )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_and_variants_share_too(precision: str, command: list[object], tmp_path: Path) -> None:
+def test_half_precision_and_variants_share_too(
+    precision: str, command: list[object], tmp_path: Path
+) -> None:
     """fp16's scaler skips the same steps everywhere; a layer with a buffer; labels of which one process may see few."""
-    settings = [word for s in (f"train.precision={precision}", "model.smooth=true", "model.label_channels=3") for word in ("--set", s)]
+    settings = [
+        word
+        for s in (f"train.precision={precision}", "model.smooth=true", "model.label_channels=3")
+        for word in ("--set", s)
+    ]
     labels = ["--label-from", "[0-9sh]*(?P<label>.)"]
-    pair = Pair(tmp_path / "pair", *command, *settings, *labels, "-o", tmp_path / "run", "--steps", 6)
+    pair = Pair(
+        tmp_path / "pair", *command, *settings, *labels, "-o", tmp_path / "run", "--steps", 6
+    )
     assert [code for code, *_ in pair.wait()] == [0, 0]
     first, second = findings(tmp_path / "pair")
     assert first["state"] == second["state"]
@@ -326,7 +430,10 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == taken[0]
     assert one.device("cpu") == torch.device("cpu")
     one._local = 2
-    with pytest.raises(RunError, match="--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2"):
+    with pytest.raises(
+        RunError,
+        match="--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2",
+    ):
         one.device("auto")
 
 
@@ -340,7 +447,9 @@ def test_one_process_agrees_with_itself() -> None:
 def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "JOIN_MINUTES", 0.01)
     for rank, other in ((0, 1), (1, 0)):
-        with pytest.raises(RunError, match=f"process {other} of 2 did not come within 0.01 minutes"):
+        with pytest.raises(
+            RunError, match=f"process {other} of 2 did not come within 0.01 minutes"
+        ):
             distributed._rendezvous(torch.distributed.HashStore(), rank, 2)
 
 
@@ -362,7 +471,10 @@ def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None
         for start in range(3):
             late = pool.submit(distributed._rendezvous, store, start % 2, 2)
             time.sleep(0.1)
-            (one, hosts), (other, _) = distributed._rendezvous(store, 1 - start % 2, 2), late.result()
+            (one, hosts), (other, _) = (
+                distributed._rendezvous(store, 1 - start % 2, 2),
+                late.result(),
+            )
             assert hosts == [socket.gethostname()] * 2
             one.set("said", str(start))
             assert other.get("said") == str(start).encode()
@@ -382,12 +494,20 @@ def test_two_machines_train_as_one_process_does(
     how = ("--nnodes=2", f"--max-restarts={int(dies)}", *where)
     more = {DYING: "1:14"} if dies else {}
     each = [(*how, *[f"--node-rank={n}"] * (by == "static")) for n in (0, 1)]
-    machines = [torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **more) for how in each]
+    machines = [
+        torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **more)
+        for how in each
+    ]
     codes, said, errors = zip(*map(finished, machines), strict=True)
     assert codes == (0, 0), errors
     assert "".join(said).count("done. Hear it with") == 1
     told = [line for err in errors for line in lines(err)]
-    assert [bool(re.search(rf"process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12", line)) for line in told] == [True] * dies
+    assert [
+        bool(
+            re.search(rf"process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12", line)
+        )
+        for line in told
+    ] == [True] * dies
     first, second = findings(tmp_path)
     assert first["state"] == second["state"]
     assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)

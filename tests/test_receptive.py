@@ -7,7 +7,15 @@ from wavenet.model.network import WaveNet
 
 @pytest.mark.parametrize(
     ("layers", "cycle", "kernel", "expected"),
-    [(30, 512, 3, 6139), (24, 32, 3, 505), (12, 32, 3, 253), (30, 1, 3, 61), (30, 512, 2, 3070), (20, 512, 2, 2047), (50, 512, 2, 5116)],
+    [
+        (30, 512, 3, 6139),
+        (24, 32, 3, 505),
+        (12, 32, 3, 253),
+        (30, 1, 3, 61),
+        (30, 512, 2, 3070),
+        (20, 512, 2, 2047),
+        (50, 512, 2, 5116),
+    ],
 )
 def test_known_cycles(layers: int, cycle: int, kernel: int, expected: int) -> None:
     model = ModelConfig(layers=layers, dilation_cycle=cycle, kernel_size=kernel)
@@ -16,7 +24,12 @@ def test_known_cycles(layers: int, cycle: int, kernel: int, expected: int) -> No
 
 @pytest.mark.parametrize(
     ("dilations", "kernels", "expected"),
-    [([1], 2, 2), ([1, 2], 2, 4), ([1, 1, 2], [3, 2, 2], 6), ([1, 1, 2, 4, 8], [3, 2, 2, 2, 2], 18)],
+    [
+        ([1], 2, 2),
+        ([1, 2], 2, 4),
+        ([1, 1, 2], [3, 2, 2], 6),
+        ([1, 1, 2, 4, 8], [3, 2, 2, 2, 2], 18),
+    ],
 )
 def test_known_lists(dilations: list[int], kernels: int | list[int], expected: int) -> None:
     assert receptive_field(dilations, kernels) == expected
@@ -34,7 +47,9 @@ def test_known_lists(dilations: list[int], kernels: int | list[int], expected: i
         ("small", 2047, 0.23e6 * 1.04, 0.2e6 * 1.13),
     ],
 )
-def test_reference_presets_have_the_published_sizes(name: str, field: int, parameters: float, macs: float) -> None:
+def test_reference_presets_have_the_published_sizes(
+    name: str, field: int, parameters: float, macs: float
+) -> None:
     """Unconditional, as they are published."""
     preset = loading.load(name, ["model.mel_bands=0"])
     r = model_cost(preset.model, preset.audio.sample_rate)

@@ -87,7 +87,9 @@ def test_a_prompt_is_heard_at_its_own_level(make_folder: Callable[..., Path]) ->
     plain = as_checkpoint(network(SMALL))
     config = Config(audio=AudioConfig(sample_rate=8000, level="peak"), model=SMALL)
     model = wavenet.Checkpoint(config, plain.arrays)
-    folder = make_folder({"loud.wav": tone(0.5, amplitude=0.8), "quiet.wav": tone(0.5, amplitude=0.08)})
+    folder = make_folder(
+        {"loud.wav": tone(0.5, amplitude=0.8), "quiet.wav": tone(0.5, amplitude=0.08)}
+    )
     loud = wavenet.generate(model, 0.1, 1, prompt=folder / "loud.wav")
     quiet = wavenet.generate(model, 0.1, 1, prompt=folder / "quiet.wav")
     np.testing.assert_allclose(quiet * 10, loud, rtol=1e-3)
@@ -99,7 +101,9 @@ def test_a_prompt_of_any_length_and_rate_continues(make_folder: Callable[..., Pa
     full = tone(2.0, amplitude=0.8)
     folder = make_folder({"long.wav": full, "end.wav": full[-11:], "two.wav": full[-2:]})
     continued = wavenet.generate(model, 0.05, 3, prompt=folder / "long.wav")
-    assert (continued == wavenet.generate(model, 0.05, 3, prompt=folder / "end.wav")).all()  # only its receptive field matters
+    assert (
+        continued == wavenet.generate(model, 0.05, 3, prompt=folder / "end.wav")
+    ).all()  # only its receptive field matters
     assert (continued != wavenet.generate(model, 0.05, 3, prompt=folder / "two.wav")).any()
     several = wavenet.generate(model, 0.05, 3, count=3, prompt=folder / "long.wav")
     assert (several[0] == continued).all()
@@ -110,9 +114,15 @@ def test_a_prompt_of_any_length_and_rate_continues(make_folder: Callable[..., Pa
 
 @pytest.mark.parametrize(
     ("wav", "message"),
-    [(np.zeros(8000), "is silent"), (np.ones(1), "holds 1 samples"), (np.array([0.1, np.nan, 0.2] * 100), "NaN or infinite")],
+    [
+        (np.zeros(8000), "is silent"),
+        (np.ones(1), "holds 1 samples"),
+        (np.array([0.1, np.nan, 0.2] * 100), "NaN or infinite"),
+    ],
 )
-def test_prompts_that_lead_nowhere_are_named(make_folder: Callable[..., Path], wav: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_prompts_that_lead_nowhere_are_named(
+    make_folder: Callable[..., Path], wav: np.ndarray, message: str
+) -> None:  # type: ignore[type-arg]
     folder = make_folder({"p.wav": wav})
     with pytest.raises(AudioError, match=message):
         read_prompt(folder / "p.wav", as_checkpoint(network(SMALL)))
@@ -125,7 +135,10 @@ def test_prompts_that_lead_nowhere_are_named(make_folder: Callable[..., Path], w
         ({"seconds": float("nan")}, "must be above 0"),
         ({"count": 0}, "count 0: must be 1 to 10000"),
         ({"seed": -1}, "seed -1: must be"),
-        ({"engine": "warp"}, "--engine warp: unknown; use auto or one of triton, numba, cuda-graph, reference"),
+        (
+            {"engine": "warp"},
+            "--engine warp: unknown; use auto or one of triton, numba, cuda-graph, reference",
+        ),
         ({"temperature": -1}, "temperature -1: must be"),
         ({"prompt": "no.wav"}, "no.wav: no such file"),
     ],

@@ -39,7 +39,10 @@ def test_a_cycle_of_two_taps_leaves_no_gap(growth: str) -> None:
 
 def test_offsets_of_every_pattern() -> None:
     assert ModelConfig(dilations=(4, 5), kernel_size=(3, 2)).offsets == ((0, 4, 8), (0, 5))
-    assert ModelConfig(dilations=(4, 1), layer="hybrid", kernel_size=3).offsets == ((0, 1, 2, 4, 8), (0, 1, 2))
+    assert ModelConfig(dilations=(4, 1), layer="hybrid", kernel_size=3).offsets == (
+        (0, 1, 2, 4, 8),
+        (0, 1, 2),
+    )
     assert ModelConfig(dilations=(4, 1), smooth=True).offsets == ((0, 1, 4, 5), (0, 1, 2))
     assert ModelConfig(dilations=(2,), layer="hybrid", smooth=True).offsets == ((0, 1, 2, 3),)
     for layer in ("separable", "bottleneck"):

@@ -35,7 +35,13 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(make_folder: Callable[..., Path]) -> Path:
     return make_folder(
-        {"a.wav": tone(1.2), "b/b.wav": noisy(0.7), "long.wav": tone(3.0, hertz=99), "silent.wav": np.zeros(8000)}, name="scored"
+        {
+            "a.wav": tone(1.2),
+            "b/b.wav": noisy(0.7),
+            "long.wav": tone(3.0, hertz=99),
+            "silent.wav": np.zeros(8000),
+        },
+        name="scored",
     )
 
 
@@ -49,7 +55,9 @@ evaluated = everything
 
 
 @pytest.mark.parametrize("split", ["all", "tails"])
-@pytest.mark.parametrize("told", [SMALL, VOICES, VOCODER, BOTH], ids=["nothing", "a label", "mel", "both"])
+@pytest.mark.parametrize(
+    "told", [SMALL, VOICES, VOCODER, BOTH], ids=["nothing", "a label", "mel", "both"]
+)
 def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
     told: ModelConfig, split: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +69,12 @@ def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
 
     whole = evaluated(model, folder)
     assert whole["samples"] == (9600 + 5600 + 24000 if split == "all" else 960 + 2400)
-    for engine, block in (("parallel", 1000), ("numba", 1 << 15), ("numba", 777), ("reference", 5000)):
+    for engine, block in (
+        ("parallel", 1000),
+        ("numba", 1 << 15),
+        ("numba", 777),
+        ("reference", 5000),
+    ):
         monkeypatch.setattr(likelihood, "BLOCK_SAMPLES", block)
         monkeypatch.setattr(scorers, "FEED_SAMPLES", 64)
         other = evaluated(model, folder, engine=engine)
@@ -82,16 +95,27 @@ def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> No
     p = np.exp(params) / np.exp(params).sum(axis=1, keepdims=True)
     bits = -np.log2(p[np.arange(len(x)), x]).mean()
     assert isinstance(found, list)
-    assert {f["file"]: f["bits_per_sample"] for f in found}["b/b.wav"] == pytest.approx(bits, rel=1e-4)
+    assert {f["file"]: f["bits_per_sample"] for f in found}["b/b.wav"] == pytest.approx(
+        bits, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("output", ["logistic", "gaussian"])
 def test_mixtures_are_scored_alike_by_every_way(output: str, folder: Path, tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "m.safetensors", as_checkpoint(network(replace(SMALL, output=output, mixtures=3))))
-    whole, by_engine = (evaluated(tmp_path / "m.safetensors", folder, engine=e) for e in ("parallel", "numba"))
+    checkpoint.save(
+        tmp_path / "m.safetensors",
+        as_checkpoint(network(replace(SMALL, output=output, mixtures=3))),
+    )
+    whole, by_engine = (
+        evaluated(tmp_path / "m.safetensors", folder, engine=e) for e in ("parallel", "numba")
+    )
     assert by_engine["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-5)
     assert whole["bits_per_16bit_sample"] == whole["bits_per_sample"]
-    (line,) = [a for a in evaluate.evaluate(EvaluateOptions(tmp_path / "m.safetensors", folder)) if "bits per" in a][-1:]
+    (line,) = [
+        a
+        for a in evaluate.evaluate(EvaluateOptions(tmp_path / "m.safetensors", folder))
+        if "bits per" in a
+    ][-1:]
     assert " bits per 16-bit sample over 39,200 samples" in line
     assert line.count("16-bit") == 1
 
@@ -101,9 +125,14 @@ def test_mulaw_is_also_told_per_16_bit_sample(model: Path, folder: Path) -> None
     d = Categorical(SMALL.levels)
     wavs = [np.round(w * 32768) / 32768 for w in (tone(1.2), noisy(0.7), tone(3.0, hertz=99))]
     finer = np.concatenate([d.bits_to_16bit(d.encode(w)) for w in wavs]).mean()
-    assert found["bits_per_16bit_sample"] == pytest.approx(found["bits_per_sample"] + finer, rel=1e-4)  # type: ignore[operator]
+    assert found["bits_per_16bit_sample"] == pytest.approx(
+        found["bits_per_sample"] + finer, rel=1e-4
+    )  # type: ignore[operator]
     lines = "\n".join(evaluate.evaluate(EvaluateOptions(model, folder)))
-    assert f"{found['bits_per_16bit_sample']:.3f} bits per 16-bit sample, with those of one level alike" in lines
+    assert (
+        f"{found['bits_per_16bit_sample']:.3f} bits per 16-bit sample, with those of one level alike"
+        in lines
+    )
 
 
 def test_files_add_up_to_the_whole(model: Path, folder: Path) -> None:
@@ -111,54 +140,98 @@ def test_files_add_up_to_the_whole(model: Path, folder: Path) -> None:
     files = found["files"]
     assert isinstance(files, list)
     assert [f["file"] for f in files] == ["a.wav", "b/b.wav", "long.wav"]
-    mean = sum(f["samples"] * f["bits_per_sample"] for f in files) / sum(f["samples"] for f in files)
+    mean = sum(f["samples"] * f["bits_per_sample"] for f in files) / sum(
+        f["samples"] for f in files
+    )
     assert found["bits_per_sample"] == pytest.approx(mean, rel=1e-9)
     assert found["skipped"] == [{"name": "silent.wav", "reason": "silent: nothing but zeros"}]
 
 
-def test_tails_are_what_a_run_validates_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_tails_are_what_a_run_validates_on(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     settings = ("train.validation=tails",)
-    run = train(TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"), TrainingListener())
+    run = train(
+        TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"),
+        TrainingListener(),
+    )
     best = checkpoint.load(locate.find(run.folder)).training.best_bits
     found = evaluated(run.folder, training_folder, split="tails")
     assert found["bits_per_sample"] == pytest.approx(best, rel=1e-5)
     assert found["samples"] == 5 * 960  # the short recording is left out
-    lines = "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder, split="tails")))
+    lines = "\n".join(
+        evaluate.evaluate(EvaluateOptions(run.folder, training_folder, split="tails"))
+    )
     assert "1 recordings of 1 s or less left out" in lines
     assert "the last tenth of each, after hearing the rest" in lines
     assert "trained on" not in lines
-    assert "was trained on 5 of these recordings" in "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder)))
+    assert "was trained on 5 of these recordings" in "\n".join(
+        evaluate.evaluate(EvaluateOptions(run.folder, training_folder))
+    )
     file = locate.find(run.folder)
-    assert "was trained on 5 of these recordings" in "\n".join(evaluate.evaluate(EvaluateOptions(file, training_folder)))
+    assert "was trained on 5 of these recordings" in "\n".join(
+        evaluate.evaluate(EvaluateOptions(file, training_folder))
+    )
 
 
-def test_held_out_recordings_do_not_count_as_trained_on(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    run = train(TrainOptions(training_folder, str(config_file), out=tmp_path / "run"), TrainingListener())
+def test_held_out_recordings_do_not_count_as_trained_on(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    run = train(
+        TrainOptions(training_folder, str(config_file), out=tmp_path / "run"), TrainingListener()
+    )
     held_out = len(run.corpus()["held_out"])
     assert held_out
     lines = "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder)))
     assert f"was trained on {6 - held_out} of these recordings" in lines
 
 
-def test_training_lowers_the_figure_below_guessing(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_training_lowers_the_figure_below_guessing(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     settings = ("train.steps=150", "train.evaluate_every=50", "train.learning_rate=1e-2")
-    run = train(TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"), TrainingListener())
+    run = train(
+        TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"),
+        TrainingListener(),
+    )
     found = evaluated(run.folder, training_folder)
     assert found["bits_per_sample"] < found["unigram_bits"] - 0.5  # type: ignore[operator]
     assert found["unigram_bits"] < math.log2(SMALL.levels)  # type: ignore[operator]
 
 
-def test_wrong_requests_are_named(model: Path, folder: Path, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+def test_wrong_requests_are_named(
+    model: Path, folder: Path, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
     short = make_folder({"s.wav": tone(0.5)}, name="short")
     cases: list[tuple[type[WavenetError], str, EvaluateOptions]] = [
         (CorpusError, "--split tail: must be all", EvaluateOptions(model, folder, split="tail")),
-        (CorpusError, "needs recordings over 1 s; use --split all", EvaluateOptions(model, short, split="tails")),
+        (
+            CorpusError,
+            "needs recordings over 1 s; use --split all",
+            EvaluateOptions(model, short, split="tails"),
+        ),
         (CorpusError, "no such folder", EvaluateOptions(model, tmp_path / "no")),
         (CheckpointError, "no such run or checkpoint", EvaluateOptions(tmp_path / "no", folder)),
-        (EngineError, "--engine warp: unknown; use parallel, auto or one of", EvaluateOptions(model, folder, engine="warp")),
-        (EngineError, "--device cpu: --engine numba picks its own", EvaluateOptions(model, folder, engine="numba", device="cpu")),
-        (EngineError, "--threads 2: only engines take a number", EvaluateOptions(model, folder, options=EngineOptions(threads=2))),
-        (WavenetError, "--device cuda:99: not available", EvaluateOptions(model, folder, device="cuda:99")),
+        (
+            EngineError,
+            "--engine warp: unknown; use parallel, auto or one of",
+            EvaluateOptions(model, folder, engine="warp"),
+        ),
+        (
+            EngineError,
+            "--device cpu: --engine numba picks its own",
+            EvaluateOptions(model, folder, engine="numba", device="cpu"),
+        ),
+        (
+            EngineError,
+            "--threads 2: only engines take a number",
+            EvaluateOptions(model, folder, options=EngineOptions(threads=2)),
+        ),
+        (
+            WavenetError,
+            "--device cuda:99: not available",
+            EvaluateOptions(model, folder, device="cuda:99"),
+        ),
     ]
     for kind, message, request in cases:
         with pytest.raises(kind, match=message):
@@ -168,6 +241,9 @@ def test_wrong_requests_are_named(model: Path, folder: Path, make_folder: Callab
 def test_weights_that_are_not_finite_are_refused(folder: Path, tmp_path: Path) -> None:
     made = as_checkpoint(network(SMALL))
     made.arrays["average.hidden.bias"][0] = np.nan
-    checkpoint.save(tmp_path / "nan.safetensors", Checkpoint(Config(audio=AudioConfig(sample_rate=8000), model=SMALL), made.arrays))
+    checkpoint.save(
+        tmp_path / "nan.safetensors",
+        Checkpoint(Config(audio=AudioConfig(sample_rate=8000), model=SMALL), made.arrays),
+    )
     with pytest.raises(EngineError, match=r"weight hidden.bias holds NaN"):
         evaluated(tmp_path / "nan.safetensors", folder)

@@ -39,7 +39,9 @@ def sit(folder: Path | None, out: Path, *settings: str, **more: object) -> tuple
     return run, "\n".join(report.notes)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     whole, _ = sit(training_folder, tmp_path / "whole", config=str(config_file))
     half, _ = sit(training_folder, tmp_path / "half", config=str(config_file), stop_at=5)
     assert locate.steps(half.checkpoints) == [5]
@@ -50,13 +52,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(training_folder: 
     assert a.keys() == b.keys()
     for name in a:
         assert (a[name] == b[name]).all(), name
-    bits = [[(m["step"], m.get("train_bits"), m.get("validation_bits")) for m in r.metrics()] for r in (whole, half)]
+    bits = [
+        [(m["step"], m.get("train_bits"), m.get("validation_bits")) for m in r.metrics()]
+        for r in (whole, half)
+    ]
     assert bits[0][-1] == bits[1][-1]
     assert [m["step"] for m in half.metrics()] == [5, 5, 10, 10]
 
 
 def test_a_run_describes_itself(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    run, _ = sit(training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file))
+    run, _ = sit(
+        training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file)
+    )
     assert {p.name for p in run.folder.iterdir()} >= {
         "config.toml",
         "corpus.json",
@@ -69,12 +76,22 @@ def test_a_run_describes_itself(training_folder: Path, config_file: Path, tmp_pa
     rows = (run.folder / "recordings.csv").read_text().splitlines()
     assert len(rows) == 7
     assert sum(",validation," in r for r in rows) >= 1
-    assert {p.name for p in run.samples.iterdir()} == {f"step-{s:08d}.{k}" for s in (5, 10) for k in ("wav", "png")}
+    assert {p.name for p in run.samples.iterdir()} == {
+        f"step-{s:08d}.{k}" for s in (5, 10) for k in ("wav", "png")
+    }
     assert not list(run.folder.rglob("*.partial"))
 
 
-def test_rendered_samples_continue_a_held_out_recording(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    run, _ = sit(training_folder, tmp_path / "run", "train.sample_seconds=0.1", "model.levels=256", config=str(config_file))
+def test_rendered_samples_continue_a_held_out_recording(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    run, _ = sit(
+        training_folder,
+        tmp_path / "run",
+        "train.sample_seconds=0.1",
+        "model.levels=256",
+        config=str(config_file),
+    )
     wav, _ = sf.read(run.samples / "step-00000010.wav")
     assert len(wav) == 4000 + 800
     rows = (run.folder / "recordings.csv").read_text().splitlines()
@@ -99,7 +116,9 @@ def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
     assert run.config().train.steps == 10
 
 
-def test_the_last_few_and_the_best_checkpoints_stay(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_the_last_few_and_the_best_checkpoints_stay(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     settings = ("train.evaluate_every=1", "train.keep_checkpoints=2")
     run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
     best = checkpoint.load(locate.step_path(run.checkpoints, 10)).training.best_step
@@ -111,15 +130,23 @@ def test_a_checkpoint_is_due_after_some_minutes_too(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count()
-    monkeypatch.setattr("wavenet.training.trainer.time.monotonic", lambda: 20.0 * next(clock))  # each look at the clock finds it 20 s on
-    settings = ("train.evaluate_every=100", "train.checkpoint_minutes=2.5", "train.keep_checkpoints=9")
+    monkeypatch.setattr(
+        "wavenet.training.trainer.time.monotonic", lambda: 20.0 * next(clock)
+    )  # each look at the clock finds it 20 s on
+    settings = (
+        "train.evaluate_every=100",
+        "train.checkpoint_minutes=2.5",
+        "train.keep_checkpoints=9",
+    )
     run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
     steps = locate.steps(run.checkpoints)
     assert 3 <= len(steps) <= 5
     assert steps[-1] == 10
 
 
-def test_metrics_a_crash_undid_are_forgotten(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_metrics_a_crash_undid_are_forgotten(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     run, _ = sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
     with open(run.metrics_file, "a") as f:
         f.write(json.dumps({"step": 8, "seconds": 1, "train_bits": 9}) + '\n{"step": 9, "sec')
@@ -132,20 +159,29 @@ def test_other_settings_or_recordings_are_named_and_need_a_word(
 ) -> None:
     out = tmp_path / "run"
     sit(training_folder, out, config=str(config_file), stop_at=5)
-    with pytest.raises(RunError, match=r"train.learning_rate: 0.002 -> 0.0001\); add --accept-changes"):
+    with pytest.raises(
+        RunError, match=r"train.learning_rate: 0.002 -> 0.0001\); add --accept-changes"
+    ):
         sit(training_folder, out, "train.learning_rate=1e-4")
     with pytest.raises(RunError, match=r"train.steps: 10 -> 20"):
         sit(training_folder, out, "train.steps=20")
-    with pytest.raises(RunError, match=r"was trained otherwise \(model.layers: 5 -> 6\), which cannot change; start a new run"):
+    with pytest.raises(
+        RunError,
+        match=r"was trained otherwise \(model.layers: 5 -> 6\), which cannot change; start a new run",
+    ):
         sit(training_folder, out, "model.layers=6", accept_changes=True)
     other = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)}, name="other")
-    with pytest.raises(RunError, match=r"recordings: 1 removed \(short.wav\), 5 changed \(0.wav, \.\.\.\)"):
+    with pytest.raises(
+        RunError, match=r"recordings: 1 removed \(short.wav\), 5 changed \(0.wav, \.\.\.\)"
+    ):
         sit(other, out)
     run, _ = sit(other, out, "train.steps=6", accept_changes=True)
     assert locate.steps(run.checkpoints)[-1] == 6
 
 
-def test_a_moved_folder_goes_on_without_a_word(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_moved_folder_goes_on_without_a_word(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
     moved = training_folder.rename(tmp_path / "moved")
     run, _ = sit(moved, tmp_path / "run")
@@ -156,16 +192,24 @@ def test_a_moved_folder_goes_on_without_a_word(training_folder: Path, config_fil
 def test_a_finished_run_says_so(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     sit(training_folder, tmp_path / "run", config=str(config_file))
     _, notes = sit(None, tmp_path / "run")
-    assert "is at step 10 already; to go on, give a longer schedule: --steps N --accept-changes" in notes
+    assert (
+        "is at step 10 already; to go on, give a longer schedule: --steps N --accept-changes"
+        in notes
+    )
 
 
 def test_a_run_in_use_is_refused(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
     run, _ = sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
-    with FileLock(run.folder / ".lock"), pytest.raises(RunError, match="another process is training this run"):
+    with (
+        FileLock(run.folder / ".lock"),
+        pytest.raises(RunError, match="another process is training this run"),
+    ):
         sit(None, run.folder)
 
 
-def test_places_that_cannot_be_runs_are_named(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_places_that_cannot_be_runs_are_named(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.doc").write_text("precious")
     (tmp_path / "file").write_text("")
@@ -185,12 +229,20 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
     out = tmp_path / "run"
     sit(training_folder, out, "train.evaluate_every=2", config=str(config_file), stop_at=6)
     losses = Trainer._losses
-    monkeypatch.setattr(Trainer, "_losses", lambda self: [x * (float("nan") if self.step >= 6 else 1) for x in losses(self)])
+    monkeypatch.setattr(
+        Trainer,
+        "_losses",
+        lambda self: [x * (float("nan") if self.step >= 6 else 1) for x in losses(self)],
+    )
     with pytest.raises(TrainingError) as e:
         sit(None, out)
     assert "the loss is not finite at step 6; the last good checkpoint is of step 4" in str(e.value)
-    assert f"wavenet train --out {out} --set train.learning_rate=0.0007 --accept-changes" in str(e.value)
-    assert (out / "checkpoints" / "step-00000006.diverged").exists()  # weights that fail at once are set aside, not deleted
+    assert f"wavenet train --out {out} --set train.learning_rate=0.0007 --accept-changes" in str(
+        e.value
+    )
+    assert (
+        out / "checkpoints" / "step-00000006.diverged"
+    ).exists()  # weights that fail at once are set aside, not deleted
     monkeypatch.undo()
     run, _ = sit(None, out, "train.learning_rate=0.0007", accept_changes=True)
     assert locate.steps(run.checkpoints)[-1] == 10
@@ -199,8 +251,13 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainer, "_losses", lambda self: [(self.model.output.bias * 0).sum().sqrt()])  # value 0, slope infinite
-    with pytest.raises(TrainingError, match=r"the gradient is not finite at step 0; there is no checkpoint before it"):
+    monkeypatch.setattr(
+        Trainer, "_losses", lambda self: [(self.model.output.bias * 0).sum().sqrt()]
+    )  # value 0, slope infinite
+    with pytest.raises(
+        TrainingError,
+        match=r"the gradient is not finite at step 0; there is no checkpoint before it",
+    ):
         sit(training_folder, tmp_path / "run", config=str(config_file))
 
 
@@ -209,12 +266,16 @@ def test_other_recordings_start_the_search_for_the_best_anew(
 ) -> None:
     out = tmp_path / "run"
     sit(training_folder, out, config=str(config_file), stop_at=5)
-    noise = make_folder({f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}, name="noise")
+    noise = make_folder(
+        {f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}, name="noise"
+    )
     run, _ = sit(noise, out, accept_changes=True)
     assert checkpoint.load(locate.find(run.folder)).training.step == 10
 
 
-def test_a_run_inside_the_folder_is_not_trained_on(training_folder: Path, config_file: Path) -> None:
+def test_a_run_inside_the_folder_is_not_trained_on(
+    training_folder: Path, config_file: Path
+) -> None:
     out = training_folder / "runs" / "mine"
     sit(training_folder, out, "train.sample_seconds=0.2", config=str(config_file), stop_at=5)
     assert list((out / "samples").glob("*.wav"))
@@ -222,7 +283,9 @@ def test_a_run_inside_the_folder_is_not_trained_on(training_folder: Path, config
     assert locate.steps(run.checkpoints)[-1] == 10
 
 
-def test_names_of_any_bytes_are_taken(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_names_of_any_bytes_are_taken(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     odd = os.fsdecode(b"caf\xe9.wav")
     (training_folder / "0.wav").rename(training_folder / odd)
     (training_folder / os.fsdecode(b"\xff.wav")).write_text("not audio")
@@ -230,59 +293,125 @@ def test_names_of_any_bytes_are_taken(training_folder: Path, config_file: Path, 
     assert "caf\\udce9.wav" in (run.folder / "recordings.csv").read_text()
 
 
-def test_a_damaged_newest_checkpoint_names_the_one_before(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_names_the_one_before(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     run, _ = sit(training_folder, tmp_path / "run", config=str(config_file))
     newest = locate.step_path(run.checkpoints, 10)
     newest.write_bytes(newest.read_bytes()[:-9])
     for attempt in (lambda: sit(None, run.folder), lambda: locate.find(run.folder)):
-        with pytest.raises(CheckpointError, match=r"a damaged one .*; delete it to use that of step 5"):
+        with pytest.raises(
+            CheckpointError, match=r"a damaged one .*; delete it to use that of step 5"
+        ):
             attempt()
 
 
 @pytest.mark.parametrize("output", ["mulaw", "logistic"])
 @pytest.mark.parametrize(("kind", "warns"), [("noise", True), ("speech", False)])
 def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
-    kind: str, warns: bool, output: str, make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
+    kind: str,
+    warns: bool,
+    output: str,
+    make_folder: Callable[..., Path],
+    config_file: Path,
+    tmp_path: Path,
 ) -> None:
-    folder = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)}) if kind == "noise" else STARTER / "speech" / "carlo"
-    settings = ("train.steps=80", "train.evaluate_every=80", "train.learning_rate=5e-3", "train.warmup_steps=10")
-    _, notes = sit(folder, tmp_path / "run", *settings, f"model.output={output}", config=str(config_file))
+    folder = (
+        make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)})
+        if kind == "noise"
+        else STARTER / "speech" / "carlo"
+    )
+    settings = (
+        "train.steps=80",
+        "train.evaluate_every=80",
+        "train.learning_rate=5e-3",
+        "train.warmup_steps=10",
+    )
+    _, notes = sit(
+        folder, tmp_path / "run", *settings, f"model.output={output}", config=str(config_file)
+    )
     assert ("nothing has been learnt" in notes) == warns, notes
 
 
 @pytest.mark.parametrize("output", ["logistic", "gaussian"])
-def test_a_run_with_an_output_of_16_bits(output: str, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_run_with_an_output_of_16_bits(
+    output: str, training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     """It trains, renders, is shown, resumed, scored, and plays; and is asked only what it can do."""
     runner, out = CliRunner(), tmp_path / "run"
-    settings = ["--set", f"model.output={output}", "--set", "model.mixtures=3", "--set", "train.sample_seconds=0.05"]
-    started = runner.invoke(app, ["train", str(training_folder), "-c", str(config_file), "-o", str(out), *settings, "--stop-at", "5"])
+    settings = [
+        "--set",
+        f"model.output={output}",
+        "--set",
+        "model.mixtures=3",
+        "--set",
+        "train.sample_seconds=0.05",
+    ]
+    started = runner.invoke(
+        app,
+        [
+            "train",
+            str(training_folder),
+            "-c",
+            str(config_file),
+            "-o",
+            str(out),
+            *settings,
+            "--stop-at",
+            "5",
+        ],
+    )
     assert started.exit_code == 0, started.output
     assert "of 16 bits" in started.stderr
-    _, notes = sit(None, out, "train.steps=60", "train.learning_rate=1e-2", "train.evaluate_every=60", accept_changes=True)
+    _, notes = sit(
+        None,
+        out,
+        "train.steps=60",
+        "train.learning_rate=1e-2",
+        "train.evaluate_every=60",
+        accept_changes=True,
+    )
     assert "resuming" in notes
     bits = [m["train_bits"] for m in Run(out).metrics() if "train_bits" in m]
     assert bits[-1] < bits[0] - 0.5
     assert (out / "samples" / "step-00000060.wav").exists()
-    played = runner.invoke(app, ["generate", str(out), "--seconds", "0.1", "--seed", "3", "-o", str(tmp_path / "a.wav")])
+    played = runner.invoke(
+        app,
+        ["generate", str(out), "--seconds", "0.1", "--seed", "3", "-o", str(tmp_path / "a.wav")],
+    )
     assert played.exit_code == 0, played.output
-    wrong = runner.invoke(app, ["generate", str(out), "--top-p", "0.9", "-o", str(tmp_path / "b.wav")])
+    wrong = runner.invoke(
+        app, ["generate", str(out), "--top-p", "0.9", "-o", str(tmp_path / "b.wav")]
+    )
     assert wrong.exit_code == 1
-    assert wrong.stderr == "wavenet: --top-p 0.9: chooses among mu-law levels, and this model has none; use --temperature\n"
+    assert (
+        wrong.stderr
+        == "wavenet: --top-p 0.9: chooses among mu-law levels, and this model has none; use --temperature\n"
+    )
     assert not (tmp_path / "b.wav").exists()
     scored = runner.invoke(app, ["evaluate", str(out), str(training_folder)])
     assert " bits per 16-bit sample over " in scored.stdout, scored.output
 
 
-def test_very_short_recordings_can_be_learnt_from(make_folder: Callable[..., Path], config_file: Path, tmp_path: Path) -> None:
+def test_very_short_recordings_can_be_learnt_from(
+    make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
+) -> None:
     folder = make_folder({f"{i}.wav": tone(0.11, hertz=100 + 30 * i) for i in range(5)})
     run, _ = sit(folder, tmp_path / "run", "train.segment_seconds=0.5", config=str(config_file))
     assert run.metrics()[-1]["validation_bits"] < 5
 
 
-def test_max_hours_ends_a_sitting_with_everything_saved(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_max_hours_ends_a_sitting_with_everything_saved(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     report = Notes()
-    train(TrainOptions(training_folder, str(config_file), ("train.steps=100000",), out, max_hours=1 / 3600), report)
+    train(
+        TrainOptions(
+            training_folder, str(config_file), ("train.steps=100000",), out, max_hours=1 / 3600
+        ),
+        report,
+    )
     run = Run(out)
     step = locate.steps(run.checkpoints)[-1]
     assert 0 < step < 100000
@@ -300,36 +429,65 @@ def test_a_run_that_gets_no_better_may_end_early(
     monkeypatch.setattr("wavenet.training.trainer.bits_per_sample", lambda *_: next(scores))
     scores = iter(bits.values())
     out = tmp_path / "run"
-    command = ["train", str(training_folder), "-c", str(config_file), "-o", str(out), "--set", "train.evaluate_every=1"]
+    command = [
+        "train",
+        str(training_folder),
+        "-c",
+        str(config_file),
+        "-o",
+        str(out),
+        "--set",
+        "train.evaluate_every=1",
+    ]
     said = CliRunner().invoke(app, [*command, "--set", "train.patience=3"])
-    assert "ended early: nothing since step 2 was better (train.patience). Hear it with" in said.stdout
+    assert (
+        "ended early: nothing since step 2 was better (train.patience). Hear it with" in said.stdout
+    )
     assert locate.steps(Run(out).checkpoints) == [2, 3, 4, 5]
     assert locate.find(out) == locate.step_path(Run(out).checkpoints, 2)
     again = CliRunner().invoke(app, ["train", "-o", str(out)])
-    assert "ended at step 5 because nothing since step 2 was better; to go on: --set train.patience=0 --accept-changes" in again.stdout
-    scores = iter([3.0, 3.1, 3.1, 3.1, 3.1])  # four evaluations without a better one, but the last step ends a run anyway
-    on = CliRunner().invoke(app, ["train", "-o", str(out), "--set", "train.patience=4", "--accept-changes"])
+    assert (
+        "ended at step 5 because nothing since step 2 was better; to go on: --set train.patience=0 --accept-changes"
+        in again.stdout
+    )
+    scores = iter(
+        [3.0, 3.1, 3.1, 3.1, 3.1]
+    )  # four evaluations without a better one, but the last step ends a run anyway
+    on = CliRunner().invoke(
+        app, ["train", "-o", str(out), "--set", "train.patience=4", "--accept-changes"]
+    )
     assert "done. Hear it with" in on.stdout
 
 
 @pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
-def test_impossible_hours_are_refused(hours: float, training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_impossible_hours_are_refused(
+    hours: float, training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(RunError, match=f"--max-hours {hours:g}: must be above 0"):
-        train(TrainOptions(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours), TrainingListener())
+        train(
+            TrainOptions(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours),
+            TrainingListener(),
+        )
     assert not (tmp_path / "run").exists()
 
 
-def test_going_on_in_another_precision_is_said(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_going_on_in_another_precision_is_said(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     sit(training_folder, out, "train.precision=bf16", config=str(config_file), stop_at=5)
     _, notes = sit(None, out, "train.precision=auto", accept_changes=True)
     assert "it was trained in bf16 so far, from now on in fp32" in notes
 
 
-def test_a_dry_run_of_an_existing_run_may_try_other_settings(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_dry_run_of_an_existing_run_may_try_other_settings(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     sit(training_folder, out, config=str(config_file), stop_at=5)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
-    result = CliRunner().invoke(app, ["train", "--out", str(out), "--dry-run", "--set", "train.accumulate=3"])
+    result = CliRunner().invoke(
+        app, ["train", "--out", str(out), "--dry-run", "--set", "train.accumulate=3"]
+    )
     assert "1 at a time" in result.output
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before

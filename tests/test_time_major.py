@@ -16,9 +16,32 @@ from wavenet.model.stack import LayerWeights, StackShape, gated_stack
 
 SHAPES = [
     SMALL,
-    ModelConfig(dilations=(1,), residual_channels=3, gate_channels=4, skip_channels=5, head_channels=2, levels=16),
-    ModelConfig(dilations=(3, 1, 5), kernel_size=3, residual_channels=8, gate_channels=6, skip_channels=4, head_channels=6, levels=16),
-    ModelConfig(layers=7, dilation_cycle=4, kernel_size=4, residual_channels=5, gate_channels=14, skip_channels=3, levels=16),
+    ModelConfig(
+        dilations=(1,),
+        residual_channels=3,
+        gate_channels=4,
+        skip_channels=5,
+        head_channels=2,
+        levels=16,
+    ),
+    ModelConfig(
+        dilations=(3, 1, 5),
+        kernel_size=3,
+        residual_channels=8,
+        gate_channels=6,
+        skip_channels=4,
+        head_channels=6,
+        levels=16,
+    ),
+    ModelConfig(
+        layers=7,
+        dilation_cycle=4,
+        kernel_size=4,
+        residual_channels=5,
+        gate_channels=14,
+        skip_channels=3,
+        levels=16,
+    ),
     *CONDITIONED.values(),
     *VARIANTS.values(),
 ]
@@ -26,27 +49,46 @@ SHAPES = [
 
 def example(config: ModelConfig, batch: int = 3, segment: int = 29) -> tuple[WaveNet, Tensor]:
     model = network(config).double()
-    x = torch.randint(0, config.levels, (batch, model.receptive_field + segment), generator=torch.Generator().manual_seed(1))
+    x = torch.randint(
+        0,
+        config.levels,
+        (batch, model.receptive_field + segment),
+        generator=torch.Generator().manual_seed(1),
+    )
     return model, x
 
 
 def conditions_for(config: ModelConfig, x: Tensor) -> Conditions | None:
     given = some_conditions(config, *x.shape)
-    return given._replace(frames=given.frames.double()) if given and given.frames is not None else given
+    return (
+        given._replace(frames=given.frames.double())
+        if given and given.frames is not None
+        else given
+    )
 
 
 def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
     """Of a loss in which every output counts differently."""
     model.zero_grad()
-    weights = torch.randn(params.shape, dtype=params.dtype, generator=torch.Generator().manual_seed(2))
+    weights = torch.randn(
+        params.shape, dtype=params.dtype, generator=torch.Generator().manual_seed(2)
+    )
     (params * weights).sum().backward()
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def assert_same_gradients(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-12) -> None:
+def assert_same_gradients(
+    found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-12
+) -> None:
     assert found.keys() == expected.keys()
     for name, g in expected.items():
-        torch.testing.assert_close(found[name], g, rtol=tolerance, atol=tolerance * g.abs().max().item(), msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            found[name],
+            g,
+            rtol=tolerance,
+            atol=tolerance * g.abs().max().item(),
+            msg=lambda m, n=name: f"{n}: {m}",
+        )
 
 
 @pytest.mark.parametrize("config", SHAPES)
@@ -63,7 +105,10 @@ def test_float32_is_as_exact_as_convolutions_are() -> None:
     model, x = example(ModelConfig(layers=20, dilation_cycle=16), segment=300)
     exact = conv1d_form.forward(model, x)
     single = model.float()
-    ours, theirs = ((f(x).double() - exact).abs().max() for f in (single, lambda x: conv1d_form.forward(single, x)))
+    ours, theirs = (
+        (f(x).double() - exact).abs().max()
+        for f in (single, lambda x: conv1d_form.forward(single, x))
+    )
     assert ours < 2 * theirs
     assert theirs > 0
 
@@ -78,7 +123,12 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
         return torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_()
 
     def layer() -> list[Tensor]:
-        return [random(kernel_size, gate, residual), random(gate), random(skip, gate // 2), random(skip)]
+        return [
+            random(kernel_size, gate, residual),
+            random(gate),
+            random(skip, gate // 2),
+            random(skip),
+        ]
 
     first, last, path = layer(), layer(), [random(residual, gate // 2), random(residual)]
     predicted = 3
@@ -86,7 +136,10 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
     inputs = [x, *first, *last, *path]
 
     def run(x: Tensor, *w: Tensor) -> Tensor:
-        layers = [LayerWeights(w[0], w[1], w[8], w[9], w[2], w[3]), LayerWeights(w[4], w[5], None, None, w[6], w[7])]
+        layers = [
+            LayerWeights(w[0], w[1], w[8], w[9], w[2], w[3]),
+            LayerWeights(w[4], w[5], None, None, w[6], w[7]),
+        ]
         return gated_stack(x, layers, StackShape(offsets, batch, predicted * batch, 0))
 
     assert torch.autograd.gradcheck(run, inputs)
@@ -129,12 +182,18 @@ def test_nothing_is_kept_when_no_gradient_is_wanted() -> None:
 def test_two_forwards_before_one_backward() -> None:
     model, x = example(SMALL)
     other = x.flip(1)
-    separate = {n: g + gradients(model, model(x))[n] for n, g in gradients(model, model(other)).items()}
+    separate = {
+        n: g + gradients(model, model(x))[n] for n, g in gradients(model, model(other)).items()
+    }
     first, second = model(other), model(x)
-    weights = torch.randn(first.shape, dtype=first.dtype, generator=torch.Generator().manual_seed(2))
+    weights = torch.randn(
+        first.shape, dtype=first.dtype, generator=torch.Generator().manual_seed(2)
+    )
     model.zero_grad()
     ((first + second) * weights).sum().backward()
-    assert_same_gradients({n: p.grad for n, p in model.named_parameters() if p.grad is not None}, separate)
+    assert_same_gradients(
+        {n: p.grad for n, p in model.named_parameters() if p.grad is not None}, separate
+    )
 
 
 def test_every_gradient_has_memory_of_its_own() -> None:
@@ -161,4 +220,8 @@ def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision
 
 def test_a_stack_alone_takes_time_before_batch() -> None:
     stack = WaveNetStack(SMALL)
-    assert stack(torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)).shape == (5, 2, SMALL.skip_channels)
+    assert stack(torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)).shape == (
+        5,
+        2,
+        SMALL.skip_channels,
+    )

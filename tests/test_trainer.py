@@ -22,7 +22,11 @@ CPU = torch.device("cpu")
 
 def trainer(folder: Path, config: Config) -> Trainer:
     index = index_folder(folder, config.audio, trim=config.trims)
-    return Trainer(config, Corpus(index, config, receptive_field(config.model.schedule, config.model.kernel_size)), CPU)
+    return Trainer(
+        config,
+        Corpus(index, config, receptive_field(config.model.schedule, config.model.kernel_size)),
+        CPU,
+    )
 
 
 def test_schedule_warms_up_and_comes_down() -> None:
@@ -50,7 +54,9 @@ def test_restored_training_is_bit_identical(training_folder: Path, small_config:
     assert {k.split(".")[0] for k in expected} == {"model", "average", "adam"}
     for name in expected:
         assert (expected[name] == found[name]).all(), name
-    assert not np.array_equal(first.checkpoint().arrays["model.output.weight"], expected["model.output.weight"])
+    assert not np.array_equal(
+        first.checkpoint().arrays["model.output.weight"], expected["model.output.weight"]
+    )
 
 
 @pytest.mark.parametrize(("accumulate", "checkpoint_layers"), [(2, 0), (3, 0), (1, 2), (2, 100)])
@@ -62,20 +68,29 @@ def test_parts_and_groups_change_only_the_memory(
     whole = replace(small_config.train, batch=5, segment_seconds=0.3)
     parts = replace(whole, accumulate=accumulate, checkpoint_layers=checkpoint_layers)
     a, b = (trainer(folder, replace(small_config, train=t)) for t in (whole, parts))
-    uneven = next(step for step in range(100) if len(set(a.corpus.batch(step).loss_mask.sum(1))) > 1)
+    uneven = next(
+        step for step in range(100) if len(set(a.corpus.batch(step).loss_mask.sum(1))) > 1
+    )
     for t in (a, b):
         t.model.double()
         t.step = uneven
     torch.testing.assert_close(b._backward(), a._backward())
     for (name, p), q in zip(a.model.named_parameters(), b.model.parameters(), strict=True):
         assert p.grad is not None
-        torch.testing.assert_close(q.grad, p.grad, rtol=1e-6, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            q.grad, p.grad, rtol=1e-6, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_learns_like_single(training_folder: Path, small_config: Config, precision: str) -> None:
+def test_half_precision_learns_like_single(
+    training_folder: Path, small_config: Config, precision: str
+) -> None:
     train = replace(small_config.train, learning_rate=1e-2, steps=40, warmup_steps=2)
-    single, half = (trainer(training_folder, replace(small_config, train=replace(train, precision=p))) for p in ("fp32", precision))
+    single, half = (
+        trainer(training_folder, replace(small_config, train=replace(train, precision=p)))
+        for p in ("fp32", precision)
+    )
     assert (single.precision, half.precision) == ("fp32", precision)
     pairs = [(single.train_step(), half.train_step()) for _ in range(40)]
     assert single.model.output.weight.dtype == half.model.output.weight.dtype == torch.float32
@@ -84,7 +99,9 @@ def test_half_precision_learns_like_single(training_folder: Path, small_config: 
     assert pairs[-1][0] != pairs[-1][1]
 
 
-def test_fp16_skips_a_step_that_overflows_and_resumes_exactly(training_folder: Path, small_config: Config) -> None:
+def test_fp16_skips_a_step_that_overflows_and_resumes_exactly(
+    training_folder: Path, small_config: Config
+) -> None:
     config = replace(small_config, train=replace(small_config.train, precision="fp16"))
     straight, resumed = trainer(training_folder, config), trainer(training_folder, config)
     straight.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
@@ -104,7 +121,9 @@ def test_fp16_skips_a_step_that_overflows_and_resumes_exactly(training_folder: P
 
 
 def test_fp16_that_never_fits_is_told(training_folder: Path, small_config: Config) -> None:
-    t = trainer(training_folder, replace(small_config, train=replace(small_config.train, precision="fp16")))
+    t = trainer(
+        training_folder, replace(small_config, train=replace(small_config.train, precision="fp16"))
+    )
     t._losses = lambda: iter([(t.model.output.bias * 0).sum().sqrt()])  # type: ignore[method-assign] # value 0, slope infinite
     while t.scaler.get_scale() > 1:
         t.train_step()
@@ -112,14 +131,21 @@ def test_fp16_that_never_fits_is_told(training_folder: Path, small_config: Confi
         t.train_step()
 
 
-def test_parts_bound_the_memory_of_validation_too(training_folder: Path, small_config: Config) -> None:
+def test_parts_bound_the_memory_of_validation_too(
+    training_folder: Path, small_config: Config
+) -> None:
     small = replace(small_config, train=replace(small_config.train, accumulate=3))
-    sizes = [{len(b.x) for b in trainer(training_folder, c).corpus.validation_batches()} for c in (small_config, small)]
+    sizes = [
+        {len(b.x) for b in trainer(training_folder, c).corpus.validation_batches()}
+        for c in (small_config, small)
+    ]
     assert max(sizes[0]) == 3
     assert sizes[1] == {1}
 
 
-def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_config: Config) -> None:
+def test_batches_ahead_are_those_of_their_steps(
+    training_folder: Path, small_config: Config
+) -> None:
     t = trainer(training_folder, small_config)
     for step in (0, 1, 2, 7, 3, 3):
         x, counts, given, _ = t.batches.get(step)
@@ -128,7 +154,9 @@ def test_batches_ahead_are_those_of_their_steps(training_folder: Path, small_con
         assert np.array_equal(counts.numpy(), t.corpus.batch(step).loss_mask)
 
 
-def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Path, small_config: Config) -> None:
+def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(
+    training_folder: Path, small_config: Config
+) -> None:
     def broken(step: int) -> Batch:
         if step == 2:
             raise OSError("the disk is gone")
@@ -141,7 +169,9 @@ def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(training_folder: Pa
         batches.get(2)
 
 
-def test_compiled_gates_give_the_same_gradients(training_folder: Path, small_config: Config) -> None:
+def test_compiled_gates_give_the_same_gradients(
+    training_folder: Path, small_config: Config
+) -> None:
     config = replace(small_config, train=replace(small_config.train, compile=True))
     try:
         compiled = trainer(training_folder, config)
@@ -153,13 +183,20 @@ def test_compiled_gates_give_the_same_gradients(training_folder: Path, small_con
         torch.testing.assert_close(q.grad, p.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_a_missing_compiler_is_one_line(training_folder: Path, small_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_compiler_is_one_line(
+    training_folder: Path, small_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", fail)
-    with pytest.raises(RunError, match=r"torch.compile does not work here \(no C\+\+ compiler\); set train.compile=false"):
-        trainer(training_folder, replace(small_config, train=replace(small_config.train, compile=True)))
+    with pytest.raises(
+        RunError,
+        match=r"torch.compile does not work here \(no C\+\+ compiler\); set train.compile=false",
+    ):
+        trainer(
+            training_folder, replace(small_config, train=replace(small_config.train, compile=True))
+        )
 
 
 @pytest.mark.parametrize(
@@ -168,12 +205,16 @@ def test_a_missing_compiler_is_one_line(training_folder: Path, small_config: Con
      ("fp16", "cuda", False, "fp16"), ("bf16", "cpu", False, "bf16"), ("bf16", "cuda", False, None), ("bf16", "mps", True, None),
      ("fp16", "mps", True, None)],
 )  # fmt: skip
-def test_precision_suits_the_device(wanted: str, device: str, bf16: bool, found: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_suits_the_device(
+    wanted: str, device: str, bf16: bool, found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
     if found:
         assert pick_precision(wanted, torch.device(device)) == found
         return
-    with pytest.raises(RunError, match=f"train.precision = {wanted}: {device} cannot do that; use fp32"):
+    with pytest.raises(
+        RunError, match=f"train.precision = {wanted}: {device} cannot do that; use fp32"
+    ):
         pick_precision(wanted, torch.device(device))
 
 
@@ -181,10 +222,15 @@ def test_the_average_trails_the_weights(training_folder: Path, small_config: Con
     t = trainer(training_folder, small_config)
     start = t.model.output.weight.detach().clone()
     t.train_step()
-    assert torch.equal(t.ema_network.output.weight, t.model.output.weight)  # the first step replaces the random start
+    assert torch.equal(
+        t.ema_network.output.weight, t.model.output.weight
+    )  # the first step replaces the random start
     for _ in range(5):
         t.train_step()
-    moved, average = (t.model.output.weight - start).norm(), (t.ema_network.output.weight - start).norm()
+    moved, average = (
+        (t.model.output.weight - start).norm(),
+        (t.ema_network.output.weight - start).norm(),
+    )
     assert 0 < average < moved
 
 
@@ -195,7 +241,9 @@ def test_timing_a_step_changes_nothing(training_folder: Path, small_config: Conf
     assert torch.equal(a.model.output.weight, b.model.output.weight)
 
 
-def test_validation_scores_the_average_and_remembers_the_best(training_folder: Path, small_config: Config) -> None:
+def test_validation_scores_the_average_and_remembers_the_best(
+    training_folder: Path, small_config: Config
+) -> None:
     t = trainer(training_folder, small_config)
     t.evaluate()
     assert t.validation_bits == pytest.approx(5, abs=0.02)  # log2(32) before anything is learnt
@@ -207,14 +255,18 @@ def test_validation_scores_the_average_and_remembers_the_best(training_folder: P
     assert t.validation_bits < 4.98
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_weights(training_folder: Path, small_config: Config) -> None:
+def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_weights(
+    training_folder: Path, small_config: Config
+) -> None:
     t = trainer(training_folder, small_config)
     with torch.no_grad():
         t.model.output.bias[0] = float("nan")
     before = {k: v.clone() for k, v in t.model.state_dict().items()}
     with pytest.raises(TrainingError, match="the loss is not finite at step 0"):
         t.train_step()
-    assert all(torch.equal(v, before[k]) or k == "output.bias" for k, v in t.model.state_dict().items())
+    assert all(
+        torch.equal(v, before[k]) or k == "output.bias" for k, v in t.model.state_dict().items()
+    )
 
 
 def test_nothing_learnt_is_told_from_learning() -> None:
@@ -226,5 +278,7 @@ def test_nothing_learnt_is_told_from_learning() -> None:
 
 @pytest.mark.parametrize("name", ["cuda:99", "nonsense", "meta:x"])
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
-    with pytest.raises(RunError, match=f"--device {name}: not available here; use auto or one of cpu"):
+    with pytest.raises(
+        RunError, match=f"--device {name}: not available here; use auto or one of cpu"
+    ):
         pick_device(name)

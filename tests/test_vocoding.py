@@ -36,11 +36,17 @@ def saved(config: ModelConfig, folder: Path) -> Path:
 
 
 def wavs(*samples: int) -> list[np.ndarray]:  # type: ignore[type-arg]
-    return [noisy(n / RATE, seed=i, amplitude=0.3).astype(np.float32) for i, n in enumerate(samples)]
+    return [
+        noisy(n / RATE, seed=i, amplitude=0.3).astype(np.float32) for i, n in enumerate(samples)
+    ]
 
 
-@pytest.mark.parametrize(("config", "label"), [(VOCODER, None), (BOTH, "bob")], ids=["mel", "labels and mel"])
-def test_a_ragged_batch_makes_what_each_would_make_alone(config: ModelConfig, label: str | None) -> None:
+@pytest.mark.parametrize(
+    ("config", "label"), [(VOCODER, None), (BOTH, "bob")], ids=["mel", "labels and mel"]
+)
+def test_a_ragged_batch_makes_what_each_would_make_alone(
+    config: ModelConfig, label: str | None
+) -> None:
     model = as_checkpoint(network(config))
     sources = wavs(700, 33, 1500, 1, 700)
     together = wavenet.vocode(model, sources, seed=4, label=label)
@@ -56,7 +62,9 @@ def test_a_vocoder_that_knows_labels_is_told_which() -> None:
     model = as_checkpoint(network(BOTH))
     with pytest.raises(EngineError, match="this model knows labels: choose one, --label ada, bob"):
         wavenet.vocode(model, wavs(100)[0])
-    ada, bob = (np.asarray(wavenet.vocode(model, wavs(300)[0], label=who)) for who in ("ada", "bob"))
+    ada, bob = (
+        np.asarray(wavenet.vocode(model, wavs(300)[0], label=who)) for who in ("ada", "bob")
+    )
     assert (ada != bob).any()
 
 
@@ -65,7 +73,9 @@ def test_a_quiet_recording_comes_out_as_quiet(model: Checkpoint) -> None:
     config = replace(model.config, audio=replace(model.config.audio, level="peak"))
     levelled = replace(model, config=config)
     (wav,) = wavs(400)
-    loud, quiet = (np.asarray(wavenet.vocode(levelled, wav * np.float32(gain), seed=1)) for gain in (1, 2**-7))
+    loud, quiet = (
+        np.asarray(wavenet.vocode(levelled, wav * np.float32(gain), seed=1)) for gain in (1, 2**-7)
+    )
     np.testing.assert_allclose(np.clip(quiet * 2**7, -1, 1), loud, atol=1e-3)
     assert np.abs(loud).max() > 0.1
 
@@ -78,7 +88,9 @@ def test_a_quiet_recording_comes_out_as_quiet(model: Checkpoint) -> None:
         (np.full(50, 30000, np.int16), "wav: holds int16 numbers; give floats in -1 ... 1"),
     ],
 )
-def test_audio_that_cannot_be_followed_is_refused(model: Checkpoint, wav: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_audio_that_cannot_be_followed_is_refused(
+    model: Checkpoint, wav: np.ndarray, message: str
+) -> None:  # type: ignore[type-arg]
     with pytest.raises(WavenetError, match=message):
         wavenet.vocode(model, wav)
 
@@ -88,7 +100,9 @@ def test_square_frames_are_read_as_documented(model: Checkpoint) -> None:
     assert (mel_input_from_frames(frames, model, "f.npy").frames == frames).all()
 
 
-def test_nothing_is_written_when_something_is_wrong(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+def test_nothing_is_written_when_something_is_wrong(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
     path, folder = saved(BOTH, tmp_path), make_folder({"a.wav": tone(0.1), "b.wav": tone(0.1)})
     inputs, out = (folder / "a.wav", folder / "b.wav"), tmp_path / "out"
     for label, sampling in (("eve", Sampling()), (None, Sampling()), ("bob", Sampling(top_p=0.5))):
@@ -98,7 +112,9 @@ def test_nothing_is_written_when_something_is_wrong(tmp_path: Path, make_folder:
         assert not out.exists()
 
 
-def test_ctrl_c_keeps_what_was_made(tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_was_made(
+    tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, folder = saved(VOCODER, tmp_path), make_folder({"a.wav": tone(1.0), "b.wav": tone(1.0)})
     whole = Sampler.variable_length_blocks
 
@@ -108,7 +124,13 @@ def test_ctrl_c_keeps_what_was_made(tmp_path: Path, make_folder: Callable[..., P
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
-    lines = list(vocode(VocodeOptions(path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out")))
+    lines = list(
+        vocode(
+            VocodeOptions(
+                path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out"
+            )
+        )
+    )
     assert lines[-1] == "interrupted: what was made until then is kept"
     assert len(sf.read(tmp_path / "out" / "a-vocoded.wav")[0]) == 100
 
@@ -118,7 +140,9 @@ def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
 
     def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
         parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
-        for blocks in Sampler(model, seed=1, guides=guides).variable_length_blocks([300, 41], block):
+        for blocks in Sampler(model, seed=1, guides=guides).variable_length_blocks(
+            [300, 41], block
+        ):
             for stream, wav in blocks:
                 parts[stream].append(wav)
         return [np.concatenate(p) for p in parts]
@@ -127,7 +151,9 @@ def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
         assert (a == b).all()
 
 
-def test_frames_made_elsewhere_do_what_the_recordings_own_do(model: Checkpoint, tmp_path: Path) -> None:
+def test_frames_made_elsewhere_do_what_the_recordings_own_do(
+    model: Checkpoint, tmp_path: Path
+) -> None:
     (wav,) = wavs(500)
     frames = mel.frames_of(wav, RATE, VOCODER)
     by_audio = np.asarray(wavenet.vocode(model, wav, seed=2))
@@ -142,7 +168,10 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(model: Checkpoint, 
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        (np.zeros((10, 7)), r"is of shape \(10, 7\); this model follows \(frames, 6\) natural logarithms of 6 mel magnitudes every 8"),
+        (
+            np.zeros((10, 7)),
+            r"is of shape \(10, 7\); this model follows \(frames, 6\) natural logarithms of 6 mel magnitudes every 8",
+        ),
         (np.zeros(10), "is of shape"),
         (np.zeros((0, 6)), "is of shape"),
         (np.full((10, 6), np.nan), "something other than finite numbers"),
@@ -150,7 +179,9 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(model: Checkpoint, 
         (np.linspace(-80, 0, 60).reshape(10, 6), r"values from -80 to 0.*decibels\?"),
     ],
 )
-def test_frames_that_do_not_fit_are_refused(model: Checkpoint, frames: np.ndarray, message: str) -> None:  # type: ignore[type-arg]
+def test_frames_that_do_not_fit_are_refused(
+    model: Checkpoint, frames: np.ndarray, message: str
+) -> None:  # type: ignore[type-arg]
     with pytest.raises(EngineError, match=message):
         mel_input_from_frames(frames, model, "f.npy")
 
@@ -163,7 +194,9 @@ def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path
         with pytest.raises(WavenetError, match=r"f.npy: not a .npy file of numbers"):
             read_mel_input(path, model)
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(WavenetError, match=r"not a [.]npy file of numbers"):  # nothing is ever unpickled
+    with pytest.raises(
+        WavenetError, match=r"not a [.]npy file of numbers"
+    ):  # nothing is ever unpickled
         read_mel_input(path, model)
     with pytest.raises(WavenetError, match="no such file"):
         read_mel_input(tmp_path / "no.npy", model)
@@ -177,7 +210,9 @@ def test_what_a_model_was_not_trained_for_is_refused(model: Checkpoint) -> None:
         wavenet.generate(model, seconds=0.1)
     with pytest.raises(EngineError, match="trained without labels"):
         wavenet.generate(plain, seconds=0.1, label="ada")
-    with pytest.raises(EngineError, match=r"--label bop: unknown; the model knows ada, bob, cy; did you mean bob\?"):
+    with pytest.raises(
+        EngineError, match=r"--label bop: unknown; the model knows ada, bob, cy; did you mean bob\?"
+    ):
         wavenet.generate(as_checkpoint(network(VOICES)), seconds=0.1, label="bop")
 
 
@@ -197,17 +232,28 @@ def test_clips_take_labels_in_turn_and_a_stream_is_its_label_and_number() -> Non
 def test_a_prompt_is_continued_under_each_label(make_folder: Callable[..., Path]) -> None:
     voices = as_checkpoint(network(VOICES))
     prompt = make_folder({"p.wav": tone(0.05)}) / "p.wav"
-    both = [wavenet.generate(voices, seconds=0.02, seed=1, label=who, prompt=prompt) for who in ("ada", "bob")]
+    both = [
+        wavenet.generate(voices, seconds=0.02, seed=1, label=who, prompt=prompt)
+        for who in ("ada", "bob")
+    ]
     assert (both[0] != both[1]).any()
     from wavenet.generation.prompt import read_prompt
 
-    together = next(Sampler(voices, seed=1, count=2, labels=["ada"], prompt=read_prompt(prompt, voices)).blocks(160))
+    together = next(
+        Sampler(voices, seed=1, count=2, labels=["ada"], prompt=read_prompt(prompt, voices)).blocks(
+            160
+        )
+    )
     assert (together[0] == both[0]).all()
 
 
-def test_vocode_writes_one_file_or_a_folder(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+def test_vocode_writes_one_file_or_a_folder(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
     path = saved(BOTH, tmp_path)
-    folder = make_folder({"a.wav": tone(0.1), "b.wav": noisy(0.05), "quiet.wav": 0.001 * tone(0.02)})
+    folder = make_folder(
+        {"a.wav": tone(0.1), "b.wav": noisy(0.05), "quiet.wav": 0.001 * tone(0.02)}
+    )
     np.save(folder / "c.npy", mel.frames_of(tone(0.03).astype(np.float32), RATE, BOTH))
     inputs = tuple(folder / n for n in ("a.wav", "b.wav", "c.npy", "quiet.wav"))
     request = VocodeOptions(path, inputs, Sampling(), 3, "auto", tmp_path / "out", "bob")
@@ -222,7 +268,9 @@ def test_vocode_writes_one_file_or_a_folder(tmp_path: Path, make_folder: Callabl
     alone = tmp_path / "alone.flac"
     list(vocode(VocodeOptions(path, (inputs[1],), Sampling(), 3, "numba", alone, "bob")))
     made, among_others = sf.read(alone)[0], sf.read(tmp_path / "out" / "b-vocoded.wav")[0]
-    np.testing.assert_allclose(made, among_others, atol=2**-14)  # flac and wav are rounded to 16 bits in their own ways
+    np.testing.assert_allclose(
+        made, among_others, atol=2**-14
+    )  # flac and wav are rounded to 16 bits in their own ways
 
 
 def test_recordings_are_made_in_groups_of_similar_length(

@@ -17,7 +17,18 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(ROOT)]
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        str(ROOT),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = folder.glob("wavenet_audio-*.whl")
     with zipfile.ZipFile(wheel) as z:
@@ -26,7 +37,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(installed: Path, cwd: Path, *args: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(installed), "XDG_CACHE_HOME": str(cwd / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(installed),
+        "XDG_CACHE_HOME": str(cwd / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-P", "-m", "wavenet", *args]
     result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -39,7 +54,9 @@ def test_the_wheel_holds_the_presets_and_nothing_else_of_the_checkout(installed:
     assert {p.name for p in (installed / "wavenet" / "resources" / "presets").iterdir()} == {
         p.name for p in (ROOT / "configs").glob("*.toml")
     }
-    assert {p.name for p in (installed / "wavenet" / "resources" / "models").iterdir()} == {p.name for p in (ROOT / "models").iterdir()}
+    assert {p.name for p in (installed / "wavenet" / "resources" / "models").iterdir()} == {
+        p.name for p in (ROOT / "models").iterdir()
+    }
 
 
 def test_a_bundled_model_plays_from_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -52,7 +69,14 @@ def test_a_preset_trains_from_the_wheel(installed: Path, tmp_path: Path) -> None
     for i in range(4):
         (tmp_path / "mine").mkdir(exist_ok=True)
         sf.write(tmp_path / "mine" / f"{i}.wav", tone(0.6, 16000, 150 + 20 * i), 16000)
-    small = ["--set", "train.batch=1", "--set", "train.segment_seconds=0.05", "--set", "train.sample_seconds=0"]
+    small = [
+        "--set",
+        "train.batch=1",
+        "--set",
+        "train.segment_seconds=0.05",
+        "--set",
+        "train.sample_seconds=0",
+    ]
     out = run(installed, tmp_path, "train", "mine", "--config", "tiny", "--steps", "2", *small)
     assert "done. Hear it with: wavenet generate runs/mine-tiny" in out
     assert (tmp_path / "runs" / "mine-tiny" / "config.toml").exists()

@@ -32,7 +32,10 @@ def refuse(error: OSError) -> Callable[..., Any]:
 
 
 def test_a_format_that_has_no_such_rate(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match=r"a.mp3: cannot be written at 9000 Hz \(\w+"), writing.writer(tmp_path / "a.mp3", 9000):
+    with (
+        pytest.raises(AudioError, match=r"a.mp3: cannot be written at 9000 Hz \(\w+"),
+        writing.writer(tmp_path / "a.mp3", 9000),
+    ):
         pass
 
 
@@ -45,7 +48,10 @@ def test_a_setting_inside_a_section_that_is_none(tmp_path: Path) -> None:
 def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wavenet.engines.cpu.numba_engine", None)
     weights = arrays(network(SMALL))
-    with pytest.raises(EngineError, match=r"--engine numba: cannot be loaded \(.*numba_cpu.*\); install it, or use another"):
+    with pytest.raises(
+        EngineError,
+        match=r"--engine numba: cannot be loaded \(.*numba_cpu.*\); install it, or use another",
+    ):
         engines.create_engine("numba", SMALL, weights)
     assert engines.create_engine("auto", SMALL, weights).name == "reference"
 
@@ -60,7 +66,9 @@ def test_a_cache_with_something_else_in_it(make_folder: Callable[..., Path]) -> 
     assert entries() == []  # and what is no cache any more is not listed
 
 
-def test_a_folder_inside_that_cannot_be_read(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_inside_that_cannot_be_read(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_folder({"a.wav": tone(1.0), "closed/b.wav": tone(1.0)})
     scandir = os.scandir
 
@@ -72,10 +80,14 @@ def test_a_folder_inside_that_cannot_be_read(make_folder: Callable[..., Path], m
     monkeypatch.setattr("os.scandir", guarded)
     found = index_folder(folder, AudioConfig(), trim=False)
     assert [r.name for r in found.recordings] == ["a.wav"]
-    assert [(s.name, s.reason) for s in found.skipped] == [("closed", "folder cannot be read (Permission denied)")]
+    assert [(s.name, s.reason) for s in found.skipped] == [
+        ("closed", "folder cannot be read (Permission denied)")
+    ]
 
 
-def test_a_recording_deleted_while_it_is_read(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recording_deleted_while_it_is_read(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make_folder({"a.wav": tone(1.0), "b.wav": noisy(1.0), "c.wav": noisy(1.0, seed=1)})
     measure = levels.measure
 
@@ -96,15 +108,31 @@ def test_a_run_folder_that_cannot_be_written(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("os.access", lambda *_: False)
-        with pytest.raises(RunError, match=r"run: cannot be written \(no permission for .*\); choose another --out"):
+        with pytest.raises(
+            RunError, match=r"run: cannot be written \(no permission for .*\); choose another --out"
+        ):
             sit(training_folder, tmp_path / "run", config=str(config_file))
-    monkeypatch.setattr("wavenet.training.run_folder.Path.mkdir", refuse(OSError(30, "Read-only file system")))
-    with pytest.raises(RunError, match=r"run: cannot be written \(Read-only file system\); choose another --out"):
+    monkeypatch.setattr(
+        "wavenet.training.run_folder.Path.mkdir", refuse(OSError(30, "Read-only file system"))
+    )
+    with pytest.raises(
+        RunError, match=r"run: cannot be written \(Read-only file system\); choose another --out"
+    ):
         Run(tmp_path / "run").create()
 
 
 def test_a_cache_on_a_full_disk(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    result = with_files_up_to(8, "train", training_folder, "-c", config_file, "-o", tmp_path / "run", "--cache", tmp_path / "cache")
+    result = with_files_up_to(
+        8,
+        "train",
+        training_folder,
+        "-c",
+        config_file,
+        "-o",
+        tmp_path / "run",
+        "--cache",
+        tmp_path / "cache",
+    )
     line = result.stderr.splitlines()[-1]
     assert "the cache cannot be written (File too large); choose another place with --cache" in line
 
@@ -113,12 +141,16 @@ def test_a_picture_that_cannot_be_written_does_not_stop_the_training(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plotting, "write_whole", refuse(OutputError("a.png: cannot be written")))  # type: ignore[arg-type]
-    run, notes = sit(training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file))
+    run, notes = sit(
+        training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file)
+    )
     assert notes.count("no sample rendered: a.png: cannot be written") == 2  # evaluations
     assert run.metrics()[-1]["step"] == 10
 
 
-def test_a_run_that_goes_on_with_other_threads_says_so(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
+def test_a_run_that_goes_on_with_other_threads_says_so(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
     import torch
 
     sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
@@ -132,10 +164,18 @@ def test_a_run_that_goes_on_with_other_threads_says_so(training_folder: Path, co
 
 
 def test_what_no_other_handler_expects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wavenet.cli.presets.preset_table", refuse(OSError(5, "Input/output error", str(tmp_path / "x"))))
-    assert fails("presets") == f"wavenet: {tmp_path / 'x'}: Input/output error; what was finished is kept"
+    monkeypatch.setattr(
+        "wavenet.cli.presets.preset_table",
+        refuse(OSError(5, "Input/output error", str(tmp_path / "x"))),
+    )
+    assert (
+        fails("presets")
+        == f"wavenet: {tmp_path / 'x'}: Input/output error; what was finished is kept"
+    )
 
 
 def test_commands_and_options_that_do_not_exist() -> None:
-    assert re.search("No such option: --sped.*; see wavenet train --help$", fails("train", "--sped", 3))
+    assert re.search(
+        "No such option: --sped.*; see wavenet train --help$", fails("train", "--sped", 3)
+    )
     assert re.search("No such command 'tarin'.*; see wavenet --help$", fails("tarin"))

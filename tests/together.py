@@ -27,7 +27,14 @@ FINDINGS = "WAVENET_TEST_FINDINGS"  # a folder: each process leaves rank-N.json 
 DYING = "WAVENET_TEST_DYING"  # rank:step of the one process that kills itself once
 _start = multiprocessing.get_context("forkserver")
 _start.set_forkserver_preload(
-    ["wavenet.training.session", "wavenet.cli.console", "torch._dynamo", "pydantic", "safetensors.numpy", "tests.together"]
+    [
+        "wavenet.training.session",
+        "wavenet.cli.console",
+        "torch._dynamo",
+        "pydantic",
+        "safetensors.numpy",
+        "tests.together",
+    ]
 )
 
 
@@ -38,7 +45,11 @@ def watch() -> None:
     fit, train_step = Trainer.fit, Trainer.train_step
 
     def heard(event: str, values: tuple[Any, ...]) -> None:
-        if event == "open" and (set(str(values[1])) & set("wax+") if values[1] else values[2] & (os.O_WRONLY | os.O_RDWR)):
+        if event == "open" and (
+            set(str(values[1])) & set("wax+")
+            if values[1]
+            else values[2] & (os.O_WRONLY | os.O_RDWR)
+        ):
             written.append(str(values[0]))
         elif event in ("os.mkdir", "os.rename", "os.remove"):
             written.extend(map(str, values[:2]))
@@ -46,8 +57,16 @@ def watch() -> None:
     def fitted(self: Trainer, *args: Any, **more: Any) -> None:
         fit(self, *args, **more)
         saved = self.checkpoint()
-        digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in saved.arrays.items()}
-        found = {"step": self.step, "bits": self.validation_bits, "state": digests, "written": written}
+        digests = {
+            name: hashlib.sha256(array.tobytes()).hexdigest()
+            for name, array in saved.arrays.items()
+        }
+        found = {
+            "step": self.step,
+            "bits": self.validation_bits,
+            "state": digests,
+            "written": written,
+        }
         (folder / f"rank-{rank}.json").write_text(json.dumps(found))
 
     def stepped(self: Trainer) -> float:
@@ -61,12 +80,32 @@ def watch() -> None:
     Trainer.fit, Trainer.train_step = fitted, stepped  # type: ignore[method-assign]
 
 
-def torchrun(*arguments: object, watched: Path | None = None, how: tuple[object, ...] = ("--standalone",), **more: str) -> Any:
+def torchrun(
+    *arguments: object,
+    watched: Path | None = None,
+    how: tuple[object, ...] = ("--standalone",),
+    **more: str,
+) -> Any:
     """Two processes of `wavenet` under one torchrun, unless `how` says otherwise; not yet waited for."""
-    line = [sys.executable, "-m", "torch.distributed.run", *("--nproc-per-node=2" if "--nnodes=2" not in how else "--nproc-per-node=1",)]
-    line += [*map(str, how), *([str(Path(__file__))] if watched else ["-m", "wavenet"]), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more} | ({FINDINGS: str(watched)} if watched else {})
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    line = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *("--nproc-per-node=2" if "--nnodes=2" not in how else "--nproc-per-node=1",),
+    ]
+    line += [
+        *map(str, how),
+        *([str(Path(__file__))] if watched else ["-m", "wavenet"]),
+        *map(str, arguments),
+    ]
+    environment = (
+        os.environ
+        | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+        | ({FINDINGS: str(watched)} if watched else {})
+    )
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def free_port() -> int:
@@ -76,11 +115,23 @@ def free_port() -> int:
         return port
 
 
-def _process(folder: Path, rank: int, port: int, arguments: list[str], prepare: Callable[[int], None] | None) -> None:
+def _process(
+    folder: Path, rank: int, port: int, arguments: list[str], prepare: Callable[[int], None] | None
+) -> None:
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(folder / f"{rank}.{name}", os.O_CREAT | os.O_WRONLY), number)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True", FINDINGS: str(folder)}
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        FINDINGS: str(folder),
+    }
     torch.set_num_threads(1)
     watch()
     if prepare:
@@ -91,11 +142,18 @@ def _process(folder: Path, rank: int, port: int, arguments: list[str], prepare: 
 class Pair:
     """Two processes of `wavenet ARGUMENTS`, each after `prepare(rank)`; `store` stands for torchrun's, through which they meet."""
 
-    def __init__(self, folder: Path, *arguments: object, prepare: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *arguments: object, prepare: Callable[[int], None] | None = None
+    ) -> None:
         folder.mkdir()
-        self.store: Any = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        self.store: Any = distributed.TCPStore(
+            "127.0.0.1", 0, is_master=True, wait_for_workers=False
+        )
         self.folder, port, words = folder, self.store.port, [str(a) for a in arguments]
-        self.processes = [_start.Process(target=_process, args=(folder, r, port, words, prepare), daemon=True) for r in (0, 1)]
+        self.processes = [
+            _start.Process(target=_process, args=(folder, r, port, words, prepare), daemon=True)
+            for r in (0, 1)
+        ]
         for process in self.processes:
             process.start()
 
@@ -105,7 +163,9 @@ class Pair:
             process.join(120)
             process.kill()
             process.join()
-        read = [[(self.folder / f"{r}.{name}").read_text() for name in ("out", "err")] for r in (0, 1)]
+        read = [
+            [(self.folder / f"{r}.{name}").read_text() for name in ("out", "err")] for r in (0, 1)
+        ]
         return [(p.exitcode, out, err) for p, (out, err) in zip(self.processes, read, strict=True)]
 
 

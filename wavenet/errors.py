@@ -5,7 +5,9 @@ class WavenetError(Exception):
     """Base of every error this program raises on purpose. Names and values of any kind may stand in the message: it stays one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message))
+        super().__init__(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+        )
 
 
 class ConfigError(WavenetError):

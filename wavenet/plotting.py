@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
-AXES: dict[str, Callable[[dict[str, Any]], float]] = {"steps": lambda m: m["step"], "hours": lambda m: m["seconds"] / 3600}
+AXES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "steps": lambda m: m["step"],
+    "hours": lambda m: m["seconds"] / 3600,
+}
 
 
 def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
@@ -45,28 +48,60 @@ def spectrogram(axes: "Axes", wav: Wav, sample_rate: int) -> None:
     window = 2 ** round(np.log2(0.032 * sample_rate))  # about 32 ms
     padded = np.pad(wav, (0, max(0, window - len(wav))))
     mel = librosa.feature.melspectrogram(
-        y=padded, sr=sample_rate, n_fft=window, hop_length=max(1, window // 8), n_mels=min(MEL_BANDS, window // 6)
+        y=padded,
+        sr=sample_rate,
+        n_fft=window,
+        hop_length=max(1, window // 8),
+        n_mels=min(MEL_BANDS, window // 6),
     )
     db = librosa.power_to_db(mel, ref=np.max, top_db=RANGE_DB)
-    axes.imshow(db, origin="lower", aspect="auto", cmap="magma", extent=(0, len(padded) / sample_rate, 0, len(db)))
+    axes.imshow(
+        db,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, len(padded) / sample_rate, 0, len(db)),
+    )
     bands = librosa.mel_frequencies(len(db), fmax=sample_rate / 2)
     ticks = [f for f in (250, 500, 1000, 2000, 4000, 8000, 16000) if f < sample_rate / 2]
     axes.set_yticks(np.interp(ticks, bands, np.arange(len(db))), [f"{f / 1000:g}" for f in ticks])
     axes.set_ylabel("kHz (mel)")
 
 
-def curve(axes: "Axes", metrics: Sequence[dict[str, Any]], levels: int, marks: dict[str, float]) -> None:
+def curve(
+    axes: "Axes", metrics: Sequence[dict[str, Any]], levels: int, marks: dict[str, float]
+) -> None:
     """Training and validation loss in bits per sample over minutes, with horizontal `marks` to compare with."""
-    train = [(m["seconds"] / 60, m["train_bits"]) for m in metrics if m.get("train_bits") is not None]
-    valid = [(m["seconds"] / 60, m["validation_bits"]) for m in metrics if m.get("validation_bits") is not None]
+    train = [
+        (m["seconds"] / 60, m["train_bits"]) for m in metrics if m.get("train_bits") is not None
+    ]
+    valid = [
+        (m["seconds"] / 60, m["validation_bits"])
+        for m in metrics
+        if m.get("validation_bits") is not None
+    ]
     if train:
         axes.plot(*zip(*train, strict=True), linewidth=0.7, color="#999999", label="training")
     if valid:
-        axes.plot(*zip(*valid, strict=True), marker="o", markersize=3, color="#c1121f", label="validation")
+        axes.plot(
+            *zip(*valid, strict=True), marker="o", markersize=3, color="#c1121f", label="validation"
+        )
     for name, bits in marks.items():
         axes.axhline(bits, linestyle="--", linewidth=0.8, color="#22577a")
-        axes.annotate(f"{name} {bits:.2f}", (0.99, bits), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-    axes.set_ylim(top=min(np.log2(levels) + 0.2, max([b for _, b in train + valid] + list(marks.values()) + [0.1]) + 0.3))
+        axes.annotate(
+            f"{name} {bits:.2f}",
+            (0.99, bits),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=8,
+        )
+    axes.set_ylim(
+        top=min(
+            np.log2(levels) + 0.2,
+            max([b for _, b in train + valid] + list(marks.values()) + [0.1]) + 0.3,
+        )
+    )
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("bits per sample")
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9), frameon=False)
@@ -77,11 +112,16 @@ def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) 
     figure = blank(9, 5)
     axes = figure.subplots()
     for i, (name, metrics) in enumerate(runs.items()):
-        for key, style in (("train_bits", {"linewidth": 0.6, "alpha": 0.6}), ("validation_bits", {"marker": "o", "markersize": 3})):
+        for key, style in (
+            ("train_bits", {"linewidth": 0.6, "alpha": 0.6}),
+            ("validation_bits", {"marker": "o", "markersize": 3}),
+        ):
             points = [(AXES[over](m), m[key]) for m in metrics if m.get(key) is not None]
             if points:
                 kind = "training" if key == "train_bits" else "validation"
-                axes.plot(*zip(*points, strict=True), color=f"C{i}", label=f"{name} {kind}", **style)
+                axes.plot(
+                    *zip(*points, strict=True), color=f"C{i}", label=f"{name} {kind}", **style
+                )
     axes.set_xlabel("hours of training" if over == "hours" else "steps")
     axes.set_ylabel("bits per sample")
     axes.grid(alpha=0.3)
@@ -90,11 +130,18 @@ def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) 
 
 
 def overview(
-    path: Path, clips: dict[str, Wav], sample_rate: int, metrics: Sequence[dict[str, Any]], levels: int, marks: dict[str, float]
+    path: Path,
+    clips: dict[str, Wav],
+    sample_rate: int,
+    metrics: Sequence[dict[str, Any]],
+    levels: int,
+    marks: dict[str, float],
 ) -> None:
     """Each clip's waveform and spectrogram side by side, and the loss curve below them."""
     figure = blank(12, 2.3 * len(clips) + 3)
-    grid = figure.add_gridspec(len(clips) + 1, 2, height_ratios=[2.3] * len(clips) + [3], width_ratios=[1, 1.4])
+    grid = figure.add_gridspec(
+        len(clips) + 1, 2, height_ratios=[2.3] * len(clips) + [3], width_ratios=[1, 1.4]
+    )
     for row, (title, wav) in enumerate(clips.items()):
         left, right = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
         waveform(left, wav, sample_rate)
@@ -111,7 +158,9 @@ def save(figure: "Figure", path: Path) -> None:
     """As a PNG, or whatever the suffix says. Raises OutputError."""
     drawn = io.BytesIO()
     kind = path.suffix[1:].lower()
-    figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)  # the same figure, the same file
+    figure.savefig(
+        drawn, format=kind, metadata={"Date": None} if kind == "svg" else None
+    )  # the same figure, the same file
     write_whole(path, drawn.getvalue())
 
 

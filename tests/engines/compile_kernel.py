@@ -27,13 +27,24 @@ NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]  # time ... top_p
 
 def compiled(preset: str, precision: str, capability: int) -> dict[str, Any]:
     loaded = loading.load(preset)
-    network = Network(loaded.model, random_weights(loaded), torch.device("cpu"), torch.float32, precision=precision, width=wide)
+    network = Network(
+        loaded.model,
+        random_weights(loaded),
+        torch.device("cpu"),
+        torch.float32,
+        precision=precision,
+        width=wide,
+    )
     weights, sizes = kernel_weights(network, precision), kernel_sizes(network)
     pointers = [TYPES[w.dtype] for w in weights] + MEMORY
-    signature = dict(zip(advance.arg_names, pointers + NUMBERS, strict=False)) | dict.fromkeys(sizes, "constexpr")
+    signature = dict(zip(advance.arg_names, pointers + NUMBERS, strict=False)) | dict.fromkeys(
+        sizes, "constexpr"
+    )
     aligned = {(i,): [["tt.divisibility", 16]] for i in range(len(pointers))}
     source = ASTSource(advance, signature, sizes, aligned)
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=compile_options(network)).asm
+    return triton.compile(
+        source, target=GPUTarget("cuda", capability, 32), options=compile_options(network)
+    ).asm
 
 
 def told(asm: dict[str, Any], capability: int) -> dict[str, Any]:
@@ -43,7 +54,9 @@ def told(asm: dict[str, Any], capability: int) -> dict[str, Any]:
     arch = re.findall(r"\.target (\w+)", ptx)[0]
     return {
         "arch": arch,
-        "stores_between_barriers": [part.count("tt.store") for part in re.split(r"(?:ttg|gpu)\.barrier", loop)],
+        "stores_between_barriers": [
+            part.count("tt.store") for part in re.split(r"(?:ttg|gpu)\.barrier", loop)
+        ],
         "barriers_in_ptx": len(re.findall(r"\bbar(?:rier)?(?:\.cta)?\.sync", ptx)),
         "reads_past_the_cache": "ld.global.nc" in ptx,
         "spilled_bytes": spilled(ptx, arch, capability),
@@ -55,7 +68,14 @@ def spilled(ptx: str, arch: str, capability: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "kernel.ptx"
         source.write_text(ptx, encoding="utf-8")
-        command = [get_ptxas(capability).path, "-v", f"--gpu-name={arch}", str(source), "-o", str(source.with_suffix(".cubin"))]
+        command = [
+            get_ptxas(capability).path,
+            "-v",
+            f"--gpu-name={arch}",
+            str(source),
+            "-o",
+            str(source.with_suffix(".cubin")),
+        ]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     return int(re.findall(r"(\d+) bytes spill stores", report)[0])
 

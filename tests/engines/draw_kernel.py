@@ -8,12 +8,23 @@ from wavenet.engines.gpu.triton_kernels import CATEGORICAL, draw_categorical, dr
 
 @triton.jit
 def draw_rows(
-    params, noise, codes, temperature, top_k, top_p, KIND: tl.constexpr, N_NOISE: tl.constexpr, N: tl.constexpr, COUNT: tl.constexpr
+    params,
+    noise,
+    codes,
+    temperature,
+    top_k,
+    top_p,
+    KIND: tl.constexpr,
+    N_NOISE: tl.constexpr,
+    N: tl.constexpr,
+    COUNT: tl.constexpr,
 ):
     """params (rows, N), noise (rows, N_NOISE) -> codes (rows,)."""
     row = tl.program_id(0)
     if KIND == CATEGORICAL:
-        code = draw_categorical(params + row * N, noise + row * N_NOISE, temperature, top_k, top_p, N, COUNT)
+        code = draw_categorical(
+            params + row * N, noise + row * N_NOISE, temperature, top_k, top_p, N, COUNT
+        )
     else:
         code = draw_mixture(params + row * N, noise + row * N_NOISE, temperature, KIND, N, COUNT)
     tl.store(codes + row, code)

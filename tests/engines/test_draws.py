@@ -19,7 +19,9 @@ def drawn(d: Distribution, params: np.ndarray, sampling: Sampling) -> tuple[np.n
     """Codes by the compiled draw and by the oracle, for params (COUNT, n_params)."""
     noise, how = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_as(d, sampling)
     params = params.astype(np.float32)
-    return np.array([draw(p, u, how) for p, u in zip(params, noise, strict=True)]), d.draw(params, noise, sampling)
+    return np.array([draw(p, u, how) for p, u in zip(params, noise, strict=True)]), d.draw(
+        params, noise, sampling
+    )
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 0.01, 0.0, 100.0])
@@ -33,9 +35,21 @@ def test_mixtures(d: Distribution, temperature: float) -> None:
         assert np.abs(found - expected).max() <= 1
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(0), Sampling(1, 5), Sampling(1, 0, 0.6), Sampling(1.3, 12, 0.9)])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(),
+        Sampling(0.7),
+        Sampling(0),
+        Sampling(1, 5),
+        Sampling(1, 0, 0.6),
+        Sampling(1.3, 12, 0.9),
+    ],
+)
 def test_categorical(sampling: Sampling) -> None:
-    found, expected = drawn(Categorical(64), np.random.default_rng(0).normal(0, 2, (COUNT, 64)), sampling)
+    found, expected = drawn(
+        Categorical(64), np.random.default_rng(0).normal(0, 2, (COUNT, 64)), sampling
+    )
     assert (found != expected).mean() < 1e-3  # its sums are float32
 
 
@@ -43,5 +57,8 @@ def test_an_output_without_a_draw_is_named() -> None:
     class Other(LogisticMixture):
         kind = "laplace"  # type: ignore[misc]
 
-    with pytest.raises(EngineError, match="the numba engine has no draw for a laplace output; use --engine reference"):
+    with pytest.raises(
+        EngineError,
+        match="the numba engine has no draw for a laplace output; use --engine reference",
+    ):
         require_known(Other(2))

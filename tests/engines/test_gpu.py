@@ -16,7 +16,15 @@ import pytest
 import torch
 
 from tests.conftest import BOTH, SMALL, Told, arrays, network
-from tests.engines.test_parity import GAUSSIAN, LOGISTIC, UNEVEN, WIDE, explained, noise_of, teacher_forced
+from tests.engines.test_parity import (
+    GAUSSIAN,
+    LOGISTIC,
+    UNEVEN,
+    WIDE,
+    explained,
+    noise_of,
+    teacher_forced,
+)
 from wavenet import engines, errors
 from wavenet.config import ModelConfig
 from wavenet.engines import ON_GPU, create_engine
@@ -38,11 +46,21 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 # --- what streams remember --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [WIDE, GAUSSIAN, replace(BOTH, output="logistic")], ids=["mu-law", "gaussian", "conditioned"])
-def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(engine_name: str, config: ModelConfig) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [WIDE, GAUSSIAN, replace(BOTH, output="logistic")],
+    ids=["mu-law", "gaussian", "conditioned"],
+)
+def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(
+    engine_name: str, config: ModelConfig
+) -> None:
     """Also when it comes in parts, and when it is longer than a ring."""
     model = network(config)
-    engine, told, steps = create_engine(engine_name, config, arrays(model)), Told(model, range(2)), 10
+    engine, told, steps = (
+        create_engine(engine_name, config, arrays(model)),
+        Told(model, range(2)),
+        10,
+    )
     stepped = engine.init_state(2, told.cond(0, 0))
     x = engine.generate(stepped, noise_of(model, 1, 2, steps), Sampling(), told.cond(0, steps))
     for parts in ([0, steps], [0, 1, 4, steps]):
@@ -81,9 +99,18 @@ def test_no_samples_leave_everything_as_it_was(engine_name: str) -> None:
 def test_bf16_is_the_same_computation_with_rounded_matrices(config: ModelConfig) -> None:
     pytest.importorskip("triton")
     model = network(config)
-    matrices = {k: v for k, v in model.state_dict().items() if k.endswith("weight") and k != "embedding.weight"}
-    rounded = WaveNet.from_arrays(config, arrays(model) | {k: v.bfloat16().float().numpy() for k, v in matrices.items()})
-    engine, noise = create_engine("triton", config, arrays(model), EngineOptions("bf16")), noise_of(model, 2, 1, 15)
+    matrices = {
+        k: v
+        for k, v in model.state_dict().items()
+        if k.endswith("weight") and k != "embedding.weight"
+    }
+    rounded = WaveNet.from_arrays(
+        config, arrays(model) | {k: v.bfloat16().float().numpy() for k, v in matrices.items()}
+    )
+    engine, noise = (
+        create_engine("triton", config, arrays(model), EngineOptions("bf16")),
+        noise_of(model, 2, 1, 15),
+    )
     x = engine.generate(engine.init_state(1), noise, Sampling())
     params = teacher_forced(rounded, x)
     assert all(explained(rounded, params[0, t], noise[0, t], int(x[0, t])) for t in range(15))
@@ -100,7 +127,9 @@ SAMPLINGS = [
 ]  # fmt: skip
 
 
-def drawn_in_a_kernel(distribution: Any, params: np.ndarray[Any, Any], noise: np.ndarray[Any, Any], how: Sampling) -> np.ndarray[Any, Any]:
+def drawn_in_a_kernel(
+    distribution: Any, params: np.ndarray[Any, Any], noise: np.ndarray[Any, Any], how: Sampling
+) -> np.ndarray[Any, Any]:
     pytest.importorskip("triton")
     from tests.engines.draw_kernel import draw_rows
     from wavenet.engines.gpu.triton_kernels import KINDS
@@ -114,7 +143,9 @@ def drawn_in_a_kernel(distribution: Any, params: np.ndarray[Any, Any], noise: np
     where = [a.to(device) for a in (*given, codes)]
     limits = float(how.temperature), min(how.top_k or n, n), float(how.top_p)
     sizes = {"KIND": KINDS[distribution.kind], "N_NOISE": distribution.n_noise, "N": 64, "COUNT": n}
-    draw_rows[(len(params),)](*where, *limits, **sizes, enable_fp_fusion=True)  # said, since Triton warns where it is not
+    draw_rows[(len(params),)](
+        *where, *limits, **sizes, enable_fp_fusion=True
+    )  # said, since Triton warns where it is not
     return where[2].cpu().numpy()
 
 
@@ -122,7 +153,9 @@ def drawn_in_a_kernel(distribution: Any, params: np.ndarray[Any, Any], noise: np
 def test_the_kernels_draw_is_the_oracles(sampling: Sampling) -> None:
     """Logits from flat to spiky, with ties, and some so far off that their probability is zero."""
     generator, d = np.random.default_rng(0), Categorical(64)
-    params = (generator.standard_normal((60, 64)) * generator.choice([0, 0.1, 1, 5, 40], (60, 1))).astype(np.float32)
+    params = (
+        generator.standard_normal((60, 64)) * generator.choice([0, 0.1, 1, 5, 40], (60, 1))
+    ).astype(np.float32)
     params[::3] = np.round(params[::3])
     noise = (generator.integers(0, 2**23, (60, 1)) + 0.5) / 2**23
     found, expected = drawn_in_a_kernel(d, params, noise, sampling), d.draw(params, noise, sampling)
@@ -131,14 +164,25 @@ def test_the_kernels_draw_is_the_oracles(sampling: Sampling) -> None:
     assert (found != expected).mean() < 0.05
 
 
-@pytest.mark.parametrize("distribution", [LogisticMixture(20), GaussianMixture(7)], ids=["logistic", "gaussian"])
+@pytest.mark.parametrize(
+    "distribution", [LogisticMixture(20), GaussianMixture(7)], ids=["logistic", "gaussian"]
+)
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0), Sampling(0.7)])
-def test_the_kernels_draw_from_a_mixture_is_the_oracles(distribution: Any, sampling: Sampling) -> None:
+def test_the_kernels_draw_from_a_mixture_is_the_oracles(
+    distribution: Any, sampling: Sampling
+) -> None:
     generator, k = np.random.default_rng(0), distribution.components
-    parts = [generator.standard_normal((60, k)) * 2, generator.standard_normal((60, k)) * 20, generator.uniform(-12, 1, (60, k))]
+    parts = [
+        generator.standard_normal((60, k)) * 2,
+        generator.standard_normal((60, k)) * 20,
+        generator.uniform(-12, 1, (60, k)),
+    ]
     params = np.concatenate(parts, 1).astype(np.float32)
     noise = (generator.integers(0, 2**23, (60, distribution.n_noise)) + 0.5) / 2**23
-    away = np.abs(drawn_in_a_kernel(distribution, params, noise, sampling) - distribution.draw(params, noise, sampling))
+    away = np.abs(
+        drawn_in_a_kernel(distribution, params, noise, sampling)
+        - distribution.draw(params, noise, sampling)
+    )
     assert (away > 1).sum() <= 1  # a component's boundary
     assert len(np.unique(distribution.draw(params, noise, sampling))) > 30
 
@@ -157,21 +201,31 @@ def test_what_does_not_go_on_from_a_state_is_refused(engine_name: str) -> None:
     assert state.time == 0
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, which the interpreter computes with
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning"
+)  # of NumPy, which the interpreter computes with
 def test_a_network_that_overflows_is_refused() -> None:
     pytest.importorskip("triton")
     weights = arrays(network(SMALL))
-    weights |= {"hidden.bias": np.full_like(weights["hidden.bias"], 1e30), "output.weight": weights["output.weight"] * 1e30}
+    weights |= {
+        "hidden.bias": np.full_like(weights["hidden.bias"], 1e30),
+        "output.weight": weights["output.weight"] * 1e30,
+    }
     engine = create_engine("triton", SMALL, weights)
     with pytest.raises(EngineError, match="not finite after 2 samples"):
         engine.generate(engine.init_state(1), np.full((1, 2, 1), 0.5, np.float32), Sampling())
 
 
-def test_a_model_too_wide_for_the_kernel_goes_to_another_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_too_wide_for_the_kernel_goes_to_another_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("triton")
     config = replace(SMALL, residual_channels=256, gate_channels=256)
     weights = arrays(WaveNet(config))
-    with pytest.raises(UnsupportedModelError, match=r"model.residual_channels = 256 .* too wide for it; use cuda-graph"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"model.residual_channels = 256 .* too wide for it; use cuda-graph",
+    ):
         create_engine("triton", config, weights)
     monkeypatch.setattr(engines, "nvidia", lambda: True)
     assert create_engine("auto", config, weights).name == "numba"
@@ -179,19 +233,29 @@ def test_a_model_too_wide_for_the_kernel_goes_to_another_engine(monkeypatch: pyt
 
 
 def test_double_precision_has_no_bf16() -> None:
-    with pytest.raises(UnsupportedModelError, match="computes in double precision; use --engine triton or numba"):
+    with pytest.raises(
+        UnsupportedModelError, match="computes in double precision; use --engine triton or numba"
+    ):
         create_engine("cuda-graph", SMALL, arrays(network(SMALL)), EngineOptions("bf16"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_the_engines_say_so_and_auto_takes_another(engine_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_engines_say_so_and_auto_takes_another(
+    engine_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = arrays(network(SMALL))
     monkeypatch.delenv("TRITON_INTERPRET")
     monkeypatch.setattr(torch.version, "cuda", None)
-    with pytest.raises(UnsupportedModelError, match=f"--engine {engine_name}: this PyTorch .* is built without CUDA"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=f"--engine {engine_name}: this PyTorch .* is built without CUDA",
+    ):
         create_engine(engine_name, SMALL, weights)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    with pytest.raises(UnsupportedModelError, match=f"--engine {engine_name}: PyTorch finds no NVIDIA GPU here; use --engine numba"):
+    with pytest.raises(
+        UnsupportedModelError,
+        match=f"--engine {engine_name}: PyTorch finds no NVIDIA GPU here; use --engine numba",
+    ):
         create_engine(engine_name, SMALL, weights)
     for driver in (True, False):  # a driver, and nothing that PyTorch can use
         monkeypatch.setattr(engines, "nvidia", lambda driver=driver: driver)
@@ -202,7 +266,10 @@ def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "triton", None)
     for name in [n for n in sys.modules if n.startswith("wavenet.engines.gpu.triton")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(EngineError, match=r"--engine triton: cannot be loaded \(.*triton.*\); install it, or use another"):
+    with pytest.raises(
+        EngineError,
+        match=r"--engine triton: cannot be loaded \(.*triton.*\); install it, or use another",
+    ):
         create_engine("triton", SMALL, arrays(network(SMALL)))
     monkeypatch.setattr(engines, "nvidia", lambda: True)
     assert create_engine("auto", SMALL, arrays(network(SMALL))).name == "numba"
@@ -223,26 +290,34 @@ MOST_SPILLED = 256  # bytes of a thread: a few dozen of its numbers
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Mapping[tuple[str, str, int], dict[str, Any]]:
+def compiled(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mapping[tuple[str, str, int], dict[str, Any]]:
     """Of every target what `compile_kernel` tells. In a process of its own: Triton interprets all it has imported, or nothing."""
     pytest.importorskip("triton")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
     command = [sys.executable, "-m", "tests.engines.compile_kernel", json.dumps(TARGETS)]
     here = Path(__file__).parent.parent.parent
-    done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=here, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     return dict(zip(TARGETS, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda t: "-".join(map(str, t)))
-def test_the_kernel_compiles_for_every_gpu_with_its_barriers(compiled: Any, target: tuple[str, str, int]) -> None:
+def test_the_kernel_compiles_for_every_gpu_with_its_barriers(
+    compiled: Any, target: tuple[str, str, int]
+) -> None:
     found = compiled[target]
     assert found["arch"].startswith(f"sm_{target[2]}")
     # between barriers, a step writes its rings and z; then total; hidden; params; and nothing that others read while it draws
     assert found["stores_between_barriers"] == [2, 1, 1, 1, 1]
     assert found["barriers_in_ptx"] >= 4
-    assert not found["reads_past_the_cache"]  # ld.global.nc need not see what the kernel has written
+    assert not found[
+        "reads_past_the_cache"
+    ]  # ld.global.nc need not see what the kernel has written
     assert found["spilled_bytes"] <= MOST_SPILLED
 
 
@@ -251,4 +326,6 @@ def test_sizes_are_filled_up_to_powers_of_two() -> None:
     from wavenet.engines.gpu.triton_engine import wide
 
     assert [wide(n) for n in (1, 16, 17, 64, 100)] == [16, 16, 32, 64, 128]
-    assert create_engine("triton", UNEVEN, arrays(network(UNEVEN))).init_state(1).rings.shape[2] == 16
+    assert (
+        create_engine("triton", UNEVEN, arrays(network(UNEVEN))).init_state(1).rings.shape[2] == 16
+    )

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import arrays, network
-from tests.engines.test_parity import GAUSSIAN, LOGISTIC, UNEVEN, WIDE, explained, noise_of, teacher_forced
+from tests.engines.test_parity import (
+    GAUSSIAN,
+    LOGISTIC,
+    UNEVEN,
+    WIDE,
+    explained,
+    noise_of,
+    teacher_forced,
+)
 from tests.engines.test_threads import Shared
 from wavenet.config import ModelConfig
 from wavenet.engines.cpu import numba_engine
@@ -24,7 +32,14 @@ from wavenet.model.network import WaveNet
 STEPS = 3000
 NEAR = 1e-5  # of a boundary between codes, where rounding may decide
 DEEP = ModelConfig(
-    layers=16, dilation_cycle=128, kernel_size=2, residual_channels=40, gate_channels=80, skip_channels=48, head_channels=33, levels=256
+    layers=16,
+    dilation_cycle=128,
+    kernel_size=2,
+    residual_channels=40,
+    gate_channels=80,
+    skip_channels=48,
+    head_channels=33,
+    levels=256,
 )
 ODD = ModelConfig(
     dilations=(1, 2, 6, 11, 16, 100, 7),
@@ -36,9 +51,20 @@ ODD = ModelConfig(
     levels=128,
 )
 MODELS = {"deep": DEEP, "odd dilations": ODD, "kernel 3": WIDE, "kernel 4": UNEVEN}
-MODELS["pyramid"] = replace(ODD, layer="bottleneck", context="pyramid", pyramid_dilations=(1, 40, 9), pyramid_window=100)
-MIXTURES = {"logistic": LOGISTIC, "gaussian": GAUSSIAN, "deep logistic": replace(DEEP, output="logistic")}
-WAYS = {"one stream": (1, False), "one stream, two threads": (1, True), "nine streams": (9, False), "five streams, two threads": (5, True)}
+MODELS["pyramid"] = replace(
+    ODD, layer="bottleneck", context="pyramid", pyramid_dilations=(1, 40, 9), pyramid_window=100
+)
+MIXTURES = {
+    "logistic": LOGISTIC,
+    "gaussian": GAUSSIAN,
+    "deep logistic": replace(DEEP, output="logistic"),
+}
+WAYS = {
+    "one stream": (1, False),
+    "one stream, two threads": (1, True),
+    "nine streams": (9, False),
+    "five streams, two threads": (5, True),
+}
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
@@ -46,7 +72,9 @@ def model(request: pytest.FixtureRequest) -> WaveNet:
     return network(request.param)
 
 
-def engine_for(model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> NumbaEngine:
+def engine_for(
+    model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32"
+) -> NumbaEngine:
     monkeypatch.setattr(numba_engine, "WORTH_SHARING", 0)
     engine = NumbaEngine(model.config, arrays(model), EngineOptions(precision, threads=1 + shared))
     if shared:
@@ -55,7 +83,9 @@ def engine_for(model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch, pr
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_logits_stay_within_two_in_a_hundred_thousand(model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_stay_within_two_in_a_hundred_thousand(
+    model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch, shared = way
     engine = engine_for(model, shared, monkeypatch)
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, STEPS))
@@ -81,7 +111,9 @@ def flips(model: WaveNet, x: np.ndarray, noise: np.ndarray) -> list[float]:  # t
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["one thread", "two threads"])
-def test_sequences_differ_only_where_noise_falls_on_a_boundary(model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sequences_differ_only_where_noise_falls_on_a_boundary(
+    model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine, noise = engine_for(model, shared, monkeypatch), uniforms(11, 0, 0, STEPS)[None]
     x = engine.generate(engine.init_state(1), noise, Sampling())
     assert max(flips(model, x, noise), default=0) < NEAR
@@ -98,7 +130,9 @@ def test_a_wrong_draw_would_be_found(model: WaveNet, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("config", MIXTURES.values(), ids=MIXTURES)
-def test_mixtures_go_every_way(config: ModelConfig, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mixtures_go_every_way(
+    config: ModelConfig, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As above: predictions first, then every drawn sample judged on what was really heard before it."""
     model = network(config)
     batch, shared = way
@@ -118,11 +152,17 @@ def in_double(value: Any) -> Any:
         return value._make(map(in_double, value))
     if isinstance(value, np.ndarray):
         return value.astype(np.float64)
-    return tuple(map(in_double, value)) if isinstance(value, tuple) and isinstance(value[0], np.ndarray) else value
+    return (
+        tuple(map(in_double, value))
+        if isinstance(value, tuple) and isinstance(value[0], np.ndarray)
+        else value
+    )
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_bf16_computes_exactly_with_its_rounded_weights(model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_computes_exactly_with_its_rounded_weights(
+    model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only the weights are rounded: with the same weights the reference finds the same logits as closely as in float32."""
     batch, shared = way
     engine = engine_for(model, shared, monkeypatch, "bf16")

@@ -43,21 +43,40 @@ print(engine.describe(1))
 
 def run(code: str, where: Path = PACKAGE.parent, **environment: str) -> str:
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=where, env=os.environ | environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=where,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="pretends to be other x86-64 machines")
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="pretends to be other x86-64 machines"
+)
 @pytest.mark.parametrize(
     ("name", "features", "described"),
     [
         ("haswell", AVX2, "numba engine (AVX2, fp32, 1 thread)"),
-        ("x86-64", "", "numba engine (SSE2, fp32, 1 thread; no fused multiply-add here, so slower than it could be)"),
+        (
+            "x86-64",
+            "",
+            "numba engine (SSE2, fp32, 1 thread; no fused multiply-add here, so slower than it could be)",
+        ),
     ],
 )
-def test_other_machines_compute_the_same(name: str, features: str, described: str, tmp_path: Path) -> None:
-    environment = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+def test_other_machines_compute_the_same(
+    name: str, features: str, described: str, tmp_path: Path
+) -> None:
+    environment = {
+        "NUMBA_CPU_NAME": name,
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
     assert run(ENGINE, **environment).strip() == described
 
 
@@ -100,14 +119,17 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
     shutil.copytree(PACKAGE, tmp_path / "wavenet", ignore=shutil.ignore_patterns("__pycache__"))
 
     def lines_and_result() -> list[str]:
-        return run(KERNEL, tmp_path, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR=str(tmp_path / "cache")).split()
+        return run(
+            KERNEL, tmp_path, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR=str(tmp_path / "cache")
+        ).split()
 
     assert lines_and_result() == ["2", "64.0"]  # says that it compiles, and how long it took
     assert lines_and_result() == ["0", "64.0"]
     source = tmp_path / "wavenet" / "engines" / "cpu" / "vectors.py"
     text = source.read_text(encoding="utf-8")
     edited = text.replace(
-        "w.store(builder.load(sums[r * vectors + v]),", "w.store(builder.fmul(w.constant(3), builder.load(sums[r * vectors + v])),"
+        "w.store(builder.load(sums[r * vectors + v]),",
+        "w.store(builder.fmul(w.constant(3), builder.load(sums[r * vectors + v])),",
     )
     assert edited != text
     source.write_text(edited, encoding="utf-8")

@@ -17,14 +17,43 @@ from wavenet.generation.noise import noise_for, uniforms
 from wavenet.model.distributions.base import Sampling
 
 UNEVEN = ModelConfig(
-    dilations=(1, 3, 9, 12, 40), kernel_size=3, residual_channels=19, gate_channels=26, skip_channels=37, head_channels=5, levels=64
+    dilations=(1, 3, 9, 12, 40),
+    kernel_size=3,
+    residual_channels=19,
+    gate_channels=26,
+    skip_channels=37,
+    head_channels=5,
+    levels=64,
 )
 
 
-CONDITIONED = replace(UNEVEN, mel_bands=6, mel_hop=8, mel_window=32, mel_channels=5, label_channels=2, labels=("ada", "bob"))
-SMOOTH = replace(UNEVEN, layer="hybrid", smooth=True, context="pyramid", pyramid_dilations=(3, 17), pyramid_window=30)
-CONFIGS = {"smooth hybrid with a pyramid": SMOOTH, "a kernel for each layer": replace(UNEVEN, kernel_size=(2, 5, 3, 2, 4))}
-CONFIGS |= {"kernel 2": SMALL, "uneven": UNEVEN, "gaussian": replace(UNEVEN, output="gaussian"), "conditioned": CONDITIONED}
+CONDITIONED = replace(
+    UNEVEN,
+    mel_bands=6,
+    mel_hop=8,
+    mel_window=32,
+    mel_channels=5,
+    label_channels=2,
+    labels=("ada", "bob"),
+)
+SMOOTH = replace(
+    UNEVEN,
+    layer="hybrid",
+    smooth=True,
+    context="pyramid",
+    pyramid_dilations=(3, 17),
+    pyramid_window=30,
+)
+CONFIGS = {
+    "smooth hybrid with a pyramid": SMOOTH,
+    "a kernel for each layer": replace(UNEVEN, kernel_size=(2, 5, 3, 2, 4)),
+}
+CONFIGS |= {
+    "kernel 2": SMALL,
+    "uneven": UNEVEN,
+    "gaussian": replace(UNEVEN, output="gaussian"),
+    "conditioned": CONDITIONED,
+}
 
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
@@ -43,39 +72,59 @@ class Shared(thread_scheduler.ThreadScheduler):
         return min(steps, 1 + 13 * self.turns % 29), True
 
 
-def engines(config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32") -> tuple[NumbaEngine, NumbaEngine]:
+def engines(
+    config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32"
+) -> tuple[NumbaEngine, NumbaEngine]:
     """One thread; and two that share every step."""
     monkeypatch.setattr(numba_engine, "WORTH_SHARING", 0)
     weights = arrays(network(config))
-    alone, shared = (NumbaEngine(config, weights, EngineOptions(precision, threads)) for threads in (1, 2))
+    alone, shared = (
+        NumbaEngine(config, weights, EngineOptions(precision, threads)) for threads in (1, 2)
+    )
     shared._pace = Shared()
     return alone, shared
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("batch", [1, 5])
-def test_two_threads_make_the_same_samples_as_one(config: ModelConfig, precision: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_make_the_same_samples_as_one(
+    config: ModelConfig, precision: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone, shared = engines(config, monkeypatch, precision)
-    noise, told = noise_for(1, range(batch), 0, 700, alone.distribution.n_noise), Told(network(config), range(batch))
+    noise, told = (
+        noise_for(1, range(batch), 0, 700, alone.distribution.n_noise),
+        Told(network(config), range(batch)),
+    )
     states = alone.init_state(batch, told.cond(0, 0)), shared.init_state(batch, told.cond(0, 0))
     cond = told.cond(0, 700)
-    a, b = alone.generate(states[0], noise, Sampling(), cond), shared.generate(states[1], noise, Sampling(), cond)
+    a, b = (
+        alone.generate(states[0], noise, Sampling(), cond),
+        shared.generate(states[1], noise, Sampling(), cond),
+    )
     assert (a == b).all()
     assert len(np.unique(a)) > 10
     for name in ("ring", "ahead", "skips", "sums", "last"):
         assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
     more = told.cond(700, 90)
-    np.testing.assert_array_equal(alone.prefill(states[0], a[:, :90], more), shared.prefill(states[1], a[:, :90], more))
+    np.testing.assert_array_equal(
+        alone.prefill(states[0], a[:, :90], more), shared.prefill(states[1], a[:, :90], more)
+    )
 
 
-def test_what_one_began_two_go_on_with(config: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_one_began_two_go_on_with(
+    config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone, shared = engines(config, monkeypatch)
     noise, told = noise_for(2, [0], 0, 400, alone.distribution.n_noise), Told(network(config), [1])
-    whole = alone.generate(alone.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, 400))
+    whole = alone.generate(
+        alone.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, 400)
+    )
     state, made, start = alone.init_state(1, told.cond(0, 0)), [], 0
     for i, count in enumerate([1, 2, 3, 61, 8, 8, 7, 110, 200]):
         part = noise[:, start : start + count]
-        made.append((alone, shared)[i % 2].generate(state, part, Sampling(), told.cond(start, count)))
+        made.append(
+            (alone, shared)[i % 2].generate(state, part, Sampling(), told.cond(start, count))
+        )
         start += count
     assert start == 400
     assert (np.concatenate(made, axis=1) == whole).all()
@@ -84,11 +133,16 @@ def test_what_one_began_two_go_on_with(config: ModelConfig, monkeypatch: pytest.
 def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> None:
     """Rows of a product are computed eight, four or one at a time, and time blocks beside them: the sums never change."""
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
-    x, told = np.random.default_rng(0).integers(0, config.levels, (13, 50)), Told(network(config), range(13))
+    x, told = (
+        np.random.default_rng(0).integers(0, config.levels, (13, 50)),
+        Told(network(config), range(13)),
+    )
     together = engine.prefill(engine.init_state(13, told.cond(0, 0)), x, told.cond(0, 50))
     for b in range(13):
         alone = Told(network(config), [b])
-        found = engine.prefill(engine.init_state(1, alone.cond(0, 0)), x[b : b + 1], alone.cond(0, 50))
+        found = engine.prefill(
+            engine.init_state(1, alone.cond(0, 0)), x[b : b + 1], alone.cond(0, 50)
+        )
         np.testing.assert_array_equal(found[0], together[b])
 
 
@@ -101,7 +155,9 @@ def test_a_repeated_state_goes_on_from_the_middle_of_a_block(config: ModelConfig
         engine.prefill(state, x[:, :heard], one.cond(0, heard))
         copies = engine.select(state, [0] * 3)
         rest = engine.prefill(state, x[:, heard:], one.cond(heard, 60 - heard))
-        found = engine.prefill(copies, np.repeat(x[:, heard:], 3, axis=0), three.cond(heard, 60 - heard))
+        found = engine.prefill(
+            copies, np.repeat(x[:, heard:], 3, axis=0), three.cond(heard, 60 - heard)
+        )
         np.testing.assert_array_equal(found, np.repeat(rest, 3, axis=0))
 
 
@@ -134,7 +190,9 @@ def test_a_helper_ends_when_its_leader_does(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_nobody_writes_on_when_handing_out_work_is_interrupted(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_writes_on_when_handing_out_work_is_interrupted(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C inside `submit`, after the task was queued. The state says that it is of no use any more."""
     _, shared = engines(SMALL, monkeypatch)
     noise = np.stack([uniforms(0, i, 0, 1000) for i in range(batch)])
@@ -152,7 +210,9 @@ def test_nobody_writes_on_when_handing_out_work_is_interrupted(batch: int, monke
     with pytest.raises(KeyboardInterrupt):
         shared.generate(state, noise, Sampling())
     assert submit(int).result(timeout=10) == 0
-    with pytest.raises(EngineError, match="this state was interrupted in the middle of a step; start from another"):
+    with pytest.raises(
+        EngineError, match="this state was interrupted in the middle of a step; start from another"
+    ):
         shared.generate(state, noise, Sampling())
 
 
@@ -179,9 +239,13 @@ def test_what_compiled_code_would_not_check_is_refused() -> None:
             engine.prefill(engine.init_state(1), np.array([[3, code]]))
     for streams in (1, 3):
         with pytest.raises(EngineError, match=f"{streams} streams do not go on from a state of 2"):
-            engine.generate(engine.init_state(2), np.full((streams, 5), 0.5, np.float32), Sampling())
+            engine.generate(
+                engine.init_state(2), np.full((streams, 5), 0.5, np.float32), Sampling()
+            )
     x = np.random.default_rng(0).integers(0, 32, (20, 2))
-    np.testing.assert_array_equal(engine.prefill(engine.init_state(2), x.T), engine.prefill(engine.init_state(2), x.T.copy()))
+    np.testing.assert_array_equal(
+        engine.prefill(engine.init_state(2), x.T), engine.prefill(engine.init_state(2), x.T.copy())
+    )
 
 
 def test_threads_that_cannot_be_started_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,14 +311,21 @@ def test_more_threads_than_streams_or_a_small_model_use_fewer() -> None:
     assert "up to 3 threads" in engine.describe(3)
     assert "up to 8 threads" in engine.describe(100)
     big = ModelConfig(layers=4, residual_channels=128, gate_channels=256)
-    assert "up to 2 threads" in NumbaEngine(big, arrays(network(big)), EngineOptions(threads=8)).describe(1)
+    assert "up to 2 threads" in NumbaEngine(
+        big, arrays(network(big)), EngineOptions(threads=8)
+    ).describe(1)
 
 
 def test_a_network_that_overflows_is_noticed() -> None:
     weights = arrays(network(SMALL))
-    weights |= {"hidden.weight": weights["hidden.weight"] * np.float32(1e37), "output.weight": weights["output.weight"] * np.float32(1e5)}
+    weights |= {
+        "hidden.weight": weights["hidden.weight"] * np.float32(1e37),
+        "output.weight": weights["output.weight"] * np.float32(1e5),
+    }
     engine = NumbaEngine(SMALL, weights, EngineOptions(threads=1))
-    with pytest.raises(EngineError, match=r"not finite after 40 samples: its weights are too large"):
+    with pytest.raises(
+        EngineError, match=r"not finite after 40 samples: its weights are too large"
+    ):
         engine.generate(engine.init_state(1), uniforms(0, 0, 0, 40)[None], Sampling())
 
 

@@ -9,7 +9,15 @@ from numba import njit
 
 from tests.conftest import SMALL, arrays, network
 from wavenet.engines.cpu import vectors
-from wavenet.engines.cpu.panels import aligned, bf16_pairs, dequantised, from_bf16_pairs, padded, panel_sizes, panels
+from wavenet.engines.cpu.panels import (
+    aligned,
+    bf16_pairs,
+    dequantised,
+    from_bf16_pairs,
+    padded,
+    panel_sizes,
+    panels,
+)
 from wavenet.engines.cpu.vectors import (
     LANES,
     add,
@@ -36,7 +44,17 @@ _one, _rows = product(2, 1), product(2, 4)
 def run_product(tall, weights, start, x, y, inputs):  # type: ignore[no-untyped-def]
     stride = len(weights) // inputs
     if tall:
-        _rows(at(weights, 0), stride, at(start, 0), 2 * LANES, at(x, 0), inputs, inputs, at(y, 0), 2 * LANES)
+        _rows(
+            at(weights, 0),
+            stride,
+            at(start, 0),
+            2 * LANES,
+            at(x, 0),
+            inputs,
+            inputs,
+            at(y, 0),
+            2 * LANES,
+        )
     else:
         _one(at(weights, 0), stride, at(start, 0), 0, at(x, 0), 0, inputs, at(y, 0), 0)
 
@@ -72,14 +90,24 @@ def test_products(kind: str, rows: int) -> None:
     y = aligned((rows, outputs))
     weights = panels(matrix, kind)
     heard = matrix if kind == "fp32" else from_bf16_pairs(bf16_pairs(matrix))
-    run_product(rows > 1, weights, start.astype(np.float32).ravel(), x.astype(np.float32).ravel(), y.reshape(-1), inputs)
+    run_product(
+        rows > 1,
+        weights,
+        start.astype(np.float32).ravel(),
+        x.astype(np.float32).ravel(),
+        y.reshape(-1),
+        inputs,
+    )
     np.testing.assert_allclose(y, start + x @ heard.astype(np.float64), atol=5e-6)
 
 
 def elementwise(a: Any, top: float = 0.0, divisor: float = 1.0) -> dict[str, Any]:
     n = len(a)
     b = np.arange(n, dtype=np.float32)
-    found = {name: aligned(n) for name in ("total", "gated", "copied", "clipped", "powers", "mixed", "doubled")}
+    found = {
+        name: aligned(n)
+        for name in ("total", "gated", "copied", "clipped", "powers", "mixed", "doubled")
+    }
     found["sum"] = run_elementwise(a, b, *found.values(), np.float32(top), np.float32(divisor))
     return found | {"b": b}
 
@@ -91,10 +119,14 @@ def test_elementwise() -> None:
     assert (found["copied"] == a).all()
     assert (found["doubled"] == 2 * a).all()
     assert (found["clipped"] == np.concatenate([a[:LANES], np.maximum(a[LANES:], 0)])).all()
-    np.testing.assert_allclose(found["mixed"], a + 0.75 * found["b"] + 0.25 * a, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(
+        found["mixed"], a + 0.75 * found["b"] + 0.25 * a, rtol=1e-6, atol=1e-5
+    )
     half = len(a) // 2
     wide = a.astype(np.float64)
-    np.testing.assert_allclose(found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=1e-6)
+    np.testing.assert_allclose(
+        found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=1e-6
+    )
     np.testing.assert_allclose(found["powers"], np.exp((wide - 2.5) / 0.7), rtol=2e-6)
     assert found["sum"] == pytest.approx(wide[LANES : 2 * LANES].sum(), abs=1e-5)
 
@@ -104,7 +136,9 @@ def test_gate_and_exponential_are_close_everywhere(range_: float) -> None:
     a = np.linspace(-range_, range_, 512 * LANES).astype(np.float32)
     a = np.concatenate([a, np.random.default_rng(0).permutation(a)])
     found, wide, half = elementwise(a), a.astype(np.float64), len(a) // 2
-    np.testing.assert_allclose(found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=6e-7)
+    np.testing.assert_allclose(
+        found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=6e-7
+    )
     inside = np.abs(wide) < 87
     np.testing.assert_allclose(found["powers"][inside], np.exp(wide[inside]), rtol=3e-7)
     assert found["powers"][wide < -88].max(initial=0) <= np.float32(np.exp(-86.9))
@@ -144,13 +178,17 @@ def test_bf16_words_hold_the_nearest_weights() -> None:
     scales = 10.0 ** generator.integers(-20, 20, (50, 4 * LANES))
     panel = (generator.standard_normal((50, 4 * LANES)) * scales).astype(np.float32)
     heard = from_bf16_pairs(bf16_pairs(panel))
-    assert np.abs(heard / panel - 1).max() <= 2**-8  # half a step of 8 bits, and of the low halves' noise
+    assert (
+        np.abs(heard / panel - 1).max() <= 2**-8
+    )  # half a step of 8 bits, and of the low halves' noise
     pairs = panel.reshape(50, 2, 2, LANES)
     naive = (pairs.view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)).view(np.float32)
     words = naive[:, :, 1].view(np.uint32) | naive[:, :, 0].view(np.uint32) >> np.uint32(16)
     noisy = words.view(np.float32)
     chosen = heard.reshape(50, 2, 2, LANES)[:, :, 1]
-    assert np.abs(chosen / pairs[:, :, 1] - 1).mean() < 0.8 * np.abs(noisy / pairs[:, :, 1] - 1).mean()
+    assert (
+        np.abs(chosen / pairs[:, :, 1] - 1).mean() < 0.8 * np.abs(noisy / pairs[:, :, 1] - 1).mean()
+    )
     special = np.zeros((1, 2 * LANES), np.float32)
     special[0, :2], special[0, LANES : LANES + 2] = (3.4e38, -0.0), (-3.4e38, 1e-45)
     assert np.isfinite(from_bf16_pairs(bf16_pairs(special))).all()
@@ -160,7 +198,15 @@ def test_weights_as_heard_in_bf16_are_close_and_biases_exact() -> None:
     packed = pack(SMALL, arrays(network(SMALL)))
     heard = dequantised(packed, "bf16")
     for name, a, b in zip(PackedWeights._fields, packed, heard, strict=True):
-        exact = name in ("embedding", "conv_bias", "out_bias", "hidden_bias", "output_bias", "offsets", "pyramid")
+        exact = name in (
+            "embedding",
+            "conv_bias",
+            "out_bias",
+            "hidden_bias",
+            "output_bias",
+            "offsets",
+            "pyramid",
+        )
         for one, other in zip(a, b, strict=True) if name == "conv" else [(a, b)]:
             assert np.shape(one) == np.shape(other)
             assert np.all(one == other) == exact, name

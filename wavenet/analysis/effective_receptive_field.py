@@ -33,7 +33,9 @@ MOMENTS = 100  # predictions that are averaged over
 Pcm = NDArray[np.int16]
 
 
-def measure(model: Checkpoint, source: Path, label: str | None, device_name: str, cache: Path | None) -> EffectiveReceptiveField:
+def measure(
+    model: Checkpoint, source: Path, label: str | None, device_name: str, cache: Path | None
+) -> EffectiveReceptiveField:
     """On a recording or a folder of them. Raises WavenetError for what cannot be heard, or is shorter than the receptive field."""
     import torch
 
@@ -53,7 +55,9 @@ def measure(model: Checkpoint, source: Path, label: str | None, device_name: str
             total += influence_at(network, recordings[which], at, told[0], config.audio.sample_rate)
             progress.update(1)
     if not total.sum() > 0:
-        raise EngineError(f"{source}: no sample there moves a prediction of this model, so there is nothing to measure")
+        raise EngineError(
+            f"{source}: no sample there moves a prediction of this model, so there is nothing to measure"
+        )
     return EffectiveReceptiveField((total / total.sum()).numpy(), len(moments), str(source))
 
 
@@ -65,7 +69,9 @@ def influence_at(network: "WaveNet", pcm: Pcm, at: int, label: int, sample_rate:
 
     reach, distribution = network.receptive_field, network.distribution
     device = network.embedding.weight.device
-    x = torch.from_numpy(distribution.encode(as_wav(pcm[at - reach : at + 1])))[None].to(device)  # (1, field + 1)
+    x = torch.from_numpy(distribution.encode(as_wav(pcm[at - reach : at + 1])))[None].to(
+        device
+    )  # (1, field + 1)
     given = conditions_of(network.config, sample_rate, pcm, label, at - reach + 1, reach, device)
     heard: list[Tensor] = []
 
@@ -77,7 +83,11 @@ def influence_at(network: "WaveNet", pcm: Pcm, at: int, label: int, sample_rate:
         loss = distribution.loss(network(x[:, :-1], given), x[:, -1:])
     (gradient,) = torch.autograd.grad(loss, heard)  # (field, 1, R)
     table = network.embedding.weight
-    along = gradient @ (table[0] / table[0].norm()) if distribution.scalar_input else gradient.norm(dim=2)
+    along = (
+        gradient @ (table[0] / table[0].norm())
+        if distribution.scalar_input
+        else gradient.norm(dim=2)
+    )
     by_lag: Tensor = along.abs().flatten().flip(0).cpu().double()
     return by_lag
 
@@ -95,7 +105,9 @@ def _recordings(source: Path, config: Config, cache: Path | None) -> list[Pcm]:
     if not level.finite:
         raise AudioError(f"{source}: holds NaN or infinite samples; repair it first")
     if level.silent:
-        raise AudioError(f"{source}: is silent; measure on a recording like those the model was trained on")
+        raise AudioError(
+            f"{source}: is silent; measure on a recording like those the model was trained on"
+        )
     gain = levels.gain_for(level.peak, config.audio.level, config.audio.peak_db)
     wav = np.concatenate(list(reading.read_blocks(source, rate)))
     return [np.clip(np.rint(wav * (gain * 32768)), -32768, 32767).astype(np.int16)]

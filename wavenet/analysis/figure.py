@@ -29,7 +29,9 @@ BLUE, PALE, RED, ORANGE = "#22577a", "#dde8ef", "#c1121f", "#e07a00"
 def draw(path: Path, found: StackReport) -> None:
     """Into a .png or .svg. Raises OutputError."""
     if found.coverage is None:
-        raise OutputError(f"{path}: {found.name} hears {found.field:,} samples, too many to draw; lower the dilations")
+        raise OutputError(
+            f"{path}: {found.name} hears {found.field:,} samples, too many to draw; lower the dilations"
+        )
     layers, levels_up = len(found.report.layers), len(found.config.model.all_offsets)
     stack = min(10.0, 0.8 + levels_up * max(0.15, 0.42 - levels_up / 125))
     heights = [stack, 1.5, *[1.9] * (found.influence is not None)]
@@ -46,7 +48,9 @@ def draw(path: Path, found: StackReport) -> None:
             one.spines[side].set_visible(side == "bottom" and one is not axes[0])
     title = f"{found.name}: {layers} layers hear {found.field:,} samples = {found.ms(found.field)} ms at {found.sample_rate} Hz"
     axes[0].set_title(title, loc="left", fontsize=13)
-    axes[-1].set_xlabel("lag in samples (above) and milliseconds (below); 0 is the newest sample heard")
+    axes[-1].set_xlabel(
+        "lag in samples (above) and milliseconds (below); 0 is the newest sample heard"
+    )
     plotting.save(figure, path)
 
 
@@ -56,7 +60,9 @@ def _lag_axis(axes: "Axes", found: StackReport) -> None:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.set_xlim(1.08 * size, -0.4)
         ticks = [0, *(10**i for i in range(7) if 10**i < 0.4 * size), size - 1]
-        axes.set_xticks([d * 10**i for i in range(7) for d in range(2, 10) if d * 10**i < size], minor=True)
+        axes.set_xticks(
+            [d * 10**i for i in range(7) for d in range(2, 10) if d * 10**i < size], minor=True
+        )
     else:
         axes.set_xlim(size - 0.6, -0.4)
         every = -(-size // 16)
@@ -69,25 +75,58 @@ def _stack(axes: "Axes", model: ModelConfig, found: PathCounts) -> None:
     from matplotlib.collections import LineCollection
 
     offsets, n = model.all_offsets, len(model.all_offsets)
-    nodes = [np.zeros(1, int), *(np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets))][::-1]  # lags that matter, by level
+    nodes = [np.zeros(1, int), *(np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets))][
+        ::-1
+    ]  # lags that matter, by level
     axes.fill_betweenx(range(n + 1), 0, [lags[-1] for lags in nodes], color=PALE, linewidth=0)
     for y, taps in enumerate(offsets, start=1):
         starts = _thinned(axes, nodes[y][:, None])[:, 0]
-        edges = _thinned(axes, np.concatenate([np.column_stack([starts, starts + tap]) for tap in taps]))
-        segments = np.stack([edges, np.broadcast_to([y, y - 1], edges.shape)], axis=2)  # (edges, ends, x and y)
+        edges = _thinned(
+            axes, np.concatenate([np.column_stack([starts, starts + tap]) for tap in taps])
+        )
+        segments = np.stack(
+            [edges, np.broadcast_to([y, y - 1], edges.shape)], axis=2
+        )  # (edges, ends, x and y)
         alpha = float(np.clip(10 / np.sqrt(len(edges)), 0.25, 0.9))
-        axes.add_collection(LineCollection(list(segments), colors=BLUE, linewidths=0.7, alpha=alpha))
+        axes.add_collection(
+            LineCollection(list(segments), colors=BLUE, linewidths=0.7, alpha=alpha)
+        )
     for y, lags in enumerate(nodes):
         if len(shown := lags[_alone(axes, lags)]):
-            axes.plot(shown, np.full(len(shown), y), "o", color=BLUE, markersize=2.5 if n > 12 else 4, clip_on=False)
+            axes.plot(
+                shown,
+                np.full(len(shown), y),
+                "o",
+                color=BLUE,
+                markersize=2.5 if n > 12 else 4,
+                clip_on=False,
+            )
     unheard = np.flatnonzero(~found.covered)
     if found.size <= LINEAR and len(unheard):
-        axes.plot(unheard, np.zeros(len(unheard)), "o", color="white", markeredgecolor=RED, markersize=4, clip_on=False)
+        axes.plot(
+            unheard,
+            np.zeros(len(unheard)),
+            "o",
+            color="white",
+            markeredgecolor=RED,
+            markersize=4,
+            clip_on=False,
+        )
     axes.plot([0], [n], "o", color=RED, markersize=7, clip_on=False, zorder=5)
-    axes.annotate("output", (0, n), xytext=(0, 7), textcoords="offset points", ha="center", color=RED, fontsize=10)
+    axes.annotate(
+        "output",
+        (0, n),
+        xytext=(0, 7),
+        textcoords="offset points",
+        ha="center",
+        color=RED,
+        fontsize=10,
+    )
     axes.set_ylim(-0.3, n + 0.3)
     every = -(-n // LABELLED)
-    names = [str(d) for d in model.schedule] + [f"to {taps[-1]}" for taps in offsets[len(model.schedule) :]]
+    names = [str(d) for d in model.schedule] + [
+        f"to {taps[-1]}" for taps in offsets[len(model.schedule) :]
+    ]
     axes.set_yticks([i + 0.5 for i in range(0, n, every)], names[::every])
     axes.tick_params(axis="y", length=0, labelsize=10 if n <= 12 else 8)
     axes.set_ylabel("dilation, first layer at the bottom" if n > 6 else "dilation")
@@ -115,7 +154,11 @@ def _across(axes: "Axes", lags: Array) -> Array:
 
 def _paths(axes: "Axes", found: PathCounts) -> None:
     """Paths to each lag, in powers of ten where they are many; what no path leads to is red."""
-    counts = found.log2_paths * np.log10(2) if (many := found.log2_paths.max() > np.log2(30)) else np.exp2(found.log2_paths)
+    counts = (
+        found.log2_paths * np.log10(2)
+        if (many := found.log2_paths.max() > np.log2(30))
+        else np.exp2(found.log2_paths)
+    )
     lags, foot = np.arange(found.size), -0.2 if many else 0.0
     heard = found.covered
     if found.size <= LINEAR:
@@ -126,7 +169,9 @@ def _paths(axes: "Axes", found: PathCounts) -> None:
     top = float(counts[heard].max())
     spans = [(g.first - 0.45, g.last - g.first + 0.9) for g in found.gaps]
     if spans:
-        axes.broken_barh(spans, (foot - 0.12 * (top - foot), 0.09 * (top - foot)), color=RED, linewidth=0)
+        axes.broken_barh(
+            spans, (foot - 0.12 * (top - foot), 0.09 * (top - foot)), color=RED, linewidth=0
+        )
         axes.set_title("red: never heard", loc="right", fontsize=10, color=RED)
     axes.set_ylim(foot - 0.15 * (top - foot), foot + 1.06 * (top - foot))
     if many:
@@ -140,10 +185,14 @@ def _paths(axes: "Axes", found: PathCounts) -> None:
 def _influence(axes: "Axes", found: StackReport, measured: EffectiveReceptiveField) -> None:
     """Each lag's share, smoothed where many lie close together, and how far back the parts of the whole reach."""
     shares = 100 * measured.shares
-    edges = np.unique(np.rint(np.concatenate([np.arange(20), np.geomspace(20, len(shares), 60)])).astype(int))
+    edges = np.unique(
+        np.rint(np.concatenate([np.arange(20), np.geomspace(20, len(shares), 60)])).astype(int)
+    )
     edges = edges[edges <= len(shares)]
     means = np.add.reduceat(shares, edges[:-1]) / np.diff(edges)
-    axes.stairs(means, np.concatenate([[-0.3], edges[1:] - 0.5]), baseline=1e-12, fill=True, color=ORANGE)
+    axes.stairs(
+        means, np.concatenate([[-0.3], edges[1:] - 0.5]), baseline=1e-12, fill=True, color=ORANGE
+    )
     axes.set_yscale("log", subs=[])
     high = float(means.max())
     axes.set_ylim(high / SHOWN, high * 3)
@@ -156,4 +205,6 @@ def _influence(axes: "Axes", found: StackReport, measured: EffectiveReceptiveFie
         )  # fmt: skip
     axes.yaxis.set_major_formatter(lambda percent, _: f"{percent:g}")
     axes.set_ylabel("influence of\na sample, %")
-    axes.set_title(f"measured at {measured.moments} moments of {measured.source}", loc="left", fontsize=10)
+    axes.set_title(
+        f"measured at {measured.moments} moments of {measured.source}", loc="left", fontsize=10
+    )

@@ -61,7 +61,9 @@ class PathCounts:
 
     @property
     def gaps(self) -> list[Gap]:
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.covered, [True]]).astype(np.int8)))
+        edges = np.flatnonzero(
+            np.diff(np.concatenate([[True], self.covered, [True]]).astype(np.int8))
+        )
         return [Gap(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
     @property
@@ -118,7 +120,11 @@ def name_gaps(found: PathCounts) -> str:
     gaps, heard, step = found.gaps, found.covered, found.step
     missing = found.size - int(heard.sum())
     regular = step > 1 and bool(heard[::step].all())
-    pattern = f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; " if step > 1 else ""
+    pattern = (
+        f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; "
+        if step > 1
+        else ""
+    )
     count = f"{missing:,} of {found.size:,} samples {'is' if missing == 1 else 'are'} never heard"
     if regular and len(gaps) > LISTED:
         return pattern + count

@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts, closing, count_paths, last_cycle, name_gaps
+from wavenet.analysis.path_counts import (
+    EffectiveReceptiveField,
+    PathCounts,
+    closing,
+    count_paths,
+    last_cycle,
+    name_gaps,
+)
 from wavenet.config import Config
 from wavenet.model.cost import ModelCost, model_cost
 
@@ -43,14 +50,33 @@ class StackReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        found: dict[str, Any] = {"name": self.name, "sample_rate": self.sample_rate} | self.report.to_dict()
-        found |= {"pitch_hz": self.pitch, "pitch_periods": self.periods(self.field), "coverage": None, "influence": None}
+        found: dict[str, Any] = {
+            "name": self.name,
+            "sample_rate": self.sample_rate,
+        } | self.report.to_dict()
+        found |= {
+            "pitch_hz": self.pitch,
+            "pitch_periods": self.periods(self.field),
+            "coverage": None,
+            "influence": None,
+        }
         if (c := self.coverage) is not None:
-            log10 = [round(float(p), 4) if np.isfinite(p) else None for p in c.log2_paths * np.log10(2)]
-            found["coverage"] = {"samples_heard": int(c.covered.sum()), "gaps": [list(g) for g in c.gaps], "log10_paths": log10}
+            log10 = [
+                round(float(p), 4) if np.isfinite(p) else None for p in c.log2_paths * np.log10(2)
+            ]
+            found["coverage"] = {
+                "samples_heard": int(c.covered.sum()),
+                "gaps": [list(g) for g in c.gaps],
+                "log10_paths": log10,
+            }
         if (i := self.influence) is not None:
             extents = {f"samples_within_{100 * part:g}": i.within(part) for part in PARTS.values()}
-            found["influence"] = {"source": i.source, "moments": i.moments, **extents, "shares": [float(f"{s:.6g}") for s in i.shares]}
+            found["influence"] = {
+                "source": i.source,
+                "moments": i.moments,
+                **extents,
+                "shares": [float(f"{s:.6g}") for s in i.shares],
+            }
         return found | {"advice": self.advice()}
 
     def advice(self) -> list[str]:
@@ -71,10 +97,18 @@ class StackReport:
         if c.gaps:
             dilations = closing(c)
             listed = " and ".join(", ".join(map(str, dilations)).rsplit(", ", 1))
-            layers = f"two-tap layers of dilations {listed}" if len(dilations) > 1 else f"a two-tap layer of dilation {listed}"
+            layers = (
+                f"two-tap layers of dilations {listed}"
+                if len(dilations) > 1
+                else f"a two-tap layer of dilation {listed}"
+            )
             return [name_gaps(c), f"{layers} would close all gaps"]
         low, high = c.middle_half
-        crowded = f"; half of all paths lead {self.ms(low)} to {self.ms(high)} ms back" if c.size >= CROWDED else ""
+        crowded = (
+            f"; half of all paths lead {self.ms(low)} to {self.ms(high)} ms back"
+            if c.size >= CROWDED
+            else ""
+        )
         return [f"hears every sample of it{crowded}"]
 
     def _shorter(self) -> tuple[int, PathCounts] | None:
@@ -94,7 +128,9 @@ class StackReport:
         nearer = int(self.coverage.covered[: without.size].sum() - without.covered.sum())
         again = f"{nearer:,} samples that had been gaps" if nearer else "only paths"
         span = f"{self.ms(without.size)} to {self.ms(self.field)} ms back"
-        return [f"the last cycle (layers {start + 1} to {len(self.config.model.schedule)}) adds what lies {span}; nearer, {again}"]
+        return [
+            f"the last cycle (layers {start + 1} to {len(self.config.model.schedule)}) adds what lies {span}; nearer, {again}"
+        ]
 
     def _used(self) -> list[str]:
         i = self.influence
@@ -103,14 +139,21 @@ class StackReport:
         half, most, nearly_all = (i.within(part) for part in PARTS.values())
         extents = f"{self.ms(half)} ms of {self.ms(self.field)}, 90 % within {self.ms(most)}, 99 % within {self.ms(nearly_all)}"
         periods = f"{self.periods(half):.1f}, {self.periods(most):.1f} and {self.periods(nearly_all):.1f} periods of {self.pitch:g} Hz"
-        lines = [f"half of what it uses lies within {extents} (at {i.moments} moments of {i.source})", f"that is {periods}"]
+        lines = [
+            f"half of what it uses lies within {extents} (at {i.moments} moments of {i.source})",
+            f"that is {periods}",
+        ]
         if shorter := self._shorter():
             beyond = 100 * float(i.shares[shorter[1].size :].sum())
-            lines.append(f"what only the last cycle reaches, beyond {self.ms(shorter[1].size)} ms, holds {beyond:.2g} % of it")
+            lines.append(
+                f"what only the last cycle reaches, beyond {self.ms(shorter[1].size)} ms, holds {beyond:.2g} % of it"
+            )
         return lines
 
 
-def stack_report(name: str, config: Config, pitch: float, influence: EffectiveReceptiveField | None = None) -> StackReport:
+def stack_report(
+    name: str, config: Config, pitch: float, influence: EffectiveReceptiveField | None = None
+) -> StackReport:
     """Everything but the influence follows from the config."""
     found = model_cost(config.model, config.audio.sample_rate)
     return StackReport(name, config, found, count_paths(config.model.all_offsets), pitch, influence)

@@ -30,21 +30,47 @@ def receptive_layers(found: StackReport) -> list[str]:
 
 def advice_lines(found: StackReport) -> list[str]:
     """What the figures mean, a sentence a line, or two where it is long."""
-    return [line for sentence in found.advice() for line in textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")]
+    return [
+        line
+        for sentence in found.advice()
+        for line in textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    ]
 
 
 def side_by_side(found: Sequence[StackReport]) -> list[str]:
     """Several networks, a line each; where they were measured, the milliseconds that hold parts of the influence."""
-    rows = [["", "layers", "hears", "ms", "periods", "unheard", "parameters", "multiply-adds", "state"]]
+    rows = [
+        ["", "layers", "hears", "ms", "periods", "unheard", "parameters", "multiply-adds", "state"]
+    ]
     rows[0] += [f"{part} in" for part in PARTS] if found[0].influence else []
     for one in found:
         r, c = one.report, one.coverage
         unheard = "?" if c is None else f"{c.size - int(c.covered.sum()):,}"
         sizes = [f"{r.parameters:,}", f"{r.macs_per_sample:,}", f"{r.state_bytes / 1000:,.0f} kB"]
-        measured = [f"{one.ms(one.influence.within(part))} ms" for part in PARTS.values()] if one.influence else []
-        cells = [str(len(r.layers)), f"{r.receptive_field:,}", one.ms(r.receptive_field), f"{one.periods(one.field):.1f}", unheard]
+        measured = (
+            [f"{one.ms(one.influence.within(part))} ms" for part in PARTS.values()]
+            if one.influence
+            else []
+        )
+        cells = [
+            str(len(r.layers)),
+            f"{r.receptive_field:,}",
+            one.ms(r.receptive_field),
+            f"{one.periods(one.field):.1f}",
+            unheard,
+        ]
         rows.append([one.name, *cells, *sizes, *measured])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(f"{cell:>{w}}" if i else f"{cell:{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))) for row in rows]
-    notes = [f"{one.name}: {name_gaps(one.coverage)}" for one in found if one.coverage and one.coverage.gaps]
+    table = [
+        "  ".join(
+            f"{cell:>{w}}" if i else f"{cell:{w}}"
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    notes = [
+        f"{one.name}: {name_gaps(one.coverage)}"
+        for one in found
+        if one.coverage and one.coverage.gaps
+    ]
     return [*table, "", f"periods of {found[0].pitch:g} Hz", *notes]

@@ -19,11 +19,22 @@ def draw_text(found: StackReport, plain: bool) -> list[str]:
     dilations = np.array(found.config.model.schedule)
     n, largest, smallest = len(dilations), int(dilations.max()), int(dilations.min())
     heights = 1 + np.log2(dilations)
-    layers = np.repeat(heights, max(1, min(4, 16 // n))) if n <= MOST_LAYERS else _spread(heights, MOST_LAYERS)
+    layers = (
+        np.repeat(heights, max(1, min(4, 16 // n)))
+        if n <= MOST_LAYERS
+        else _spread(heights, MOST_LAYERS)
+    )
     below = "layer 1" + (f" to {n}" if n > 1 else "")
     width = max(len(layers), 23)
     top, bottom = f"{largest:,}", f"{smallest:,}" if smallest < largest else ""
-    left = _framed("dilation of each layer", bars(layers / layers.max(), ROWS, blocks), top, bottom, border, width)
+    left = _framed(
+        "dilation of each layer",
+        bars(layers / layers.max(), ROWS, blocks),
+        top,
+        bottom,
+        border,
+        width,
+    )
     left.append(" " * (AXIS + 3) + below.ljust(width))
     c = found.coverage
     if c is None:
@@ -34,13 +45,26 @@ def draw_text(found: StackReport, plain: bool) -> list[str]:
     paths = np.repeat(counted, repeat) if c.size <= columns else _spread(counted, columns)
     most = c.log2_paths.max()
     top = f"{2**most:,.0f}" if most < 16 else f"10^{most * np.log10(2):.1f}"
-    right = _framed("paths to each past sample", bars(paths / paths.max(), ROWS, blocks), top, "1", border, len(paths))
-    right.append(" " * (AXIS + 3) + f"{found.ms(c.size)} ms back{'now':>{max(4, len(paths) - len(found.ms(c.size)) - 8)}}")
+    right = _framed(
+        "paths to each past sample",
+        bars(paths / paths.max(), ROWS, blocks),
+        top,
+        "1",
+        border,
+        len(paths),
+    )
+    right.append(
+        " " * (AXIS + 3)
+        + f"{found.ms(c.size)} ms back{'now':>{max(4, len(paths) - len(found.ms(c.size)) - 8)}}"
+    )
     lines = [f"  {a}{b}".rstrip() for a, b in zip(left, right, strict=True)]
     if c.gaps and c.size > columns:
         shades = PLAIN_SHADES if plain else SHADES
         shares = [part.mean() for part in np.array_split(c.covered[::-1], columns)]
-        lines.insert(-1, f"  {' ' * len(left[0])}{'heard':>{AXIS}} {border} {''.join(shades[int(np.ceil(4 * s))] for s in shares)}")
+        lines.insert(
+            -1,
+            f"  {' ' * len(left[0])}{'heard':>{AXIS}} {border} {''.join(shades[int(np.ceil(4 * s))] for s in shares)}",
+        )
     return lines
 
 
@@ -48,12 +72,20 @@ def bars(heights: Array, rows: int, blocks: str) -> list[str]:
     """Heights in 0 ... 1 as lines of blocks, the top one first; anything above 0 shows."""
     steps = len(blocks) - 1
     units = np.where(heights > 0, np.maximum(1, np.rint(heights * rows * steps)), 0).astype(int)
-    return ["".join(blocks[int(np.clip(u - row * steps, 0, steps))] for u in units) for row in reversed(range(rows))]
+    return [
+        "".join(blocks[int(np.clip(u - row * steps, 0, steps))] for u in units)
+        for row in reversed(range(rows))
+    ]
 
 
-def _framed(title: str, drawn: list[str], top: str, bottom: str, border: str, width: int) -> list[str]:
+def _framed(
+    title: str, drawn: list[str], top: str, bottom: str, border: str, width: int
+) -> list[str]:
     labels = [top, *[""] * (len(drawn) - 2), bottom]
-    lines = [f"{label:>{AXIS}} {border} {line:{width}}" for label, line in zip(labels, drawn, strict=True)]
+    lines = [
+        f"{label:>{AXIS}} {border} {line:{width}}"
+        for label, line in zip(labels, drawn, strict=True)
+    ]
     return [f"{'':{AXIS}}   {title:{width}}", *lines]
 
 

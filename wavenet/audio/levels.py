@@ -53,7 +53,14 @@ def measure(blocks: Iterable[Wav], sample_rate: int, trim_db: float) -> Level:
         return Level(samples, peak, loudest, 0, samples, finite=True)
     margin = round(TRIM_MARGIN_SECONDS * sample_rate)
     start = max(0, int(sounding[0]) * frame - margin)
-    return Level(samples, peak, loudest, start, min(samples, (int(sounding[-1]) + 1) * frame + margin), finite=True)
+    return Level(
+        samples,
+        peak,
+        loudest,
+        start,
+        min(samples, (int(sounding[-1]) + 1) * frame + margin),
+        finite=True,
+    )
 
 
 def gain_for(peak: float, level: str, peak_db: float) -> float:

@@ -33,9 +33,17 @@ def filters(sample_rate: int, model: ModelConfig) -> Array:
     import librosa
 
     bands, window = model.mel_bands, model.mel_window
-    with warnings.catch_warnings(action="ignore"):  # librosa's about deaf bands, which are refused here
+    with warnings.catch_warnings(
+        action="ignore"
+    ):  # librosa's about deaf bands, which are refused here
         weights: Array = librosa.filters.mel(
-            sr=sample_rate, n_fft=window, n_mels=bands, fmin=model.mel_low_hz, fmax=model.mel_high_hz, htk=False, norm="slaney"
+            sr=sample_rate,
+            n_fft=window,
+            n_mels=bands,
+            fmin=model.mel_low_hz,
+            fmax=model.mel_high_hz,
+            htk=False,
+            norm="slaney",
         )
     deaf = int((weights.max(axis=1) == 0).sum())
     if deaf:
@@ -62,7 +70,9 @@ def _filters_on(device: torch.device, sample_rate: int, model: ModelConfig) -> T
 def magnitudes(wav: Tensor, window: int, hop: int) -> Tensor:
     """Of each stretch (batch, samples) the spectra under a Hann window, (batch, window // 2 + 1, frames), nothing padded."""
     assert wav.shape[-1] >= window, f"{wav.shape[-1]} samples make no frame of {window}"
-    return torch.stft(wav, window, hop, window=_hann(window, wav.device), center=False, return_complex=True).abs()
+    return torch.stft(
+        wav, window, hop, window=_hann(window, wav.device), center=False, return_complex=True
+    ).abs()
 
 
 def log_mel(wav: Tensor, sample_rate: int, model: ModelConfig) -> Tensor:

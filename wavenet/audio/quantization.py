@@ -7,7 +7,9 @@ import numpy as np
 
 from wavenet.arrays import Array, Samples, Wav
 
-FULL_SCALE = 1 << 15  # 16-bit steps from silence to a full excursion; also the 16-bit code of silence
+FULL_SCALE = (
+    1 << 15
+)  # 16-bit steps from silence to a full excursion; also the 16-bit code of silence
 LEVELS_16BIT = 1 << 16
 
 
@@ -47,7 +49,10 @@ def bits_to_16bit(levels: int) -> Array:
 
 def encode_16bit(wav: Array) -> Samples:
     """Audio in -1 ... 1 to codes 0 ... 65535: the nearest 16-bit sample, counted from the lowest."""
-    x: Samples = (np.clip(np.rint(np.asarray(wav, np.float64) * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1) + FULL_SCALE).astype(np.int64)
+    x: Samples = (
+        np.clip(np.rint(np.asarray(wav, np.float64) * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+        + FULL_SCALE
+    ).astype(np.int64)
     return x
 
 

@@ -39,7 +39,9 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
             opened = sf.SoundFile(libsndfile_name(path))
         frames = 0
         with opened as file:
-            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+            resampler = soxr.ResampleStream(
+                file.samplerate, sample_rate, 1, dtype="float32", quality="HQ"
+            )
             same_rate = file.samplerate == sample_rate
             while True:
                 with _quiet:
@@ -55,7 +57,9 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
     except (sf.LibsndfileError, OSError, ValueError) as e:
         raise AudioError(f"{path}: cannot be read as audio ({libsndfile_reason(e)})") from None
     if frames < (1 - MISSING) * whole:
-        raise AudioError(f"{path}: damaged: only {frames / rate:.1f} of its {whole / rate:.1f} s can be read")
+        raise AudioError(
+            f"{path}: damaged: only {frames / rate:.1f} of its {whole / rate:.1f} s can be read"
+        )
 
 
 def readable(path: Path) -> bool:
@@ -74,7 +78,11 @@ def libsndfile_name(path: Path) -> Any:
 
 def libsndfile_reason(e: Exception) -> str:
     """Why a file could not be read or written, in the library's words where those say something."""
-    text = getattr(e, "error_string", "") if isinstance(e, sf.LibsndfileError) else getattr(e, "strerror", None) or e
+    text = (
+        getattr(e, "error_string", "")
+        if isinstance(e, sf.LibsndfileError)
+        else getattr(e, "strerror", None) or e
+    )
     text = str(text).strip().rstrip(".")
     return UNHELPFUL.get(text, text)
 

@@ -10,13 +10,20 @@ from wavenet.audio.reading import libsndfile_name, libsndfile_reason
 from wavenet.errors import AudioError
 
 SFC_SET_UPDATE_HEADER_AUTO = 0x1061  # of libsndfile's sf_command
-WRITABLE = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS"), ".mp3": ("MP3", "MPEG_LAYER_III")}
+WRITABLE = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
 
 
 def check_writable(path: Path) -> None:
     """Raise AudioError for a name that no audio can be written under."""
     if path.suffix.lower() not in WRITABLE:
-        raise AudioError(f"{path}: cannot write this kind of file; use one of {', '.join(WRITABLE)}")
+        raise AudioError(
+            f"{path}: cannot write this kind of file; use one of {', '.join(WRITABLE)}"
+        )
     if path.is_dir() or not path.parent.is_dir():
         raise AudioError(
             f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}; name a file in an existing folder"
@@ -31,12 +38,18 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
     try:
         file = sf.SoundFile(libsndfile_name(path), "w", sample_rate, 1, subtype, format=form)
     except (sf.LibsndfileError, OSError) as e:
-        raise AudioError(f"{path}: cannot be written at {sample_rate} Hz ({libsndfile_reason(e)})") from None
+        raise AudioError(
+            f"{path}: cannot be written at {sample_rate} Hz ({libsndfile_reason(e)})"
+        ) from None
     try:
         with file:
-            if form == "WAV":  # its header then tells the true length at every moment, so that even kill -9 leaves a whole file
+            if (
+                form == "WAV"
+            ):  # its header then tells the true length at every moment, so that even kill -9 leaves a whole file
                 with suppress(AttributeError):
                     sf._snd.sf_command(file._file, SFC_SET_UPDATE_HEADER_AUTO, sf._ffi.NULL, 1)
             yield file
     except sf.LibsndfileError as e:
-        raise AudioError(f"{path}: cannot be written on ({libsndfile_reason(e)}); what fitted is kept") from None
+        raise AudioError(
+            f"{path}: cannot be written on ({libsndfile_reason(e)}); what fitted is kept"
+        ) from None

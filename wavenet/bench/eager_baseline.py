@@ -32,7 +32,13 @@ class _Layer(NamedTuple):
 class EagerStep:
     """`batch` streams in float32 that started in silence, one sample of each per step."""
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], batch: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        batch: int,
+        device: torch.device | None = None,
+    ) -> None:
         def tensor(name: str) -> Tensor:
             return torch.tensor(weights[name], device=device)
 
@@ -43,11 +49,15 @@ class EagerStep:
         self.draw = _DRAWS[self.distribution.kind]
         self.embedding = tensor("embedding.weight")
         self.layers = []
-        for i, (dilation, kernel_size) in enumerate(zip(config.schedule, config.kernel_sizes, strict=True)):
+        for i, (dilation, kernel_size) in enumerate(
+            zip(config.schedule, config.kernel_sizes, strict=True)
+        ):
             layer = f"stack.layers.{i}"
             taps = [tap.contiguous() for tap in tensor(f"{layer}.dilated.weight").unbind(2)]
             residual = pair(f"{layer}.residual") if f"{layer}.residual.weight" in weights else None
-            queue = torch.zeros((kernel_size - 1) * dilation + 1, batch, config.residual_channels, device=device)
+            queue = torch.zeros(
+                (kernel_size - 1) * dilation + 1, batch, config.residual_channels, device=device
+            )
             bias = tensor(f"{layer}.dilated.bias")
             self.layers.append(_Layer(taps, bias, residual, pair(f"{layer}.skip"), queue, dilation))
         self.hidden, self.output = pair("hidden"), pair("output")
@@ -59,7 +69,10 @@ class EagerStep:
         """As many steps as there is noise (batch, time, n_noise); returns the last codes (batch,), on the CPU."""
         wide = noise_columns(noise, self.distribution.n_noise)
         for u in torch.from_numpy(wide).transpose(0, 1).contiguous().to(self.last.device):
-            x, total = self.distribution.embed(self.last, self.embedding), torch.zeros((), device=self.last.device)
+            x, total = (
+                self.distribution.embed(self.last, self.embedding),
+                torch.zeros((), device=self.last.device),
+            )
             for taps, bias, residual, skip, queue, dilation in self.layers:
                 queue[self.time % len(queue)] = x
                 h = linear(x, taps[-1], bias)
@@ -70,7 +83,9 @@ class EagerStep:
                 total = total + linear(z, *skip)
                 if residual is not None:
                     x = x + linear(z, *residual)
-            self.last = self.draw(linear(linear(total.relu(), *self.hidden).relu(), *self.output), u)
+            self.last = self.draw(
+                linear(linear(total.relu(), *self.hidden).relu(), *self.output), u
+            )
             self.time += 1
         return self.last.cpu()
 
@@ -94,8 +109,15 @@ def _gaussian(params: Tensor, u: Tensor) -> Tensor:
 def _mixture(params: Tensor, u: Tensor, standard: Tensor) -> Tensor:
     logits, means, log_scales = params.chunk(3, 1)
     chosen = _categorical(logits, u)[:, None]
-    wav = means.gather(1, chosen)[:, 0] * mixture_mass.MEAN_UNIT + mixture_mass.scales(log_scales.gather(1, chosen))[:, 0] * standard
+    wav = (
+        means.gather(1, chosen)[:, 0] * mixture_mass.MEAN_UNIT
+        + mixture_mass.scales(log_scales.gather(1, chosen))[:, 0] * standard
+    )
     return (wav * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).long() + FULL_SCALE
 
 
-_DRAWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"categorical": _categorical, "logistic": _logistic, "gaussian": _gaussian}
+_DRAWS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "categorical": _categorical,
+    "logistic": _logistic,
+    "gaussian": _gaussian,
+}

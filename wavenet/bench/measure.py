@@ -79,10 +79,16 @@ class Case:
 class Streams:
     """Streams of one engine that go on and on, told random conditions where the model takes any."""
 
-    def __init__(self, engine: Engine, model: ModelConfig, weights: dict[str, Array], batch: int) -> None:
+    def __init__(
+        self, engine: Engine, model: ModelConfig, weights: dict[str, Array], batch: int
+    ) -> None:
         self._engine, self._time = engine, 0
         self._projection = Projection(model, weights) if model.condition_channels else None
-        frames = np.random.default_rng(0).uniform(-11, 1, (FRAMES, model.mel_bands)).astype(np.float32) if model.mel_bands else None
+        frames = (
+            np.random.default_rng(0).uniform(-11, 1, (FRAMES, model.mel_bands)).astype(np.float32)
+            if model.mel_bands
+            else None
+        )
         features = self._projection.features(frames, 0) if self._projection else np.zeros(0)
         self._features = [features] * batch
         self._state = engine.init_state(batch, self._cond(0))
@@ -92,7 +98,9 @@ class Streams:
         self._time += noise.shape[1]
 
     def _cond(self, steps: int) -> Conditioning | None:
-        return self._projection.cond(self._features, self._time, steps) if self._projection else None
+        return (
+            self._projection.cond(self._features, self._time, steps) if self._projection else None
+        )
 
 
 def seconds_for(work: Callable[[], object]) -> float:
@@ -106,11 +114,18 @@ def random_weights(config: Config) -> dict[str, Array]:
     generator = np.random.default_rng(0)
     shapes = expected_shapes(config)
     return {
-        k: (generator.standard_normal(s) / np.sqrt(np.prod(s[1:]) if len(s) > 1 else 100)).astype(np.float32) for k, s in shapes.items()
+        k: (generator.standard_normal(s) / np.sqrt(np.prod(s[1:]) if len(s) > 1 else 100)).astype(
+            np.float32
+        )
+        for k, s in shapes.items()
     }
 
 
-def cases(config: Config, report: Callable[[str], object] = say_nothing, names: Sequence[str] | None = None) -> list[Case]:
+def cases(
+    config: Config,
+    report: Callable[[str], object] = say_nothing,
+    names: Sequence[str] | None = None,
+) -> list[Case]:
     """All that can run here, or the engines called so: eager steps first, then every engine, precision and number of threads."""
     if config.model.label_channels and not config.model.labels:
         config = replace(config, model=replace(config.model, labels=("a label",)))
@@ -125,7 +140,9 @@ def cases(config: Config, report: Callable[[str], object] = say_nothing, names: 
     for name in names:
         try:
             for precision, threads, batch in _ways(name):
-                engine = create_engine(name, config.model, weights, EngineOptions(precision, threads, report))
+                engine = create_engine(
+                    name, config.model, weights, EngineOptions(precision, threads, report)
+                )
                 row = Row(name, precision, threads, batch)
                 found.append(Case(row, Streams(engine, config.model, weights, batch).run, n_noise))
         except EngineError as e:
@@ -140,7 +157,9 @@ def _eager_steps(config: Config, weights: dict[str, Array], names: Sequence[str]
     from wavenet.bench.eager_baseline import EagerStep
     from wavenet.engines.gpu.network import device_for
 
-    torch.set_num_threads(1)  # more threads make such small products slower, and on a busy machine far slower
+    torch.set_num_threads(
+        1
+    )  # more threads make such small products slower, and on a busy machine far slower
     n_noise = distribution_for(config.model).n_noise
     rows = [Row(EAGER, "fp32", 1, batch) for batch in BATCHES] if set(names) - set(ON_GPU) else []
     found = [Case(row, EagerStep(config.model, weights, row.batch).run, n_noise) for row in rows]
@@ -149,16 +168,27 @@ def _eager_steps(config: Config, weights: dict[str, Array], names: Sequence[str]
     except EngineError:  # the engines say so
         device = None
     rows = [Row(EAGER_ON_GPU, "fp32", 0, batch) for batch in GPU_BATCHES] if device else []
-    return found + [Case(row, EagerStep(config.model, weights, row.batch, device).run, n_noise) for row in rows]
+    return found + [
+        Case(row, EagerStep(config.model, weights, row.batch, device).run, n_noise) for row in rows
+    ]
 
 
 def _ways(engine: str) -> list[tuple[str, int, int]]:
     """Precision, threads and streams to measure an engine with."""
     if engine in ON_GPU:
-        return [(p, 0, batch) for p in (PRECISIONS if engine == "triton" else ("fp32",)) for batch in GPU_BATCHES]
+        return [
+            (p, 0, batch)
+            for p in (PRECISIONS if engine == "triton" else ("fp32",))
+            for batch in GPU_BATCHES
+        ]
     if engine != "numba":
         return [("fp32", 1, BATCHES[0])]
-    return [(p, threads, batch) for p in PRECISIONS for threads in sorted({1, cores()}) for batch in BATCHES]
+    return [
+        (p, threads, batch)
+        for p in PRECISIONS
+        for threads in sorted({1, cores()})
+        for batch in BATCHES
+    ]
 
 
 def measure(config: Config, runners: list[Case]) -> list[Row]:
@@ -172,8 +202,20 @@ def measure(config: Config, runners: list[Case]) -> list[Row]:
     done = []
     for i, row in enumerate(rows):
         speed = statistics.median(r[i] for r in speeds)
-        ratio = statistics.median(r[i] / r[eager[_beside(row)]] for r in speeds) if _beside(row) in eager else None
-        done.append(replace(row, samples_per_second=speed, realtime=speed / config.audio.sample_rate, times_eager=ratio, bound=bounds[i]))
+        ratio = (
+            statistics.median(r[i] / r[eager[_beside(row)]] for r in speeds)
+            if _beside(row) in eager
+            else None
+        )
+        done.append(
+            replace(
+                row,
+                samples_per_second=speed,
+                realtime=speed / config.audio.sample_rate,
+                times_eager=ratio,
+                bound=bounds[i],
+            )
+        )
     return done
 
 
@@ -189,7 +231,12 @@ def _bounds(config: Config, rows: list[Row]) -> list[float | None]:
     from wavenet.bench.roofline import measure as measure_ceilings
 
     ceilings = measure_ceilings(config.model)
-    return [ceilings.bound(config.model, r.precision, r.batch, r.threads) if r.engine == "numba" else None for r in rows]
+    return [
+        ceilings.bound(config.model, r.precision, r.batch, r.threads)
+        if r.engine == "numba"
+        else None
+        for r in rows
+    ]
 
 
 def _gpu() -> str:

@@ -29,13 +29,33 @@ def read_weights(weights, words, x, y, panels, times):  # type: ignore[no-untype
     for _ in range(times):
         for i in range(panels):
             stride = PANEL * words
-            _one(move(at(weights, 0), i * INPUTS * stride), stride, at(y, 0), 0, at(x, 0), 0, INPUTS, at(y, 0), 0)
+            _one(
+                move(at(weights, 0), i * INPUTS * stride),
+                stride,
+                at(y, 0),
+                0,
+                at(x, 0),
+                0,
+                INPUTS,
+                at(y, 0),
+                0,
+            )
 
 
 def multiply(weights, x, y, times):  # type: ignore[no-untyped-def]
     """Multiply several rows by one small panel, which stays in the nearest cache."""
     for _ in range(times):
-        _tall(at(weights, 0), 2 * LANES, at(y, 0), 2 * LANES, at(x, 0), INPUTS, INPUTS, at(y, 0), 2 * LANES)
+        _tall(
+            at(weights, 0),
+            2 * LANES,
+            at(y, 0),
+            2 * LANES,
+            at(x, 0),
+            INPUTS,
+            INPUTS,
+            at(y, 0),
+            2 * LANES,
+        )
 
 
 _read_weights, _multiply = compiled(read_weights), compiled(multiply)
@@ -52,14 +72,23 @@ class Roofline:
         """Samples per second, of all streams together, that no engine of this kind can pass."""
         cores = min(threads, max(2, batch))
         # one stream's weights are divided between the cores; with several, each core reads all of them for its own streams
-        reading = self.bytes_per_second[precision] * (cores if batch == 1 else batch) / sample_bytes(model, precision)
+        reading = (
+            self.bytes_per_second[precision]
+            * (cores if batch == 1 else batch)
+            / sample_bytes(model, precision)
+        )
         return min(reading, self.macs_per_second * cores / sample_macs(model))
 
 
 def sample_bytes(model: ModelConfig, precision: str) -> float:
     """Bytes of weights that one step of any number of streams has to read."""
     r, g, s, h, params = _wide(model)
-    older = sum((len(heard) - 1) / min(BLOCK, heard[1]) for heard in model.offsets) * model.residual_channels * 2 * g
+    older = (
+        sum((len(heard) - 1) / min(BLOCK, heard[1]) for heard in model.offsets)
+        * model.residual_channels
+        * 2
+        * g
+    )
     layer = model.residual_channels * 2 * g + model.gate_channels // 2 * (r + s)
     head = model.skip_channels * h + model.head_channels * params + _context(model)
     return (len(model.schedule) * layer + older + head) * (4 if precision == "fp32" else 2)
@@ -70,7 +99,9 @@ def sample_macs(model: ModelConfig) -> float:
     r, g, s, h, params = _wide(model)
     dilated = sum(map(len, model.offsets)) * model.residual_channels * 2 * g
     paths = len(model.schedule) * model.gate_channels // 2 * (r + s)
-    return dilated + paths + model.skip_channels * h + model.head_channels * params + _context(model)
+    return (
+        dilated + paths + model.skip_channels * h + model.head_channels * params + _context(model)
+    )
 
 
 def _context(model: ModelConfig) -> int:
@@ -86,7 +117,11 @@ def _context(model: ModelConfig) -> int:
 def _wide(model: ModelConfig) -> tuple[int, int, int, int, int]:
     """Channels filled up to whole vectors: R', G', S', H', and of what is predicted."""
     channels = (model.skip_channels, model.head_channels, distribution_for(model).n_params)
-    return (padded(model.residual_channels), padded_gate(model.gate_channels // 2), *map(padded, channels))  # type: ignore[return-value]
+    return (
+        padded(model.residual_channels),
+        padded_gate(model.gate_channels // 2),
+        *map(padded, channels),
+    )  # type: ignore[return-value]
 
 
 def measure(model: ModelConfig) -> Roofline:
@@ -99,10 +134,17 @@ def measure(model: ModelConfig) -> Roofline:
         panels = max(1, round(sample_bytes(model, precision) / panel_bytes))
         weights = aligned(panels * INPUTS * PANEL * words, kind)
         times = max(1, round(2e7 / (panels * panel_bytes)))
-        reading[precision] = panels * panel_bytes * times / _fastest(_read_weights, weights, words, x, y, panels, times)
+        reading[precision] = (
+            panels
+            * panel_bytes
+            * times
+            / _fastest(_read_weights, weights, words, x, y, panels, times)
+        )
     times = 20_000
     weights = aligned(INPUTS * 2 * LANES)
-    return Roofline(reading, times * INPUTS * 2 * LANES * HOST.rows / _fastest(_multiply, weights, x, y, times))
+    return Roofline(
+        reading, times * INPUTS * 2 * LANES * HOST.rows / _fastest(_multiply, weights, x, y, times)
+    )
 
 
 def _fastest(kernel: Callable[..., Any], *arguments: Any) -> float:

@@ -8,9 +8,7 @@ from wavenet.bench.measure import ROUNDS, Row, _gpu, cases, measure, random_weig
 from wavenet.config import Config
 from wavenet.system.machine import machine
 
-HEADER = (
-    f"{'engine':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x real time':>12} {'x eager':>8} {'of bound':>9}"
-)
+HEADER = f"{'engine':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x real time':>12} {'x eager':>8} {'of bound':>9}"
 
 
 def line(row: Row) -> str:
@@ -20,7 +18,9 @@ def line(row: Row) -> str:
     return f"{where} {row.samples_per_second:>10,.0f} {row.realtime:>12.2f} {eager:>8} {bound:>9}"
 
 
-def bench(name: str, config: Config, as_json: bool, report: Callable[[str], object]) -> Iterator[str]:
+def bench(
+    name: str, config: Config, as_json: bool, report: Callable[[str], object]
+) -> Iterator[str]:
     """Measure and tell. Yields lines to print: a table, or one JSON list of rows."""
     if not as_json:
         yield f"{machine()}{_gpu()}; medians of {ROUNDS} rounds"

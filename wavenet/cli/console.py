@@ -79,7 +79,9 @@ class ConsoleReport(TrainingListener):
         config, train = trainer.config, trainer.config.train
         number = 4 if trainer.precision == "fp32" else 2
         share = -(-train.batch // trainer.processes.world_size)
-        mine = replace(config, train=replace(train, batch=share, accumulate=min(share, train.accumulate)))
+        mine = replace(
+            config, train=replace(train, batch=share, accumulate=min(share, train.accumulate))
+        )
         needed = estimate(mine, number, blocks=trainer.device.type == "cpu")
         used = peak_bytes(trainer.device)
         whole = "measured" if trainer.device.type == "cuda" else "the whole process has used"
@@ -92,7 +94,8 @@ class ConsoleReport(TrainingListener):
         )
         self.note(
             f"memory     {size(needed.total)} estimated: {size(needed.weights)} for weights, gradients, average and moments, "
-            f"{size(needed.activations)} for activations" + ("" if used is None else f"; {whole} {size(used)}")
+            f"{size(needed.activations)} for activations"
+            + ("" if used is None else f"; {whole} {size(used)}")
         )
         self.note(
             f"time       {seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s; {train.steps:,} steps take about "
@@ -105,12 +108,23 @@ class ConsoleReport(TrainingListener):
         self._smooth = bits if self._smooth is None else 0.95 * self._smooth + 0.05 * bits
         config = trainer.config
         per_step = config.train.batch * config.segment_samples
-        rate = per_step * (trainer.step - self._first_step) / max(1e-9, trainer.seconds - self._seconds)
-        self._bar.set_postfix_str(f"{self._smooth:.2f} of {math.log2(self._levels):g} bits, {rate / 1000:.1f}k samples/s", refresh=False)
+        rate = (
+            per_step
+            * (trainer.step - self._first_step)
+            / max(1e-9, trainer.seconds - self._seconds)
+        )
+        self._bar.set_postfix_str(
+            f"{self._smooth:.2f} of {math.log2(self._levels):g} bits, {rate / 1000:.1f}k samples/s",
+            refresh=False,
+        )
         self._bar.update()
 
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
-        valid = "no held-out audio" if trainer.validation_bits is None else f"validation {trainer.validation_bits:.3f} bits per sample"
+        valid = (
+            "no held-out audio"
+            if trainer.validation_bits is None
+            else f"validation {trainer.validation_bits:.3f} bits per sample"
+        )
         best = ", the best so far" if trainer.best and trainer.best[1] == trainer.step else ""
         self.note(f"step {trainer.step:>6}  {valid}{best}{f'; {sample}' if sample else ''}")
 
@@ -118,10 +132,20 @@ class ConsoleReport(TrainingListener):
         self._close()
         early = trainer.out_of_patience and not interrupted
         if not early and (interrupted or trainer.step < trainer.config.train.steps):
-            self.note(f"stopped at step {trainer.step}, everything is saved. Go on with: wavenet train --out {run.folder}")
+            self.note(
+                f"stopped at step {trainer.step}, everything is saved. Go on with: wavenet train --out {run.folder}"
+            )
             return
-        hear = f"vocode {run.folder} RECORDING" if trainer.config.model.mel_bands else f"generate {run.folder}"
-        why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)" if early else "done"
+        hear = (
+            f"vocode {run.folder} RECORDING"
+            if trainer.config.model.mel_bands
+            else f"generate {run.folder}"
+        )
+        why = (
+            f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
+            if early
+            else "done"
+        )
         self.note(f"{why}. Hear it with: wavenet {hear}")
 
     def close(self) -> None:
@@ -138,30 +162,46 @@ def _where(trainer: Trainer) -> str:
     import torch
 
     threads = f" ({torch.get_num_threads()} threads)" if trainer.device.type == "cpu" else ""
-    together = f" in each of {trainer.processes.world_size} processes" if trainer.processes.world_size > 1 else ""
+    together = (
+        f" in each of {trainer.processes.world_size} processes"
+        if trainer.processes.world_size > 1
+        else ""
+    )
     return f"in {trainer.precision} on {trainer.device}{threads}{together}"
 
 
 def corpus_lines(corpus: Corpus) -> list[str]:
     """What was kept, trimmed and skipped, and why."""
     index, config = corpus.index, corpus.config
-    files = f"{len(index.recordings)} recordings, {duration(index.seconds)} at {index.sample_rate} Hz"
+    files = (
+        f"{len(index.recordings)} recordings, {duration(index.seconds)} at {index.sample_rate} Hz"
+    )
     twins = sum(r.duplicate_of is not None for r in index.recordings)
     lines = [f"recordings {index.folder}: {files}" + (f"; {twins} duplicates" if twins else "")]
     if config.trims:
-        lines.append(f"trimmed    {duration(sum(r.trimmed_seconds for r in index.recordings))} of silence at their ends (audio.trim)")
+        lines.append(
+            f"trimmed    {duration(sum(r.trimmed_seconds for r in index.recordings))} of silence at their ends (audio.trim)"
+        )
     lines.append(f"level      {level_line(index, config)}")
     lines += told_lines(corpus)
     if index.skipped:
-        lines.append(f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all")
+        lines.append(
+            f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all"
+        )
         lines += [f"           {s.name}: {s.reason}" for s in index.skipped[:SKIPPED_SHOWN]]
     if index.ignored:
         lines.append(f"ignored    {index.ignored} other files: hidden, or not audio by their names")
     held = sum(len(s) for s in corpus.validation) / index.sample_rate
-    what = f"{len(corpus.held_out)} whole recordings" if corpus.held_out else "the last tenth of each recording"
+    what = (
+        f"{len(corpus.held_out)} whole recordings"
+        if corpus.held_out
+        else "the last tenth of each recording"
+    )
     lines.append(f"held out   {duration(held)} for validation: {what}")
     lines += [f"note       {n}" for n in corpus.notes]
-    lines.append(f"cache      {index.cache} ({cache_bytes(index) / 1e6:.1f} MB, {index.decoded} files decoded now)")
+    lines.append(
+        f"cache      {index.cache} ({cache_bytes(index) / 1e6:.1f} MB, {index.decoded} files decoded now)"
+    )
     return lines
 
 
@@ -173,12 +213,17 @@ def told_lines(corpus: Corpus) -> list[str]:
         samples = [0] * len(model.labels)
         for span in corpus.training:
             samples[span.label] += len(span)
-        each = [f"{label} {duration(count / rate)}" for label, count in zip(model.labels, samples, strict=True)]
+        each = [
+            f"{label} {duration(count / rate)}"
+            for label, count in zip(model.labels, samples, strict=True)
+        ]
         more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""
         lines.append(f"labels     {', '.join(each[:LABELS_SHOWN])}{more}")
     if model.mel_bands:
         every = f"every {model.mel_hop} samples ({1000 * model.mel_hop / rate:.1f} ms)"
-        lines.append(f"frames     {model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz {every}")
+        lines.append(
+            f"frames     {model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz {every}"
+        )
     return lines
 
 
@@ -189,7 +234,11 @@ def level_line(index: Index, config: Config) -> str:
         return f"each peak brought to {config.audio.peak_db:g} dBFS: {min(gains):+.1f} to {max(gains):+.1f} dB (audio.level)"
     advice = "; very quiet: consider --set audio.level=peak" if loud < QUIET_DBFS else ""
     scaled = sum(r.gain_db != 0 for r in index.recordings)
-    return f"as recorded, loudest moment at {loud:.0f} dBFS (audio.level)" + (f"; {scaled} scaled down to fit" if scaled else "") + advice
+    return (
+        f"as recorded, loudest moment at {loud:.0f} dBFS (audio.level)"
+        + (f"; {scaled} scaled down to fit" if scaled else "")
+        + advice
+    )
 
 
 def cache_bytes(index: Index) -> int:

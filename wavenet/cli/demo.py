@@ -25,17 +25,26 @@ NEW_SECONDS = 3.0
 SEED = 1
 
 
-def run_demo(folder: Path | None, out: Path, steps: int | None, cache: Path | None) -> Iterator[str]:
+def run_demo(
+    folder: Path | None, out: Path, steps: int | None, cache: Path | None
+) -> Iterator[str]:
     """Train `tiny`, continue a held-back recording, generate from nothing, draw. Yields lines to print."""
     if folder is None and not BUNDLED.is_dir():
-        raise CorpusError("the bundled recordings come with the source, not with the wheel; name a folder: wavenet demo FOLDER")
+        raise CorpusError(
+            "the bundled recordings come with the source, not with the wheel; name a folder: wavenet demo FOLDER"
+        )
     folder = folder or BUNDLED
     settings = () if steps is None else (f"train.steps={steps}",)
     report = ConsoleReport()
     try:
-        run = train(TrainOptions(folder, None if Run(out).exists else PRESET, settings, out, cache=cache), report)
+        run = train(
+            TrainOptions(folder, None if Run(out).exists else PRESET, settings, out, cache=cache),
+            report,
+        )
     except ChangedRunError:
-        raise RunError(f"{out}: holds a demo of other recordings or length; delete it, or choose another place with -o") from None
+        raise RunError(
+            f"{out}: holds a demo of other recordings or length; delete it, or choose another place with -o"
+        ) from None
     finally:
         report.close()
     last = run.latest()
@@ -58,13 +67,18 @@ def _listen(run: Run, folder: Path, cache: Path | None) -> Iterator[str]:
         sf.write(run.folder / name, wav, rate)
     continued = generate(model, NEW_SECONDS, SEED, prompt=run.folder / "prompt.wav")
     from_nothing = generate(model, NEW_SECONDS, SEED)
-    for name, wav in {"continued.wav": np.concatenate([prompt, continued]), "from-nothing.wav": from_nothing}.items():
+    for name, wav in {
+        "continued.wav": np.concatenate([prompt, continued]),
+        "from-nothing.wav": from_nothing,
+    }.items():
         with writing.writer(run.folder / name, rate) as file:
             file.write(wav)
     unigram, bigram = corpus.held_out_baselines()
     clips = {
         "a recording it never heard": held_back,
-        f"its first {len(prompt) / rate:.1f} s, continued by the model": np.concatenate([prompt, continued]),
+        f"its first {len(prompt) / rate:.1f} s, continued by the model": np.concatenate(
+            [prompt, continued]
+        ),
         "made from nothing": from_nothing,
     }
     picture = run.folder / "demo.png"

@@ -43,7 +43,9 @@ def render(request: GenerateOptions) -> Iterator[str]:
         raise EngineError("--keep-prompt: there is no --prompt to keep")
     count = max(1, len(request.labels)) if request.count is None else request.count
     if count < len(request.labels):
-        raise EngineError(f"--label: {len(request.labels)} labels for {count} clips; raise --count, or leave it out for one of each")
+        raise EngineError(
+            f"--label: {len(request.labels)} labels for {count} clips; raise --count, or leave it out for one of each"
+        )
     samples = samples_for(model, request.seconds)
     prompt = None if request.prompt is None else read_prompt(request.prompt, model)
     seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
@@ -74,7 +76,9 @@ def render(request: GenerateOptions) -> Iterator[str]:
         made = _write_blocks(sampler, samples, files, rate)
     for i, path in enumerate(paths):
         after = f" after {kept / rate:.2f} s of prompt" if kept else ""
-        yield f"{path}  {made / rate:.2f} s{after}" + (f", {sampler.labels[i]}" if sampler.labels else "")
+        yield f"{path}  {made / rate:.2f} s{after}" + (
+            f", {sampler.labels[i]}" if sampler.labels else ""
+        )
     if made < samples:
         yield "interrupted: what was made until then is kept"
 
@@ -90,7 +94,9 @@ def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rat
                     file.write(wav)
                 made += block.shape[1]
                 speed = made * len(files) / (time.monotonic() - started)
-                progress.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False)
+                progress.set_postfix_str(
+                    f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False
+                )
                 progress.update(block.size)
         except KeyboardInterrupt:
             pass
@@ -99,4 +105,8 @@ def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rat
 
 def numbered(path: Path, count: int) -> list[Path]:
     """out.wav for one clip; out-1.wav, out-2.wav, ... for several."""
-    return [path] if count == 1 else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+    return (
+        [path]
+        if count == 1
+        else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+    )

@@ -26,7 +26,15 @@ def plot(folders: Sequence[Path], over: str, out: Path) -> Iterator[str]:
     width = max(len(name) for name in runs)
     for name, metrics in runs.items():
         last = metrics[-1]
-        scored = [(m["validation_bits"], m["step"]) for m in metrics if m.get("validation_bits") is not None]
-        best = f"at best {min(scored)[0]:.3f} bits per sample at step {min(scored)[1]}" if scored else "not validated yet"
+        scored = [
+            (m["validation_bits"], m["step"])
+            for m in metrics
+            if m.get("validation_bits") is not None
+        ]
+        best = (
+            f"at best {min(scored)[0]:.3f} bits per sample at step {min(scored)[1]}"
+            if scored
+            else "not validated yet"
+        )
         yield f"{name:{width}}  step {last['step']}, {last['seconds'] / 3600:.2f} hours; {best}"
     yield str(out)

@@ -10,5 +10,13 @@ def preset_table() -> list[str]:
     for name in preset_names():
         config = load(name)
         r = model_cost(config.model, config.audio.sample_rate)
-        rows.append((name, f"{r.receptive_field:,}", f"{r.receptive_field_ms:.0f} ms", f"{r.parameters:,}", config.purpose))
+        rows.append(
+            (
+                name,
+                f"{r.receptive_field:,}",
+                f"{r.receptive_field_ms:.0f} ms",
+                f"{r.parameters:,}",
+                config.purpose,
+            )
+        )
     return [f"{a:14} {b:>7} {c:>7} {d:>10}  {e}" for a, b, c, d, e in rows]

@@ -34,7 +34,10 @@ class ReceptiveFieldOptions:
 def run(request: ReceptiveFieldOptions) -> Iterator[str]:
     """Yields lines to print, or one JSON object (for several sources, a list of them). Raises WavenetError."""
     _check(request)
-    found = [stack_report(name, config, request.pitch, _measured(name, config, request)) for name, config in request.sources]
+    found = [
+        stack_report(name, config, request.pitch, _measured(name, config, request))
+        for name, config in request.sources
+    ]
     if request.as_json:
         plain = [one.to_dict() for one in found]
         yield json.dumps(plain[0] if len(plain) == 1 else plain, indent=1)
@@ -56,14 +59,22 @@ def _check(request: ReceptiveFieldOptions) -> None:
     if not 1 <= request.pitch <= 20_000:
         raise ConfigError(f"--pitch {request.pitch:g}: must be 1 to 20000 Hz")
     if request.label is not None and request.on is None:
-        raise ConfigError(f"--label {request.label}: is what a measurement is told; add --on RECORDINGS")
+        raise ConfigError(
+            f"--label {request.label}: is what a measurement is told; add --on RECORDINGS"
+        )
     if picture is not None and picture.suffix.lower() not in PICTURES:
-        raise OutputError(f"{picture}: a picture is drawn as {' or '.join(PICTURES)}; name it {picture.stem or 'field'}.png")
+        raise OutputError(
+            f"{picture}: a picture is drawn as {' or '.join(PICTURES)}; name it {picture.stem or 'field'}.png"
+        )
     if picture is not None and len(request.sources) > 1:
-        raise OutputError(f"--picture {picture}: draws one network; name one source instead of {len(request.sources)}")
+        raise OutputError(
+            f"--picture {picture}: draws one network; name one source instead of {len(request.sources)}"
+        )
     for name, _ in request.sources:
         if request.on is not None and not _has_weights(name):
-            raise ConfigError(f"--on {request.on}: {name} has no weights to measure with; name a run or a checkpoint")
+            raise ConfigError(
+                f"--on {request.on}: {name} has no weights to measure with; name a run or a checkpoint"
+            )
 
 
 def _has_weights(name: str) -> bool:
@@ -71,7 +82,9 @@ def _has_weights(name: str) -> bool:
     return path.is_dir() or path.suffix == checkpoint.SUFFIX or name in locate.bundled()
 
 
-def _measured(name: str, config: Config, request: ReceptiveFieldOptions) -> EffectiveReceptiveField | None:
+def _measured(
+    name: str, config: Config, request: ReceptiveFieldOptions
+) -> EffectiveReceptiveField | None:
     if request.on is None:
         return None
     from wavenet.analysis.effective_receptive_field import measure

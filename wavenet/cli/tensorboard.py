@@ -11,7 +11,11 @@ from wavenet.errors import RunError
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
-TAGS = {"train_bits": "bits per sample/training", "validation_bits": "bits per sample/validation", "learning_rate": "learning rate"}
+TAGS = {
+    "train_bits": "bits per sample/training",
+    "validation_bits": "bits per sample/validation",
+    "learning_rate": "learning rate",
+}
 
 
 class TensorBoardReport(ConsoleReport):
@@ -22,7 +26,9 @@ class TensorBoardReport(ConsoleReport):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise RunError("--tensorboard: is not installed; pip install tensorboard, or leave it out") from None
+            raise RunError(
+                "--tensorboard: is not installed; pip install tensorboard, or leave it out"
+            ) from None
         self._open: Any = SummaryWriter
         self._writer: Any = None
 
@@ -31,7 +37,9 @@ class TensorBoardReport(ConsoleReport):
         self._folder = run.folder / "tensorboard"
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
-        self._writer = self._open(self._folder, purge_step=trainer.step + 1)  # what a crash undid is not shown twice
+        self._writer = self._open(
+            self._folder, purge_step=trainer.step + 1
+        )  # what a crash undid is not shown twice
         self.note(f"board      tensorboard --logdir {self._folder}")
         super().starting(trainer, until, seconds_per_step)
 
@@ -49,7 +57,12 @@ class TensorBoardReport(ConsoleReport):
             rate = trainer.config.audio.sample_rate
             wav = np.concatenate(list(reading.read_blocks(sample, rate)))
             self._writer.add_audio("sample", wav[None], trainer.step, sample_rate=rate)
-            self._writer.add_image("sample", matplotlib.image.imread(sample.with_suffix(".png"))[..., :3], trainer.step, dataformats="HWC")
+            self._writer.add_image(
+                "sample",
+                matplotlib.image.imread(sample.with_suffix(".png"))[..., :3],
+                trainer.step,
+                dataformats="HWC",
+            )
         self._writer.flush()
 
     def close(self) -> None:

@@ -46,7 +46,14 @@ def vocode(request: VocodeOptions) -> Iterator[str]:
     engine = create_engine(request.engine, model.config.model, model.weights, request.options)
 
     def sampler(some: Sequence[int]) -> Sampler:
-        return Sampler(model, seed=seed, sampling=request.sampling, engine=engine, labels=labels, guides=[guides[i] for i in some])
+        return Sampler(
+            model,
+            seed=seed,
+            sampling=request.sampling,
+            engine=engine,
+            labels=labels,
+            guides=[guides[i] for i in some],
+        )
 
     groups = _groups(guides)
     first = sampler(groups[0])  # refuses what does not fit
@@ -58,17 +65,29 @@ def vocode(request: VocodeOptions) -> Iterator[str]:
 
         def advance(samples: int) -> None:
             speed = sum(made) / (time.monotonic() - started)
-            progress.set_postfix_str(f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False)
+            progress.set_postfix_str(
+                f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False
+            )
             progress.update(samples)
 
         try:
             for some in groups:
-                _write(first if some is groups[0] else sampler(some), some, [g.samples for g in guides], paths, rate, made, advance)
+                _write(
+                    first if some is groups[0] else sampler(some),
+                    some,
+                    [g.samples for g in guides],
+                    paths,
+                    rate,
+                    made,
+                    advance,
+                )
         except KeyboardInterrupt:
             pass
     for path, source, samples in zip(paths, request.inputs, made, strict=True):
         if samples:
-            yield f"{path}  {samples / rate:.2f} s, after {source}" + (f", {request.label}" if request.label else "")
+            yield f"{path}  {samples / rate:.2f} s, after {source}" + (
+                f", {request.label}" if request.label else ""
+            )
     if sum(made) < sum(g.samples for g in guides):
         yield "interrupted: what was made until then is kept"
 
@@ -110,7 +129,9 @@ def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
         paths = [folder / f"{source.stem}-vocoded.wav" for source in inputs]
     if len(set(paths)) < len(paths):
         twice = next(p for p in paths if paths.count(p) > 1)
-        raise AudioError(f"{twice}: would be written for two inputs of the same name; give them one at a time")
+        raise AudioError(
+            f"{twice}: would be written for two inputs of the same name; give them one at a time"
+        )
     if written := [p for p in paths if p.resolve() in [s.resolve() for s in inputs]]:
         raise AudioError(f"{written[0]}: is an input itself; choose another -o")
     return paths
@@ -120,4 +141,6 @@ def _make_folder(paths: Sequence[Path]) -> None:
     try:
         paths[0].parent.mkdir(exist_ok=True)
     except OSError as e:
-        raise OutputError(f"{paths[0].parent}: cannot be made ({e.strerror}); name a folder in an existing one") from None
+        raise OutputError(
+            f"{paths[0].parent}: cannot be made ({e.strerror}); name a folder in an existing one"
+        ) from None

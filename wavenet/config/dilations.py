@@ -41,7 +41,11 @@ def coprime() -> Iterator[int]:
         chosen.append(next(n for n in near if all(gcd(n, d) == 1 for d in chosen)))
 
 
-GROWTHS: dict[str, Callable[[], Iterator[int]]] = {"doubling": doubling, "fibonacci": fibonacci, "coprime": coprime}
+GROWTHS: dict[str, Callable[[], Iterator[int]]] = {
+    "doubling": doubling,
+    "fibonacci": fibonacci,
+    "coprime": coprime,
+}
 
 
 @cache
@@ -65,7 +69,9 @@ def offsets(kernel_size: int, dilations: Sequence[int], smooth: bool) -> tuple[i
     return tuple(sorted(found | {back + 1 for back in found if smooth}))
 
 
-def tap_matrix(kernel_size: int, dilation: int, smooth: bool, heard: Sequence[int]) -> list[list[float]]:
+def tap_matrix(
+    kernel_size: int, dilation: int, smooth: bool, heard: Sequence[int]
+) -> list[list[float]]:
     """How much of each tap of a kernel, oldest first, lies at each of the offsets `heard`, newest first: (offsets, taps), oldest first."""
     rows = []
     for back in reversed(heard):

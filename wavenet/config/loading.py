@@ -16,21 +16,33 @@ from wavenet.system import resources
 
 DEFAULT_PRESET = "small"
 SECTIONS = ("audio", "model", "train")
-_CYCLE = ("model.layers", "model.dilation_cycle", "model.growth")  # what an explicit list of dilations replaces
+_CYCLE = (
+    "model.layers",
+    "model.dilation_cycle",
+    "model.growth",
+)  # what an explicit list of dilations replaces
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"model": {"layers": 3}} -> {"model.layers": 3}."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= (
+            flatten(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
     return flat
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """One line per setting that differs, as `train.steps: 100 -> 200`. Name and purpose do not count."""
     a, b = flatten(old.to_dict()), flatten(new.to_dict())
-    keys = [k for k in sorted(a.keys() | b.keys()) if k not in ("name", "purpose") and a.get(k) != b.get(k)]
+    keys = [
+        k
+        for k in sorted(a.keys() | b.keys())
+        if k not in ("name", "purpose") and a.get(k) != b.get(k)
+    ]
     return [f"{k}: {a.get(k, 'unset')} -> {b.get(k, 'unset')}" for k in keys]
 
 
@@ -54,13 +66,23 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> Config:
     except FileNotFoundError:
         if path.suffix == ".toml":
             raise ConfigError(f"{path}: no such config file") from None
-        hint = nearest(str(source), preset_names()) or "`wavenet presets` lists them, or give a .toml file"
+        hint = (
+            nearest(str(source), preset_names())
+            or "`wavenet presets` lists them, or give a .toml file"
+        )
         raise ConfigError(f"{source}: no such preset; {hint}") from None
     except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path}: cannot be read as a config file ({getattr(e, 'strerror', None) or 'not text'})") from None
-    except (ValueError, RecursionError) as e:  # TOMLDecodeError among them; numbers and nesting without end are the others
+        raise ConfigError(
+            f"{path}: cannot be read as a config file ({getattr(e, 'strerror', None) or 'not text'})"
+        ) from None
+    except (
+        ValueError,
+        RecursionError,
+    ) as e:  # TOMLDecodeError among them; numbers and nesting without end are the others
         raise ConfigError(f"{path}: not a TOML file ({e})") from None
-    return parse({"name": re.sub(r"[^\w.-]", "-", path.stem)} | override(nested, overrides), str(path))
+    return parse(
+        {"name": re.sub(r"[^\w.-]", "-", path.stem)} | override(nested, overrides), str(path)
+    )
 
 
 def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -72,14 +94,18 @@ def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         key = key.strip()
         if not equals:
-            raise ConfigError(f"--set {setting}: write it as key=value, for example train.learning_rate=3e-4")
+            raise ConfigError(
+                f"--set {setting}: write it as key=value, for example train.learning_rate=3e-4"
+            )
         if key not in known_keys():
             raise ConfigError(
                 f"{key}: unknown setting; {nearest(key, known_keys()) or '`wavenet presets` shows where they are documented'}"
             )
         section, _, name = key.rpartition(".")
         if key in _CYCLE and not lists_dilations and isinstance(result.get("model"), dict):
-            result["model"].pop("dilations", None)  # asking for a cycle undoes an inherited explicit list
+            result["model"].pop(
+                "dilations", None
+            )  # asking for a cycle undoes an inherited explicit list
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):
             raise ConfigError(f"{section}: must be a table of settings")
@@ -96,11 +122,19 @@ def parse(nested: Mapping[str, Any], where: str = "config") -> Config:
     except pydantic.ValidationError as e:
         first = e.errors()[0]
         # of a setting that may be a number or a list there are two complaints: that about a place in the list says more
-        problem = max((p for p in e.errors() if p["loc"][:2] == first["loc"][:2]), key=lambda p: len(p["loc"]))
-        key = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(("int", "tuple[")))
+        problem = max(
+            (p for p in e.errors() if p["loc"][:2] == first["loc"][:2]), key=lambda p: len(p["loc"])
+        )
+        key = ".".join(
+            str(part) for part in problem["loc"] if not str(part).startswith(("int", "tuple["))
+        )
         if problem["type"] == "unexpected_keyword_argument":
-            raise ConfigError(f"{where}: {key}: unknown setting; {nearest(key, known_keys()) or 'see configs/ for all of them'}") from None
-        raise ConfigError(f"{where}: {key} = {reprlib.repr(problem['input'])}: {problem['msg'][:1].lower()}{problem['msg'][1:]}") from None
+            raise ConfigError(
+                f"{where}: {key}: unknown setting; {nearest(key, known_keys()) or 'see configs/ for all of them'}"
+            ) from None
+        raise ConfigError(
+            f"{where}: {key} = {reprlib.repr(problem['input'])}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+        ) from None
     except ConfigError as e:
         raise ConfigError(f"{where}: {e}") from None
 
@@ -110,7 +144,9 @@ def known_keys() -> tuple[str, ...]:
     keys: list[str] = []
     for f in fields(Config):
         section = f.default_factory() if callable(f.default_factory) else None
-        keys += [f"{f.name}.{s.name}" for s in fields(section)] if is_dataclass(section) else [f.name]
+        keys += (
+            [f"{f.name}.{s.name}" for s in fields(section)] if is_dataclass(section) else [f.name]
+        )
     return tuple(keys)
 
 

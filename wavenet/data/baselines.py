@@ -32,15 +32,22 @@ def open_bits(distribution: Distribution) -> Array:
 
     None for mu-law, whose codes are counted themselves; for a mixture, the log2 of how many 16-bit samples a mu-law code holds.
     """
-    coarse, wav = distribution.baseline_codes, quantization.decode_16bit(np.arange(quantization.LEVELS_16BIT))
+    coarse, wav = (
+        distribution.baseline_codes,
+        quantization.decode_16bit(np.arange(quantization.LEVELS_16BIT)),
+    )
     x = coarse.encode(wav)
     counts = np.bincount(x, minlength=coarse.levels)
-    own = np.bincount(x, distribution.bits_to_16bit(distribution.encode(wav)), minlength=coarse.levels) / np.maximum(counts, 1)
+    own = np.bincount(
+        x, distribution.bits_to_16bit(distribution.encode(wav)), minlength=coarse.levels
+    ) / np.maximum(counts, 1)
     found: Array = np.where(counts > 0, coarse.bits_to_16bit(np.arange(coarse.levels)) - own, 0)
     return found
 
 
-def pair_bits(learnt: Array, scored: Array, distribution: Distribution, prior: float = 0.1) -> tuple[float, float]:
+def pair_bits(
+    learnt: Array, scored: Array, distribution: Distribution, prior: float = 0.1
+) -> tuple[float, float]:
     """(unigram, bigram) bits per sample of the `scored` pairs under the frequencies of the `learnt` ones, pairs of coarse codes both.
 
     `prior` is added to every count, so that nothing is impossible; with `prior=0` and the same pairs twice, they are entropies.
@@ -53,7 +60,9 @@ def pair_bits(learnt: Array, scored: Array, distribution: Distribution, prior: f
     total = scored.sum()
     alone = np.broadcast_to(unigram, scored.shape)
     finer = float((scored.sum(axis=0) * open_bits(distribution)).sum() / total)
-    return finer + float((scored[seen] * alone[seen]).sum() / total), finer + float((scored[seen] * bigram[seen]).sum() / total)
+    return finer + float((scored[seen] * alone[seen]).sum() / total), finer + float(
+        (scored[seen] * bigram[seen]).sum() / total
+    )
 
 
 def autocorrelation(blocks: Iterable[Wav]) -> Array:
@@ -72,11 +81,15 @@ def predictor(sums: Array) -> Array:
     """Coefficients that predict a sample from the ORDER before it, the latest first (the autocorrelation method)."""
     if sums[0] == 0:
         return np.zeros(ORDER)
-    coefficients: Array = solve_toeplitz(np.concatenate([[sums[0] * (1 + 1e-9)], sums[1:-1]]), sums[1:])
+    coefficients: Array = solve_toeplitz(
+        np.concatenate([[sums[0] * (1 + 1e-9)], sums[1:-1]]), sums[1:]
+    )
     return coefficients
 
 
-def lpc_bits(blocks: Iterable[Samples], coefficients: Array, distribution: Distribution) -> Iterator[Array]:
+def lpc_bits(
+    blocks: Iterable[Samples], coefficients: Array, distribution: Distribution
+) -> Iterator[Array]:
     """Bits of every sample of a recording, block by block: the mass of its code under a Laplace distribution around the prediction.
 
     Its scale is a running average of the errors so far. Pass the recording from its start: before it there is silence.
@@ -87,7 +100,9 @@ def lpc_bits(blocks: Iterable[Samples], coefficients: Array, distribution: Distr
     for x in blocks:
         wav = distribution.decode(x).astype(np.float64)
         predicted, memory = lfilter(predict, [1.0], wav, zi=memory)
-        scale, scale_memory = lfilter([0.0, 1 - SCALE_DECAY], [1.0, -SCALE_DECAY], np.abs(wav - predicted), zi=scale_memory)
+        scale, scale_memory = lfilter(
+            [0.0, 1 - SCALE_DECAY], [1.0, -SCALE_DECAY], np.abs(wav - predicted), zi=scale_memory
+        )
         scale += LEAST_SCALE
         yield _laplace_bits((bounds[x] - predicted) / scale, (bounds[x + 1] - predicted) / scale)
 

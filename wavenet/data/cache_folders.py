@@ -38,11 +38,17 @@ def entries(cache: Path | None = None) -> list[CacheEntry]:
             continue
         try:
             about = json.loads((place / "about.json").read_text(encoding="utf-8"))
-            what = str(about["folder"]), int(about.get("recordings", 0)), int(about["audio"]["sample_rate"])
+            what = (
+                str(about["folder"]),
+                int(about.get("recordings", 0)),
+                int(about["audio"]["sample_rate"]),
+            )
         except (OSError, ValueError, KeyError, TypeError):
             what = "?", 0, 0
         files = [p.stat() for p in place.iterdir()]
-        found.append(CacheEntry(place, *what, sum(f.st_size for f in files), max(f.st_mtime for f in files)))
+        found.append(
+            CacheEntry(place, *what, sum(f.st_size for f in files), max(f.st_mtime for f in files))
+        )
     return sorted(found, key=lambda k: -k.bytes)
 
 
@@ -50,13 +56,21 @@ def clear(one: CacheEntry) -> None:
     """Delete one cache. Raises CorpusError when it is in use, or cannot be deleted."""
     try:
         with FileLock(one.place / "lock", timeout=0):
-            for name in ("index.jsonl", "pcm.bin", "about.json"):  # without its index, what is left counts for nothing
+            for name in (
+                "index.jsonl",
+                "pcm.bin",
+                "about.json",
+            ):  # without its index, what is left counts for nothing
                 (one.place / name).unlink(missing_ok=True)
-            with suppress(PermissionError):  # Windows deletes no open file, and filelock deletes it there on release
+            with suppress(
+                PermissionError
+            ):  # Windows deletes no open file, and filelock deletes it there on release
                 (one.place / "lock").unlink(missing_ok=True)
         one.place.rmdir()
     except Timeout:
-        raise CorpusError(f"{one.place}: another process is indexing it; wait for it to finish") from None
+        raise CorpusError(
+            f"{one.place}: another process is indexing it; wait for it to finish"
+        ) from None
     except OSError as e:
         raise CorpusError(f"{one.place}: cannot be deleted ({e.strerror or e})") from None
 

@@ -36,7 +36,9 @@ class Batch(NamedTuple):
     x: Samples
     loss_mask: NDArray[np.float32]
     conditioning_input: Excerpt = Excerpt()  # what its conditions are made from
-    global_count: int = 0  # samples that count in the step's whole batch, where this is one process's share of it
+    global_count: int = (
+        0  # samples that count in the step's whole batch, where this is one process's share of it
+    )
 
 
 def with_labels(config: Config, index: Index) -> Config:
@@ -62,7 +64,11 @@ class Corpus:
         self._silence = self.distribution.silence
         self._labels = self._read_labels()
         self.training, self.validation = self._split()
-        without = {self._labels[r.name] for r in index.recordings} - {s.label for s in self.training} if self._labels else set()
+        without = (
+            {self._labels[r.name] for r in index.recordings} - {s.label for s in self.training}
+            if self._labels
+            else set()
+        )
         if without:
             names = known_labels.labels_line([config.model.labels[i] for i in sorted(without)])
             raise CorpusError(
@@ -97,7 +103,11 @@ class Corpus:
         """
         places = [self._place(step, i) for i in range(self.config.train.batch)]
         batch = _together([self.window(*place) for place in places[rank::ranks]])
-        return batch if ranks == 1 else batch._replace(global_count=sum(self._counted(*place) for place in places))
+        return (
+            batch
+            if ranks == 1
+            else batch._replace(global_count=sum(self._counted(*place) for place in places))
+        )
 
     def _place(self, step: int, i: int) -> tuple[Span, int, float]:
         """Where the i-th window of a step begins to predict, and how loud it is to be."""
@@ -109,7 +119,11 @@ class Corpus:
         start = at - int(self._ends[which] - len(span)) - segment // 2
         most = train.augment_gain_db
         gain = 10 ** (rng.uniform(-most, most) / 20) if most else 1.0
-        return span, self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True), gain
+        return (
+            span,
+            self._on_a_frame(span.start + min(max(start, 0), len(span) - segment), up=True),
+            gain,
+        )
 
     def _counted(self, span: Span, start: int, _: float) -> int:
         """How many samples of a window count."""
@@ -121,9 +135,17 @@ class Corpus:
         Of several processes each makes its share.
         """
         segment, train = self.config.segment_samples, self.config.train
-        batch = -(-train.batch // (ranks * train.accumulate))  # what fits in memory while training fits here
-        starts = [(span, at) for span in self.validation for at in range(self._on_a_frame(span.start), span.stop, segment)]
-        most = max(1, int(self.config.train.validation_seconds * self.config.audio.sample_rate) // segment)
+        batch = -(
+            -train.batch // (ranks * train.accumulate)
+        )  # what fits in memory while training fits here
+        starts = [
+            (span, at)
+            for span in self.validation
+            for at in range(self._on_a_frame(span.start), span.stop, segment)
+        ]
+        most = max(
+            1, int(self.config.train.validation_seconds * self.config.audio.sample_rate) // segment
+        )
         if len(starts) > most:
             starts = [starts[i * len(starts) // most] for i in range(most)]
         starts = starts[rank::ranks]
@@ -144,12 +166,19 @@ class Corpus:
         pcm = self._pcm[span.offset : span.offset + span.length]
         heard = excerpt(self.config.model, pcm, span.label, first + 1, len(x) - 1)
         if gain > 1:
-            loudest = max(_loudest(pcm[begin:stop]), 1 if heard.pcm is None else _loudest(np.asarray(heard.pcm)))
+            loudest = max(
+                _loudest(pcm[begin:stop]),
+                1 if heard.pcm is None else _loudest(np.asarray(heard.pcm)),
+            )
             gain = max(1.0, min(gain, 32767 / loudest))
-        x[begin - first : stop - first] = self.distribution.encode(as_wav(_scaled(pcm[begin:stop], gain)))
+        x[begin - first : stop - first] = self.distribution.encode(
+            as_wav(_scaled(pcm[begin:stop], gain))
+        )
         position = np.arange(start, start + segment)
         counts = ((position >= span.start) & (position < span.stop)).astype(np.float32)
-        heard = heard if heard.pcm is None else heard._replace(pcm=_scaled(np.asarray(heard.pcm), gain))
+        heard = (
+            heard if heard.pcm is None else heard._replace(pcm=_scaled(np.asarray(heard.pcm), gain))
+        )
         return Batch(x, counts, heard)
 
     def _on_a_frame(self, start: int, *, up: bool = False) -> int:
@@ -169,12 +198,17 @@ class Corpus:
             counts += np.bincount(coarse.encode(wav), minlength=len(counts))
         p = counts / counts.sum()
         seen = p > 0
-        return float((p[seen] * (baselines.open_bits(self.distribution)[seen] - np.log2(p[seen]))).sum())
+        return float(
+            (p[seen] * (baselines.open_bits(self.distribution)[seen] - np.log2(p[seen]))).sum()
+        )
 
     def held_out_baselines(self) -> tuple[float, float]:
         """(unigram, bigram) bits per held-out sample: guessed by how often each code occurs in training, and by the code before."""
         levels = self.distribution.baseline_codes.levels
-        learnt, scored = (baselines.pairs(self._pair_blocks(spans), levels) for spans in (self.training, self.validation))
+        learnt, scored = (
+            baselines.pairs(self._pair_blocks(spans), levels)
+            for spans in (self.training, self.validation)
+        )
         return baselines.pair_bits(learnt, scored, self.distribution)
 
     def _pair_blocks(self, spans: list[Span]) -> Iterator[Samples]:
@@ -195,7 +229,9 @@ class Corpus:
         known = {label: i for i, label in enumerate(self.config.model.labels)}
         if not known:
             return {}
-        found = labels.read([r.name for r in self.index.recordings], self.index.folder, self.config.train.label_from)
+        found = labels.read(
+            [r.name for r in self.index.recordings], self.index.folder, self.config.train.label_from
+        )
         for name, label in found.items():
             if label not in known:
                 raise CorpusError(
@@ -218,7 +254,9 @@ class Corpus:
         if self.config.train.validation == "files":
             if different >= FEWEST_FILES:
                 return self._hold_out_files(recordings)
-            self.notes.append(f"only {different} different recordings: validating on the last tenth of each instead of on whole files")
+            self.notes.append(
+                f"only {different} different recordings: validating on the last tenth of each instead of on whole files"
+            )
             return self._hold_out_tails(recordings, 0.0)
         return self._hold_out_tails(recordings, TAILS_MIN_SECONDS)
 
@@ -231,7 +269,9 @@ class Corpus:
         groups = [by_content[sha] for sha in sorted(by_content)]
         sizes = [sum(r.samples for r in group) for group in groups]
         told = [{self._labels.get(r.name, 0) for r in group} for group in groups]
-        left = Counter(label for labels in told for label in labels)  # groups of each label that training may still have
+        left = Counter(
+            label for labels in told for label in labels
+        )  # groups of each label that training may still have
         chosen: dict[int, None] = {}  # in the order of choice
         held = 0
 
@@ -248,24 +288,36 @@ class Corpus:
                 hold_out(i)
                 held += size
         others = [i for i in range(len(groups)) if spare(i)]
-        if held < goal / 2 and others and len(chosen) < len(groups) - 1:  # the rest are longer than the goal: take one all the same
+        if (
+            held < goal / 2 and others and len(chosen) < len(groups) - 1
+        ):  # the rest are longer than the goal: take one all the same
             hold_out(min(others, key=lambda i: sizes[i]))
         out = [r for i in chosen for r in groups[i]]
         self.held_out = sorted(r.name for r in out)
         names = set(self.held_out)
         training = [r for r in recordings if r.name not in names]
-        return [self._span(r, 0, r.samples) for r in training], [self._span(r, 0, r.samples) for r in out]
+        return [self._span(r, 0, r.samples) for r in training], [
+            self._span(r, 0, r.samples) for r in out
+        ]
 
-    def _hold_out_tails(self, recordings: tuple[Recording, ...], min_seconds: float) -> tuple[list[Span], list[Span]]:
+    def _hold_out_tails(
+        self, recordings: tuple[Recording, ...], min_seconds: float
+    ) -> tuple[list[Span], list[Span]]:
         least = min_seconds * self.index.sample_rate
         kept = [r for r in recordings if r.samples > least]
         self.left_out = [r.name for r in recordings if r.samples <= least]
         if self.left_out:
-            self.notes.append(f"train.validation = tails uses files over {min_seconds:g} s: {len(self.left_out)} shorter ones left out")
+            self.notes.append(
+                f"train.validation = tails uses files over {min_seconds:g} s: {len(self.left_out)} shorter ones left out"
+            )
         if not kept:
-            raise CorpusError(f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files")
+            raise CorpusError(
+                f"{self.index.folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files"
+            )
         cuts = [(r, int(r.samples * (1 - TAILS_FRACTION))) for r in kept]
-        return [self._span(r, 0, cut) for r, cut in cuts], [self._span(r, cut, r.samples) for r, cut in cuts]
+        return [self._span(r, 0, cut) for r, cut in cuts], [
+            self._span(r, cut, r.samples) for r, cut in cuts
+        ]
 
 
 def _loudest(pcm: NDArray[np.int16]) -> int:
@@ -273,9 +325,17 @@ def _loudest(pcm: NDArray[np.int16]) -> int:
 
 
 def _scaled(pcm: NDArray[np.int16], gain: float) -> NDArray[np.int16]:
-    return pcm if gain == 1 else np.clip(np.rint(pcm * np.float32(gain)), -32768, 32767).astype(np.int16)
+    return (
+        pcm
+        if gain == 1
+        else np.clip(np.rint(pcm * np.float32(gain)), -32768, 32767).astype(np.int16)
+    )
 
 
 def _together(windows: list[Batch]) -> Batch:
     """Windows with the batch axis."""
-    return Batch(np.stack([w.x for w in windows]), np.stack([w.loss_mask for w in windows]), stacked([w.conditioning_input for w in windows]))
+    return Batch(
+        np.stack([w.x for w in windows]),
+        np.stack([w.loss_mask for w in windows]),
+        stacked([w.conditioning_input for w in windows]),
+    )

@@ -24,7 +24,9 @@ from wavenet.system.machine import cores
 
 UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"  # audio that libsndfile cannot read is named as skipped, not ignored
 CHANGED = "changed while it was read; train again when it is finished"
-SHORT_SAMPLES = 1 << 19  # a recording up to this long is decoded once: half a minute at 16 kHz, one megabyte
+SHORT_SAMPLES = (
+    1 << 19
+)  # a recording up to this long is decoded once: half a minute at 16 kHz, one megabyte
 AHEAD = 8  # recordings per thread that are under way at once
 MOST_THREADS = 32
 Item = TypeVar("Item")
@@ -55,7 +57,9 @@ class Workers:
         self._trim = trim
         self._threads = threads or min(cores(), MOST_THREADS)
         self._lookers = ThreadPoolExecutor(self._threads, thread_name_prefix="decoding")
-        self._writers = ThreadPoolExecutor(self._threads, thread_name_prefix="decoding")  # else they would wait behind all looks
+        self._writers = ThreadPoolExecutor(
+            self._threads, thread_name_prefix="decoding"
+        )  # else they would wait behind all looks
         self._stop = threading.Event()
 
     def __enter__(self) -> None: ...
@@ -100,8 +104,14 @@ class Workers:
         except OSError as e:
             return Probe("", {"skip": f"cannot be read ({e.strerror})"}, cacheable=False)
         except AudioError as e:  # another version of libsndfile may read it
-            advice = "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
-            return Probe(sha256, {"skip": str(e).removeprefix(str(AudioError(f"{path}: "))) + advice}, cacheable=False)
+            advice = (
+                "; convert it to wav or flac" if path.suffix.lower() in UNREADABLE.split() else ""
+            )
+            return Probe(
+                sha256,
+                {"skip": str(e).removeprefix(str(AudioError(f"{path}: "))) + advice},
+                cacheable=False,
+            )
 
     def write(self, pcm: Path, look: Probe, offset: int) -> bool:
         """Write a recording's samples into the file, `offset` samples from its start. False when it has become shorter meanwhile.
@@ -141,7 +151,9 @@ class Workers:
         }
         short = length == level.samples
         pcm = _as_pcm(np.concatenate(first)[start:stop], gain) if short else None
-        return Probe(sha256, entry, path=path, samples=stop - start, start=start, gain=gain, pcm=pcm)
+        return Probe(
+            sha256, entry, path=path, samples=stop - start, start=start, gain=gain, pcm=pcm
+        )
 
     def _blocks(self, path: Path) -> Iterator[Wav]:
         for block in reading.read_blocks(path, self._settings.sample_rate):
@@ -160,7 +172,11 @@ def unusable(level: levels.Level, settings: AudioConfig) -> str:
     if level.samples < settings.min_seconds * rate:
         return f"too short: {level.samples / rate:.3f} s, below audio.min_seconds = {settings.min_seconds:g}"
     if level.silent:
-        return f"silent: its loudest 20 ms are at {level.loudest_db:.0f} dBFS" if level.peak else "silent: nothing but zeros"
+        return (
+            f"silent: its loudest 20 ms are at {level.loudest_db:.0f} dBFS"
+            if level.peak
+            else "silent: nothing but zeros"
+        )
     return ""
 
 

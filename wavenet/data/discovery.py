@@ -42,7 +42,9 @@ def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
     seen: set[str] = set()
 
     def unreadable(e: OSError) -> None:
-        leave(Path(e.filename).relative_to(folder).as_posix(), f"folder cannot be read ({e.strerror})")
+        leave(
+            Path(e.filename).relative_to(folder).as_posix(), f"folder cannot be read ({e.strerror})"
+        )
 
     def leave(name: str, reason: str) -> None:
         closed.append(Skipped(name, reason))
@@ -79,4 +81,6 @@ def make_file(name: str, path: str) -> File:
     except OSError as e:
         return File(name, path, {}, f"cannot be read ({e.strerror})")
     problem = "" if stat.S_ISREG(found.st_mode) else IRREGULAR
-    return File(name, path, {"name": name, "size": found.st_size, "mtime_ns": found.st_mtime_ns}, problem)
+    return File(
+        name, path, {"name": name, "size": found.st_size, "mtime_ns": found.st_mtime_ns}, problem
+    )

@@ -38,9 +38,13 @@ def is_table(rule: str) -> bool:
 def _from_folders(names: Sequence[str], folder: Path) -> dict[str, str]:
     loose = [name for name in names if "/" not in name]
     if len(loose) == len(names):
-        raise CorpusError(f"{folder}: has no subfolders to take labels from; there are three ways: {WAYS}")
+        raise CorpusError(
+            f"{folder}: has no subfolders to take labels from; there are three ways: {WAYS}"
+        )
     if loose:
-        raise CorpusError(f"{folder}: in no subfolder to take a label from: {_and_more(loose)}; there are three ways: {WAYS}")
+        raise CorpusError(
+            f"{folder}: in no subfolder to take a label from: {_and_more(loose)}; there are three ways: {WAYS}"
+        )
     return {name: _checked(str(PurePosixPath(name).parent), f"{folder}: {name}") for name in names}
 
 
@@ -48,7 +52,9 @@ def _from_pattern(names: Sequence[str], folder: Path, rule: str) -> dict[str, st
     try:
         pattern = re.compile(rule)
     except (re.error, OverflowError, RecursionError) as e:
-        raise CorpusError(f"--label-from {rule}: not a regular expression ({e}); for example '{EXAMPLE}'") from None
+        raise CorpusError(
+            f"--label-from {rule}: not a regular expression ({e}); for example '{EXAMPLE}'"
+        ) from None
     if "label" not in pattern.groupindex:
         raise CorpusError(
             f"--label-from {rule}: neither folder nor a .csv file, and as a pattern it has no group named label; for example '{EXAMPLE}'"
@@ -56,8 +62,14 @@ def _from_pattern(names: Sequence[str], folder: Path, rule: str) -> dict[str, st
     found = {name: pattern.search(composed(name)) for name in names}
     unmatched = [name for name, match in found.items() if match is None or match["label"] is None]
     if unmatched:
-        raise CorpusError(f"--label-from {rule}: finds no label in {_and_more(unmatched)} in {folder}; for example '{EXAMPLE}'")
-    return {name: _checked(match["label"], f"--label-from {rule}: {name}") for name, match in found.items() if match}
+        raise CorpusError(
+            f"--label-from {rule}: finds no label in {_and_more(unmatched)} in {folder}; for example '{EXAMPLE}'"
+        )
+    return {
+        name: _checked(match["label"], f"--label-from {rule}: {name}")
+        for name, match in found.items()
+        if match
+    }
 
 
 # --- a table -----------------------------------------------------------------------------------------------------------
@@ -73,17 +85,27 @@ def _from_table(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]
         where = f"{path}: line {line}"
         matches = find(file)
         if len(matches) > 1:
-            raise CorpusError(f"{where}: {file} may be {matches[0]} or {matches[1]}; write the folder and the suffix too")
+            raise CorpusError(
+                f"{where}: {file} may be {matches[0]} or {matches[1]}; write the folder and the suffix too"
+            )
         for name in matches:
             label = _checked(label, f"{where}: {file}")
             if labels.setdefault(name, label) != label:
-                raise CorpusError(f"{where}: {file} is {label} here and {labels[name]} in line {lines[name]}; keep one of them")
+                raise CorpusError(
+                    f"{where}: {file} is {label} here and {labels[name]} in line {lines[name]}; keep one of them"
+                )
             lines.setdefault(name, line)
         strangers += [] if matches else [file]
     missing = [name for name in names if name not in labels]
     if missing:
-        unknown = f"; rows of no recording: {len(strangers)}, the first for {strangers[0]}" if strangers else ""
-        raise CorpusError(f"{path}: has no row for {_and_more(missing)} in {folder}{unknown}; write files relative to that folder")
+        unknown = (
+            f"; rows of no recording: {len(strangers)}, the first for {strangers[0]}"
+            if strangers
+            else ""
+        )
+        raise CorpusError(
+            f"{path}: has no row for {_and_more(missing)} in {folder}{unknown}; write files relative to that folder"
+        )
     return {name: labels[name] for name in names}
 
 
@@ -96,12 +118,16 @@ def _open_table(folder: Path, rule: str) -> tuple[Path, str]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as e:
-            raise CorpusError(f"{path}: cannot be read ({getattr(e, 'strerror', None) or e})") from None
+            raise CorpusError(
+                f"{path}: cannot be read ({getattr(e, 'strerror', None) or e})"
+            ) from None
         try:
             return path, raw.decode("utf-8-sig")
         except UnicodeDecodeError as e:
             line = 1 + raw.count(b"\n", 0, e.start)
-            raise CorpusError(f"{path}: line {line}: not UTF-8 text; save the table as CSV in UTF-8") from None
+            raise CorpusError(
+                f"{path}: line {line}: not UTF-8 text; save the table as CSV in UTF-8"
+            ) from None
     raise CorpusError(f"{rule}: no such file here, nor in {folder}; it holds rows of file,label")
 
 
@@ -114,7 +140,9 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
             if not any(row) or (i == 0 and [cell.lower() for cell in row] == HEADER):
                 continue
             if len(row) != 2 or not row[0]:
-                raise CorpusError(f"{path}: line {table.line_num}: {','.join(row)[:80]} is not file,label: two columns, one comma")
+                raise CorpusError(
+                    f"{path}: line {table.line_num}: {','.join(row)[:80]} is not file,label: two columns, one comma"
+                )
             yield table.line_num, row[0], row[1]
     except csv.Error as e:
         raise CorpusError(f"{path}: line {table.line_num}: not a row of file,label ({e})") from None
@@ -125,7 +153,9 @@ def _finder(names: Sequence[str]) -> Callable[[str], list[str]]:
     spellings: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
     for name in names:
         path = PurePosixPath(_key(name))
-        for known, spelling in zip(spellings, (path, path.parent / path.stem, path.name, path.stem), strict=True):
+        for known, spelling in zip(
+            spellings, (path, path.parent / path.stem, path.name, path.stem), strict=True
+        ):
             known[str(spelling)].append(name)
 
     def find(file: str) -> list[str]:
@@ -148,7 +178,9 @@ def _checked(label: str, where: str) -> str:
     if not label:
         raise CorpusError(f"{where}: its label is empty")
     if not label.isprintable():
-        raise CorpusError(f"{where}: its label {label} holds a character that cannot be printed; rename it")
+        raise CorpusError(
+            f"{where}: its label {label} holds a character that cannot be printed; rename it"
+        )
     return label
 
 

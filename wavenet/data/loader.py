@@ -27,7 +27,11 @@ class DeviceBatch(NamedTuple):
         """The same windows, up to `size` at a time."""
         for at in range(0, len(self.x), size):
             windows = slice(at, at + size)
-            yield DeviceBatch(self.x[windows], self.loss_mask[windows], self.conditioning and self.conditioning.part(windows))
+            yield DeviceBatch(
+                self.x[windows],
+                self.loss_mask[windows],
+                self.conditioning and self.conditioning.part(windows),
+            )
 
 
 def to_device(config: Config, batch: Batch, device: torch.device) -> DeviceBatch:
@@ -35,7 +39,12 @@ def to_device(config: Config, batch: Batch, device: torch.device) -> DeviceBatch
     there = _map(batch, lambda a: torch.as_tensor(a).to(device, non_blocking=True))
     x, counts, model = torch.as_tensor(there.x), torch.as_tensor(there.loss_mask), config.model
     first = 1 - model.receptive_field  # windows start on frames
-    return DeviceBatch(x, counts, conditions(model, config.audio.sample_rate, there.conditioning_input, first), batch.global_count)
+    return DeviceBatch(
+        x,
+        counts,
+        conditions(model, config.audio.sample_rate, there.conditioning_input, first),
+        batch.global_count,
+    )
 
 
 def _map(batch: Batch, change: Callable[[Any], Any]) -> Batch:

@@ -28,7 +28,9 @@ from wavenet.data.discovery import File, Skipped, audio_files
 from wavenet.errors import CorpusError
 
 COMMIT_SECONDS = 2.0  # of decoding that a crash may undo
-SPARE_BYTES = 1 << 24  # of replaced samples, beside as many as are in use: above it, a cache is made anew
+SPARE_BYTES = (
+    1 << 24
+)  # of replaced samples, beside as many as are in use: above it, a cache is made anew
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,15 @@ def index_folder(
     """
     folder = folder.expanduser()
     if not folder.is_dir():
-        raise CorpusError(f"{folder}: {'is a file; give the folder it lies in' if folder.exists() else 'no such folder'}")
+        raise CorpusError(
+            f"{folder}: {'is a file; give the folder it lies in' if folder.exists() else 'no such folder'}"
+        )
     files, closed, ignored = audio_files(folder)
     if not files:
         found = f"{ignored} other files" + "".join(f"; {s.name}: {s.reason}" for s in closed[:1])
-        raise CorpusError(f"{folder}: holds no recordings ({found}); wav, flac, ogg, mp3 and what else libsndfile reads")
+        raise CorpusError(
+            f"{folder}: holds no recordings ({found}); wav, flac, ogg, mp3 and what else libsndfile reads"
+        )
     place = cache_folder(folder, settings, trim, cache)
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -96,9 +102,13 @@ def index_folder(
             entries, decoded = _update(place, Workers(settings, trim, threads), files, on_file)
             _describe(place, folder, settings, trim, sum("skip" not in e for e in entries.values()))
     except Timeout:
-        raise CorpusError(f"{folder}: another process is indexing it; wait for it to finish") from None
+        raise CorpusError(
+            f"{folder}: another process is indexing it; wait for it to finish"
+        ) from None
     except OSError as e:
-        raise CorpusError(f"{place}: the cache cannot be written ({e.strerror or e}); choose another place with --cache") from None
+        raise CorpusError(
+            f"{place}: the cache cannot be written ({e.strerror or e}); choose another place with --cache"
+        ) from None
     return _as_index(folder, place, settings.sample_rate, entries, closed, ignored, decoded)
 
 
@@ -134,11 +144,15 @@ def _update(
     if new and on_file:
         on_file(len(files) - len(new), len(files))
     with _appending(place, end) as note, workers:
-        written = workers.in_order(new, lambda file: (file, workers.probe(Path(file.path), by_content)), place_it, write)
+        written = workers.in_order(
+            new, lambda file: (file, workers.probe(Path(file.path), by_content)), place_it, write
+        )
         for done, (file, look, entry) in enumerate(written, len(files) - len(new) + 1):
             entry = by_content.get(look.sha256, entry)
             if look.samples and "offset" not in entry:
-                entry = {"skip": decoding.CHANGED}  # or its twin, whose samples it would have shared
+                entry = {
+                    "skip": decoding.CHANGED
+                }  # or its twin, whose samples it would have shared
             elif look.cacheable:
                 entry = by_content[look.sha256] = {**entry, **file.stamp, "sha256": look.sha256}
                 note(entry)
@@ -148,8 +162,16 @@ def _update(
     return entries, decoded
 
 
-def _describe(place: Path, folder: Path, settings: AudioConfig, trim: bool, recordings: int) -> None:
-    about = {"folder": str(folder.resolve()), "recordings": recordings, "trim": trim, "version": VERSION, "audio": asdict(settings)}
+def _describe(
+    place: Path, folder: Path, settings: AudioConfig, trim: bool, recordings: int
+) -> None:
+    about = {
+        "folder": str(folder.resolve()),
+        "recordings": recordings,
+        "trim": trim,
+        "version": VERSION,
+        "audio": asdict(settings),
+    }
     (place / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
@@ -162,7 +184,10 @@ def _appending(place: Path, end: int) -> Iterator[Callable[[dict[str, Any]], Non
     (place / "pcm.bin").touch()
     pending: list[str] = []
     committed = time.monotonic()
-    with open(place / "pcm.bin", "r+b") as pcm, open(place / "index.jsonl", "a", encoding="utf-8") as index:
+    with (
+        open(place / "pcm.bin", "r+b") as pcm,
+        open(place / "index.jsonl", "a", encoding="utf-8") as index,
+    ):
         pcm.truncate(2 * end)  # of what a crash left half-written
 
         def commit() -> None:
@@ -191,7 +216,13 @@ def _to_disk(file: IO[Any]) -> None:
 
 
 def _as_index(
-    folder: Path, place: Path, rate: int, entries: dict[str, dict[str, Any]], closed: list[Skipped], ignored: int, decoded: int
+    folder: Path,
+    place: Path,
+    rate: int,
+    entries: dict[str, dict[str, Any]],
+    closed: list[Skipped],
+    ignored: int,
+    decoded: int,
 ) -> Index:
     recordings: list[Recording] = []
     skipped = list(closed)
@@ -201,10 +232,15 @@ def _as_index(
             skipped.append(Skipped(name, e["skip"]))
             continue
         twin = first.setdefault(e["sha256"], name)
-        details = {k: e[k] for k in ("sha256", "offset", "samples", "gain_db", "loudest_db", "trimmed_seconds")}
+        details = {
+            k: e[k]
+            for k in ("sha256", "offset", "samples", "gain_db", "loudest_db", "trimmed_seconds")
+        }
         recordings.append(Recording(name, **details, duplicate_of=None if twin == name else twin))
     if not recordings:
-        raise CorpusError(f"{folder}: none of its {len(skipped)} audio files can be used; {skipped[0].name}: {skipped[0].reason}")
+        raise CorpusError(
+            f"{folder}: none of its {len(skipped)} audio files can be used; {skipped[0].name}: {skipped[0].reason}"
+        )
     return Index(folder, place, rate, tuple(recordings), tuple(skipped), ignored, decoded)
 
 
@@ -227,7 +263,10 @@ def _read_index(place: Path) -> tuple[dict[str, dict[str, Any]], int]:
             whole += len(line)
         os.truncate(path, whole)
     size = (place / "pcm.bin").stat().st_size if (place / "pcm.bin").exists() else 0
-    used = 2 * sum(samples for _, samples in {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e})
+    used = 2 * sum(
+        samples
+        for _, samples in {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e}
+    )
     if 2 * end > size or size - used > used + SPARE_BYTES:
         for name in ("index.jsonl", "pcm.bin"):
             (place / name).unlink(missing_ok=True)

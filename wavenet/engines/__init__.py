@@ -30,7 +30,12 @@ class Engine(Protocol):
 
     name: str
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None: ...
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        options: EngineOptions | None = None,
+    ) -> None: ...
 
     def describe(self, batch: int) -> str:
         """Which engine this is and how it will run so many streams, for the user."""
@@ -48,7 +53,9 @@ class Engine(Protocol):
         """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, n_params)."""
         ...
 
-    def generate(self, state: Any, noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
+    def generate(
+        self, state: Any, noise: Noise, sampling: Sampling, cond: Conditioning | None = None
+    ) -> Samples:
         """Make as many samples as there is noise (batch, time, n_noise); returns codes (batch, time).
 
         Where one number makes a draw, noise may be (batch, time). Raises EngineError for a sampling that the output does not offer.
@@ -62,7 +69,12 @@ def candidates() -> list[str]:
     return [name for name in ENGINES if here or name not in ON_GPU]
 
 
-def create_engine(name: str, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> Engine:
+def create_engine(
+    name: str,
+    config: ModelConfig,
+    weights: Mapping[str, Array],
+    options: EngineOptions | None = None,
+) -> Engine:
     """The engine called `name`, loaded with a model; `auto` takes the fastest that serves it here. Raises EngineError."""
     if name != "auto" and name not in ENGINES:
         raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")

@@ -29,22 +29,35 @@ class Conditioning(NamedTuple):
         return self._replace(frames=self.frames[streams])
 
     def covers(self, time: int, steps: int) -> bool:
-        return self.first * self.hop <= time and time + steps <= (self.first + self.frames.shape[1] - 1) * self.hop
+        return (
+            self.first * self.hop <= time
+            and time + steps <= (self.first + self.frames.shape[1] - 1) * self.hop
+        )
 
 
-def require_conditioning(config: ModelConfig, cond: Conditioning | None, batch: int, time: int, steps: int) -> None:
+def require_conditioning(
+    config: ModelConfig, cond: Conditioning | None, batch: int, time: int, steps: int
+) -> None:
     """Raises EngineError unless `cond` is what the model needs for so many streams and steps."""
     if not config.condition_channels:
         if cond is not None:
-            raise EngineError("this model was trained without labels and mel frames: it cannot be told any")
+            raise EngineError(
+                "this model was trained without labels and mel frames: it cannot be told any"
+            )
         return
     if cond is None:
-        raise EngineError("this model is conditioned on " + " and ".join(_kinds(config)) + ": give some")
+        raise EngineError(
+            "this model is conditioned on " + " and ".join(_kinds(config)) + ": give some"
+        )
     shape = (batch, cond.frames.shape[1], len(config.schedule), config.gate_channels)
     if cond.frames.shape != shape:
-        raise EngineError(f"conditions of shape {cond.frames.shape} do not fit: (streams, frames, layers, gate channels) are {shape}")
+        raise EngineError(
+            f"conditions of shape {cond.frames.shape} do not fit: (streams, frames, layers, gate channels) are {shape}"
+        )
     if not cond.covers(time, steps):
-        raise EngineError(f"conditions of {shape[1]} frames from frame {cond.first} on do not cover samples {time} to {time + steps}")
+        raise EngineError(
+            f"conditions of {shape[1]} frames from frame {cond.first} on do not cover samples {time} to {time + steps}"
+        )
 
 
 def _kinds(config: ModelConfig) -> list[str]:
@@ -58,7 +71,9 @@ class Projection:
         self.config = config
         self.hop = config.mel_hop if config.mel_bands else FOREVER
         self._weights = weights
-        layers = [weights[f"stack.layers.{i}.condition.weight"].T for i in range(len(config.schedule))]  # (C, 2G) each
+        layers = [
+            weights[f"stack.layers.{i}.condition.weight"].T for i in range(len(config.schedule))
+        ]  # (C, 2G) each
         self._matrix = np.ascontiguousarray(np.concatenate(layers, axis=1))
 
     def features(self, frames: Array | None = None, label: int | None = None) -> Array:
@@ -66,12 +81,21 @@ class Projection:
         parts: list[Array] = []
         if self.config.mel_bands:
             if frames is None:
-                raise EngineError("this model follows mel frames: `wavenet vocode` takes a recording or a file of them")
+                raise EngineError(
+                    "this model follows mel frames: `wavenet vocode` takes a recording or a file of them"
+                )
             parts.append(self._condensed(frames))
         if self.config.label_channels:
             if label is None:
-                raise EngineError(f"this model knows labels: name one of {labels_line(self.config.labels)}")
-            parts.append(np.tile(self._weights["conditioner.label.weight"][label], (len(parts[0]) if parts else 1, 1)))
+                raise EngineError(
+                    f"this model knows labels: name one of {labels_line(self.config.labels)}"
+                )
+            parts.append(
+                np.tile(
+                    self._weights["conditioner.label.weight"][label],
+                    (len(parts[0]) if parts else 1, 1),
+                )
+            )
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def cond(self, features: Sequence[Array], time: int, steps: int) -> Conditioning:
@@ -79,13 +103,24 @@ class Projection:
         first, last = time // self.hop, (time + max(steps, 1) - 1) // self.hop + 1
         chosen = [[f[min(j, len(f) - 1)] for j in range(first, last + 1)] for f in features]
         # frame by frame: the same product in the same order whatever else is computed with it
-        projected = np.array([[frame @ self._matrix for frame in frames] for frames in chosen], np.float32)
-        return Conditioning(projected.reshape(len(features), last - first + 1, len(self.config.schedule), -1), first, self.hop)
+        projected = np.array(
+            [[frame @ self._matrix for frame in frames] for frames in chosen], np.float32
+        )
+        return Conditioning(
+            projected.reshape(len(features), last - first + 1, len(self.config.schedule), -1),
+            first,
+            self.hop,
+        )
 
     def _condensed(self, frames: Array) -> Array:
-        weight, bias = self._weights["conditioner.mel.weight"], self._weights["conditioner.mel.bias"]  # (M, bands, 2 * context + 1)
+        weight, bias = (
+            self._weights["conditioner.mel.weight"],
+            self._weights["conditioner.mel.bias"],
+        )  # (M, bands, 2 * context + 1)
         if frames.ndim != 2 or frames.shape[1] != weight.shape[1] or not len(frames):
-            raise EngineError(f"frames of shape {frames.shape}: this model follows (frames, {weight.shape[1]} mel bands)")
+            raise EngineError(
+                f"frames of shape {frames.shape}: this model follows (frames, {weight.shape[1]} mel bands)"
+            )
         c, n = self.config.mel_context, len(frames)
         padded = scaled(np.pad(np.asarray(frames, np.float32), ((c, c), (0, 0)), mode="edge"))
         total = bias + sum(padded[k : k + n] @ weight[:, :, k].T for k in range(2 * c + 1))

@@ -22,7 +22,9 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise EngineError(f"--precision {self.precision}: must be fp32, or bf16 for rounded weights, which is faster")
+            raise EngineError(
+                f"--precision {self.precision}: must be fp32, or bf16 for rounded weights, which is faster"
+            )
         if not 0 <= self.threads <= 1024:
             raise EngineError(f"--threads {self.threads}: must be 0 (as many as help) to 1024")
 

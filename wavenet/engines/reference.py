@@ -36,7 +36,9 @@ class Stream:
     """What one stream remembers: per layer a ring of as many inputs as it hears; the context module's ring; the time; the last sample."""
 
     rings: list[Array]  # (length, R) each
-    skips: Array  # (reach + 1, S) relu of the skip sums; no rows for a network without context module
+    skips: (
+        Array  # (reach + 1, S) relu of the skip sums; no rows for a network without context module
+    )
     time: int
     last: int
 
@@ -44,9 +46,16 @@ class Stream:
 class ReferenceEngine:
     name = "reference"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        options: EngineOptions | None = None,
+    ) -> None:
         if options and options.precision != "fp32":
-            raise EngineError(f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba")
+            raise EngineError(
+                f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba"
+            )
         self.config = config
         self.distribution = distribution_for(config)
         self.weights: PackedWeights = pack(config, weights, np.float64)
@@ -61,7 +70,10 @@ class ReferenceEngine:
         return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
 
     def select(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
-        return [replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy()) for i in streams]
+        return [
+            replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy())
+            for i in streams
+        ]
 
     def prefill(self, state: list[Stream], x: Samples, cond: Conditioning | None = None) -> Params:
         require_conditioning(self.config, cond, len(state), state[0].time, x.shape[1])
@@ -72,7 +84,13 @@ class ReferenceEngine:
                 stream.last = int(x[b, t])
         return params
 
-    def generate(self, state: list[Stream], noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
+    def generate(
+        self,
+        state: list[Stream],
+        noise: Noise,
+        sampling: Sampling,
+        cond: Conditioning | None = None,
+    ) -> Samples:
         self.distribution.check(sampling)
         noise = noise_columns(noise, self.distribution.n_noise)
         require_conditioning(self.config, cond, len(state), state[0].time, noise.shape[1])
@@ -86,7 +104,11 @@ class ReferenceEngine:
     def _silent(self, under: Array | None) -> Stream:
         """A stream that has heard endless silence: all taps of a layer hear the same."""
         silence, w = self.distribution.silence, self.weights
-        x, total, rings = self.distribution.embed_array(np.array(silence), w.embedding), np.zeros(w.hidden.shape[0]), []
+        x, total, rings = (
+            self.distribution.embed_array(np.array(silence), w.embedding),
+            np.zeros(w.hidden.shape[0]),
+            [],
+        )
         for layer, heard in enumerate(w.offsets):
             rings.append(np.tile(x, (heard[0] + 1, 1)))
             x, skip = self._layer(layer, [x] * len(heard), under)
@@ -105,7 +127,9 @@ class ReferenceEngine:
         total = np.zeros(w.hidden.shape[0])
         for layer, (heard, ring) in enumerate(zip(w.offsets, stream.rings, strict=True)):
             ring[stream.time % len(ring)] = x
-            x, skip = self._layer(layer, [ring[(stream.time - back) % len(ring)] for back in heard], under)
+            x, skip = self._layer(
+                layer, [ring[(stream.time - back) % len(ring)] for back in heard], under
+            )
             total += skip
         if w.pyramid is not None:
             total += _context(w.pyramid, total, stream.skips, stream.time)
@@ -117,7 +141,9 @@ class ReferenceEngine:
     def _layer(self, layer: int, taps: list[Array], under: Array | None) -> tuple[Array, Array]:
         """One gated layer on its taps, oldest first, under conditions (L, 2G): what the next layer hears, and the skip path."""
         w = self.weights
-        h = w.conv_bias[layer] + sum(tap @ matrix for tap, matrix in zip(taps, w.conv[layer], strict=True))
+        h = w.conv_bias[layer] + sum(
+            tap @ matrix for tap, matrix in zip(taps, w.conv[layer], strict=True)
+        )
         if under is not None:
             h = h + under[layer]
         filtered, gate = np.split(h, 2)
@@ -130,7 +156,10 @@ def _context(w: PackedPyramid, total: Array, ring: Array, time: int) -> Array:
     """What the context module adds to the skip sum."""
     ring[time % len(ring)] = now = np.maximum(total, 0)
     mean = ring[(time - np.arange(w.window)) % len(ring)].mean(0)
-    heard = [np.concatenate([ring[(time - back) % len(ring)], now]) @ taps for back, taps in zip(w.offsets, w.branches, strict=True)]
+    heard = [
+        np.concatenate([ring[(time - back) % len(ring)], now]) @ taps
+        for back, taps in zip(w.offsets, w.branches, strict=True)
+    ]
     mixed = np.maximum(np.stack([*heard, mean @ w.mean]) + w.branch_bias, 0)
     added: Array = mixed.reshape(-1) @ w.project + w.project_bias
     return added

@@ -66,10 +66,14 @@ def require_finite(weights: Mapping[str, Array]) -> None:
     """Raises EngineError that names the first weight with NaN or infinite numbers."""
     for name, array in weights.items():
         if not np.isfinite(array).all():
-            raise EngineError(f"weight {name} holds NaN or infinite numbers: this model is of no use; take an earlier checkpoint")
+            raise EngineError(
+                f"weight {name} holds NaN or infinite numbers: this model is of no use; take an earlier checkpoint"
+            )
 
 
-def pack(config: ModelConfig, weights: Mapping[str, Array], dtype: type[np.floating[Any]] = np.float32) -> PackedWeights:
+def pack(
+    config: ModelConfig, weights: Mapping[str, Array], dtype: type[np.floating[Any]] = np.float32
+) -> PackedWeights:
     """Pack a checkpoint's weights, or a module's state as NumPy arrays. Raises EngineError when one is not finite."""
     require_finite(weights)
     n = len(config.schedule)
@@ -86,7 +90,10 @@ def pack(config: ModelConfig, weights: Mapping[str, Array], dtype: type[np.float
     def joined(i: int) -> tuple[Array, Array]:
         skip, skip_bias = rows(layer(i, "skip")), weights[layer(i, "skip.bias")]
         if i == n - 1:
-            residual, residual_bias = np.zeros((len(skip), config.residual_channels)), np.zeros(config.residual_channels)
+            residual, residual_bias = (
+                np.zeros((len(skip), config.residual_channels)),
+                np.zeros(config.residual_channels),
+            )
         else:
             residual, residual_bias = rows(layer(i, "residual")), weights[layer(i, "residual.bias")]
         return np.concatenate([residual, skip], axis=1), np.concatenate([residual_bias, skip_bias])
@@ -117,7 +124,9 @@ def _dense(weights: Mapping[str, Array], groups: int) -> Array:
     taps, inputs, outputs = kernel.shape
     divided = kernel.reshape(taps, inputs, 2, groups, -1)
     own = np.eye(groups)  # a group of outputs hears its own group of inputs
-    whole: Array = np.einsum("krhgo,gi->kirhgo", divided, own).reshape(taps, groups * inputs, outputs)
+    whole: Array = np.einsum("krhgo,gi->kirhgo", divided, own).reshape(
+        taps, groups * inputs, outputs
+    )
     return whole
 
 
@@ -139,18 +148,28 @@ _KERNELS: dict[str, Callable[[Mapping[str, Array], int], Array]] = {
 def fold(config: ModelConfig, layer: int, weights: Mapping[str, Array]) -> Array:
     """The dense taps that a layer's dilated convolution equals, one for each of its offsets: (T, R, 2G), oldest first."""
     names = parameters.convolution(config, layer)
-    arrays = {name: np.asarray(weights[f"stack.layers.{layer}.dilated.{name}"], np.float64) for name in names}
+    arrays = {
+        name: np.asarray(weights[f"stack.layers.{layer}.dilated.{name}"], np.float64)
+        for name in names
+    }
     kernel = _KERNELS[config.layer](arrays, config.groups)
-    heard, parts = config.offsets[layer], zip(config.parts[layer], parameters.halves(config), strict=True)
+    heard, parts = (
+        config.offsets[layer],
+        zip(config.parts[layer], parameters.halves(config), strict=True),
+    )
     taps = np.zeros((len(heard), config.residual_channels, 2, config.gate_channels // 2))
     halved = kernel.reshape(*kernel.shape[:2], 2, -1)
     for dilation, channels in parts:
-        spread = np.array(dilations.tap_matrix(config.kernel_sizes[layer], dilation, config.smooth, heard))  # (T, K)
+        spread = np.array(
+            dilations.tap_matrix(config.kernel_sizes[layer], dilation, config.smooth, heard)
+        )  # (T, K)
         taps[..., channels] = np.einsum("tk,krhg->trhg", spread, halved[..., channels])
     return taps.reshape(len(heard), config.residual_channels, -1)
 
 
-def _pyramid(config: ModelConfig, weights: Mapping[str, Array], exact: Callable[[Any], Array]) -> PackedPyramid:
+def _pyramid(
+    config: ModelConfig, weights: Mapping[str, Array], exact: Callable[[Any], Array]
+) -> PackedPyramid:
     def taps(name: str) -> Array:
         """(K S, P), oldest first."""
         weight = np.asarray(weights[f"context.{name}.weight"])

@@ -31,7 +31,10 @@ class CopySynthesisScore:
 
 
 def resynthesize(
-    model: Checkpoint, recordings: Sequence[tuple[NDArray[np.int16], int]], engine: str, options: EngineOptions
+    model: Checkpoint,
+    recordings: Sequence[tuple[NDArray[np.int16], int]],
+    engine: str,
+    options: EngineOptions,
 ) -> CopySynthesisScore:
     """Of each recording, (samples at the model's level, its label), up to MOST_SECONDS from its start."""
     config, rate = model.config, model.config.audio.sample_rate
@@ -39,20 +42,35 @@ def resynthesize(
     guides = [mel_input_from_cache(wav, config) for wav in wavs]
     labels = [config.model.labels[label] for _, label in recordings] if config.model.labels else []
     engine = "auto" if engine == "parallel" else engine
-    sampler = Sampler(model, seed=SEED, engine=engine, options=options, labels=labels, guides=guides)
+    sampler = Sampler(
+        model, seed=SEED, engine=engine, options=options, labels=labels, guides=guides
+    )
     parts: list[list[Wav]] = [[] for _ in wavs]
-    with bar(sum(map(len, wavs)), desc="saying again ", layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
+    with bar(
+        sum(map(len, wavs)), desc="saying again ", layout=LAYOUT_WITHOUT_COUNT, leave=False
+    ) as progress:
         for blocks in sampler.variable_length_blocks([len(wav) for wav in wavs]):
             for stream, block in blocks:
                 parts[stream].append(block)
                 progress.update(len(block))
-    ours = [compare(wav, np.concatenate(part), rate, config.model) for wav, part in zip(wavs, parts, strict=True)]
+    ours = [
+        compare(wav, np.concatenate(part), rate, config.model)
+        for wav, part in zip(wavs, parts, strict=True)
+    ]
     yardstick = []
     for wav, guide in zip(wavs, guides, strict=True):
-        yardstick.append(compare(wav, griffin_lim(guide.frames, len(wav), rate, config.model), rate, config.model))
+        yardstick.append(
+            compare(
+                wav, griffin_lim(guide.frames, len(wav), rate, config.model), rate, config.model
+            )
+        )
     return CopySynthesisScore(len(wavs), sum(map(len, wavs)) / rate, _mean(ours), _mean(yardstick))
 
 
 def _mean(found: Sequence[CopyMetrics]) -> CopyMetrics:
-    columns = {name: [v for f in found if (v := asdict(f)[name]) is not None] for name in asdict(found[0])}
-    return CopyMetrics(**{name: float(np.mean(values)) if values else None for name, values in columns.items()})  # type: ignore[arg-type]
+    columns = {
+        name: [v for f in found if (v := asdict(f)[name]) is not None] for name in asdict(found[0])
+    }
+    return CopyMetrics(
+        **{name: float(np.mean(values)) if values else None for name, values in columns.items()}
+    )  # type: ignore[arg-type]

@@ -63,7 +63,9 @@ class Totals:
     nats: float = 0.0
     bits_to_16bit: float = 0.0  # between the codes and 16-bit samples
     lpc_bits: float = 0.0
-    learnt: Array = field(default_factory=lambda: np.zeros(()))  # pairs of codes that the frequencies are counted on
+    learnt: Array = field(
+        default_factory=lambda: np.zeros(())
+    )  # pairs of codes that the frequencies are counted on
     scored: Array = field(default_factory=lambda: np.zeros(()))
 
 
@@ -128,11 +130,22 @@ def score_recordings(
         found += nats(ScoredSegment(x, at - begin, pcm, begin, label))
         totals.bits_to_16bit += float(distribution.bits_to_16bit(x[at - begin :]).sum())
         advance(end - at)
-    known = start or stop  # what frequencies and predictors are learnt from: what came before, else the recording itself
-    totals.learnt = totals.learnt + baselines.pairs(blocks(coarse, 1, known, overlap=1), coarse.levels)
-    totals.scored = totals.scored + baselines.pairs(blocks(coarse, max(1, start), stop, overlap=1), coarse.levels)
-    sums = baselines.autocorrelation(distribution.decode(x).astype(np.float64) for x in blocks(distribution, 0, known))
-    bits, at = baselines.lpc_bits(blocks(distribution, 0, stop), baselines.predictor(sums), distribution), 0
+    known = (
+        start or stop
+    )  # what frequencies and predictors are learnt from: what came before, else the recording itself
+    totals.learnt = totals.learnt + baselines.pairs(
+        blocks(coarse, 1, known, overlap=1), coarse.levels
+    )
+    totals.scored = totals.scored + baselines.pairs(
+        blocks(coarse, max(1, start), stop, overlap=1), coarse.levels
+    )
+    sums = baselines.autocorrelation(
+        distribution.decode(x).astype(np.float64) for x in blocks(distribution, 0, known)
+    )
+    bits, at = (
+        baselines.lpc_bits(blocks(distribution, 0, stop), baselines.predictor(sums), distribution),
+        0,
+    )
     for block in bits:
         totals.lpc_bits += float(block[max(0, start - at) :].sum())
         at += len(block)

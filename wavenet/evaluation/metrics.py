@@ -19,11 +19,17 @@ from wavenet.audio import mel
 from wavenet.config import ModelConfig
 
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))  # window and hop, in samples
-LEAST_MAGNITUDE = math.sqrt(1e-7)  # of a spectrum: just above the rounding of 16-bit audio under these windows
+LEAST_MAGNITUDE = math.sqrt(
+    1e-7
+)  # of a spectrum: just above the rounding of 16-bit audio under these windows
 DB_PER_NAT = 20 / math.log(10)  # of a magnitude's logarithm
 PESQ_RATE = 16_000  # Hz, of its wide-band mode
 PESQ_SECONDS = 15.0  # its C code overruns a buffer, and dies, at the 51st utterance; those begin at least 0.4 s apart
-REFUSALS = (RuntimeWarning, RuntimeError, ValueError)  # PesqError is a RuntimeError; STOI only warns
+REFUSALS = (
+    RuntimeWarning,
+    RuntimeError,
+    ValueError,
+)  # PesqError is a RuntimeError; STOI only warns
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class CopyMetrics:
     The first two are the terms of the multi-resolution STFT loss (Yamamoto et al. 2020, Parallel WaveGAN), averaged over RESOLUTIONS.
     """
 
-    spectral_convergence: float  # |difference of magnitudes| / |magnitudes of the reference|, Frobenius norms
+    spectral_convergence: (
+        float  # |difference of magnitudes| / |magnitudes of the reference|, Frobenius norms
+    )
     log_stft_db: float  # mean absolute difference of log-magnitudes
     mel_db: float  # mean absolute difference of the log-mel frames that the model itself follows
     stoi: float | None  # intelligibility, at most 1 (Taal et al. 2011)
@@ -58,11 +66,17 @@ def _stft_distance(reference: Wav, made: Wav, window: int, hop: int) -> tuple[fl
     """(spectral convergence, mean absolute log-magnitude difference in dB) at one resolution, in blocks of frames."""
     error = energy = nats = 0.0
     values = 0
-    for pair in zip(mel.stretches(reference, window, hop), mel.stretches(made, window, hop), strict=True):
-        r, m = mel.magnitudes(torch.from_numpy(np.stack(pair)), window, hop).double()  # (window // 2 + 1, frames) each
+    for pair in zip(
+        mel.stretches(reference, window, hop), mel.stretches(made, window, hop), strict=True
+    ):
+        r, m = mel.magnitudes(
+            torch.from_numpy(np.stack(pair)), window, hop
+        ).double()  # (window // 2 + 1, frames) each
         error += float((r - m).square().sum())
         energy += float(r.square().sum())
-        nats += float((r.clamp(min=LEAST_MAGNITUDE).log() - m.clamp(min=LEAST_MAGNITUDE).log()).abs().sum())
+        nats += float(
+            (r.clamp(min=LEAST_MAGNITUDE).log() - m.clamp(min=LEAST_MAGNITUDE).log()).abs().sum()
+        )
         values += r.numel()
     return math.sqrt(error / max(energy, LEAST_MAGNITUDE**2)), DB_PER_NAT * nats / values
 
@@ -119,12 +133,26 @@ def griffin_lim(frames: Array, samples: int, sample_rate: int, model: ModelConfi
     window, hop = model.mel_window, model.mel_hop
     assert len(frames) == mel.count(samples, hop), f"{len(frames)} frames for {samples} samples"
     length = max(samples, window)  # librosa warns about less
-    padded = np.pad(frames, ((0, mel.count(length, hop) - len(frames)), (0, 0)), constant_values=mel.FLOOR)
+    padded = np.pad(
+        frames, ((0, mel.count(length, hop) - len(frames)), (0, 0)), constant_values=mel.FLOOR
+    )
     spectrum = librosa.feature.inverse.mel_to_stft(
-        np.exp(padded.T), sr=sample_rate, n_fft=window, power=1, fmin=model.mel_low_hz, fmax=model.mel_high_hz
+        np.exp(padded.T),
+        sr=sample_rate,
+        n_fft=window,
+        power=1,
+        fmin=model.mel_low_hz,
+        fmax=model.mel_high_hz,
     )
     length += window % 2  # of an odd window librosa would otherwise count a frame less
     wav: Wav = librosa.griffinlim(
-        spectrum, n_iter=60, hop_length=hop, win_length=window, n_fft=window, momentum=0.99, length=length, random_state=0
+        spectrum,
+        n_iter=60,
+        hop_length=hop,
+        win_length=window,
+        n_fft=window,
+        momentum=0.99,
+        length=length,
+        random_state=0,
     )
     return wav[:samples]

@@ -36,11 +36,17 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
     """`engine` is parallel, or one that generates. Raises EngineError."""
     require_finite(model.weights)
     if engine != "parallel" and device != "auto":
-        raise EngineError(f"--device {device}: --engine {engine} picks its own; only parallel takes one")
+        raise EngineError(
+            f"--device {device}: --engine {engine} picks its own; only parallel takes one"
+        )
     if engine == "parallel" and options.precision != "fp32":
-        raise EngineError(f"--precision {options.precision}: only engines take one; add --engine numba")
+        raise EngineError(
+            f"--precision {options.precision}: only engines take one; add --engine numba"
+        )
     if engine == "parallel" and options.threads:
-        raise EngineError(f"--threads {options.threads}: only engines take a number; add --engine numba")
+        raise EngineError(
+            f"--threads {options.threads}: only engines take a number; add --engine numba"
+        )
     return _parallel(model, device) if engine == "parallel" else _by_engine(model, engine, options)
 
 
@@ -62,7 +68,9 @@ def _parallel(model: Checkpoint, device_name: str) -> Scorer:
         heard = torch.from_numpy(padded).to(device)[None]
         context = max(reach, stretch.context)
         first, rows = stretch.begin + stretch.context - context + 1, len(padded) - 1
-        given = conditions_of(config, model.config.audio.sample_rate, stretch.pcm, stretch.label, first, rows, device)
+        given = conditions_of(
+            config, model.config.audio.sample_rate, stretch.pcm, stretch.label, first, rows, device
+        )
         params = network(heard[:, :-1], given)[:, context - reach :]
         return float(network.distribution.loss(params, heard[:, context:]) * params.shape[1])
 
@@ -106,5 +114,7 @@ def _features(model: Checkpoint, projection: Projection, stretch: ScoredSegment)
     spare = -(-config.mel_window // config.mel_hop) + context
     low = max(0, first - spare)
     high = stretch.begin + len(stretch.x) + (spare + 1) * config.mel_hop
-    frames = mel.frames_of(as_wav(pcm[low * config.mel_hop : high]), model.config.audio.sample_rate, config)
+    frames = mel.frames_of(
+        as_wav(pcm[low * config.mel_hop : high]), model.config.audio.sample_rate, config
+    )
     return projection.features(frames, stretch.label)[first - low :]

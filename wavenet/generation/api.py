@@ -46,7 +46,16 @@ def generate(
     samples = samples_for(model, seconds)
     start = None if prompt is None else read_prompt(Path(prompt), model)
     sampling, names = Sampling(temperature, top_k, top_p), () if label is None else (label,)
-    sampler = Sampler(model, seed=seed, count=count, sampling=sampling, engine=engine, options=options, prompt=start, labels=names)
+    sampler = Sampler(
+        model,
+        seed=seed,
+        count=count,
+        sampling=sampling,
+        engine=engine,
+        options=options,
+        prompt=start,
+        labels=names,
+    )
     wav = np.concatenate(list(sampler.blocks(samples)), axis=1)
     return wav[0] if count == 1 else wav
 
@@ -79,10 +88,23 @@ def vocode(
     sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]
     if not sources:
         return []
-    guides = [mel_input_from_audio(s, model, "wav") if s.ndim == 1 else mel_input_from_frames(s, model, "frames") for s in sources]
+    guides = [
+        mel_input_from_audio(s, model, "wav")
+        if s.ndim == 1
+        else mel_input_from_frames(s, model, "frames")
+        for s in sources
+    ]
     sampling, names = Sampling(temperature), () if label is None else (label,)
     options = EngineOptions(precision, threads)
-    sampler = Sampler(model, seed=seed, sampling=sampling, engine=engine, options=options, labels=names, guides=guides)
+    sampler = Sampler(
+        model,
+        seed=seed,
+        sampling=sampling,
+        engine=engine,
+        options=options,
+        labels=names,
+        guides=guides,
+    )
     parts: list[list[Wav]] = [[] for _ in guides]
     for made in sampler.variable_length_blocks([g.samples for g in guides]):
         for i, block in made:

@@ -29,7 +29,14 @@ def read_mel_input(path: Path, model: Checkpoint) -> MelInput:
     require_frames(model.config)
     if path.suffix.lower() != SUFFIX:
         return mel_input_from_audio(
-            np.concatenate([np.zeros(0, np.float32), *reading.read_blocks(path, model.config.audio.sample_rate)]), model, str(path)
+            np.concatenate(
+                [
+                    np.zeros(0, np.float32),
+                    *reading.read_blocks(path, model.config.audio.sample_rate),
+                ]
+            ),
+            model,
+            str(path),
         )
     try:
         with open(path, "rb") as file:
@@ -37,7 +44,9 @@ def read_mel_input(path: Path, model: Checkpoint) -> MelInput:
     except FileNotFoundError:
         raise AudioError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, MemoryError) as e:
-        raise AudioError(f"{path}: not a .npy file of numbers ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from None
+        raise AudioError(
+            f"{path}: not a .npy file of numbers ({str(e).splitlines()[0] if str(e) else type(e).__name__})"
+        ) from None
     return mel_input_from_frames(frames, model, str(path))
 
 
@@ -48,11 +57,17 @@ def mel_input_from_audio(wav: Array, model: Checkpoint, name: str) -> MelInput:
     config = model.config
     require_frames(config)
     if wav.dtype.kind != "f" or not len(wav):
-        raise AudioError(f"{name}: {'holds no samples' if not len(wav) else f'holds {wav.dtype} numbers; give floats in -1 ... 1'}")
+        raise AudioError(
+            f"{name}: {'holds no samples' if not len(wav) else f'holds {wav.dtype} numbers; give floats in -1 ... 1'}"
+        )
     if not np.isfinite(wav).all():
         raise AudioError(f"{name}: holds NaN or infinite samples; repair it first")
     gain = levels.gain_for(float(np.abs(wav).max()), config.audio.level, config.audio.peak_db)
-    return MelInput(mel.frames_of((wav * gain).astype(np.float32), config.audio.sample_rate, config.model), len(wav), gain)
+    return MelInput(
+        mel.frames_of((wav * gain).astype(np.float32), config.audio.sample_rate, config.model),
+        len(wav),
+        gain,
+    )
 
 
 def mel_input_from_cache(wav: Wav, config: Config) -> MelInput:
@@ -68,12 +83,18 @@ def mel_input_from_frames(frames: Array, model: Checkpoint, name: str) -> MelInp
     m = model.config.model
     like = f"natural logarithms of {m.mel_bands} mel magnitudes every {m.mel_hop} samples at {model.config.audio.sample_rate} Hz"
     if frames.ndim != 2 or m.mel_bands not in frames.shape or not frames.size:
-        raise EngineError(f"{name}: is of shape {frames.shape}; this model follows (frames, {m.mel_bands}) {like}")
+        raise EngineError(
+            f"{name}: is of shape {frames.shape}; this model follows (frames, {m.mel_bands}) {like}"
+        )
     if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
-        raise EngineError(f"{name}: holds something other than finite numbers; this model follows {like}")
+        raise EngineError(
+            f"{name}: holds something other than finite numbers; this model follows {like}"
+        )
     low, high = float(frames.min()), float(frames.max())
     if not PLAUSIBLE[0] <= low <= high <= PLAUSIBLE[1]:
-        raise EngineError(f"{name}: holds values from {low:.4g} to {high:.4g}, silence being {PLAUSIBLE[0] + 0.5}: not {like} (decibels?)")
+        raise EngineError(
+            f"{name}: holds values from {low:.4g} to {high:.4g}, silence being {PLAUSIBLE[0] + 0.5}: not {like} (decibels?)"
+        )
     by_time = frames if frames.shape[1] == m.mel_bands else frames.T
     return MelInput(np.ascontiguousarray(by_time, np.float32), len(by_time) * m.mel_hop)
 
@@ -81,4 +102,6 @@ def mel_input_from_frames(frames: Array, model: Checkpoint, name: str) -> MelInp
 def require_frames(config: Config) -> None:
     """Raise EngineError for a model that follows no frames."""
     if not config.model.mel_bands:
-        raise EngineError("this model was trained without mel frames, so it cannot follow any; `wavenet generate` makes new audio with it")
+        raise EngineError(
+            "this model was trained without mel frames, so it cannot follow any; `wavenet generate` makes new audio with it"
+        )

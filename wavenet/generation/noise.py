@@ -9,7 +9,9 @@ from wavenet.arrays import Noise
 
 def uniforms(seed: int, stream: int, start: int, count: int) -> Noise:
     """Noise for times start ... start + count of one stream: (k + 1/2) / 2^23 in float32, never 0 and never 1."""
-    bits = np.random.Philox(key=np.array([seed, stream], np.uint64), counter=[start // 4, 0, 0, 0])  # each count yields four words
+    bits = np.random.Philox(
+        key=np.array([seed, stream], np.uint64), counter=[start // 4, 0, 0, 0]
+    )  # each count yields four words
     words = bits.random_raw(start % 4 + count)[start % 4 :]
     return ((words >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2**-23)
 

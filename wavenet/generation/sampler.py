@@ -52,32 +52,53 @@ class Sampler:
             raise EngineError(f"count {count}: must be 1 to 10000")
         config = model.config.model
         if guides and config.labels and not labels:
-            raise EngineError(f"this model knows labels: choose one, --label {labels_line(config.labels)}")
+            raise EngineError(
+                f"this model knows labels: choose one, --label {labels_line(config.labels)}"
+            )
         self.seed, self.count, self.sampling = seed, len(guides) or count, sampling or Sampling()
         self.labels = stream_labels(config.labels, labels, self.count)
         self.distribution = distribution_for(config)
         self.distribution.check(self.sampling)
-        self.engine = create_engine(engine, config, model.weights, options) if isinstance(engine, str) else engine
+        self.engine = (
+            create_engine(engine, config, model.weights, options)
+            if isinstance(engine, str)
+            else engine
+        )
         self.time = 0
         self._going = list(range(self.count))
         self._before = 0 if prompt is None else len(prompt.x)
         self._noise_of = [0] * len(guides) or list(range(count))
         self._gains = [g.gain for g in guides] or [1.0 if prompt is None else prompt.gain] * count
         self._projection = Projection(config, model.weights) if config.condition_channels else None
-        told: list[int | None] = [config.labels.index(label) for label in self.labels] if self.labels else [None] * self.count
+        told: list[int | None] = (
+            [config.labels.index(label) for label in self.labels]
+            if self.labels
+            else [None] * self.count
+        )
         frames = [g.frames for g in guides] if guides else [None] * self.count
         streams = zip(frames, told, strict=True)
-        self._features = [self._projection.features(*s) for s in streams] if self._projection else []
+        self._features = (
+            [self._projection.features(*s) for s in streams] if self._projection else []
+        )
         # one of each that differ before they draw
         kinds = list(range(self.count)) if guides else [told.index(n) for n in dict.fromkeys(told)]
         state = self._started(prompt, kinds)
-        self.state: Any = state if guides else self.engine.select(state, [kinds.index(told.index(n)) for n in told])
+        self.state: Any = (
+            state
+            if guides
+            else self.engine.select(state, [kinds.index(told.index(n)) for n in told])
+        )
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
         """The next `samples` of every stream still going, as blocks (streams, up to `block`) at the prompt's own level."""
-        return (np.stack([wav for _, wav in made]) for made in self.variable_length_blocks([samples] * self.count, block))
+        return (
+            np.stack([wav for _, wav in made])
+            for made in self.variable_length_blocks([samples] * self.count, block)
+        )
 
-    def variable_length_blocks(self, samples: Sequence[int], block: int = BLOCK_SAMPLES) -> Iterator[list[tuple[int, Wav]]]:
+    def variable_length_blocks(
+        self, samples: Sequence[int], block: int = BLOCK_SAMPLES
+    ) -> Iterator[list[tuple[int, Wav]]]:
         """The next samples of streams of different lengths, as (stream, block). Those that are done stay behind while others go on."""
         start = self.time
         while left := [i for i in self._going if samples[i] > self.time - start]:
@@ -86,11 +107,22 @@ class Sampler:
                 self._going = left
             going = self._going
             n = min(block, min(samples[i] for i in going) - (self.time - start))
-            noise = noise_for(self.seed, [self._noise_of[i] for i in going], self.time, n, self.distribution.n_noise)
-            x = self.engine.generate(self.state, noise, self.sampling, self._cond(going, self._before + self.time, n))
+            noise = noise_for(
+                self.seed,
+                [self._noise_of[i] for i in going],
+                self.time,
+                n,
+                self.distribution.n_noise,
+            )
+            x = self.engine.generate(
+                self.state, noise, self.sampling, self._cond(going, self._before + self.time, n)
+            )
             self.time += n
             wavs = self.distribution.decode(x)
-            yield [(i, np.clip(wav / np.float32(self._gains[i]), -1, 1)) for i, wav in zip(going, wavs, strict=True)]
+            yield [
+                (i, np.clip(wav / np.float32(self._gains[i]), -1, 1))
+                for i, wav in zip(going, wavs, strict=True)
+            ]
 
     def _started(self, prompt: Prompt | None, streams: Sequence[int]) -> Any:
         """A state of these streams, after the prompt."""
@@ -98,11 +130,17 @@ class Sampler:
         for start in range(0, self._before, BLOCK_SAMPLES):
             assert prompt is not None
             x = prompt.x[start : start + BLOCK_SAMPLES]
-            self.engine.prefill(state, np.tile(x, (len(streams), 1)), self._cond(streams, start, len(x)))
+            self.engine.prefill(
+                state, np.tile(x, (len(streams), 1)), self._cond(streams, start, len(x))
+            )
         return state
 
     def _cond(self, streams: Sequence[int], time: int, steps: int) -> Conditioning | None:
-        return self._projection.cond([self._features[i] for i in streams], time, steps) if self._projection else None
+        return (
+            self._projection.cond([self._features[i] for i in streams], time, steps)
+            if self._projection
+            else None
+        )
 
 
 def stream_labels(known: Sequence[str], asked: Sequence[str], count: int) -> list[str]:

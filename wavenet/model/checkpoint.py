@@ -56,7 +56,11 @@ class Checkpoint:
 
     def part(self, prefix: str) -> dict[str, Array]:
         """The arrays under `prefix.`, without it."""
-        return {k.removeprefix(f"{prefix}."): v for k, v in self.arrays.items() if k.startswith(f"{prefix}.")}
+        return {
+            k.removeprefix(f"{prefix}."): v
+            for k, v in self.arrays.items()
+            if k.startswith(f"{prefix}.")
+        }
 
     @property
     def weights(self) -> dict[str, Array]:
@@ -73,7 +77,11 @@ def pack(checkpoint: Checkpoint) -> bytes:
     """What `save` writes."""
     from safetensors import numpy as safetensors
 
-    about = {"format": FORMAT, "config": checkpoint.config.to_dict(), "training": vars(checkpoint.training)}
+    about = {
+        "format": FORMAT,
+        "config": checkpoint.config.to_dict(),
+        "training": vars(checkpoint.training),
+    }
     return safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(about)})
 
 
@@ -95,9 +103,13 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {}).get("wavenet", "null"))
             if not isinstance(about, dict) or "format" not in about:
-                raise CheckpointError(f"{path}: is a safetensors file, but not a checkpoint of this program")
+                raise CheckpointError(
+                    f"{path}: is a safetensors file, but not a checkpoint of this program"
+                )
             if about["format"] != FORMAT:
-                raise CheckpointError(f"{path}: is of format {about['format']}, this version reads format {FORMAT}; upgrade wavenet-audio")
+                raise CheckpointError(
+                    f"{path}: is of format {about['format']}, this version reads format {FORMAT}; upgrade wavenet-audio"
+                )
             names = [k for k in file.keys() if resume or k.startswith("average.")]  # noqa: SIM118 - not a dict
             checkpoint = Checkpoint(
                 parse(about["config"], str(path)),
@@ -109,9 +121,21 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
     except ValidationError as e:
         problem = e.errors()[0]
         where = ".".join(["training", *map(str, problem["loc"])])
-        raise CheckpointError(f"{path}: not a checkpoint of this program, or a damaged one ({where}: {problem['msg']})") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, ConfigError, OSError) as e:
-        raise CheckpointError(f"{path}: not a checkpoint of this program, or a damaged one ({e or type(e).__name__})") from None
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this program, or a damaged one ({where}: {problem['msg']})"
+        ) from None
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        ConfigError,
+        OSError,
+    ) as e:
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this program, or a damaged one ({e or type(e).__name__})"
+        ) from None
     _check_arrays(path, checkpoint, ("model", "average") if resume else ("average",))
     return checkpoint
 
@@ -119,7 +143,11 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
 def _check_arrays(path: Path, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
     """Raise CheckpointError unless each part, and Adam's moments if there are any, is what the config asks for."""
     expected = expected_shapes(checkpoint.config)
-    moments = ("adam.mean", "adam.square") if any(k.startswith("adam.") for k in checkpoint.arrays) else ()
+    moments = (
+        ("adam.mean", "adam.square")
+        if any(k.startswith("adam.") for k in checkpoint.arrays)
+        else ()
+    )
     for part in (*parts, *moments):
         found = {k: v.shape for k, v in checkpoint.part(part).items()}
         wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))

@@ -51,17 +51,34 @@ class ModelCost:
 
 def model_cost(model: ModelConfig, sample_rate: int) -> ModelCost:
     reaches = accumulate((heard[-1] for heard in model.offsets), initial=1)
-    layers = tuple(LayerCost(*layer) for layer in zip(model.schedule, model.kernel_sizes, islice(reaches, 1, None), strict=True))
+    layers = tuple(
+        LayerCost(*layer)
+        for layer in zip(model.schedule, model.kernel_sizes, islice(reaches, 1, None), strict=True)
+    )
     field = model.receptive_field
-    r, g, s, h = model.residual_channels, model.gate_channels // 2, model.skip_channels, model.head_channels
+    r, g, s, h = (
+        model.residual_channels,
+        model.gate_channels // 2,
+        model.skip_channels,
+        model.head_channels,
+    )
     n, output, context = len(layers), distribution_for(model), parameters.pyramid(model).values()
     own, computed = parameters.multiply_adds(model)
     macs = own + n * g * s + (n - 1) * g * r + sum(map(prod, context)) + s * h + h * output.n_params
-    biases = n * (2 * g + s) + (n - 1) * r + sum(shape[0] for shape in context) + h + output.n_params
+    biases = (
+        n * (2 * g + s) + (n - 1) * r + sum(shape[0] for shape in context) + h + output.n_params
+    )
     table = output.n_inputs * r
-    condensing = (2 * model.mel_context + 1) * model.mel_bands * model.mel_channels if model.mel_bands else 0
+    condensing = (
+        (2 * model.mel_context + 1) * model.mel_bands * model.mel_channels if model.mel_bands else 0
+    )
     projecting = n * 2 * g * model.condition_channels
-    conditioning = condensing + projecting + (model.mel_channels if model.mel_bands else 0) + len(model.labels) * model.label_channels
+    conditioning = (
+        condensing
+        + projecting
+        + (model.mel_channels if model.mel_bands else 0)
+        + len(model.labels) * model.label_channels
+    )
     per_frame = condensing + projecting if model.mel_bands else 0  # a label is projected once
     # a look-up has parameters, but no multiply-adds
     macs_per_sample = macs + (table if output.scalar_input else 0) + per_frame // model.mel_hop

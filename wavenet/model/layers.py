@@ -22,7 +22,9 @@ class Taps(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int = 1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_size) / math.sqrt(inputs * kernel_size))
+        self.weight = nn.Parameter(
+            torch.randn(outputs, inputs, kernel_size) / math.sqrt(inputs * kernel_size)
+        )
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -41,7 +43,9 @@ class Taps(nn.Module):
 def _dense(weights: Weights, groups: int) -> Tensor:
     if groups == 1:
         return weights["weight"].permute(2, 0, 1)
-    own = torch.eye(groups).to(weights["weight"])  # a group of outputs hears its own group of inputs
+    own = torch.eye(groups).to(
+        weights["weight"]
+    )  # a group of outputs hears its own group of inputs
     outputs, inputs, taps = weights["weight"].shape
     divided = weights["weight"].view(2, groups, outputs // groups // 2, inputs, taps)
     return torch.einsum("hgork,gi->khgoir", divided, own).flatten(1, 3).flatten(2)
@@ -52,7 +56,9 @@ def _separable(weights: Weights, groups: int) -> Tensor:
 
 
 def _bottleneck(weights: Weights, groups: int) -> Tensor:
-    return torch.einsum("ob,bck,cr->kor", weights["expand"][:, :, 0], weights["dilated"], weights["reduce"][:, :, 0])
+    return torch.einsum(
+        "ob,bck,cr->kor", weights["expand"][:, :, 0], weights["dilated"], weights["reduce"][:, :, 0]
+    )
 
 
 KERNELS: dict[str, Callable[[Weights, int], Tensor]] = {
@@ -63,19 +69,30 @@ KERNELS: dict[str, Callable[[Weights, int], Tensor]] = {
 class Convolution(nn.Module):
     """A layer's dilated convolution as the config asks for it: the weights that `patterns` names, and a bias."""
 
-    spread: Tensor | None  # (parts, T, K) where each tap of the kernel lies among the layer's offsets; None where they are the same
+    spread: (
+        Tensor | None
+    )  # (parts, T, K) where each tap of the kernel lies among the layer's offsets; None where they are the same
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         for name, shape in parameters.convolution(config, layer).items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.bias = nn.Parameter(torch.empty(config.gate_channels))
-        self.smooth, self._groups, self._kernel = config.smooth, config.groups, KERNELS[config.layer]
+        self.smooth, self._groups, self._kernel = (
+            config.smooth,
+            config.groups,
+            KERNELS[config.layer],
+        )
         self._widths = [len(half) for half in parameters.halves(config)]
         heard = config.offsets[layer]
-        spreads = [dilations.tap_matrix(config.kernel_sizes[layer], d, config.smooth, heard) for d in config.parts[layer]]
+        spreads = [
+            dilations.tap_matrix(config.kernel_sizes[layer], d, config.smooth, heard)
+            for d in config.parts[layer]
+        ]
         one_to_one = not config.smooth and len(spreads) == 1
-        self.register_buffer("spread", None if one_to_one else torch.tensor(spreads), persistent=False)
+        self.register_buffer(
+            "spread", None if one_to_one else torch.tensor(spreads), persistent=False
+        )
         self.initialise(torch.Generator().manual_seed(0))
 
     def taps(self) -> Tensor:
@@ -83,8 +100,13 @@ class Convolution(nn.Module):
         kernel = self._kernel(dict(self.named_parameters()), self._groups)
         if self.spread is None:
             return kernel
-        parts = torch.split(kernel.reshape(len(kernel), 2, sum(self._widths), -1), self._widths, 2)  # (K, 2, some of G, R) each
-        heard = [torch.einsum("tk,khgr->thgr", spread, part) for spread, part in zip(self.spread, parts, strict=True)]
+        parts = torch.split(
+            kernel.reshape(len(kernel), 2, sum(self._widths), -1), self._widths, 2
+        )  # (K, 2, some of G, R) each
+        heard = [
+            torch.einsum("tk,khgr->thgr", spread, part)
+            for spread, part in zip(self.spread, parts, strict=True)
+        ]
         return torch.cat(heard, 2).flatten(1, 2)
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -109,7 +131,9 @@ class GatedLayer(nn.Module):
         gate, condition = config.gate_channels, config.condition_channels
         self.dilated = Convolution(config, layer)
         self.condition = nn.Linear(condition, gate, bias=False) if condition else None
-        self.residual = None if layer == len(config.schedule) - 1 else Taps(gate // 2, config.residual_channels)
+        self.residual = (
+            None if layer == len(config.schedule) - 1 else Taps(gate // 2, config.residual_channels)
+        )
         self.skip = Taps(gate // 2, config.skip_channels)
 
     def weights(self, dtype: torch.dtype, features: Tensor | None = None) -> LayerWeights:
@@ -129,14 +153,20 @@ class GatedLayer(nn.Module):
             None if residual is None else residual.bias.to(dtype),
             self.skip.weight.squeeze(2).to(dtype),
             self.skip.bias.to(dtype),
-            None if self.condition is None or features is None else (features @ (self.condition.weight * doubled[:, None]).t()).to(dtype),
+            None
+            if self.condition is None or features is None
+            else (features @ (self.condition.weight * doubled[:, None]).t()).to(dtype),
         )
 
     def initialise(self, layers: int, generator: torch.Generator) -> None:
         """Unit variance through the gate; residual and skip sums of `layers` terms stay near unit variance too."""
         self.dilated.initialise(generator)
         if self.condition is not None:
-            nn.init.normal_(self.condition.weight, std=1 / math.sqrt(self.condition.weight.shape[1]), generator=generator)
+            nn.init.normal_(
+                self.condition.weight,
+                std=1 / math.sqrt(self.condition.weight.shape[1]),
+                generator=generator,
+            )
         for path in (self.residual, self.skip):
             if path is not None:
                 # a gate of unit inputs has variance near 0.2, so 2/sqrt(G) restores it; 1/sqrt(layers) keeps the sum of all layers there

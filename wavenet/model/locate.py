@@ -27,8 +27,14 @@ def find(source: Path) -> Path:
     folder = source / "checkpoints" if (source / "checkpoints").is_dir() else source
     newest = load_latest(folder)
     if newest is None:
-        hint = "" if (source / "config.toml").exists() else " (a run folder has config.toml and checkpoints/)"
-        raise CheckpointError(f"{source}: holds no checkpoint yet; train for longer, or name another run{hint}")
+        hint = (
+            ""
+            if (source / "config.toml").exists()
+            else " (a run folder has config.toml and checkpoints/)"
+        )
+        raise CheckpointError(
+            f"{source}: holds no checkpoint yet; train for longer, or name another run{hint}"
+        )
     best = newest.training.best_step
     path = step_path(folder, newest.training.step if best is None else best)
     return path if path.exists() else step_path(folder, newest.training.step)
@@ -52,4 +58,6 @@ def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:
     try:
         return load(step_path(folder, found[-1]), resume=resume)
     except CheckpointError as e:
-        raise CheckpointError(f"{e}; delete it to use that of step {found[-2]}" if len(found) > 1 else str(e)) from None
+        raise CheckpointError(
+            f"{e}; delete it to use that of step {found[-2]}" if len(found) > 1 else str(e)
+        ) from None

@@ -39,14 +39,33 @@ class WaveNetStack(nn.Module):
         `features` (F, batch, C) of the conditions, at frame rate; the first row lies `phase` samples behind the first of them.
         """
         time, batch, channels = x.shape
-        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        dtype = (
+            torch.get_autocast_dtype(x.device.type)
+            if torch.is_autocast_enabled(x.device.type)
+            else x.dtype
+        )
         layers = [layer for layer in self.layers if isinstance(layer, GatedLayer)]
         predicted = time - self.receptive_field + 1
-        shape = StackShape(self.config.offsets, batch, predicted * batch, self.checkpoint_every, self.compiled, self.hop, phase, time)
+        shape = StackShape(
+            self.config.offsets,
+            batch,
+            predicted * batch,
+            self.checkpoint_every,
+            self.compiled,
+            self.hop,
+            phase,
+            time,
+        )
         with torch.autocast(x.device.type, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
-            shares = None if features is None else interpolation_weights(self.hop, rows.dtype, rows.device)
-            skips = gated_stack(rows, [layer.weights(dtype, features) for layer in layers], shape, shares)
+            shares = (
+                None
+                if features is None
+                else interpolation_weights(self.hop, rows.dtype, rows.device)
+            )
+            skips = gated_stack(
+                rows, [layer.weights(dtype, features) for layer in layers], shape, shares
+            )
         return skips.view(predicted, batch, -1)
 
 
@@ -77,14 +96,18 @@ class WaveNet(nn.Module):
         `distribution.silence` in front for what lies before a recording's start. `given` are conditions, of a network that takes some.
         """
         if x.shape[1] < self.receptive_field:
-            raise ValueError(f"{x.shape[1]} samples are fewer than the receptive field of {self.receptive_field}: prepend silence")
+            raise ValueError(
+                f"{x.shape[1]} samples are fewer than the receptive field of {self.receptive_field}: prepend silence"
+            )
         features = None
         if self.conditioner is not None:
             if given is None:
                 raise ValueError("this network is conditioned: give it conditions")
             features = self.conditioner(given)
         heard = self.distribution.embed(x.t(), self.embedding.weight)
-        skips = self.stack(heard, features, given.phase if given else 0)  # (time - stack's receptive_field + 1, batch, S)
+        skips = self.stack(
+            heard, features, given.phase if given else 0
+        )  # (time - stack's receptive_field + 1, batch, S)
         return self._head(skips).transpose(0, 1)
 
     def _head(self, skips: Tensor) -> Tensor:
@@ -93,9 +116,15 @@ class WaveNet(nn.Module):
         What places 16-bit samples is float32: of a mean, bf16 keeps 8 bits.
         """
         fine, device = self.distribution.scalar_input, skips.device.type
-        with torch.autocast(device, torch.get_autocast_dtype(device), enabled=torch.is_autocast_enabled(device) and not fine):
+        with torch.autocast(
+            device,
+            torch.get_autocast_dtype(device),
+            enabled=torch.is_autocast_enabled(device) and not fine,
+        ):
             skips = skips.to(self.hidden.weight.dtype) if fine else skips
-            params: Tensor = self.output(relu(self.hidden(relu(skips if self.context is None else self.context(skips)))))
+            params: Tensor = self.output(
+                relu(self.hidden(relu(skips if self.context is None else self.context(skips))))
+            )
         return params
 
     def _initialise(self, generator: torch.Generator) -> None:
@@ -108,7 +137,9 @@ class WaveNet(nn.Module):
         if self.context is not None:
             self.context.initialise(generator)
         self.hidden.initialise(math.sqrt(2 / self.hidden.weight.shape[1]), generator)
-        self.output.initialise(0.01, generator)  # predictions near the bias: of mu-law, the first loss is ln(levels)
+        self.output.initialise(
+            0.01, generator
+        )  # predictions near the bias: of mu-law, the first loss is ln(levels)
         with torch.no_grad():
             self.output.bias.copy_(torch.from_numpy(self.distribution.initial_bias()))
 

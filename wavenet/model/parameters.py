@@ -26,7 +26,11 @@ def convolution(model: ModelConfig, layer: int) -> Shapes:
     kinds: dict[str, Shapes] = {
         "dense": {"weight": (gate, r // model.groups, taps)},
         "separable": {"depthwise": (r, 1, taps), "pointwise": (gate, r, 1)},
-        "bottleneck": {"reduce": (narrow, r, 1), "dilated": (narrow, narrow, taps), "expand": (gate, narrow, 1)},
+        "bottleneck": {
+            "reduce": (narrow, r, 1),
+            "dilated": (narrow, narrow, taps),
+            "expand": (gate, narrow, 1),
+        },
         "hybrid": {"weight": (gate, r, taps)},
     }
     return kinds[model.layer]
@@ -50,21 +54,30 @@ def pyramid(model: ModelConfig) -> Shapes:
 
 def multiply_adds(model: ModelConfig) -> tuple[int, int]:
     """Of all dilated convolutions, for one sample: as the pattern defines them, and as they are computed, tap by tap."""
-    own = sum(prod(shape) for i in range(len(model.schedule)) for shape in convolution(model, i).values())
-    return own, sum(len(heard) for heard in model.offsets) * model.residual_channels * model.gate_channels
+    own = sum(
+        prod(shape) for i in range(len(model.schedule)) for shape in convolution(model, i).values()
+    )
+    return own, sum(
+        len(heard) for heard in model.offsets
+    ) * model.residual_channels * model.gate_channels
 
 
 def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight of the config's network."""
     m = config.model
     gate, n, output = m.gate_channels // 2, len(m.schedule), distribution_for(m)
-    convolutions: parameters.Shapes = {"hidden": (m.head_channels, m.skip_channels, 1), "output": (output.n_params, m.head_channels, 1)}
+    convolutions: parameters.Shapes = {
+        "hidden": (m.head_channels, m.skip_channels, 1),
+        "output": (output.n_params, m.head_channels, 1),
+    }
     convolutions |= {f"context.{name}": shape for name, shape in parameters.pyramid(m).items()}
     for i in range(n):
         convolutions[f"stack.layers.{i}.skip"] = (m.skip_channels, gate, 1)
         if i < n - 1:
             convolutions[f"stack.layers.{i}.residual"] = (m.residual_channels, gate, 1)
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (output.n_inputs, m.residual_channels)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding.weight": (output.n_inputs, m.residual_channels)
+    }
     for i in range(n):
         dilated = parameters.convolution(m, i) | {"bias": (m.gate_channels,)}
         shapes |= {f"stack.layers.{i}.dilated.{name}": shape for name, shape in dilated.items()}
@@ -73,7 +86,10 @@ def expected_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     if m.label_channels:
         shapes["conditioner.label.weight"] = (len(m.labels), m.label_channels)
     if m.condition_channels:
-        shapes |= {f"stack.layers.{i}.condition.weight": (m.gate_channels, m.condition_channels) for i in range(n)}
+        shapes |= {
+            f"stack.layers.{i}.condition.weight": (m.gate_channels, m.condition_channels)
+            for i in range(n)
+        }
     for name, shape in convolutions.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes

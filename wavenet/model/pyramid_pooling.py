@@ -26,8 +26,15 @@ class CausalASPP(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dilations, self.window, self.reach = config.pyramid_dilations, config.pyramid_window, config.context_lag
-        made = {name: Taps(inputs, outputs, taps) for name, (outputs, inputs, taps) in parameters.pyramid(config).items()}
+        self.dilations, self.window, self.reach = (
+            config.pyramid_dilations,
+            config.pyramid_window,
+            config.context_lag,
+        )
+        made = {
+            name: Taps(inputs, outputs, taps)
+            for name, (outputs, inputs, taps) in parameters.pyramid(config).items()
+        }
         self.branches = nn.ModuleList(made[f"branches.{i}"] for i in range(len(self.dilations)))
         self.mean, self.project = made["mean"], made["project"]
 
@@ -39,7 +46,12 @@ class CausalASPP(nn.Module):
         for branch, dilation in zip(self.branches, self.dilations, strict=True):
             assert isinstance(branch, Taps)
             older = u[self.reach - dilation :][:rows]
-            found.append(relu(linear(newest, branch.weight[:, :, 1], branch.bias) + linear(older, branch.weight[:, :, 0])))
+            found.append(
+                relu(
+                    linear(newest, branch.weight[:, :, 1], branch.bias)
+                    + linear(older, branch.weight[:, :, 0])
+                )
+            )
         found.append(relu(self.mean(window_mean(u, self.window)[-rows:])))
         mixed: Tensor = self.project(torch.cat(found, 2))
         return skips[self.reach :] + mixed

@@ -26,7 +26,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK_BYTES = 4 << 20  # of a block's rows, x to skips, on a CPU: small enough for its caches, large enough to be worth the calls
+BLOCK_BYTES = (
+    4 << 20
+)  # of a block's rows, x to skips, on a CPU: small enough for its caches, large enough to be worth the calls
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
 
@@ -39,23 +41,31 @@ class LayerWeights(NamedTuple):
     residual_bias: Tensor | None  # (R,)
     skip: Tensor  # (S, G)
     skip_bias: Tensor  # (S,)
-    told: Tensor | None = None  # (F, batch, 2G) what conditions add to h, at frame rate; doubled like the taps
+    told: Tensor | None = (
+        None  # (F, batch, 2G) what conditions add to h, at frame rate; doubled like the taps
+    )
 
 
 class StackShape(NamedTuple):
     """What the rows mean."""
 
-    offsets: tuple[tuple[int, ...], ...]  # moments back that each tap of every layer hears, newest first: as `ModelConfig.offsets`
+    offsets: tuple[
+        tuple[int, ...], ...
+    ]  # moments back that each tap of every layer hears, newest first: as `ModelConfig.offsets`
     batch: int
     predicted: int  # rows at the end whose skip paths are summed
-    checkpoint_every: int  # layers whose activations are computed again in the backward pass, 0 to keep all
+    checkpoint_every: (
+        int  # layers whose activations are computed again in the backward pass, 0 to keep all
+    )
     compiled: bool = False  # the passes over the gates are fused by torch.compile
     hop: int = 1  # moments from one frame of conditions to the next
     phase: int = 0  # moments from the first frame to the first row
     time: int = 0  # moments of x
 
 
-def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: StackShape, shares: Tensor | None = None) -> Tensor:
+def gated_stack(
+    x: Tensor, layers: Sequence[LayerWeights], shape: StackShape, shares: Tensor | None = None
+) -> Tensor:
     """x (time * batch, R) -> the skip paths' sum (predicted, S).
 
     shares (N * hop, N + 1): how much each moment has of the frames around it, in a stretch that begins on a frame.
@@ -72,12 +82,18 @@ def _unflatten(flat: Sequence[Any]) -> list[LayerWeights]:
 
 def _blocks(rows: int, width: int, like: Tensor, batch: int) -> list[tuple[int, int]]:
     """Rows from, to, whole moments of all windows; on a GPU all at once."""
-    size = max(256, BLOCK_BYTES // (width * like.element_size())) if like.device.type == "cpu" else max(1, rows)
+    size = (
+        max(256, BLOCK_BYTES // (width * like.element_size()))
+        if like.device.type == "cpu"
+        else max(1, rows)
+    )
     size = -(-size // batch) * batch
     return [(a, min(rows, a + size)) for a in range(0, rows, size)]
 
 
-def _frame_blocks(shares: Tensor, told: Tensor, rows: int, a: int, b: int, shape: StackShape) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def _frame_blocks(
+    shares: Tensor, told: Tensor, rows: int, a: int, b: int, shape: StackShape
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """For rows a ... b of a layer's last `rows` ones: some of their moments, their shares, and the frames shared (frames, batch * 2G)."""
     first = shape.phase + shape.time - (rows - a) // shape.batch
     frames, moments, at = told.flatten(1), (b - a) // shape.batch, 0
@@ -94,12 +110,30 @@ def _frame_blocks(shares: Tensor, told: Tensor, rows: int, a: int, b: int, shape
 
 class _GatedStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shape: StackShape, keep: bool, shares: Tensor | None, *flat: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        shape: StackShape,
+        keep: bool,
+        shares: Tensor | None,
+        *flat: Tensor | None,
+    ) -> Tensor:
         layers = _unflatten(flat)
-        skips = torch.stack([layer.skip_bias for layer in layers]).sum(0).expand(shape.predicted, -1).clone()
-        kept: list[Tensor] = [x]  # x and h of every layer in turn, or with a group, the x of every group's first layer
+        skips = (
+            torch.stack([layer.skip_bias for layer in layers])
+            .sum(0)
+            .expand(shape.predicted, -1)
+            .clone()
+        )
+        kept: list[Tensor] = [
+            x
+        ]  # x and h of every layer in turn, or with a group, the x of every group's first layer
         for i, layer in enumerate(layers):
-            h = _empty(x, _rows_after(x, i, shape), layer.bias.numel()) if keep and not shape.checkpoint_every else None
+            h = (
+                _empty(x, _rows_after(x, i, shape), layer.bias.numel())
+                if keep and not shape.checkpoint_every
+                else None
+            )
             out = _forward(x, h, layer, i, shape, skips, shares)
             if h is not None:
                 kept.append(h)
@@ -118,7 +152,9 @@ class _GatedStack(torch.autograd.Function):
         weights = len(LayerWeights._fields) * len(shape.offsets)
         shares, *saved = ctx.saved_tensors
         layers, saved = _unflatten(saved[:weights]), saved[weights:]
-        dx = torch.zeros_like(saved[0])  # the gradient of every layer's x in turn, each the last rows of the one before
+        dx = torch.zeros_like(
+            saved[0]
+        )  # the gradient of every layer's x in turn, each the last rows of the one before
         grads: list[tuple[Tensor | None, ...]] = []
         dskip_bias = dskips.sum(0)
         group = shape.checkpoint_every or len(layers)
@@ -139,7 +175,11 @@ class _GatedStack(torch.autograd.Function):
 
 
 def _recompute(
-    x: Tensor, layers: Sequence[LayerWeights], which: range, shape: StackShape, shares: Tensor | None
+    x: Tensor,
+    layers: Sequence[LayerWeights],
+    which: range,
+    shape: StackShape,
+    shares: Tensor | None,
 ) -> list[tuple[Tensor, Tensor]]:
     """x and h of a group of layers, from the first one's x."""
     kept = []
@@ -154,7 +194,13 @@ def _recompute(
 
 
 def _forward(
-    x: Tensor, h: Tensor | None, layer: LayerWeights, i: int, shape: StackShape, skips: Tensor | None, shares: Tensor | None
+    x: Tensor,
+    h: Tensor | None,
+    layer: LayerWeights,
+    i: int,
+    shape: StackShape,
+    skips: Tensor | None,
+    shares: Tensor | None,
 ) -> Tensor | None:
     """Fill `h` when given, add to `skips` when given, and return the next layer's x (None after the last)."""
     *older, lookback = _starts(shape, i)
@@ -184,7 +230,14 @@ def _forward(
 
 
 def _backward(
-    x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: StackShape, dx: Tensor, dskips: Tensor, shares: Tensor | None
+    x: Tensor,
+    h: Tensor,
+    layer: LayerWeights,
+    i: int,
+    shape: StackShape,
+    dx: Tensor,
+    dskips: Tensor,
+    shares: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     """Gradients of the layer's weights, but for the skip path's bias, and of what it was told.
 
@@ -197,7 +250,11 @@ def _backward(
     factor = torch.ones(h.shape[1], dtype=h.dtype, device=h.device)
     factor[:half] = -2
     taps = layer.taps * factor[:, None]
-    dtaps, dbias, dskip = torch.zeros_like(taps), torch.zeros_like(layer.bias), torch.zeros_like(layer.skip)
+    dtaps, dbias, dskip = (
+        torch.zeros_like(taps),
+        torch.zeros_like(layer.bias),
+        torch.zeros_like(layer.skip),
+    )
     dresidual = None if layer.residual is None else torch.zeros_like(layer.residual)
     dresidual_bias = None if layer.residual is None else dout.sum(0)
     dtold = None if layer.told is None else torch.zeros_like(layer.told)
@@ -215,13 +272,22 @@ def _backward(
             dz[at - a :].addmm_(dskips[at - first : b - first], layer.skip, alpha=-1)
             dskip.addmm_(dskips[at - first : b - first].t(), z[at - a :], alpha=-1)
         _gates(shape)[1](h[a:b], dz, d, dbias)
-        for k in reversed(range(len(taps))):  # the newest first: its rows are those that dout lay in
+        for k in reversed(
+            range(len(taps))
+        ):  # the newest first: its rows are those that dout lay in
             dtaps[k].addmm_(d.t(), x[starts[k] + a : starts[k] + b])
             din[starts[k] + a : starts[k] + b].addmm_(d, taps[k])
         if shares is not None and dtold is not None:
             for moments, share, frames in _frame_blocks(shares, dtold, rows, a, b, shape):
                 frames.addmm_(share.t(), d.view(-1, frames.shape[1])[moments])
-    return dtaps * factor[:, None], dbias * factor, dresidual, dresidual_bias, dskip, None if dtold is None else dtold * factor
+    return (
+        dtaps * factor[:, None],
+        dbias * factor,
+        dresidual,
+        dresidual_bias,
+        dskip,
+        None if dtold is None else dtold * factor,
+    )
 
 
 def _open_gates(h: Tensor, minus_z: Tensor) -> None:
@@ -234,7 +300,9 @@ def _close_gates(h: Tensor, minus_dz: Tensor, dh: Tensor, dbias: Tensor) -> None
     """From the gates' sigmoids and -dz, fill dh, its filter's half short of a factor of -2, and add its rows up in `dbias`."""
     half = h.shape[1] // 2
     torch.mul(minus_dz, h[:, half:], out=dh[:, :half])  # the filter's: 2 dz s
-    torch.addcmul(minus_dz, minus_dz, h[:, :half], value=-2, out=dh[:, half:])  # the gate's: dz (2t - 1)
+    torch.addcmul(
+        minus_dz, minus_dz, h[:, :half], value=-2, out=dh[:, half:]
+    )  # the gate's: dz (2t - 1)
     _sigmoid_backward(dh, h, grad_input=dh)
     dbias += dh.sum(0)
 

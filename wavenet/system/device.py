@@ -17,18 +17,29 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError, ImportError):
-        there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())] + ["mps"] * torch.backends.mps.is_available()
-        raise RunError(f"--device {name}: not available here; use auto or one of {', '.join(there)}") from None
+        there = (
+            ["cpu"]
+            + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+            + ["mps"] * torch.backends.mps.is_available()
+        )
+        raise RunError(
+            f"--device {name}: not available here; use auto or one of {', '.join(there)}"
+        ) from None
     return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:
     """`auto` takes bf16 on GPUs that have it and fp32 elsewhere. Raises RunError for what the device cannot do."""
-    has_bf16 = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False))
+    has_bf16 = device.type == "cpu" or (
+        device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
     if name == "auto":
         return "bf16" if device.type == "cuda" and has_bf16 else "fp32"
     if (name == "bf16" and not has_bf16) or (name == "fp16" and device.type == "mps"):
-        raise RunError(f"train.precision = {name}: {device} cannot do that; use fp32" + " or fp16" * (device.type == "cuda"))
+        raise RunError(
+            f"train.precision = {name}: {device} cannot do that; use fp32"
+            + " or fp16" * (device.type == "cuda")
+        )
     return name
 
 
@@ -40,7 +51,9 @@ def peak_bytes(device: torch.device) -> int | None:
         import resource
     except ImportError:  # Windows
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def check_compiler(device: torch.device) -> None:
@@ -49,4 +62,6 @@ def check_compiler(device: torch.device) -> None:
         torch.compile(lambda x: x.sigmoid() * 2, dynamic=True)(torch.zeros(4, device=device))
     except Exception as e:  # whatever the compiler behind it raises
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise RunError(f"train.compile = true: torch.compile does not work here ({reason}); set train.compile=false") from None
+        raise RunError(
+            f"train.compile = true: torch.compile does not work here ({reason}); set train.compile=false"
+        ) from None

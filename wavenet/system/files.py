@@ -16,7 +16,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise OutputError(f"{path}: cannot be written ({e.strerror or e}); everything finished before is intact") from None
+        raise OutputError(
+            f"{path}: cannot be written ({e.strerror or e}); everything finished before is intact"
+        ) from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

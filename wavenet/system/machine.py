@@ -14,14 +14,18 @@ def cores() -> int:
 def nvidia() -> bool:
     """Whether an NVIDIA GPU's driver is here: a look at a few files, where asking PyTorch would take a second and half a gigabyte."""
     windows = Path(os.environ.get("SYSTEMROOT", "C:\\Windows"), "System32", "nvcuda.dll")
-    return any(p.exists() for p in (Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"), windows))
+    return any(
+        p.exists() for p in (Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"), windows)
+    )
 
 
 def machine() -> str:
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
-            model = next(line.partition(":")[2].strip() for line in f if line.startswith("model name"))
+            model = next(
+                line.partition(":")[2].strip() for line in f if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         pass
     found = []

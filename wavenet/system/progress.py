@@ -7,7 +7,9 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-LAYOUT = "{desc}{percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt} {unit}, {remaining} left{postfix}"
+LAYOUT = (
+    "{desc}{percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt} {unit}, {remaining} left{postfix}"
+)
 LAYOUT_WITHOUT_COUNT = "{percentage:3.0f}% |{bar:24}| {remaining} left{postfix}"
 
 
@@ -20,7 +22,15 @@ def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any
     interval = 0.2 if there and there.isatty() else 15.0
     often: Any = {"mininterval": interval, "maxinterval": interval}
     own = _second_handle(there) if aside and there else None
-    shown = tqdm(total=total, bar_format=layout, disable=not there, dynamic_ncols=True, file=own or there, **often, **options)
+    shown = tqdm(
+        total=total,
+        bar_format=layout,
+        disable=not there,
+        dynamic_ncols=True,
+        file=own or there,
+        **often,
+        **options,
+    )
     if own:
         weakref.finalize(shown, own.close)
     return shown
@@ -29,6 +39,10 @@ def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any
 def _second_handle(stderr: TextIO) -> TextIO | None:
     """A file of its own on what standard error is now; None where that is no file of the process."""
     try:
-        return open(os.dup(2), "w", encoding=stderr.encoding, errors=stderr.errors) if stderr.fileno() == 2 else None
+        return (
+            open(os.dup(2), "w", encoding=stderr.encoding, errors=stderr.errors)
+            if stderr.fileno() == 2
+            else None
+        )
     except (OSError, ValueError):
         return None

@@ -26,7 +26,9 @@ from wavenet.system.device import pick_device
 from wavenet.training.heartbeat import Heartbeat
 
 JOIN_MINUTES = 10  # for all processes to come
-WAIT = timedelta(days=1)  # for one that reads recordings: one that ends is noticed at once, by its connections
+WAIT = timedelta(
+    days=1
+)  # for one that reads recordings: one that ends is noticed at once, by its connections
 GPU_WAIT = timedelta(minutes=30)  # inside an exchange between GPUs, where nothing else tells
 STUCK_SECONDS = 8.0  # after a signal; torchrun waits for 30 before it kills
 T = TypeVar("T")
@@ -67,7 +69,12 @@ class SingleProcess:
         """Each value's sum over all processes."""
         return values
 
-    def broadcast_from_rank0(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
+    def broadcast_from_rank0(
+        self,
+        make: Callable[[], T],
+        pack: Callable[[T], bytes] | None = None,
+        unpack: Callable[[bytes], T] = json.loads,
+    ) -> T:
         """What `make` returns on the first process, for all. A WavenetError in it ends all, and is told once.
 
         It travels as JSON unless `pack` and `unpack` say how.
@@ -82,7 +89,9 @@ class SingleProcess:
         """As `all`, one process of each machine before the others there."""
         return make()
 
-    def require_equal_on_all_ranks(self, value: object, error: Callable[[str], WavenetError]) -> None:
+    def require_equal_on_all_ranks(
+        self, value: object, error: Callable[[str], WavenetError]
+    ) -> None:
         """Raise `error(name of a process)` when that process has another value, which JSON can hold, than the first one."""
 
     def translate_peer_loss(self) -> AbstractContextManager[None]:
@@ -98,10 +107,14 @@ class ProcessGroup(SingleProcess):
     def __init__(self) -> None:
         store, self.rank, self.world_size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
         self._local = int(os.environ.get("LOCAL_RANK", self.rank))
-        self._neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", self.world_size))  # processes on this machine
+        self._neighbours = int(
+            os.environ.get("LOCAL_WORLD_SIZE", self.world_size)
+        )  # processes on this machine
         store, self._hosts = _rendezvous(store, self.rank, self.world_size)
         self._roll = Heartbeat(store, self.rank, self.world_size)
-        distributed.init_process_group("gloo", store=store, rank=self.rank, world_size=self.world_size, timeout=WAIT)
+        distributed.init_process_group(
+            "gloo", store=store, rank=self.rank, world_size=self.world_size, timeout=WAIT
+        )
         self._group: Any = None  # of the exchanges in a step: gloo's, or on GPUs one of NCCL's
         self._wishes: list[Callable[[], bool]] = []
         self._heard: list[bool] = []
@@ -110,18 +123,24 @@ class ProcessGroup(SingleProcess):
         self._alarm.setblocking(False)
         threading.Thread(target=self._stuck, args=(signals,), name="stuck", daemon=True).start()
         if _in_main_thread():
-            signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)  # a byte for each signal, wherever that thread is
+            signal.set_wakeup_fd(
+                self._alarm.fileno(), warn_on_full_buffer=False
+            )  # a byte for each signal, wherever that thread is
 
     def name(self, rank: int) -> str:
         return f"process {rank} of {self.world_size} ({self._hosts[rank]})"
 
     def device(self, name: str) -> torch.device:
         if name not in ("auto", "cuda", "cpu"):
-            raise RunError(f"--device {name}: {self.world_size} processes take auto, cpu or cuda, which gives each a GPU of its own")
+            raise RunError(
+                f"--device {name}: {self.world_size} processes take auto, cpu or cuda, which gives each a GPU of its own"
+            )
         if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
             return torch.device("cpu")
         if self._local >= (there := torch.cuda.device_count()) > 0:
-            raise RunError(f"--device {name}: {self._neighbours} processes for {there} GPUs; start torchrun with --nproc-per-node {there}")
+            raise RunError(
+                f"--device {name}: {self._neighbours} processes for {there} GPUs; start torchrun with --nproc-per-node {there}"
+            )
         device = pick_device(f"cuda:{self._local}")
         torch.cuda.set_device(device)
         return device
@@ -132,7 +151,9 @@ class ProcessGroup(SingleProcess):
     def wrap_ddp(self, model: nn.Module) -> nn.Module:
         if next(model.parameters()).device.type == "cuda":
             self._group = distributed.new_group(backend="nccl", timeout=GPU_WAIT)
-        return DistributedDataParallel(model, process_group=self._group, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            model, process_group=self._group, gradient_as_bucket_view=True
+        )
 
     def no_sync(self, model: nn.Module) -> AbstractContextManager[None]:
         assert isinstance(model, DistributedDataParallel)
@@ -155,7 +176,12 @@ class ProcessGroup(SingleProcess):
         distributed.all_reduce(sums)
         return tuple(sums.tolist())
 
-    def broadcast_from_rank0(self, make: Callable[[], T], pack: Callable[[T], bytes] | None = None, unpack: Callable[[bytes], T] = json.loads) -> T:
+    def broadcast_from_rank0(
+        self,
+        make: Callable[[], T],
+        pack: Callable[[T], bytes] | None = None,
+        unpack: Callable[[bytes], T] = json.loads,
+    ) -> T:
         made = self.run_on_all_ranks(make if self.rank == 0 else _nothing)
         sent = _bytes((pack or _as_json)(made) if self.rank == 0 else b"")
         size = torch.tensor([len(sent)])
@@ -182,11 +208,17 @@ class ProcessGroup(SingleProcess):
         after: Any = self.run_on_all_ranks(make if self._local != 0 else _nothing)
         return after if self._local else ahead  # type: ignore[no-any-return]
 
-    def require_equal_on_all_ranks(self, value: object, error: Callable[[str], WavenetError]) -> None:
+    def require_equal_on_all_ranks(
+        self, value: object, error: Callable[[str], WavenetError]
+    ) -> None:
         found = self._gathered(value)
         for rank, other in enumerate(found):
             if other != found[0]:
-                raise error(self.name(rank)) if self.rank == 0 else AlreadyReportedError("another process says what is wrong")
+                raise (
+                    error(self.name(rank))
+                    if self.rank == 0
+                    else AlreadyReportedError("another process says what is wrong")
+                )
 
     @contextmanager
     def translate_peer_loss(self) -> Iterator[None]:
@@ -195,7 +227,9 @@ class ProcessGroup(SingleProcess):
         except RuntimeError as e:
             self._speaking.set()
             if _in_main_thread():
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the same reason, must not come before the last word
+                signal.signal(
+                    signal.SIGTERM, signal.SIG_IGN
+                )  # torchrun's, for the same reason, must not come before the last word
             if lost := self._lost():
                 raise lost from e
             raise
@@ -224,7 +258,9 @@ class ProcessGroup(SingleProcess):
             if self._speaking.is_set() or (lost := self._lost()) is None:
                 continue
             if isinstance(lost, LostProcessError):
-                os.write(2, f"\nwavenet: {lost}. Go on with the same command\n".encode())  # nobody else in this process can
+                os.write(
+                    2, f"\nwavenet: {lost}. Go on with the same command\n".encode()
+                )  # nobody else in this process can
             os._exit(1)
 
     def _lost(self) -> WavenetError | None:
@@ -247,7 +283,10 @@ class ProcessGroup(SingleProcess):
         longest = max(map(int, sizes))
         found = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.world_size)]
         distributed.all_gather(found, nn.functional.pad(own, (0, longest - len(own))))
-        return [json.loads(told.numpy()[: int(size)].tobytes()) for told, size in zip(found, sizes, strict=True)]
+        return [
+            json.loads(told.numpy()[: int(size)].tobytes())
+            for told, size in zip(found, sizes, strict=True)
+        ]
 
 
 @contextmanager
@@ -290,7 +329,9 @@ def _rendezvous(store: Any, rank: int, count: int) -> tuple[Any, list[str]]:
         if own is not None:
             missing = [r for r in range(count) if not own.check([f"host/{r}"])]
         if missing and time.monotonic() > until:
-            raise RunError(f"process {', '.join(map(str, missing))} of {count} did not come within {JOIN_MINUTES:g} minutes")
+            raise RunError(
+                f"process {', '.join(map(str, missing))} of {count} did not come within {JOIN_MINUTES:g} minutes"
+            )
         time.sleep(0.05 if missing else 0)
     assert own is not None
     return own, [own.get(f"host/{r}").decode() for r in range(count)]
@@ -306,7 +347,11 @@ def _as_json(value: object) -> bytes:
 
 
 def _bytes(data: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+    return (
+        torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        if data
+        else torch.empty(0, dtype=torch.uint8)
+    )
 
 
 def _nothing() -> Any:

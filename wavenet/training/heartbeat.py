@@ -16,12 +16,17 @@ class Heartbeat:
 
     def __init__(self, store: Any, rank: int, count: int) -> None:
         self._rank, self._count = rank, count
-        self._store, beats = store.clone(), store.clone()  # else a wait on one would keep the other waiting
+        self._store, beats = (
+            store.clone(),
+            store.clone(),
+        )  # else a wait on one would keep the other waiting
         for each in (self._store, beats):
             each.set_timeout(timedelta(seconds=STORE_SECONDS))
         self._store.set(f"beat/{rank}", "0")
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, args=(beats,), name="roll call", daemon=True)
+        self._thread = threading.Thread(
+            target=self._beat, args=(beats,), name="roll call", daemon=True
+        )
         self._thread.start()
 
     def ended(self) -> list[int]:
@@ -51,7 +56,10 @@ class Heartbeat:
         self._thread.join()
 
     def _beats(self, ranks: Iterable[int]) -> dict[int, bytes]:
-        return {r: self._store.get(key) if self._store.check([key := f"beat/{r}"]) else b"" for r in ranks}
+        return {
+            r: self._store.get(key) if self._store.check([key := f"beat/{r}"]) else b""
+            for r in ranks
+        }
 
     def _beat(self, store: Any) -> None:
         count = 0

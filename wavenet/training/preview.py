@@ -20,7 +20,9 @@ from wavenet.model.checkpoint import Checkpoint
 LEAD_SECONDS = 0.5  # of a held-out recording that a rendered sample starts from
 
 
-def render_validation_sample(model: Checkpoint, corpus: Corpus, folder: Path, note: Callable[[str], None]) -> Path | None:
+def render_validation_sample(
+    model: Checkpoint, corpus: Corpus, folder: Path, note: Callable[[str], None]
+) -> Path | None:
     """A wav and a picture in `folder`: the model goes on from the middle of a held-out recording, or says one again.
 
     Returns the wav; None when none is wanted, or when there is something to `note` about it.
@@ -35,8 +37,17 @@ def render_validation_sample(model: Checkpoint, corpus: Corpus, folder: Path, no
     try:
         if model.config.model.mel_bands:
             said = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
-            sampler = Sampler(model, seed=model.config.train.seed, labels=label, guides=[mel_input_from_cache(said, model.config)])
-            lead, samples, heard = said[:0], len(said), "from the mel frames of a held-out recording"
+            sampler = Sampler(
+                model,
+                seed=model.config.train.seed,
+                labels=label,
+                guides=[mel_input_from_cache(said, model.config)],
+            )
+            lead, samples, heard = (
+                said[:0],
+                len(said),
+                "from the mel frames of a held-out recording",
+            )
         else:
             lead = _lead(corpus, span, round(LEAD_SECONDS * rate))
             prompt = Prompt(corpus.distribution.encode(lead), gain=1.0)
@@ -45,7 +56,12 @@ def render_validation_sample(model: Checkpoint, corpus: Corpus, folder: Path, no
         wav = np.concatenate([lead, *(block[0] for block in sampler.blocks(samples))])
         with writing.writer(path, rate) as file:
             file.write(wav)
-        plotting.sample(path.with_suffix(".png"), wav, rate, ", ".join([f"step {model.training.step}", *label, heard]))
+        plotting.sample(
+            path.with_suffix(".png"),
+            wav,
+            rate,
+            ", ".join([f"step {model.training.step}", *label, heard]),
+        )
     except WavenetError as e:
         note(f"no sample rendered: {e}")
         return None

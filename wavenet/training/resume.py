@@ -36,12 +36,16 @@ def open_run(request: TrainOptions) -> tuple[Run, Config]:
     else:
         run = Run(request.out)
     if not run.exists:
-        return run, with_absolute_table(loading.load(request.config or loading.DEFAULT_PRESET, request.settings))
+        return run, with_absolute_table(
+            loading.load(request.config or loading.DEFAULT_PRESET, request.settings)
+        )
     old = run.config()
     if request.config is not None:
         wanted = loading.load(request.config, request.settings)
     else:
-        wanted = loading.parse(loading.override(old.to_dict(), request.settings), str(run.config_file))
+        wanted = loading.parse(
+            loading.override(old.to_dict(), request.settings), str(run.config_file)
+        )
     wanted = with_absolute_table(wanted)
     latest = locate.load_latest(run.checkpoints)
     if latest is not None:
@@ -54,7 +58,9 @@ def open_run(request: TrainOptions) -> tuple[Run, Config]:
             )
         refuse_changes(run, changes, request)
     elif wanted.model.labels:
-        wanted = replace(wanted, model=replace(wanted.model, labels=()))  # nothing was trained on them yet: they are read again
+        wanted = replace(
+            wanted, model=replace(wanted.model, labels=())
+        )  # nothing was trained on them yet: they are read again
     return run, wanted
 
 
@@ -69,7 +75,9 @@ def with_absolute_table(wanted: Config) -> Config:
 def refuse_changes(run: Run, changes: list[str], request: TrainOptions) -> None:
     """Raise ChangedRunError when there are changes and nobody said that there may be."""
     if changes and not request.accept_changes:
-        raise ChangedRunError(f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it")
+        raise ChangedRunError(
+            f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it"
+        )
 
 
 def recordings_folder(request: TrainOptions, run: Run) -> Path:
@@ -77,7 +85,9 @@ def recordings_folder(request: TrainOptions, run: Run) -> Path:
         return request.folder
     remembered = run.corpus().get("folder")
     if not remembered:
-        raise RunError(f"{run.folder}: does not know its recordings; name their folder: wavenet train FOLDER --out {run.folder}")
+        raise RunError(
+            f"{run.folder}: does not know its recordings; name their folder: wavenet train FOLDER --out {run.folder}"
+        )
     return Path(remembered)
 
 
@@ -88,11 +98,17 @@ def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
         "removed": sorted(old.keys() - new.keys()),
         "changed": sorted(k for k in old.keys() & new.keys() if old[k] != new[k]),
     }
-    parts = [f"{len(names)} {kind} ({names[0]}{', ...' if len(names) > 1 else ''})" for kind, names in kinds.items() if names]
+    parts = [
+        f"{len(names)} {kind} ({names[0]}{', ...' if len(names) > 1 else ''})"
+        for kind, names in kinds.items()
+        if names
+    ]
     return ", ".join(parts) or "decoded otherwise"
 
 
 def changed_labels(old: dict[str, str], new: dict[str, str]) -> str:
     """Which recordings have another label now, in a few words; "" for none."""
     other = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])
-    return f"{len(other)} relabelled ({other[0]}: {old[other[0]]} -> {new[other[0]]})" if other else ""
+    return (
+        f"{len(other)} relabelled ({other[0]}: {old[other[0]]} -> {new[other[0]]})" if other else ""
+    )

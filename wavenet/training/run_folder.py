@@ -25,7 +25,11 @@ from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.files import PARTIAL, write_whole, writing
 
-OURS = {"samples", "checkpoints", ".lock"}  # what a run that a crash ended before its config was written may hold
+OURS = {
+    "samples",
+    "checkpoints",
+    ".lock",
+}  # what a run that a crash ended before its config was written may hold
 
 
 class Run:
@@ -46,12 +50,18 @@ class Run:
         """Raise RunError when the folder holds something other than a run, or cannot be made or written."""
         nearest = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         if nearest.is_dir() and not os.access(nearest, os.W_OK):
-            raise RunError(f"{self.folder}: cannot be written (no permission for {nearest}); choose another --out")
+            raise RunError(
+                f"{self.folder}: cannot be written (no permission for {nearest}); choose another --out"
+            )
         if not self.folder.exists() and not nearest.is_dir():
-            raise RunError(f"{self.folder}: cannot be written ({nearest} is a file); choose another --out")
+            raise RunError(
+                f"{self.folder}: cannot be written ({nearest} is a file); choose another --out"
+            )
         if self.exists or not self.folder.exists():
             return
-        if not self.folder.is_dir() or any(p.name not in OURS and p.suffix != PARTIAL for p in self.folder.iterdir()):
+        if not self.folder.is_dir() or any(
+            p.name not in OURS and p.suffix != PARTIAL for p in self.folder.iterdir()
+        ):
             raise RunError(f"{self.folder}: exists and is not a run; choose another --out")
 
     def create(self) -> FileLock:
@@ -61,12 +71,17 @@ class Run:
             self.checkpoints.mkdir(exist_ok=True)
             lock = FileLock(self.folder / ".lock", timeout=0)
             lock.acquire()
-            for leftover in (*self.folder.glob(f"*{PARTIAL}"), *self.checkpoints.glob(f"*{PARTIAL}")):
+            for leftover in (
+                *self.folder.glob(f"*{PARTIAL}"),
+                *self.checkpoints.glob(f"*{PARTIAL}"),
+            ):
                 leftover.unlink()
         except Timeout:
             raise RunError(f"{self.folder}: another process is training this run") from None
         except OSError as e:
-            raise RunError(f"{self.folder}: cannot be written ({e.strerror or e}); choose another --out") from None
+            raise RunError(
+                f"{self.folder}: cannot be written ({e.strerror or e}); choose another --out"
+            ) from None
         return lock
 
     def config(self) -> Config:
@@ -76,21 +91,45 @@ class Run:
         """Write the config and what became of every recording."""
         index = corpus.index
         write_whole(self.config_file, corpus.config.to_toml().encode())
-        about = {"folder": str(index.folder.resolve()), "fingerprint": corpus.fingerprint, "recordings": corpus.contents}
+        about = {
+            "folder": str(index.folder.resolve()),
+            "fingerprint": corpus.fingerprint,
+            "recordings": corpus.contents,
+        }
         about |= {"labels": corpus.labels} if corpus.labels else {}
         about |= {"held_out": corpus.held_out, "left_out": corpus.left_out}
         held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
         text = StringIO(newline="")
         table = csv.writer(text)
-        table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
+        table.writerow(
+            ["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"]
+        )
         for r in index.recordings:
             reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
-            use = "validation" if r.name in held_out else "left out" if r.name in left_out else "training"
-            table.writerow([r.name, use, reason, f"{r.samples / index.sample_rate:.3f}", r.gain_db, r.loudest_db, r.trimmed_seconds])
+            use = (
+                "validation"
+                if r.name in held_out
+                else "left out"
+                if r.name in left_out
+                else "training"
+            )
+            table.writerow(
+                [
+                    r.name,
+                    use,
+                    reason,
+                    f"{r.samples / index.sample_rate:.3f}",
+                    r.gain_db,
+                    r.loudest_db,
+                    r.trimmed_seconds,
+                ]
+            )
         for s in index.skipped:
             table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
-        write_whole(self.folder / "recordings.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+        write_whole(
+            self.folder / "recordings.csv", text.getvalue().encode("utf-8", "backslashreplace")
+        )
 
     def corpus(self) -> dict[str, Any]:
         """What this run was trained on: folder, fingerprint, recordings by name; {} when it never got that far."""

@@ -29,14 +29,23 @@ from wavenet.system.interrupts import interrupts
 from wavenet.training.distributed import SingleProcess, joined
 from wavenet.training.events import TrainingListener
 from wavenet.training.preview import render_validation_sample
-from wavenet.training.resume import TrainOptions, changed_labels, changed_recordings, open_run, recordings_folder, refuse_changes
+from wavenet.training.resume import (
+    TrainOptions,
+    changed_labels,
+    changed_recordings,
+    open_run,
+    recordings_folder,
+    refuse_changes,
+)
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer, learning_rate
 
 LOG_EVERY = 10  # steps
 DRY_RUN_STEPS = 3  # steps timed by a dry run
 RECENT = 50  # steps averaged before judging whether anything is learnt
-LEARNT_SHARE = 0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
+LEARNT_SHARE = (
+    0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
+)
 
 
 def train(request: TrainOptions, report: TrainingListener) -> Run:
@@ -72,7 +81,13 @@ def _train(request: TrainOptions, report: TrainingListener, processes: SinglePro
             )
             return run
         report.starting(trainer, until, trainer.time_step())
-        _fit(trainer, run, until, report, math.inf if request.max_hours is None else started + 3600 * request.max_hours)
+        _fit(
+            trainer,
+            run,
+            until,
+            report,
+            math.inf if request.max_hours is None else started + 3600 * request.max_hours,
+        )
     return run
 
 
@@ -91,9 +106,15 @@ def dry_run(request: TrainOptions, report: TrainingListener) -> None:
         report.dry_run_done(trainer, statistics.median(taken[1:]))
 
 
-def _prepare(request: TrainOptions, report: TrainingListener, processes: SingleProcess) -> tuple[TrainOptions, Run, Corpus, torch.device]:
+def _prepare(
+    request: TrainOptions, report: TrainingListener, processes: SingleProcess
+) -> tuple[TrainOptions, Run, Corpus, torch.device]:
     """Check what can be checked before recordings are read, then read them. The request is the first process's, in its own places."""
-    asked, run, wanted, folder = processes.broadcast_from_rank0(lambda: _opened(request, processes.world_size), _pack_opened, partial(_unpack_opened, request))
+    asked, run, wanted, folder = processes.broadcast_from_rank0(
+        lambda: _opened(request, processes.world_size),
+        _pack_opened,
+        partial(_unpack_opened, request),
+    )
     request = replace(asked, folder=request.folder or folder)
 
     def place() -> tuple[torch.device, str]:
@@ -115,11 +136,18 @@ def _prepare(request: TrainOptions, report: TrainingListener, processes: SingleP
 
     device, precision = processes.run_on_all_ranks(place)
     how = f"{device.type} in {precision}"
-    processes.require_equal_on_all_ranks(how, lambda name: RunError(f"{name} would not train on {how} as process 0 does; choose --device and train.precision"))
+    processes.require_equal_on_all_ranks(
+        how,
+        lambda name: RunError(
+            f"{name} would not train on {how} as process 0 does; choose --device and train.precision"
+        ),
+    )
     corpus = processes.on_each_machine(read)
     processes.require_equal_on_all_ranks(
         (corpus.fingerprint, corpus.config.to_dict()),
-        lambda name: CorpusError(f"{folder}: {name} has other recordings than process 0; copy the same to every machine"),
+        lambda name: CorpusError(
+            f"{folder}: {name} has other recordings than process 0; copy the same to every machine"
+        ),
     )
     return request, run, corpus, device
 
@@ -131,10 +159,17 @@ def _opened(request: TrainOptions, processes: int) -> tuple[TrainOptions, Run, C
     if request.max_hours is not None and not 0 < request.max_hours < math.inf:
         raise RunError(f"--max-hours {request.max_hours:g}: must be above 0")
     run, wanted = open_run(request)
-    if any(s.startswith("train.label_from") for s in request.settings) and not wanted.model.label_channels:
-        raise ConfigError("train.label_from: this configuration takes no labels; use --config voices or --set model.label_channels=16")
+    if (
+        any(s.startswith("train.label_from") for s in request.settings)
+        and not wanted.model.label_channels
+    ):
+        raise ConfigError(
+            "train.label_from: this configuration takes no labels; use --config voices or --set model.label_channels=16"
+        )
     if wanted.train.batch < processes:
-        raise ConfigError(f"train.batch = {wanted.train.batch}: leaves some of {processes} processes without a window; raise it")
+        raise ConfigError(
+            f"train.batch = {wanted.train.batch}: leaves some of {processes} processes without a window; raise it"
+        )
     if wanted.model.mel_bands:
         mel.filters(wanted.audio.sample_rate, wanted.model)  # says whether all bands hear something
     run.check()
@@ -153,27 +188,41 @@ def _unpack_opened(request: TrainOptions, packed: bytes) -> tuple[TrainOptions, 
 
 
 def _trainer(
-    request: TrainOptions, run: Run, corpus: Corpus, device: torch.device, report: TrainingListener, processes: SingleProcess
+    request: TrainOptions,
+    run: Run,
+    corpus: Corpus,
+    device: torch.device,
+    report: TrainingListener,
+    processes: SingleProcess,
 ) -> Trainer:
     """A trainer at the run's last checkpoint. Raises RunError when this would not continue the same run and nobody said so."""
 
     def pack(latest: Checkpoint | None) -> bytes:
         return b"" if latest is None else checkpoint.pack(latest)
 
-    latest = processes.broadcast_from_rank0(lambda: _taken_up(request, run, corpus), pack, lambda data: checkpoint.unpack(data) if data else None)
+    latest = processes.broadcast_from_rank0(
+        lambda: _taken_up(request, run, corpus),
+        pack,
+        lambda data: checkpoint.unpack(data) if data else None,
+    )
     trainer = Trainer(corpus.config, corpus, device, processes)
     if latest is None:
         return trainer
     trainer.restore(latest)
     report.note(f"resuming {run.folder} at step {trainer.step}")
     was = latest.training
-    if device.type == "cpu" and (was.torch, was.threads) != (torch.__version__, torch.get_num_threads()):
+    if device.type == "cpu" and (was.torch, was.threads) != (
+        torch.__version__,
+        torch.get_num_threads(),
+    ):
         report.note(
             f"note: it was trained with torch {was.torch} on {was.threads} threads, now torch {torch.__version__} on "
             f"{torch.get_num_threads()}: results may differ in the last bits from an uninterrupted run"
         )
     if was.precision and was.precision != trainer.precision:
-        report.note(f"note: it was trained in {was.precision} so far, from now on in {trainer.precision} (train.precision)")
+        report.note(
+            f"note: it was trained in {was.precision} so far, from now on in {trainer.precision} (train.precision)"
+        )
     return trainer
 
 
@@ -184,12 +233,19 @@ def _taken_up(request: TrainOptions, run: Run, corpus: Corpus) -> Checkpoint | N
         changes = loading.differences(latest.config, corpus.config)
         if corpus.fingerprint != latest.training.fingerprint:
             before = run.corpus()
-            changes.append(f"recordings: {changed_recordings(before.get('recordings', {}), corpus.contents)}")
+            changes.append(
+                f"recordings: {changed_recordings(before.get('recordings', {}), corpus.contents)}"
+            )
             if relabelled := changed_labels(before.get("labels", {}), corpus.labels):
                 changes[-1] += f", {relabelled}"
         refuse_changes(run, changes, request)
-        if any(c.startswith(("recordings", "train.validation", "train.segment_seconds")) for c in changes):
-            latest = replace(latest, training=replace(latest.training, best_bits=None, best_step=None))  # measured on other audio
+        if any(
+            c.startswith(("recordings", "train.validation", "train.segment_seconds"))
+            for c in changes
+        ):
+            latest = replace(
+                latest, training=replace(latest.training, best_bits=None, best_step=None)
+            )  # measured on other audio
     run.describe(corpus)
     run.forget_after(latest.training.step if latest else 0)
     return latest
@@ -200,13 +256,17 @@ def _taken_up(request: TrainOptions, run: Run, corpus: Corpus) -> Checkpoint | N
 
 def _fit(trainer: Trainer, run: Run, until: int, report: TrainingListener, deadline: float) -> None:
     processes = trainer.processes
-    on_step, on_checkpoint = _records(trainer, run, until, report) if processes.rank == 0 else (_nothing, _nothing)
+    on_step, on_checkpoint = (
+        _records(trainer, run, until, report) if processes.rank == 0 else (_nothing, _nothing)
+    )
     late = processes.any_rank(lambda: time.monotonic() > deadline)
     try:
         with interrupts() as interrupted, processes.translate_peer_loss():
             stop = processes.any_rank(interrupted)
             trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=stop, late=late)
-            processes.broadcast_from_rank0(lambda: report.finished(trainer, run, stop() and trainer.step < until))
+            processes.broadcast_from_rank0(
+                lambda: report.finished(trainer, run, stop() and trainer.step < until)
+            )
     except LostProcessError as e:
         raise TrainingError(f"{e}; {_kept(run)}") from None
     except TrainingError as e:
@@ -214,7 +274,9 @@ def _fit(trainer: Trainer, run: Run, until: int, report: TrainingListener, deadl
         processes.broadcast_from_rank0(lambda: _diverged(problem, trainer, run))
 
 
-def _records(trainer: Trainer, run: Run, until: int, report: TrainingListener) -> tuple[Callable[[float], None], Callable[[bool], None]]:
+def _records(
+    trainer: Trainer, run: Run, until: int, report: TrainingListener
+) -> tuple[Callable[[float], None], Callable[[bool], None]]:
     """What writes down and tells a step, and a checkpoint."""
     recent: deque[float] = deque(maxlen=RECENT)
     unigram = trainer.corpus.unigram_bits()
@@ -238,7 +300,9 @@ def _records(trainer: Trainer, run: Run, until: int, report: TrainingListener) -
         if evaluated:
             bits = trainer.validation_bits
             log(validation_bits=None if bits is None else round(bits, 5))
-            report.evaluated(trainer, render_validation_sample(saved, trainer.corpus, run.samples, report.note))
+            report.evaluated(
+                trainer, render_validation_sample(saved, trainer.corpus, run.samples, report.note)
+            )
             if warning := nothing_learnt(trainer.step, list(recent), unigram, trainer.config):
                 report.note(warning)
 
@@ -251,7 +315,11 @@ def _nothing(_: float) -> None: ...
 def _kept(run: Run) -> str:
     """How to go on after a process has ended."""
     steps = locate.steps(run.checkpoints)
-    return f"the last checkpoint is of step {steps[-1]}. Go on with the same command" if steps else "there is no checkpoint of it here yet"
+    return (
+        f"the last checkpoint is of step {steps[-1]}. Go on with the same command"
+        if steps
+        else "there is no checkpoint of it here yet"
+    )
 
 
 def _diverged(problem: str, trainer: Trainer, run: Run) -> None:
@@ -260,7 +328,9 @@ def _diverged(problem: str, trainer: Trainer, run: Run) -> None:
 
 def _way_back(trainer: Trainer, run: Run) -> str:
     """How to go on after weights or gradients stopped being finite."""
-    run.set_aside(trainer.step)  # if the very next step fails, that checkpoint is none to go on from
+    run.set_aside(
+        trainer.step
+    )  # if the very next step fails, that checkpoint is none to go on from
     good = run.latest()
     if good is None:
         return "there is no checkpoint before it. Start again with a lower train.learning_rate"

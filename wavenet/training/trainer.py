@@ -30,14 +30,22 @@ def learning_rate(step: int, train: TrainConfig) -> float:
     warm = min(1.0, (step + 1) / (train.warmup_steps + 1))
     if train.schedule == "constant":
         return train.learning_rate * warm
-    progress = min(1.0, max(0, step - train.warmup_steps) / max(1, train.steps - train.warmup_steps))
+    progress = min(
+        1.0, max(0, step - train.warmup_steps) / max(1, train.steps - train.warmup_steps)
+    )
     return train.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 
 class Trainer:
     """A model in training: `train_step` once, or `fit` up to a step. Several processes each have one, at the same step."""
 
-    def __init__(self, config: Config, corpus: Corpus, device: torch.device, processes: SingleProcess | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        corpus: Corpus,
+        device: torch.device,
+        processes: SingleProcess | None = None,
+    ) -> None:
         self.config = config
         self.corpus = corpus
         self.device = device
@@ -52,9 +60,14 @@ class Trainer:
         self.network = self.processes.wrap_ddp(self.model)
         self.ema = AveragedModel(self.model, multi_avg_fn=self._update_ema)
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.train.learning_rate, betas=(0.9, 0.99), weight_decay=config.train.weight_decay
+            self.model.parameters(),
+            lr=config.train.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.train.weight_decay,
         )
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")  # fp16's gradients would vanish unscaled
+        self.scaler = torch.amp.GradScaler(
+            device.type, enabled=self.precision == "fp16"
+        )  # fp16's gradients would vanish unscaled
         self.skipped = 0  # steps that only found out that the scale was too large
         self.step = 0
         self.seconds = 0.0
@@ -144,8 +157,12 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the averaged weights on the held-out audio."""
-        self.validation_bits = bits_per_sample(self.ema_network, self._held_out(), self.processes.all_reduce_sum)
-        if self.validation_bits is not None and (self.best is None or self.validation_bits < self.best[0]):
+        self.validation_bits = bits_per_sample(
+            self.ema_network, self._held_out(), self.processes.all_reduce_sum
+        )
+        if self.validation_bits is not None and (
+            self.best is None or self.validation_bits < self.best[0]
+        ):
             self.best = (self.validation_bits, self.step)
 
     def _held_out(self) -> Iterator[DeviceBatch]:
@@ -164,7 +181,11 @@ class Trainer:
     def _losses(self) -> Iterator[torch.Tensor]:
         """Parts of the mean over all samples that count: their sum, averaged over processes, does not depend on how many there are."""
         batch = self.batches.get(self.step)
-        counted = batch.global_count / self.processes.world_size if batch.global_count else batch.loss_mask.sum()
+        counted = (
+            batch.global_count / self.processes.world_size
+            if batch.global_count
+            else batch.loss_mask.sum()
+        )
         batch = batch._replace(loss_mask=batch.loss_mask / counted)
         *parts, last = batch.parts(-(-len(batch.x) // self.config.train.accumulate))
         with self.processes.no_sync(self.network):
@@ -173,9 +194,13 @@ class Trainer:
         yield self._loss(last)
 
     def _loss(self, part: DeviceBatch) -> torch.Tensor:
-        with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"):
+        with torch.autocast(
+            self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"
+        ):
             params = self.network(part.x[:, :-1], part.conditioning)  # (windows, segment, n_params)
-        return self.model.distribution.loss(params, part.x[:, self.model.receptive_field :], part.loss_mask)
+        return self.model.distribution.loss(
+            params, part.x[:, self.model.receptive_field :], part.loss_mask
+        )
 
     def _require_finite(self, loss: float, gradient: float) -> None:
         if not math.isfinite(loss):
@@ -184,7 +209,9 @@ class Trainer:
             return  # fp16 overflows now and then: the scaler skips the step and lowers its scale
         raise TrainingError(f"the gradient is not finite at step {self.step}")
 
-    def _update_ema(self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int) -> None:
+    def _update_ema(
+        self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int
+    ) -> None:
         """Decay grows with the steps seen, so that the average of a short run is not its random start."""
         n = int(n_averaged)
         decay = min(self.config.train.average_decay, (1 + n) / (10 + n))
@@ -217,13 +244,20 @@ class Trainer:
             loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
             loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),
         )
-        return Checkpoint(self.config, {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}, training)
+        return Checkpoint(
+            self.config,
+            {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()},
+            training,
+        )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up a checkpoint loaded with `resume=True`."""
 
         def tensors(part: str) -> dict[str, torch.Tensor]:
-            return {k: torch.from_numpy(v).to(self.device, copy=True) for k, v in checkpoint.part(part).items()}
+            return {
+                k: torch.from_numpy(v).to(self.device, copy=True)
+                for k, v in checkpoint.part(part).items()
+            }
 
         self.model.load_state_dict(tensors("model"))
         self.ema_network.load_state_dict(tensors("average"))
@@ -240,4 +274,8 @@ class Trainer:
             self.scaler.load_state_dict(self.scaler.state_dict() | state)
         self.skipped = was.skipped
         self.step, self.seconds, self.validation_bits = was.step, was.seconds, was.validation_bits
-        self.best = (was.best_bits, was.best_step) if was.best_bits is not None and was.best_step is not None else None
+        self.best = (
+            (was.best_bits, was.best_step)
+            if was.best_bits is not None and was.best_step is not None
+            else None
+        )

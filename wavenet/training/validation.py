@@ -11,7 +11,9 @@ from wavenet.model.network import WaveNet
 
 @torch.no_grad()
 def bits_per_sample(
-    model: WaveNet, batches: Iterable[DeviceBatch], total: Callable[..., tuple[float, ...]] = lambda *values: values
+    model: WaveNet,
+    batches: Iterable[DeviceBatch],
+    total: Callable[..., tuple[float, ...]] = lambda *values: values,
 ) -> float | None:
     """Mean negative log2-likelihood over all samples that count; None when there are none.
 
@@ -20,7 +22,9 @@ def bits_per_sample(
     """
     nats, samples = 0.0, 0.0
     for x, counts, given, _ in batches:
-        nats += float(model.distribution.loss(model(x[:, :-1], given), x[:, model.receptive_field :], counts))
+        nats += float(
+            model.distribution.loss(model(x[:, :-1], given), x[:, model.receptive_field :], counts)
+        )
         samples += float(counts.sum())
     nats, samples = total(nats, samples)
     return nats / samples / math.log(2) if samples else None

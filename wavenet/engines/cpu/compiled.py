@@ -58,7 +58,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         for _ in range(_MOST_SAVES):
             try:
                 return kernel(*arguments)
-            except OSError:  # its cache lies on a full disk; what cannot be saved is compiled all the same
+            except (
+                OSError
+            ):  # its cache lies on a full disk; what cannot be saved is compiled all the same
                 continue
         return kernel(*arguments)
 
@@ -90,4 +92,8 @@ def reporting(report: Report) -> Iterator[None]:
         yield
 
 
-advance, produce, consume = compiled(advance_streams), compiled(produce_stream), compiled(consume_stream)
+advance, produce, consume = (
+    compiled(advance_streams),
+    compiled(produce_stream),
+    compiled(consume_stream),
+)

@@ -30,7 +30,9 @@ class Host:
 
     lanes: int
     fused: bool
-    rows: int  # of the widest product tile: 2 vectors x rows accumulators, out of 16 or 32 registers
+    rows: (
+        int  # of the widest product tile: 2 vectors x rows accumulators, out of 16 or 32 registers
+    )
     name: str
 
     @property

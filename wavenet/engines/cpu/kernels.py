@@ -39,7 +39,21 @@ from wavenet.arrays import Array
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import BLOCK, PANEL, Sizes, Weights, aligned
 from wavenet.engines.cpu.sampling import draw
-from wavenet.engines.cpu.vectors import HOST, LANES, add, at, between, copy, gate, inlined, move, part, product, relu, scaled
+from wavenet.engines.cpu.vectors import (
+    HOST,
+    LANES,
+    add,
+    at,
+    between,
+    copy,
+    gate,
+    inlined,
+    move,
+    part,
+    product,
+    relu,
+    scaled,
+)
 
 # products of 8, 4 and 2 vectors with one row; and of 2 vectors with as many rows as registers hold
 _one8, _one4, _one2 = product(8, 1), product(4, 1), product(2, 1)
@@ -71,10 +85,18 @@ class KernelConditioning(NamedTuple):
 
 
 def scratch(n: Sizes, rows: int) -> Scratch:
-    r, g, s, h, levels = (v * LANES for v in (n.r_vectors, n.g_vectors, n.s_vectors, n.h_vectors, n.level_vectors))
+    r, g, s, h, levels = (
+        v * LANES for v in (n.r_vectors, n.g_vectors, n.s_vectors, n.h_vectors, n.level_vectors)
+    )
     counts = (r, 2 * g, (2 * n.layers + 1) * g, 2 * max(r, s), 2 * s, h, levels)
     context = rows * (3 * s + (n.branches + 1) * n.p_vectors * LANES) if n.branches else 0
-    return Scratch._make([*(aligned(rows * count) for count in counts), aligned(BLOCK * n.older * n.r + r), aligned(context)])
+    return Scratch._make(
+        [
+            *(aligned(rows * count) for count in counts),
+            aligned(BLOCK * n.older * n.r + r),
+            aligned(context),
+        ]
+    )
 
 
 @part
@@ -108,7 +130,11 @@ def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_st
             tall = rows - row >= _TALL
             for sub in range(0, panel, 2):
                 w, to = move(weights, sub * words), (done + sub) * LANES
-                a, b, c = move(start, row * start_step + to), move(x, row * x_step), move(y, row * y_step + to)
+                a, b, c = (
+                    move(start, row * start_step + to),
+                    move(x, row * x_step),
+                    move(y, row * y_step + to),
+                )
                 if tall:
                     _tall(w, stride, a, start_step, b, x_step, inputs, c, y_step)
                 else:
@@ -116,7 +142,11 @@ def _product(words, weights, start, start_step, x, x_step, rows, inputs, y, y_st
             row += _TALL if tall else _SHORT
         while row < rows:
             to = done * LANES
-            a, b, c = move(start, row * start_step + to), move(x, row * x_step), move(y, row * y_step + to)
+            a, b, c = (
+                move(start, row * start_step + to),
+                move(x, row * x_step),
+                move(y, row * y_step + to),
+            )
             if panel == PANEL:
                 _one8(weights, stride, a, start_step, b, x_step, inputs, c, y_step)
             elif panel == 4:
@@ -147,7 +177,11 @@ def precompute_older_taps(n, w, layer, first, taps, backs, time, mask, block, ri
     for step in range(block):
         for tap in range(taps):
             # whole vectors; the next tap overwrites this one's padding
-            copy(move(ring, (time + step - backs[tap] & mask) * channels), move(heard, step * inputs + tap * n.r), n.r_vectors)
+            copy(
+                move(ring, (time + step - backs[tap] & mask) * channels),
+                move(heard, step * inputs + tap * n.r),
+                n.r_vectors,
+            )
     _product(
         n.words, move(w.older, first * n.r * 2 * n.g_vectors * n.words), move(w.conv_bias, layer * width), 0,
         heard, inputs, block, inputs, ahead, width, 2 * n.g_vectors,
@@ -159,7 +193,14 @@ def conditioned(n, layer, ahead, told, frames, t, h):  # type: ignore[no-untyped
     """h = what the older taps added up to + what one stream is told at time t. frames: its first."""
     width = 2 * n.g_vectors * LANES
     low = move(frames, ((t // told.hop - told.first) * n.layers + layer) * width)
-    between(ahead, low, move(low, n.layers * width), np.float32(t % told.hop) / np.float32(told.hop), h, 2 * n.g_vectors)
+    between(
+        ahead,
+        low,
+        move(low, n.layers * width),
+        np.float32(t % told.hop) / np.float32(told.hop),
+        h,
+        2 * n.g_vectors,
+    )
 
 
 @inlined
@@ -171,7 +212,12 @@ def gated(n, w, layer, x, start, start_step, rows, h, z):  # type: ignore[no-unt
         x, n.r_vectors * LANES, rows, n.r, h, width, 2 * n.g_vectors,
     )  # fmt: skip
     for row in range(rows):
-        gate(move(h, row * width), n.g_vectors * LANES, move(z, row * n.g_vectors * LANES), n.g_vectors)
+        gate(
+            move(h, row * width),
+            n.g_vectors * LANES,
+            move(z, row * n.g_vectors * LANES),
+            n.g_vectors,
+        )
 
 
 @inlined
@@ -203,15 +249,23 @@ def context(n, w, backs, t, rows, total, ring, sums, space, out):  # type: ignor
         now = move(ring, row * wide + (t & n.context_rows - 1) * s)
         copy(move(total, row * s), now, n.s_vectors)
         relu(now, n.s_vectors)
-        gone, running, mean = move(ring, row * wide + (t - n.window & n.context_rows - 1) * s), move(sums, row * s), move(means, row * s)
-        for i in range(s):  # in double precision: what float32 numbers leave behind as they come and go never adds up to anything
+        gone, running, mean = (
+            move(ring, row * wide + (t - n.window & n.context_rows - 1) * s),
+            move(sums, row * s),
+            move(means, row * s),
+        )
+        for i in range(
+            s
+        ):  # in double precision: what float32 numbers leave behind as they come and go never adds up to anything
             running[i] += np.float64(now[i]) - np.float64(gone[i])
             mean[i] = np.float32(running[i] / n.window)
     for branch in range(n.branches):
         for row in range(rows):
             memory, pair = move(ring, row * wide), move(space, row * 2 * s)
             copy(move(memory, (t - backs[branch] & n.context_rows - 1) * s), pair, n.s_vectors)
-            copy(move(memory, (t & n.context_rows - 1) * s), move(pair, n.s), n.s_vectors)  # over the padding of what lies before
+            copy(
+                move(memory, (t & n.context_rows - 1) * s), move(pair, n.s), n.s_vectors
+            )  # over the padding of what lies before
         _product(
             n.words, move(w.branches, branch * 2 * n.s * n.p_vectors * n.words), move(w.branch_bias, branch * p), 0,
             space, 2 * s, rows, 2 * n.s, move(mixed, branch * p), width, n.p_vectors,
@@ -236,7 +290,25 @@ def head(n, w, total, rows, hidden, logits):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-def advance_streams(n, weights, plan, work, ring, ahead, time, skips, sums, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
+def advance_streams(
+    n,
+    weights,
+    plan,
+    work,
+    ring,
+    ahead,
+    time,
+    skips,
+    sums,
+    last,
+    x,
+    noise,
+    params,
+    how,
+    told,
+    begin,
+    end,
+):  # type: ignore[no-untyped-def]
     """Advance streams over steps begin ... end - 1 of x (rows, steps), whose first column is at `time`.
 
     With noise (rows, steps, n_noise), draw x; without, x is given and predictions go to params (rows, steps, levels). ring (rows, all
@@ -260,19 +332,51 @@ def advance_streams(n, weights, plan, work, ring, ahead, time, skips, sums, last
                 copy(move(s.x, row * channels), move(memory, (t & mask) * channels), n.r_vectors)
                 if t + phase & block - 1 == 0:
                     to = at(ahead, row * ahead_step + slot * width)
-                    precompute_older_taps(n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard)
+                    precompute_older_taps(
+                        n,
+                        w,
+                        layer,
+                        older,
+                        taps,
+                        at(backs, older),
+                        t,
+                        mask,
+                        block,
+                        memory,
+                        to,
+                        s.heard,
+                    )
             start, start_step = at(ahead, slot * width), ahead_step
             if told.hop > 0:
                 for row in range(rows):
                     frames = at(told.frames, row * told.length * n.layers * width)
-                    conditioned(n, layer, move(start, row * ahead_step), told, frames, t, move(s.h, row * width))
+                    conditioned(
+                        n,
+                        layer,
+                        move(start, row * ahead_step),
+                        told,
+                        frames,
+                        t,
+                        move(s.h, row * width),
+                    )
                 start, start_step = s.h, width
             gated(n, w, layer, s.x, start, start_step, rows, s.h, s.z)
             if layer + 1 < n.layers:
                 residual(n, w, layer, s.z, rows, s.out, s.x)
             skip(n, w, layer, s.z, rows, s.out, s.total)
         if n.branches > 0:
-            context(n, w, at(plan.context, 0), t, rows, s.total, at(skips, 0), at(sums, 0), s.context, s.out)
+            context(
+                n,
+                w,
+                at(plan.context, 0),
+                t,
+                rows,
+                s.total,
+                at(skips, 0),
+                at(sums, 0),
+                s.context,
+                s.out,
+            )
         head(n, w, s.total, rows, s.hidden, s.logits)
         for row in range(rows):
             logits = work.logits[row * n.level_vectors * LANES :][: n.levels]

@@ -18,7 +18,17 @@ from wavenet.config import ModelConfig
 from wavenet.engines.conditioning import Conditioning, require_conditioning
 from wavenet.engines.cpu.compiled import advance, consume, produce, reporting
 from wavenet.engines.cpu.kernels import KernelConditioning, Scratch, scratch
-from wavenet.engines.cpu.panels import BLOCK, aligned, aligned_copy, dequantised, endless_silence, laid_out, laid_out_frames, plan, sizes
+from wavenet.engines.cpu.panels import (
+    BLOCK,
+    aligned,
+    aligned_copy,
+    dequantised,
+    endless_silence,
+    laid_out,
+    laid_out_frames,
+    plan,
+    sizes,
+)
 from wavenet.engines.cpu.pipeline import FLAGS, STOP, available
 from wavenet.engines.cpu.sampling import draw_as, require_known
 from wavenet.engines.cpu.thread_scheduler import ThreadScheduler
@@ -29,7 +39,9 @@ from wavenet.errors import EngineError
 from wavenet.model.distributions.base import Sampling, noise_columns
 from wavenet.model.distributions.registry import distribution_for
 
-WORTH_SHARING = 1 << 19  # bytes of weights above which one stream may run on two cores; smaller ones only wait for each other
+WORTH_SHARING = (
+    1 << 19
+)  # bytes of weights above which one stream may run on two cores; smaller ones only wait for each other
 
 
 @dataclass
@@ -46,7 +58,14 @@ class State:
 
     def part(self, rows: slice) -> "State":
         """Some of the streams: the same memory, not a copy."""
-        return State(self.ring[rows], self.ahead[rows], self.skips[rows], self.sums[rows], self.time, self.last[rows])
+        return State(
+            self.ring[rows],
+            self.ahead[rows],
+            self.skips[rows],
+            self.sums[rows],
+            self.time,
+            self.last[rows],
+        )
 
 
 @dataclass(frozen=True)
@@ -66,26 +85,37 @@ class Work:
     def part(self, rows: slice) -> "Work":
         """For some of the streams."""
         told = self.told._replace(frames=self.told.frames[rows])
-        return replace(self, x=self.x[rows], noise=self.noise[rows], params=self.params[rows], told=told)
+        return replace(
+            self, x=self.x[rows], noise=self.noise[rows], params=self.params[rows], told=told
+        )
 
 
 def _kernel_conditioning(cond: Conditioning | None, batch: int) -> KernelConditioning:
     if cond is None:
         return KernelConditioning(np.zeros((batch, 0, 0, 0), np.float32), 0, 0, 0)
-    return KernelConditioning(laid_out_frames(cond.frames), cond.first, cond.hop, cond.frames.shape[1])
+    return KernelConditioning(
+        laid_out_frames(cond.frames), cond.first, cond.hop, cond.frames.shape[1]
+    )
 
 
 class NumbaEngine:
     name = "numba"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        options: EngineOptions | None = None,
+    ) -> None:
         self.config, self.options = config, options or EngineOptions()
         self.distribution = distribution_for(config)
         require_known(self.distribution)
         packed = pack(config, weights)
         self._heard = dequantised(packed, self.options.precision)
         self._plan, ring_rows = plan(packed)
-        self._sizes = sizes(packed, self.options.precision, ring_rows, self.distribution.scalar_input)
+        self._sizes = sizes(
+            packed, self.options.precision, ring_rows, self.distribution.scalar_input
+        )
         self._weights = laid_out(packed, self.options.precision)
         self._pace = ThreadScheduler()
         self._pool: ThreadPoolExecutor | None = None
@@ -104,7 +134,10 @@ class NumbaEngine:
         silence, n = self.distribution.silence, self._sizes
         heard = self.distribution.embed_array(np.array(silence), self._heard.embedding)
         unconditioned = np.zeros((1, n.layers, 2 * n.g))  # all streams are alike
-        starts = [endless_silence(self._heard, heard, under) for under in (unconditioned if cond is None else cond.frames[:, 0])]
+        starts = [
+            endless_silence(self._heard, heard, under)
+            for under in (unconditioned if cond is None else cond.frames[:, 0])
+        ]
         ring = aligned((len(starts), n.ring_rows, n.r_vectors * LANES))
         ahead = aligned((len(starts), n.layers, BLOCK, 2, n.g_vectors * LANES))
         skips = aligned((len(starts), n.context_rows, n.s_vectors * LANES))
@@ -119,25 +152,58 @@ class NumbaEngine:
 
     def select(self, state: State, streams: Sequence[int]) -> State:
         which = np.asarray(streams, np.int64)
-        ring, ahead, skips, sums = (aligned_copy(array[which]) for array in (state.ring, state.ahead, state.skips, state.sums))
+        ring, ahead, skips, sums = (
+            aligned_copy(array[which])
+            for array in (state.ring, state.ahead, state.skips, state.sums)
+        )
         return State(ring, ahead, skips, sums, state.time, state.last[which], state.whole)
 
     def prefill(self, state: State, x: Samples, cond: Conditioning | None = None) -> Params:
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
-            raise EngineError(f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}")
+            raise EngineError(
+                f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}"
+            )
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         none = np.zeros((len(x), 0, self.distribution.n_noise), np.float32)
         x = np.array(x, np.int64, order="C")
-        self._run(state, Work(x, none, params, Sampling(), state.time, 0, x.shape[1], _kernel_conditioning(cond, len(x))), cond)
+        self._run(
+            state,
+            Work(
+                x,
+                none,
+                params,
+                Sampling(),
+                state.time,
+                0,
+                x.shape[1],
+                _kernel_conditioning(cond, len(x)),
+            ),
+            cond,
+        )
         return params
 
-    def generate(self, state: State, noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
+    def generate(
+        self, state: State, noise: Noise, sampling: Sampling, cond: Conditioning | None = None
+    ) -> Samples:
         self.distribution.check(sampling)
         noise = noise_columns(noise, self.distribution.n_noise)
         x = np.empty(noise.shape[:2], np.int64)
         none = np.zeros((len(x), 0, 0), np.float32)
         noise = np.array(noise, np.float32, order="C")
-        self._run(state, Work(x, noise, none, sampling, state.time, 0, noise.shape[1], _kernel_conditioning(cond, len(x))), cond)
+        self._run(
+            state,
+            Work(
+                x,
+                noise,
+                none,
+                sampling,
+                state.time,
+                0,
+                noise.shape[1],
+                _kernel_conditioning(cond, len(x)),
+            ),
+            cond,
+        )
         return x
 
     def _run(self, state: State, work: Work, cond: Conditioning | None) -> None:
@@ -147,7 +213,9 @@ class NumbaEngine:
             raise EngineError(f"{batch} streams do not go on from a state of {len(state.last)}")
         require_conditioning(self.config, cond, batch, state.time, steps)
         if not state.whole:
-            raise EngineError("this state was interrupted in the middle of a step; start from another")
+            raise EngineError(
+                "this state was interrupted in the middle of a step; start from another"
+            )
         threads = self._threads(batch)
         self._compile(shared=threads > 1 and batch == 1)
         done = 0
@@ -167,14 +235,20 @@ class NumbaEngine:
             state.time += count
             state.whole = True
             if not np.isfinite(logits).all():
-                raise EngineError(f"what the network predicts is not finite after {state.time} samples: its weights are too large")
+                raise EngineError(
+                    f"what the network predicts is not finite after {state.time} samples: its weights are too large"
+                )
 
     def _threads(self, batch: int) -> int:
         """How many threads may serve so many streams."""
         most = self.options.most_threads
         if batch > 1:
             return min(most, batch)
-        return 2 if most > 1 and available() and sum(a.nbytes for a in self._weights) >= WORTH_SHARING else 1
+        return (
+            2
+            if most > 1 and available() and sum(a.nbytes for a in self._weights) >= WORTH_SHARING
+            else 1
+        )
 
     def _alone(self, state: State, work: Work) -> Array:
         """In this thread. Returns the last step's logits."""
@@ -212,7 +286,15 @@ class NumbaEngine:
 
     def _trail(self, space: Scratch, flags: Array, arguments: tuple[Any, ...]) -> None:
         try:
-            consume(self._sizes, self._weights, self._plan, space, flags, *arguments[:3], *arguments[-2:])
+            consume(
+                self._sizes,
+                self._weights,
+                self._plan,
+                space,
+                flags,
+                *arguments[:3],
+                *arguments[-2:],
+            )
         except BaseException:
             flags[STOP] = 1  # lead would wait for ever
             raise
@@ -230,7 +312,9 @@ class NumbaEngine:
             pool, all_there = ThreadPoolExecutor(self.options.most_threads - 1, "wavenet"), Event()
             try:
                 for _ in range(self.options.most_threads - 1):
-                    pool.submit(all_there.wait)  # a task that does not end needs a thread of its own
+                    pool.submit(
+                        all_there.wait
+                    )  # a task that does not end needs a thread of its own
             except RuntimeError:
                 self._refused = True
             finally:
@@ -246,9 +330,13 @@ class NumbaEngine:
         if shared in self._compiled:
             return
         empty = aligned((1, 1, LANES))
-        state = State(empty, empty, empty, aligned((1, LANES), np.float64), 0, np.zeros(1, np.int64))
+        state = State(
+            empty, empty, empty, aligned((1, LANES), np.float64), 0, np.zeros(1, np.int64)
+        )
         x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0, 0), np.float32)
-        arguments = self._arguments(state, Work(x, none, none, Sampling(), 0, 0, 0, _kernel_conditioning(None, 1)))
+        arguments = self._arguments(
+            state, Work(x, none, none, Sampling(), 0, 0, 0, _kernel_conditioning(None, 1))
+        )
         with reporting(self.options.report):
             space, flags = scratch(self._sizes, 1), aligned(FLAGS, np.int64)
             advance(self._sizes, self._weights, self._plan, space, *arguments)

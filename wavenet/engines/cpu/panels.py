@@ -105,7 +105,9 @@ def padded(channels: int) -> int:
 
 def _wide(array: Array, channels: int) -> Array:
     """The last axis filled up with zeros."""
-    return np.concatenate([array, np.zeros((*array.shape[:-1], channels - array.shape[-1]), array.dtype)], -1)
+    return np.concatenate(
+        [array, np.zeros((*array.shape[:-1], channels - array.shape[-1]), array.dtype)], -1
+    )
 
 
 def panel_sizes(vectors: int) -> list[int]:
@@ -130,7 +132,9 @@ def bf16_pairs(panel: Array) -> Array:
     low = _bf16(pairs[:, :, 0])
     bits = np.ascontiguousarray(pairs[:, :, 1]).view(np.uint32).astype(np.int64)
     magnitude, sign = bits & 0x7FFFFFFF, bits & 0x80000000
-    high = np.clip(np.rint((magnitude - low) / 65536), 0, 0x7F7F).astype(np.int64) << 16  # nearest word; the largest stays finite
+    high = (
+        np.clip(np.rint((magnitude - low) / 65536), 0, 0x7F7F).astype(np.int64) << 16
+    )  # nearest word; the largest stays finite
     return (sign | high | low).astype(np.uint32).reshape(len(panel), -1)
 
 
@@ -156,22 +160,41 @@ def dequantised(weights: PackedWeights, precision: str) -> PackedWeights:
 
     def rounded(matrix: Array, *parts: int) -> Array:
         """`parts` are the widths of the column groups that lie in panels of their own."""
-        return np.concatenate([_rounded(part) for part in np.split(matrix, np.cumsum(parts), axis=1)], 1)
+        return np.concatenate(
+            [_rounded(part) for part in np.split(matrix, np.cumsum(parts), axis=1)], 1
+        )
 
     g, r = weights.out.shape[1], weights.residual_channels
-    conv = tuple(np.stack([_halves(_rounded(_halves(tap, g, padded_gate(g))), padded_gate(g), g) for tap in taps]) for taps in weights.conv)
+    conv = tuple(
+        np.stack(
+            [_halves(_rounded(_halves(tap, g, padded_gate(g))), padded_gate(g), g) for tap in taps]
+        )
+        for taps in weights.conv
+    )
     out, pyramid = np.stack([rounded(matrix, r) for matrix in weights.out]), weights.pyramid
     if pyramid is not None:
         branches = np.stack([_rounded(branch) for branch in pyramid.branches])
-        pyramid = pyramid._replace(branches=branches, mean=_rounded(pyramid.mean), project=_rounded(pyramid.project))
-    return weights._replace(conv=conv, out=out, hidden=_rounded(weights.hidden), output=_rounded(weights.output), pyramid=pyramid)
+        pyramid = pyramid._replace(
+            branches=branches, mean=_rounded(pyramid.mean), project=_rounded(pyramid.project)
+        )
+    return weights._replace(
+        conv=conv,
+        out=out,
+        hidden=_rounded(weights.hidden),
+        output=_rounded(weights.output),
+        pyramid=pyramid,
+    )
 
 
 def _rounded(matrix: Array) -> Array:
     outputs, cut, at = matrix.shape[1], [], 0
     wide = _wide(matrix, padded(outputs))
     for size in panel_sizes(wide.shape[1] // LANES):
-        cut.append(from_bf16_pairs(bf16_pairs(np.ascontiguousarray(wide[:, at : at + size * LANES], np.float32))))
+        cut.append(
+            from_bf16_pairs(
+                bf16_pairs(np.ascontiguousarray(wide[:, at : at + size * LANES], np.float32))
+            )
+        )
         at += size * LANES
     return np.concatenate(cut, 1)[:, :outputs]
 
@@ -193,7 +216,13 @@ def laid_out(weights: PackedWeights, precision: str) -> Weights:
     """A model's weights as the kernels take them."""
     r, s = weights.residual_channels, weights.hidden.shape[0]
     g, (h, levels) = weights.out.shape[1], weights.output.shape
-    wide_r, wide_g, wide_s, wide_h, wide_levels = padded(r), padded_gate(g), padded(s), padded(h), padded(levels)
+    wide_r, wide_g, wide_s, wide_h, wide_levels = (
+        padded(r),
+        padded_gate(g),
+        padded(s),
+        padded(h),
+        padded(levels),
+    )
 
     def flat(arrays: list[Array]) -> Array:
         return aligned_copy(np.concatenate([np.ascontiguousarray(a).ravel() for a in arrays]))
@@ -220,10 +249,15 @@ def laid_out(weights: PackedWeights, precision: str) -> Weights:
 
 
 def _laid_out_pyramid(
-    w: PackedPyramid | None, wide_s: int, matrices: Callable[[list[Array], int], Array], flat: Callable[[list[Array]], Array]
+    w: PackedPyramid | None,
+    wide_s: int,
+    matrices: Callable[[list[Array], int], Array],
+    flat: Callable[[list[Array]], Array],
 ) -> dict[str, Array]:
     if w is None:
-        return dict.fromkeys(("branches", "mean", "branch_bias", "project", "project_bias"), aligned(0))
+        return dict.fromkeys(
+            ("branches", "mean", "branch_bias", "project", "project_bias"), aligned(0)
+        )
     p = w.mean.shape[1]
     wide_p = padded(p)
     # what each branch's channels are filled up with is multiplied by rows of zeros
@@ -241,13 +275,32 @@ def _laid_out_pyramid(
 def sizes(weights: PackedWeights, precision: str, ring_rows: int, scalar_input: bool) -> Sizes:
     g, (h, levels), pyramid = weights.out.shape[1], weights.output.shape, weights.pyramid
     r, s = weights.residual_channels, weights.hidden.shape[0]
-    channels = (padded(r), padded_gate(g), padded(s), padded(h), padded(levels), padded(pyramid.mean.shape[1]) if pyramid else 0)
+    channels = (
+        padded(r),
+        padded_gate(g),
+        padded(s),
+        padded(h),
+        padded(levels),
+        padded(pyramid.mean.shape[1]) if pyramid else 0,
+    )
     words = LANES if precision == "fp32" else LANES // 2
-    counts = (words, len(weights.offsets), max(map(len, weights.offsets)) - 1, levels, scalar_input, r, g, s, h)
+    counts = (
+        words,
+        len(weights.offsets),
+        max(map(len, weights.offsets)) - 1,
+        levels,
+        scalar_input,
+        r,
+        g,
+        s,
+        h,
+    )
     branches, window = (len(pyramid.offsets), pyramid.window) if pyramid else (0, 0)
     # its ring also holds what leaves the window now
     context_rows = 1 << (pyramid.reach + 1).bit_length() if pyramid else 0
-    return Sizes._make([*counts, *(c // LANES for c in channels), branches, window, ring_rows, context_rows])
+    return Sizes._make(
+        [*counts, *(c // LANES for c in channels), branches, window, ring_rows, context_rows]
+    )
 
 
 def plan(weights: PackedWeights) -> tuple[Plan, int]:
@@ -280,7 +333,9 @@ def endless_silence(weights: PackedWeights, silence: Array, under: Array) -> Sil
     """Of silence heard as (R,), under conditions (L, 2 G)."""
     x = silence.astype(np.float64)
     inputs, older, total = [], [], np.zeros(weights.hidden.shape[0])
-    for conv, bias, out, out_bias, told in zip(weights.conv, weights.conv_bias, weights.out, weights.out_bias, under, strict=True):
+    for conv, bias, out, out_bias, told in zip(
+        weights.conv, weights.conv_bias, weights.out, weights.out_bias, under, strict=True
+    ):
         inputs.append(x)
         older.append(bias + x @ conv[:-1].sum(0, dtype=np.float64))
         filtered, gate = np.split(older[-1] + x @ conv[-1] + told, 2)

@@ -40,7 +40,13 @@ from wavenet.engines.cpu.panels import BLOCK
 from wavenet.engines.cpu.sampling import draw
 from wavenet.engines.cpu.vectors import LANES, at, copy, fetch, move, part, publish, published
 
-STOP, PRODUCED, CONSUMED, SKIPPED, FLAGS = 0, 16, 32, 48, 64  # places in `flags`, far enough apart for cache lines of their own
+STOP, PRODUCED, CONSUMED, SKIPPED, FLAGS = (
+    0,
+    16,
+    32,
+    48,
+    64,
+)  # places in `flags`, far enough apart for cache lines of their own
 SPINS = 2000  # looks at a count, some 10 us, before the core is offered to others: without that, a busy machine crawls
 _yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
 
@@ -65,7 +71,26 @@ def _wait(flags, place, count):  # type: ignore[no-untyped-def]
             _yield_core()
 
 
-def produce_stream(n, weights, plan, work, flags, ring, ahead, time, skips, sums, last, x, noise, params, how, told, begin, end):  # type: ignore[no-untyped-def]
+def produce_stream(
+    n,
+    weights,
+    plan,
+    work,
+    flags,
+    ring,
+    ahead,
+    time,
+    skips,
+    sums,
+    last,
+    x,
+    noise,
+    params,
+    how,
+    told,
+    begin,
+    end,
+):  # type: ignore[no-untyped-def]
     """Advance one stream as `advance_streams` does, x (1, steps). Returns whether it came to the end."""
     w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
     channels, width, gates = n.r_vectors * LANES, 2 * n.g_vectors * LANES, n.g_vectors * LANES
@@ -91,14 +116,19 @@ def produce_stream(n, weights, plan, work, flags, ring, ahead, time, skips, sums
             publish(move(f, PRODUCED), count)
             following = (layer + 1) % n.layers
             later = t if following > 0 else t + 1
-            fetch(at(ahead, (following * BLOCK + (later + layers[following, 5] & BLOCK - 1)) * width), 2 * n.g_vectors)
+            fetch(
+                at(ahead, (following * BLOCK + (later + layers[following, 5] & BLOCK - 1)) * width),
+                2 * n.g_vectors,
+            )
             if layer + 1 < n.layers:
                 residual(n, w, layer, z, 1, s.out, s.x)
         if _wait(f, SKIPPED, i - begin + 1) < 0:
             return False
         total = move(s.total, (i & 1) * n.s_vectors * LANES)
         if n.branches > 0:
-            context(n, w, at(plan.context, 0), t, 1, total, at(skips, 0), at(sums, 0), s.context, s.out)
+            context(
+                n, w, at(plan.context, 0), t, 1, total, at(skips, 0), at(sums, 0), s.context, s.out
+            )
         head(n, w, total, 1, s.hidden, s.logits)
         logits = work.logits[: n.levels]
         if noise.shape[1] > 0:
@@ -112,8 +142,16 @@ def produce_stream(n, weights, plan, work, flags, ring, ahead, time, skips, sums
 def consume_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end):  # type: ignore[no-untyped-def]
     """What `lead_stream` waits for, over the same steps."""
     w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
-    channels, width, gates, skips = n.r_vectors * LANES, 2 * n.g_vectors * LANES, n.g_vectors * LANES, n.s_vectors * LANES
-    out, z = move(s.out, max(channels, skips)), move(s.z, 2 * n.layers * gates)  # what lies before is lead's
+    channels, width, gates, skips = (
+        n.r_vectors * LANES,
+        2 * n.g_vectors * LANES,
+        n.g_vectors * LANES,
+        n.s_vectors * LANES,
+    )
+    out, z = (
+        move(s.out, max(channels, skips)),
+        move(s.z, 2 * n.layers * gates),
+    )  # what lies before is lead's
     layers, backs = plan.layers, plan.backs
     led = 0
     for i in range(begin - 1, end):
@@ -137,5 +175,7 @@ def consume_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end)
             if i + 1 < end and t + phase & block - 1 == 0:
                 slot = layer * BLOCK + (t + phase & BLOCK - 1)
                 memory, to = at(ring, first * channels), at(ahead, slot * width)
-                precompute_older_taps(n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard)
+                precompute_older_taps(
+                    n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard
+                )
             publish(move(f, CONSUMED), (i - begin + 1) * n.layers + layer + 1)

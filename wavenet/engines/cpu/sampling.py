@@ -31,14 +31,23 @@ class Draw(NamedTuple):
 def require_known(distribution: Distribution) -> None:
     """Raises EngineError for an output that none of the draws here is for."""
     if distribution.kind not in KINDS:
-        raise EngineError(f"the numba engine has no draw for a {distribution.kind} output; use --engine reference")
+        raise EngineError(
+            f"the numba engine has no draw for a {distribution.kind} output; use --engine reference"
+        )
 
 
 def draw_as(distribution: Distribution, sampling: Sampling) -> Draw:
     n = distribution.n_params
     top_k = min(sampling.top_k or n, n)
     kind = KINDS[distribution.kind]
-    return Draw(kind, float(sampling.temperature), top_k, float(sampling.top_p), aligned(n), aligned(n, np.int64))
+    return Draw(
+        kind,
+        float(sampling.temperature),
+        top_k,
+        float(sampling.top_p),
+        aligned(n),
+        aligned(n, np.int64),
+    )
 
 
 @part
@@ -141,7 +150,11 @@ def _mixture(params, noise, how):  # type: ignore[no-untyped-def]
     else:
         chosen = _component(params, components, np.float64(noise[0]), how.temperature)
     spread = _scale(params, components, chosen) * how.temperature
-    standard = _logistic(np.float64(noise[1])) if how.kind == LOGISTIC else _normal(np.float64(noise[1]), np.float64(noise[2]))
+    standard = (
+        _logistic(np.float64(noise[1]))
+        if how.kind == LOGISTIC
+        else _normal(np.float64(noise[1]), np.float64(noise[2]))
+    )
     wav = np.float64(params[components + chosen]) * MEAN_UNIT + spread * standard
     return int(min(max(np.rint(wav * FULL_SCALE), -FULL_SCALE), FULL_SCALE - 1)) + FULL_SCALE
 

@@ -12,14 +12,23 @@ from contextlib import contextmanager
 
 FEWEST = 16  # steps worth timing: fewer say more about the call than about the loop
 LOOK = 4  # steps of a look
-HOPELESS, CALL = 3, 0.001  # a look may take so many times as long as working alone, and so many seconds besides to begin with
-TRIAL, STRETCH = 0.004, 0.015  # seconds that a trial should take, and the work between two looks at the clock
+HOPELESS, CALL = (
+    3,
+    0.001,
+)  # a look may take so many times as long as working alone, and so many seconds besides to begin with
+TRIAL, STRETCH = (
+    0.004,
+    0.015,
+)  # seconds that a trial should take, and the work between two looks at the clock
 SOONEST, LATEST = 0.25, 4.0  # seconds of work between trials
 
 
 class ThreadScheduler:
     def __init__(self) -> None:
-        self.seconds = {False: math.nan, True: math.nan}  # per step when last measured, alone and shared
+        self.seconds = {
+            False: math.nan,
+            True: math.nan,
+        }  # per step when last measured, alone and shared
         self.worked, self.patience = 0.0, SOONEST
         self._kind = ""  # of what was last asked for: "look", "trial" or ""
 

@@ -36,7 +36,9 @@ _count, _number, _nothing = types.int64, types.float32, types.void
 
 OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 part = njit(**OPTIONS)
-inlined = njit(forceinline=True, **OPTIONS)  # their many arguments would else be written to memory and read back at each call
+inlined = njit(
+    forceinline=True, **OPTIONS
+)  # their many arguments would else be written to memory and read back at each call
 
 
 class _Writer:
@@ -62,35 +64,50 @@ class _Writer:
         self.builder.store(vector, self.builder.bitcast(pointer, _VECTOR.as_pointer())).align = 4
 
     def move(self, pointer: Any, numbers: Any) -> Any:
-        return self.builder.gep(pointer, [numbers if isinstance(numbers, ir.Value) else _COUNT(numbers)])
+        return self.builder.gep(
+            pointer, [numbers if isinstance(numbers, ir.Value) else _COUNT(numbers)]
+        )
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """a * b + c, rounded once where the machine can; see `host`."""
         if HOST.fused:
             return self.call("llvm.fma", a, b, c)
-        return self.builder.fadd(self.builder.fmul(a, b, flags=("contract",)), c, flags=("contract",))
+        return self.builder.fadd(
+            self.builder.fmul(a, b, flags=("contract",)), c, flags=("contract",)
+        )
 
     def call(self, name: str, *vectors: Any) -> Any:
         """One of LLVM's own functions of vectors."""
         kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(vectors))
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, f"{name}.v{LANES}f32"), vectors)
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, f"{name}.v{LANES}f32"),
+            vectors,
+        )
 
     def at_least(self, bound: float, x: Any) -> Any:
         """The larger of both; NaN stays NaN, so that it reaches the logits, where it is noticed."""
-        return self.builder.select(self.builder.fcmp_ordered(">", self.constant(bound), x), self.constant(bound), x)
+        return self.builder.select(
+            self.builder.fcmp_ordered(">", self.constant(bound), x), self.constant(bound), x
+        )
 
     def at_most(self, bound: float, x: Any) -> Any:
         """The smaller of both; NaN stays NaN."""
-        return self.builder.select(self.builder.fcmp_ordered("<", self.constant(bound), x), self.constant(bound), x)
+        return self.builder.select(
+            self.builder.fcmp_ordered("<", self.constant(bound), x), self.constant(bound), x
+        )
 
     def nearest_whole(self, x: Any) -> Any:
         """x rounded, for |x| < 2^22: beside 1.5 * 2^23 no fraction fits. SSE2 has no instruction for it."""
-        return self.builder.fsub(self.builder.fadd(x, self.constant(_ROUNDER)), self.constant(_ROUNDER))
+        return self.builder.fsub(
+            self.builder.fadd(x, self.constant(_ROUNDER)), self.constant(_ROUNDER)
+        )
 
     def sum(self, vector: Any) -> Any:
         """The sum of a vector's numbers; in which order is the machine's choice, the same each time."""
         kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
-        reduce = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.vector.reduce.fadd.v{LANES}f32")
+        reduce = cgutils.get_or_insert_function(
+            self.builder.module, kind, f"llvm.vector.reduce.fadd.v{LANES}f32"
+        )
         return self.builder.call(reduce, [_FLOAT(0.0), vector], fastmath=("reassoc",))
 
     def polynomial(self, x: Any, coefficients: tuple[float, ...]) -> Any:
@@ -178,7 +195,11 @@ def product(vectors: int, rows: int) -> Any:
             def row(pointer: Any, step: Any, r: int) -> Any:
                 return w.move(pointer, builder.mul(step, _COUNT(r)))
 
-            starts = [w.load(w.move(row(start_, start_step_, r), LANES * v)) for r in range(rows) for v in range(vectors)]
+            starts = [
+                w.load(w.move(row(start_, start_step_, r), LANES * v))
+                for r in range(rows)
+                for v in range(vectors)
+            ]
             sums = [w.cell(vector) for vector in starts]
             with w.loop(inputs_) as i:
                 column = _weights(w, w.move(weights_, builder.mul(i, stride_)), vectors)
@@ -189,7 +210,9 @@ def product(vectors: int, rows: int) -> Any:
                         builder.store(w.multiply_add(column[v], factor, builder.load(cell)), cell)
             for r in range(rows):
                 for v in range(vectors):
-                    w.store(builder.load(sums[r * vectors + v]), w.move(row(y_, y_step_, r), LANES * v))
+                    w.store(
+                        builder.load(sums[r * vectors + v]), w.move(row(y_, y_step_, r), LANES * v)
+                    )
             return context.get_dummy_value()
 
         parameters = (weights, _count, FLOATS, _count, FLOATS, _count, _count, FLOATS, _count)
@@ -226,7 +249,9 @@ def gate(typing, h, half, z, vectors):  # type: ignore[no-untyped-def]
         with w.loop(vectors_) as i:
             place = w.move(h_, builder.mul(i, _COUNT(LANES)))
             above, below = _tanh_fraction(w, w.load(place))
-            above2, below2 = _tanh_fraction(w, builder.fmul(w.load(w.move(place, half_)), w.constant(0.5)))
+            above2, below2 = _tanh_fraction(
+                w, builder.fmul(w.load(w.move(place, half_)), w.constant(0.5))
+            )
             numerator = builder.fmul(above, builder.fadd(above2, below2))
             denominator = builder.fmul(builder.fmul(below, below2), w.constant(2))
             w.store(builder.fdiv(numerator, denominator), w.move(z_, builder.mul(i, _COUNT(LANES))))
@@ -258,7 +283,9 @@ def scaled(typing, x, factor, y, vectors):  # type: ignore[no-untyped-def]
         factor_ = w.splat(values[1])
         with w.loop(values[3]) as i:
             offset = builder.mul(i, _COUNT(LANES))
-            w.store(builder.fmul(factor_, w.load(w.move(values[0], offset))), w.move(values[2], offset))
+            w.store(
+                builder.fmul(factor_, w.load(w.move(values[0], offset))), w.move(values[2], offset)
+            )
         return context.get_dummy_value()
 
     return _nothing(FLOATS, _number, FLOATS, _count), write
@@ -272,7 +299,9 @@ def add(typing, a, b, y, vectors):  # type: ignore[no-untyped-def]
         w = _Writer(builder)
         with w.loop(values[3]) as i:
             offset = builder.mul(i, _COUNT(LANES))
-            total = builder.fadd(w.load(w.move(values[0], offset)), w.load(w.move(values[1], offset)))
+            total = builder.fadd(
+                w.load(w.move(values[0], offset)), w.load(w.move(values[1], offset))
+            )
             w.store(total, w.move(values[2], offset))
         return context.get_dummy_value()
 
@@ -307,7 +336,9 @@ def fetch(typing, x, vectors):  # type: ignore[no-untyped-def]
         prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         with w.loop(values[1]) as i:
             place = w.move(values[0], builder.mul(i, _COUNT(LANES)))
-            builder.call(prefetch, [builder.bitcast(place, byte), _WORD(0), _WORD(3), _WORD(1)])  # to read; all caches; data
+            builder.call(
+                prefetch, [builder.bitcast(place, byte), _WORD(0), _WORD(3), _WORD(1)]
+            )  # to read; all caches; data
         return context.get_dummy_value()
 
     return _nothing(FLOATS, _count), write
@@ -328,9 +359,20 @@ def relu(typing, x, vectors):  # type: ignore[no-untyped-def]
 
 
 # e^x = 2^n e^r: n from the exponent's bits, and for |r| <= ln(2) / 2 the polynomial 1 + r + r^2 p(r), within 1.2e-7 relative
-_EXP_P = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_EXP_P = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)
 _ROUNDER = 12582912.0
-_LOG2_E, _LN2_HIGH, _LN2_LOW = 1.44269504088896341, 0.693359375, -2.12194440e-4  # ln 2 in two parts, the first exact in few bits
+_LOG2_E, _LN2_HIGH, _LN2_LOW = (
+    1.44269504088896341,
+    0.693359375,
+    -2.12194440e-4,
+)  # ln 2 in two parts, the first exact in few bits
 
 
 @intrinsic
@@ -348,7 +390,9 @@ def exponentials(typing, x, top, divisor, y, vectors):  # type: ignore[no-untype
             n = w.nearest_whole(builder.fmul(x_now, w.constant(_LOG2_E)))
             r = w.multiply_add(n, w.constant(-_LN2_HIGH), x_now)
             r = w.multiply_add(n, w.constant(-_LN2_LOW), r)
-            p = w.multiply_add(w.polynomial(r, _EXP_P), builder.fmul(r, r), builder.fadd(r, w.constant(1)))
+            p = w.multiply_add(
+                w.polynomial(r, _EXP_P), builder.fmul(r, r), builder.fadd(r, w.constant(1))
+            )
             biased = builder.add(builder.fptosi(n, _WORDS), ir.Constant(_WORDS, [127] * LANES))
             power = builder.bitcast(builder.shl(biased, ir.Constant(_WORDS, [23] * LANES)), _VECTOR)
             w.store(builder.fmul(p, power), w.move(y_, offset))

@@ -39,7 +39,12 @@ WARM_UP = 3  # steps before a capture, in which libraries set themselves up
 class CudaGraphEngine(DeviceEngine):
     name = "cuda-graph"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        options: EngineOptions | None = None,
+    ) -> None:
         if options and options.precision != "fp32":
             raise UnsupportedModelError(
                 f"--precision {options.precision}: the cuda-graph engine computes in double precision; use --engine triton or numba"
@@ -47,26 +52,34 @@ class CudaGraphEngine(DeviceEngine):
         self._network = Network(config, weights, device_for(self.name), torch.float64)
         self.distribution = self._network.distribution
         if self.distribution.kind not in DRAWS:
-            raise UnsupportedModelError(f"the cuda-graph engine has no draw for a {self.distribution.kind} output; use --engine reference")
+            raise UnsupportedModelError(
+                f"the cuda-graph engine has no draw for a {self.distribution.kind} output; use --engine reference"
+            )
         self._step: Step | None = None
 
     def describe(self, batch: int) -> str:
         return f"cuda-graph engine ({device_name(self._network.device)}, double precision)"
 
     @torch.no_grad()
-    def generate(self, state: DeviceState, noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
+    def generate(
+        self, state: DeviceState, noise: Noise, sampling: Sampling, cond: Conditioning | None = None
+    ) -> Samples:
         self.distribution.check(sampling)
         wide = noise_columns(noise, self.distribution.n_noise)
         batch, steps = wide.shape[:2]
         self._network.check(state, batch, steps, cond)
         step = self._step_for(batch, sampling, 0 if cond is None else cond.hop)
-        uniforms = torch.tensor(wide, dtype=torch.float64, device=self._network.device).transpose(0, 1)
+        uniforms = torch.tensor(wide, dtype=torch.float64, device=self._network.device).transpose(
+            0, 1
+        )
         frames = None if cond is None else self._network.frames(cond)
         codes = torch.empty(steps, batch, dtype=torch.int64, device=self._network.device)
         for i in range(0, steps, STRETCH):
             codes[i : i + STRETCH] = step.run(state, uniforms[i : i + STRETCH], cond, frames)
         if not torch.isfinite(step.params).all():
-            raise EngineError(f"what the network predicts is not finite after {state.time} samples: its weights are too large")
+            raise EngineError(
+                f"what the network predicts is not finite after {state.time} samples: its weights are too large"
+            )
         found: Samples = codes.t().contiguous().cpu().numpy()
         return found
 
@@ -94,14 +107,19 @@ class Step:
 
         self._rings, self._last = numbers(batch, n.ring_rows, n.r), counters(batch)
         self._time, self._at, self._since = counters(1), counters(1), counters(1)
-        self._noise, self._codes = numbers(STRETCH, batch, n.distribution.n_noise) + 0.5, counters(STRETCH, batch)
+        self._noise, self._codes = (
+            numbers(STRETCH, batch, n.distribution.n_noise) + 0.5,
+            counters(STRETCH, batch),
+        )
         self._frames = numbers(batch, (STRETCH - 1) // hop + 3 if hop else 0, n.layers, 2 * n.g)
         self.params = numbers(batch, n.distribution.n_params)
         self._conv = w.conv.flatten(1, 2)  # (L, K R, 2G)
         self._draw = DRAWS[n.distribution.kind]
         self._replay = self._captured() if n.device.type == "cuda" else self._advance
 
-    def run(self, state: DeviceState, noise: Tensor, cond: Conditioning | None, frames: Tensor | None) -> Tensor:
+    def run(
+        self, state: DeviceState, noise: Tensor, cond: Conditioning | None, frames: Tensor | None
+    ) -> Tensor:
         """As many steps as there is noise (steps, batch, n_noise), at most STRETCH: codes (steps, batch)."""
         steps = len(noise)
         self._rings.copy_(state.rings)
@@ -136,7 +154,9 @@ class Step:
 
     def _advance(self) -> None:
         n, w = self._network, self._network.weights
-        rows = w.firsts[:, None] + (self._time - w.backs & w.masks[:, None])  # (L, K), the newest last
+        rows = w.firsts[:, None] + (
+            self._time - w.backs & w.masks[:, None]
+        )  # (L, K), the newest last
         told = self._told()
         x = n.distribution.embed(self._last, w.embedding)
         total = torch.zeros_like(self._rings[:, 0, :1])
@@ -147,11 +167,17 @@ class Step:
             if told is not None:
                 h = h + told[:, layer]
             filtered, gate = h.chunk(2, 1)
-            out = torch.addmm(w.out_bias[layer], torch.tanh(filtered) * torch.sigmoid(gate), w.out[layer])
+            out = torch.addmm(
+                w.out_bias[layer], torch.tanh(filtered) * torch.sigmoid(gate), w.out[layer]
+            )
             x, total = x + out[:, : n.r], total + out[:, n.r :]
-        params = torch.addmm(w.output_bias, torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu(), w.output)
+        params = torch.addmm(
+            w.output_bias, torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu(), w.output
+        )
         self.params.copy_(params)
-        self._last.copy_(self._draw(params, self._noise.index_select(0, self._at)[0], self._sampling))
+        self._last.copy_(
+            self._draw(params, self._noise.index_select(0, self._at)[0], self._sampling)
+        )
         self._codes.index_copy_(0, self._at, self._last[None])
         for counter in (self._time, self._at, self._since):
             counter += 1
@@ -195,7 +221,9 @@ def _logistic(params: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
 
 
 def _gaussian(params: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
-    return _mixture(params, noise, sampling, (-2 * noise[:, 1].log()).sqrt() * (2 * math.pi * noise[:, 2]).cos())
+    return _mixture(
+        params, noise, sampling, (-2 * noise[:, 1].log()).sqrt() * (2 * math.pi * noise[:, 2]).cos()
+    )
 
 
 def _mixture(params: Tensor, noise: Tensor, sampling: Sampling, standard: Tensor) -> Tensor:
@@ -204,9 +232,18 @@ def _mixture(params: Tensor, noise: Tensor, sampling: Sampling, standard: Tensor
     if sampling.temperature == 0:
         chosen = (logits - scales.log()).argmax(1, keepdim=True)
     else:
-        chosen = _walk(((logits - logits.amax(1, keepdim=True)) / sampling.temperature).exp(), noise)[:, None]
-    wav = means.gather(1, chosen)[:, 0] * MEAN_UNIT + scales.gather(1, chosen)[:, 0] * sampling.temperature * standard
+        chosen = _walk(
+            ((logits - logits.amax(1, keepdim=True)) / sampling.temperature).exp(), noise
+        )[:, None]
+    wav = (
+        means.gather(1, chosen)[:, 0] * MEAN_UNIT
+        + scales.gather(1, chosen)[:, 0] * sampling.temperature * standard
+    )
     return (wav * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).long() + FULL_SCALE
 
 
-DRAWS: dict[str, Callable[[Tensor, Tensor, Sampling], Tensor]] = {"categorical": _categorical, "logistic": _logistic, "gaussian": _gaussian}
+DRAWS: dict[str, Callable[[Tensor, Tensor, Sampling], Tensor]] = {
+    "categorical": _categorical,
+    "logistic": _logistic,
+    "gaussian": _gaussian,
+}

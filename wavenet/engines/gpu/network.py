@@ -33,7 +33,9 @@ from wavenet.engines.weights import PackedWeights, pack
 from wavenet.errors import EngineError, UnsupportedModelError
 from wavenet.model.distributions.registry import distribution_for
 
-PASS_SAMPLES = 1 << 14  # that one parallel pass takes at most: its activations stay within some tens of megabytes
+PASS_SAMPLES = (
+    1 << 14
+)  # that one parallel pass takes at most: its activations stay within some tens of megabytes
 
 
 class Weights(NamedTuple):
@@ -71,7 +73,9 @@ def device_for(engine: str) -> torch.device:
             f"--engine {engine}: this PyTorch ({torch.__version__}) is built without CUDA; install one with it, or use numba"
         )
     if not torch.cuda.is_available():
-        raise UnsupportedModelError(f"--engine {engine}: PyTorch finds no NVIDIA GPU here; use --engine numba")
+        raise UnsupportedModelError(
+            f"--engine {engine}: PyTorch finds no NVIDIA GPU here; use --engine numba"
+        )
     return torch.device("cuda", torch.cuda.current_device())
 
 
@@ -85,22 +89,37 @@ def padded_conditioning(width: Callable[[int], int], frames: Array) -> Array:
     return _wide(halves, -1, width(halves.shape[-1])).reshape(*frames.shape[:-1], -1)
 
 
-def laid_out(packed: PackedWeights, width: Callable[[int], int], precision: str) -> dict[str, Array]:
+def laid_out(
+    packed: PackedWeights, width: Callable[[int], int], precision: str
+) -> dict[str, Array]:
     """The arrays of `Weights`. `width` says how many channels are kept for so many, the others zero; in bf16, matrices are rounded."""
     r, s = packed.residual_channels, packed.hidden.shape[0]
-    most = max(map(len, packed.conv))  # taps; layers with fewer get some that hear the present with no weight
+    most = max(
+        map(len, packed.conv)
+    )  # taps; layers with fewer get some that hear the present with no weight
     conv = np.stack([np.pad(taps, ((most - len(taps), 0), (0, 0), (0, 0))) for taps in packed.conv])
-    backs = np.array([[0] * (most - len(heard)) + list(heard) for heard in packed.offsets], np.int64)
-    out, out_bias = ([_wide(a, -1, width(a.shape[-1])) for a in np.split(b, [r], axis=-1)] for b in (packed.out, packed.out_bias))
+    backs = np.array(
+        [[0] * (most - len(heard)) + list(heard) for heard in packed.offsets], np.int64
+    )
+    out, out_bias = (
+        [_wide(a, -1, width(a.shape[-1])) for a in np.split(b, [r], axis=-1)]
+        for b in (packed.out, packed.out_bias)
+    )
     matrices = {
         "conv": padded_conditioning(width, _wide(conv, -2, width(r))),
         "out": _wide(np.concatenate(out, -1), -2, width(packed.out.shape[1])),
         "hidden": _wide(_wide(packed.hidden, 0, width(s)), 1, width(packed.hidden.shape[1])),
-        "output": _wide(_wide(packed.output, 0, width(packed.output.shape[0])), 1, width(packed.output.shape[1])),
+        "output": _wide(
+            _wide(packed.output, 0, width(packed.output.shape[0])), 1, width(packed.output.shape[1])
+        ),
     }
     if precision == "bf16":
-        matrices = {name: torch.tensor(a).bfloat16().float().numpy() for name, a in matrices.items()}
-    lengths = [1 << int(taps.max()).bit_length() for taps in backs]  # the oldest tap and the present, and up to a power of two
+        matrices = {
+            name: torch.tensor(a).bfloat16().float().numpy() for name, a in matrices.items()
+        }
+    lengths = [
+        1 << int(taps.max()).bit_length() for taps in backs
+    ]  # the oldest tap and the present, and up to a power of two
     return matrices | {
         "embedding": _wide(packed.embedding, -1, width(r)),
         "conv_bias": padded_conditioning(width, packed.conv_bias),
@@ -136,14 +155,26 @@ class Network:
         self.distribution = distribution_for(config)
         packed = pack(config, weights)
         if packed.pyramid is not None:
-            raise UnsupportedModelError(f"model.context = {config.context}: the engines for GPUs have no path for it; use --engine numba")
+            raise UnsupportedModelError(
+                f"model.context = {config.context}: the engines for GPUs have no path for it; use --engine numba"
+            )
         arrays = laid_out(packed, width, precision)
         self.weights = Weights(
-            **{k: torch.tensor(a, dtype=None if a.dtype == np.int64 else dtype, device=device) for k, a in arrays.items()}
+            **{
+                k: torch.tensor(a, dtype=None if a.dtype == np.int64 else dtype, device=device)
+                for k, a in arrays.items()
+            }
         )
         self.layers, self.taps, self.r = self.weights.conv.shape[:3]
         self.g, self.s = self.weights.out.shape[1], self.weights.hidden.shape[0]
-        self._plan = list(zip(arrays["backs"].tolist(), arrays["firsts"].tolist(), arrays["masks"].tolist(), strict=True))
+        self._plan = list(
+            zip(
+                arrays["backs"].tolist(),
+                arrays["firsts"].tolist(),
+                arrays["masks"].tolist(),
+                strict=True,
+            )
+        )
         self.ring_rows = self._plan[-1][1] + self._plan[-1][2] + 1
 
     def check(self, memory: DeviceState, batch: int, steps: int, cond: Conditioning | None) -> None:
@@ -158,7 +189,9 @@ class Network:
         require_conditioning(self.config, cond, batch, 0, 0)
         silence = torch.full((1,), self.distribution.silence, device=self.device)
         starts = [None] if cond is None else self.frames(cond)[:, 0]
-        rings = torch.empty(len(starts), self.ring_rows, self.r, dtype=self.dtype, device=self.device)
+        rings = torch.empty(
+            len(starts), self.ring_rows, self.r, dtype=self.dtype, device=self.device
+        )
         for ring, told in zip(rings, starts, strict=True):
             x = self.distribution.embed(silence, self.weights.embedding)
             for layer, (_, first, mask) in enumerate(self._plan):
@@ -173,23 +206,38 @@ class Network:
 
     def frames(self, cond: Conditioning) -> Tensor:
         """Conditions (batch, F, L, 2G)."""
-        return torch.tensor(padded_conditioning(self.width, cond.frames), dtype=self.dtype, device=self.device)
+        return torch.tensor(
+            padded_conditioning(self.width, cond.frames), dtype=self.dtype, device=self.device
+        )
 
     @torch.no_grad()
     def prefill(self, memory: DeviceState, x: Samples, cond: Conditioning | None) -> Params:
         """Hear given samples x (batch, time); params (batch, time, n_params)."""
         self.check(memory, len(x), x.shape[1], cond)
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
-            raise EngineError(f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}")
+            raise EngineError(
+                f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}"
+            )
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         codes = torch.tensor(x, dtype=torch.int64, device=self.device)
         frames = None if cond is None else self.frames(cond)
         for start in range(0, x.shape[1], PASS_SAMPLES):
             heard = codes[:, start : start + PASS_SAMPLES]
             for b in range(len(x)):
-                told = None if cond is None or frames is None else self._told(cond, frames[b], memory.time, heard.shape[1])
-                found = self._pass(memory.rings[b], memory.time, torch.cat([memory.last[b : b + 1], heard[b, :-1]]), told)
-                params[b, start : start + heard.shape[1]] = found[:, : self.distribution.n_params].cpu().numpy()
+                told = (
+                    None
+                    if cond is None or frames is None
+                    else self._told(cond, frames[b], memory.time, heard.shape[1])
+                )
+                found = self._pass(
+                    memory.rings[b],
+                    memory.time,
+                    torch.cat([memory.last[b : b + 1], heard[b, :-1]]),
+                    told,
+                )
+                params[b, start : start + heard.shape[1]] = (
+                    found[:, : self.distribution.n_params].cpu().numpy()
+                )
             memory.time += heard.shape[1]
             memory.last = heard[:, -1].clone()
         return params
@@ -198,7 +246,9 @@ class Network:
         """What one stream is told at each of the times: frames (F, L, 2G) -> (L, steps, 2G)."""
         since = [time - cond.first * cond.hop + i for i in range(steps)]
         low = torch.tensor([t // cond.hop for t in since], device=self.device)
-        share = torch.tensor([t % cond.hop / cond.hop for t in since], dtype=self.dtype, device=self.device)
+        share = torch.tensor(
+            [t % cond.hop / cond.hop for t in since], dtype=self.dtype, device=self.device
+        )
         # one layer's frames lie next to each other: each is then taken apart and joined on its own
         by_layer = frames.transpose(0, 1)
         return torch.lerp(by_layer[:, low], by_layer[:, low + 1], share[:, None])
@@ -216,7 +266,9 @@ class Network:
             taps = [heard[reach - back : reach - back + steps] for back in backs]
             x, skip = self._layer(layer, taps, None if told is None else told[layer])
             total += skip
-        return torch.addmm(w.output_bias, torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu(), w.output)
+        return torch.addmm(
+            w.output_bias, torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu(), w.output
+        )
 
     def _rows(self, time: int, count: int, first: int, mask: int) -> Tensor:
         """A ring's rows of so many times from `time` on."""
@@ -229,7 +281,9 @@ class Network:
         if told is not None:
             h = h + told
         filtered, gate = h.chunk(2, 1)
-        out = torch.addmm(w.out_bias[layer], torch.tanh(filtered) * torch.sigmoid(gate), w.out[layer])
+        out = torch.addmm(
+            w.out_bias[layer], torch.tanh(filtered) * torch.sigmoid(gate), w.out[layer]
+        )
         return taps[-1] + out[:, : self.r], out[:, self.r :]
 
 

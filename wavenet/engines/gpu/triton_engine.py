@@ -22,7 +22,9 @@ from wavenet.errors import EngineError, UnsupportedModelError
 from wavenet.model.distributions.base import Sampling, noise_columns
 
 LEAST_WIDTH = 16  # channels
-TILE = 1 << 14  # weights that a program multiplies at once: enough loads under way to hide what each takes
+TILE = (
+    1 << 14
+)  # weights that a program multiplies at once: enough loads under way to hide what each takes
 LARGEST = 1 << 15  # weights of a layer's newest tap, which are multiplied at once whatever TILE is
 LEAST_CAPABILITY = (8, 0)  # Ampere
 _TIMES = 1 << 30  # the kernel's time is taken modulo this
@@ -75,14 +77,28 @@ def compile_options(network: Network) -> dict[str, int]:
 class TritonEngine(DeviceEngine):
     name = "triton"
 
-    def __init__(self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        options: EngineOptions | None = None,
+    ) -> None:
         self.config, self.options = config, options or EngineOptions()
         self._device = device_for(self.name)
         self._refuse_unfit()
-        self._network = Network(config, weights, self._device, torch.float32, precision=self.options.precision, width=wide)
+        self._network = Network(
+            config,
+            weights,
+            self._device,
+            torch.float32,
+            precision=self.options.precision,
+            width=wide,
+        )
         self.distribution = self._network.distribution
         if self.distribution.kind not in KINDS:
-            raise UnsupportedModelError(f"the triton engine has no draw for a {self.distribution.kind} output; use --engine reference")
+            raise UnsupportedModelError(
+                f"the triton engine has no draw for a {self.distribution.kind} output; use --engine reference"
+            )
         self._weights = kernel_weights(self._network, self.options.precision)
         self._sizes, self._compile = kernel_sizes(self._network), compile_options(self._network)
 
@@ -92,7 +108,10 @@ class TritonEngine(DeviceEngine):
             raise UnsupportedModelError(
                 f"--engine triton: model.residual_channels = {r} with model.gate_channels = {gate} is too wide for it; use cuda-graph"
             )
-        if self._device.type == "cuda" and torch.cuda.get_device_capability(self._device) < LEAST_CAPABILITY:
+        if (
+            self._device.type == "cuda"
+            and torch.cuda.get_device_capability(self._device) < LEAST_CAPABILITY
+        ):
             raise UnsupportedModelError(
                 f"--engine triton: {device_name(self._device)} is older than Ampere; use --engine cuda-graph or numba"
             )
@@ -107,23 +126,43 @@ class TritonEngine(DeviceEngine):
     def describe(self, batch: int) -> str:
         return f"triton engine ({device_name(self._device)}, {self.options.precision}, a program for each stream)"
 
-    def generate(self, state: DeviceState, noise: Noise, sampling: Sampling, cond: Conditioning | None = None) -> Samples:
+    def generate(
+        self, state: DeviceState, noise: Noise, sampling: Sampling, cond: Conditioning | None = None
+    ) -> Samples:
         self.distribution.check(sampling)
         noise = noise_columns(noise, self.distribution.n_noise)
         batch, steps = noise.shape[:2]
         self._network.check(state, batch, steps, cond)
         frames = None if cond is None else by_turns(self._network.frames(cond)).contiguous()
-        parts = [self._launch(state, noise[:, i : i + _STEPS], sampling, cond, frames) for i in range(0, steps, _STEPS)]
+        parts = [
+            self._launch(state, noise[:, i : i + _STEPS], sampling, cond, frames)
+            for i in range(0, steps, _STEPS)
+        ]
         return np.concatenate([np.zeros((batch, 0), np.int64), *parts], axis=1)
 
-    def _launch(self, state: DeviceState, noise: Noise, sampling: Sampling, cond: Conditioning | None, frames: Tensor | None) -> Samples:
+    def _launch(
+        self,
+        state: DeviceState,
+        noise: Noise,
+        sampling: Sampling,
+        cond: Conditioning | None,
+        frames: Tensor | None,
+    ) -> Samples:
         batch, steps = noise.shape[:2]
         n, sizes = self.distribution.n_params, self._sizes
-        scratch = torch.empty(batch, sizes["L"] * sizes["G"] + sizes["S"] + sizes["H"] + sizes["N"], device=self._device)
+        scratch = torch.empty(
+            batch,
+            sizes["L"] * sizes["G"] + sizes["S"] + sizes["H"] + sizes["N"],
+            device=self._device,
+        )
         x = torch.empty(batch, steps, dtype=torch.int32, device=self._device)
         given = torch.tensor(noise, dtype=torch.float32, device=self._device)
         # a label's only frame holds for ever
-        hop, since = (_TIMES, 0) if cond is None or cond.hop > _TIMES else (cond.hop, state.time - cond.first * cond.hop)
+        hop, since = (
+            (_TIMES, 0)
+            if cond is None or cond.hop > _TIMES
+            else (cond.hop, state.time - cond.first * cond.hop)
+        )
         with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
             advance[(batch,)](
                 *self._weights, state.rings, scratch, state.last, x, given, scratch if frames is None else frames,
@@ -132,6 +171,8 @@ class TritonEngine(DeviceEngine):
             )  # fmt: skip
         state.time += steps
         if not torch.isfinite(scratch[:, -sizes["N"] :]).all():
-            raise EngineError(f"what the network predicts is not finite after {state.time} samples: its weights are too large")
+            raise EngineError(
+                f"what the network predicts is not finite after {state.time} samples: its weights are too large"
+            )
         found: Samples = x.cpu().numpy().astype(np.int64)
         return found

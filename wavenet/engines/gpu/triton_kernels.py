@@ -48,12 +48,23 @@ MEAN_UNIT = tl.constexpr(mixture_mass.MEAN_UNIT)
 LEAST_SCALE = tl.constexpr(mixture_mass.LEAST_SCALE)
 LARGEST_LOG_SCALE = tl.constexpr(mixture_mass.LARGEST_LOG_SCALE)
 TWO_PI = tl.constexpr(6.283185307179586)
-TO_NEAREST = tl.constexpr(12582912.0)  # 1.5 * 2^23: a float32 of this size has no fraction, so adding it rounds, halves to even
+TO_NEAREST = tl.constexpr(
+    12582912.0
+)  # 1.5 * 2^23: a float32 of this size has no fraction, so adding it rounds, halves to even
 RANKED = tl.constexpr(16)  # codes that all others are compared with at once
 
 
 @triton.jit
-def product(x, w, bias, y, INPUTS: tl.constexpr, OUTPUTS: tl.constexpr, TILE: tl.constexpr, relu: tl.constexpr):
+def product(
+    x,
+    w,
+    bias,
+    y,
+    INPUTS: tl.constexpr,
+    OUTPUTS: tl.constexpr,
+    TILE: tl.constexpr,
+    relu: tl.constexpr,
+):
     """y (OUTPUTS,) = x (INPUTS,) @ w (INPUTS, OUTPUTS) + bias, in tiles of at most TILE weights. Pointers all."""
     COLUMNS: tl.constexpr = min(OUTPUTS, 256)
     ROWS: tl.constexpr = min(INPUTS & -INPUTS, TILE // COLUMNS)  # a power of two that divides them
@@ -82,7 +93,9 @@ def walk(p, noise, N: tl.constexpr):
 
 
 @triton.jit
-def keep_likeliest(p, logits, params, most, scale, top_k, top_p, N: tl.constexpr, COUNT: tl.constexpr):
+def keep_likeliest(
+    p, logits, params, most, scale, top_k, top_p, N: tl.constexpr, COUNT: tl.constexpr
+):
     """Zero all but the top_k largest of p, and of those all but the fewest that hold top_p of what is left. Ties go to the lower code.
 
     Each code counts those before it, and their mass: of a code among the top_k, all of those are, too.
@@ -93,7 +106,9 @@ def keep_likeliest(p, logits, params, most, scale, top_k, top_p, N: tl.constexpr
     for start in range(0, N, RANKED):
         other = start + tl.arange(0, RANKED)
         others = tl.load(params + other, mask=other < COUNT, other=float("-inf"))
-        likelier = (others[None, :] > logits[:, None]) | ((others[None, :] == logits[:, None]) & (other[None, :] < code[:, None]))
+        likelier = (others[None, :] > logits[:, None]) | (
+            (others[None, :] == logits[:, None]) & (other[None, :] < code[:, None])
+        )
         rank += tl.sum(likelier.to(tl.int32), 1)
         before += tl.sum(tl.where(likelier, tl.exp((others - most) / scale)[None, :], 0.0), 1)
     p = tl.where(rank < top_k, p, 0.0)
@@ -101,7 +116,9 @@ def keep_likeliest(p, logits, params, most, scale, top_k, top_p, N: tl.constexpr
 
 
 @triton.jit
-def draw_categorical(params, noise, temperature, top_k, top_p, N: tl.constexpr, COUNT: tl.constexpr):
+def draw_categorical(
+    params, noise, temperature, top_k, top_p, N: tl.constexpr, COUNT: tl.constexpr
+):
     """As `Categorical.draw` says: params (N,), of which COUNT are logits; noise (1,)."""
     code = tl.arange(0, N)
     logits = tl.load(params + code, mask=code < COUNT, other=float("-inf"))
@@ -116,7 +133,9 @@ def draw_categorical(params, noise, temperature, top_k, top_p, N: tl.constexpr, 
 
 
 @triton.jit
-def draw_mixture(params, noise, temperature, KIND: tl.constexpr, N: tl.constexpr, COUNT: tl.constexpr):
+def draw_mixture(
+    params, noise, temperature, KIND: tl.constexpr, N: tl.constexpr, COUNT: tl.constexpr
+):
     """As `LogisticMixture.draw` and `GaussianMixture.draw` say: params (N,), of which COUNT are a mixture's; noise (n_noise,)."""
     K: tl.constexpr = COUNT // 3
     component = tl.arange(0, N)
@@ -124,7 +143,11 @@ def draw_mixture(params, noise, temperature, KIND: tl.constexpr, N: tl.constexpr
     means = tl.load(params + K + component, mask=component < K, other=0.0)
     log_scales = tl.load(params + 2 * K + component, mask=component < K, other=0.0)
     scales = tl.exp(tl.minimum(log_scales, LARGEST_LOG_SCALE)) + LEAST_SCALE
-    drawn = walk(tl.exp((logits - tl.max(logits, 0)) / tl.where(temperature > 0, temperature, 1.0)), tl.load(noise), N)
+    drawn = walk(
+        tl.exp((logits - tl.max(logits, 0)) / tl.where(temperature > 0, temperature, 1.0)),
+        tl.load(noise),
+        N,
+    )
     heights = logits - tl.log(scales)
     highest = tl.min(tl.where(heights == tl.max(heights, 0), component, N - 1), 0)
     chosen = component == tl.where(temperature > 0, drawn, highest)
@@ -135,11 +158,15 @@ def draw_mixture(params, noise, temperature, KIND: tl.constexpr, N: tl.constexpr
         standard = tl.sqrt(-2.0 * tl.log(u)) * tl.cos(tl.load(noise + 2) * TWO_PI)
     mean, spread = tl.sum(tl.where(chosen, means, 0.0), 0), tl.sum(tl.where(chosen, scales, 0.0), 0)
     steps = (mean * MEAN_UNIT + spread * temperature * standard) * FULL_SCALE
-    nearest = tl.minimum(tl.maximum(steps, -1.0 * FULL_SCALE), FULL_SCALE - 1.0) + TO_NEAREST - TO_NEAREST
+    nearest = (
+        tl.minimum(tl.maximum(steps, -1.0 * FULL_SCALE), FULL_SCALE - 1.0) + TO_NEAREST - TO_NEAREST
+    )
     return nearest.to(tl.int32) + FULL_SCALE
 
 
-@triton.jit(do_not_specialize=["time", "steps", "length", "since", "hop", "temperature", "top_k", "top_p"])
+@triton.jit(
+    do_not_specialize=["time", "steps", "length", "since", "hop", "temperature", "top_k", "top_p"]
+)
 def advance(
     embedding, conv, conv_bias, residual, residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias,
     backs, firsts, masks, rings, scratch, last, x_out, noise, frames,
@@ -155,7 +182,12 @@ def advance(
     stream = tl.program_id(0).to(tl.int64)
     rings += stream * ROWS_OF_RINGS * R
     scratch += stream * (L * G + S + H + N)
-    z_of_all, total, hidden_out, params = scratch, scratch + L * G, scratch + L * G + S, scratch + L * G + S + H
+    z_of_all, total, hidden_out, params = (
+        scratch,
+        scratch + L * G,
+        scratch + L * G + S,
+        scratch + L * G + S + H,
+    )
     x_out += stream * steps
     noise += stream * steps * N_NOISE
     frames += stream * length * L * 2 * G
@@ -182,7 +214,9 @@ def advance(
                 older = tl.load(ring + row * R + (begin % R + part))
                 heard += tl.load(taps + begin * 2 * G + part_tile).to(tl.float32) * older[:, None]
             newest = tl.load(taps + (K - 1) * R * 2 * G + tap_tile).to(tl.float32)
-            out = tl.load(residual + layer * (G * R) + residual_tile).to(tl.float32)  # on its way while the gates are computed
+            out = tl.load(residual + layer * (G * R) + residual_tile).to(
+                tl.float32
+            )  # on its way while the gates are computed
             h = tl.load(conv_bias + layer * (2 * G) + c)
             if PART == R:  # one sum over the program's threads, and its barriers, for both
                 h += tl.sum(heard + newest * x[:, None], 0)
@@ -193,7 +227,9 @@ def advance(
                 low, high = tl.load(told), tl.load(told + L * 2 * G)
                 h += low + ((since + i) % hop).to(tl.float32) / hop.to(tl.float32) * (high - low)
             filtered, opening = tl.split(tl.reshape(h, (G, 2)))
-            z = (1.0 - 2.0 / (tl.exp(2.0 * filtered) + 1.0)) / (1.0 + tl.exp(-opening))  # the first factor is tanh
+            z = (1.0 - 2.0 / (tl.exp(2.0 * filtered) + 1.0)) / (
+                1.0 + tl.exp(-opening)
+            )  # the first factor is tanh
             tl.store(z_of_all + layer * G + g, z)
             x += tl.load(residual_bias + layer * R + r) + tl.sum(out * z[:, None], 0)
         tl.debug_barrier()
@@ -204,7 +240,9 @@ def advance(
         product(hidden_out, output, output_bias, params, H, N, TILE, False)
         tl.debug_barrier()
         if KIND == CATEGORICAL:
-            code = draw_categorical(params, noise + i * N_NOISE, temperature, top_k, top_p, N, COUNT)
+            code = draw_categorical(
+                params, noise + i * N_NOISE, temperature, top_k, top_p, N, COUNT
+            )
         else:
             code = draw_mixture(params, noise + i * N_NOISE, temperature, KIND, N, COUNT)
         tl.store(x_out + i, code)

@@ -30,8 +30,12 @@ class Excerpt(NamedTuple):
     """What a batch's conditions are made from: arrays that travel with its windows, or their tensors on the training device."""
 
     labels: NDArray[np.int64] | Tensor | None = None  # (batch,) which of the network's labels
-    pcm: NDArray[np.int16] | Tensor | None = None  # (batch, samples) of all frames and their neighbours, zero outside the recording
-    frames: NDArray[np.int64] | Tensor | None = None  # (batch, 2) numbers of the first frame, with neighbours, and of the recording's last
+    pcm: NDArray[np.int16] | Tensor | None = (
+        None  # (batch, samples) of all frames and their neighbours, zero outside the recording
+    )
+    frames: NDArray[np.int64] | Tensor | None = (
+        None  # (batch, 2) numbers of the first frame, with neighbours, and of the recording's last
+    )
 
 
 class Conditions(NamedTuple):
@@ -39,12 +43,18 @@ class Conditions(NamedTuple):
 
     labels: Tensor | None  # (batch,)
     frames: Tensor | None  # (batch, F + 2 * context, bands) log-mel
-    held: Tensor | None  # (batch, F) which of the F frames stands in each place: those outside the recording are its first or last
-    phase: int = 0  # samples from the first of the F frames to the sample that the first row predicts
+    held: (
+        Tensor | None
+    )  # (batch, F) which of the F frames stands in each place: those outside the recording are its first or last
+    phase: int = (
+        0  # samples from the first of the F frames to the sample that the first row predicts
+    )
 
     def part(self, windows: slice) -> "Conditions":
         """Of some of the windows."""
-        labels, frames, held = (t if t is None else t[windows] for t in (self.labels, self.frames, self.held))
+        labels, frames, held = (
+            t if t is None else t[windows] for t in (self.labels, self.frames, self.held)
+        )
         return Conditions(labels, frames, held, self.phase)
 
 
@@ -53,7 +63,9 @@ def frame_range(config: ModelConfig, first: int, rows: int) -> tuple[int, int]:
     return first // config.mel_hop, (first + rows - 1) // config.mel_hop + 1
 
 
-def excerpt(config: ModelConfig, pcm: NDArray[np.int16], label: int, first: int, rows: int) -> Excerpt:
+def excerpt(
+    config: ModelConfig, pcm: NDArray[np.int16], label: int, first: int, rows: int
+) -> Excerpt:
     """For one window, without the batch axis: `rows` rows of a recording, of which the first predicts its sample `first`."""
     labels = np.array(label) if config.label_channels else None
     if not config.mel_bands:
@@ -69,10 +81,14 @@ def excerpt(config: ModelConfig, pcm: NDArray[np.int16], label: int, first: int,
 
 def stacked(excerpts: list[Excerpt]) -> Excerpt:
     """Of several windows, with the batch axis."""
-    return Excerpt(*(None if parts[0] is None else np.stack(parts) for parts in zip(*excerpts, strict=True)))
+    return Excerpt(
+        *(None if parts[0] is None else np.stack(parts) for parts in zip(*excerpts, strict=True))
+    )
 
 
-def conditions(config: ModelConfig, sample_rate: int, heard: Excerpt, first: int) -> Conditions | None:
+def conditions(
+    config: ModelConfig, sample_rate: int, heard: Excerpt, first: int
+) -> Conditions | None:
     """The log-mel frames of an excerpt's tensors, computed where they lie; `first` as `excerpt` was given, of any one window."""
     if not config.condition_channels:
         return None
@@ -80,7 +96,9 @@ def conditions(config: ModelConfig, sample_rate: int, heard: Excerpt, first: int
         return Conditions(heard.labels, None, None)  # type: ignore[arg-type]
     assert isinstance(heard.pcm, Tensor)
     assert isinstance(heard.frames, Tensor)
-    frames = mel.log_mel(heard.pcm.float() / 32768, sample_rate, config).transpose(1, 2)  # (batch, F + 2 * context, bands)
+    frames = mel.log_mel(heard.pcm.float() / 32768, sample_rate, config).transpose(
+        1, 2
+    )  # (batch, F + 2 * context, bands)
     low, last = heard.frames[:, :1], heard.frames[:, 1:]
     number = low + torch.arange(frames.shape[1], device=frames.device)
     inside = torch.clamp(number, torch.zeros_like(last), last) - low  # (batch, F + 2 * context)
@@ -91,7 +109,13 @@ def conditions(config: ModelConfig, sample_rate: int, heard: Excerpt, first: int
 
 
 def conditions_of(
-    config: ModelConfig, sample_rate: int, pcm: NDArray[np.int16], label: int, first: int, rows: int, device: torch.device
+    config: ModelConfig,
+    sample_rate: int,
+    pcm: NDArray[np.int16],
+    label: int,
+    first: int,
+    rows: int,
+    device: torch.device,
 ) -> Conditions | None:
     """Of one stretch of a recording, as a batch of one: `rows` rows, of which the first predicts sample `first`."""
     heard = stacked([excerpt(config, pcm, label, first, rows)])
@@ -104,17 +128,33 @@ class Conditioner(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.mel = Taps(config.mel_bands, config.mel_channels, 2 * config.mel_context + 1) if config.mel_bands else None
-        self.label = nn.Embedding(len(config.labels), config.label_channels) if config.label_channels else None
+        self.mel = (
+            Taps(config.mel_bands, config.mel_channels, 2 * config.mel_context + 1)
+            if config.mel_bands
+            else None
+        )
+        self.label = (
+            nn.Embedding(len(config.labels), config.label_channels)
+            if config.label_channels
+            else None
+        )
 
     def forward(self, given: Conditions) -> Tensor:
         """-> (F, batch, C); F is 1 when there is only a label."""
         parts: list[Tensor] = []
         if self.mel is not None:
             if given.frames is None or given.held is None:
-                raise ValueError("this network follows mel frames: give it conditions that hold some")
-            condensed = relu(conv1d(scaled(given.frames).transpose(1, 2), self.mel.weight, self.mel.bias))  # (batch, M, F)
-            parts.append(torch.gather(condensed, 2, given.held[:, None].expand(-1, condensed.shape[1], -1)).permute(2, 0, 1))
+                raise ValueError(
+                    "this network follows mel frames: give it conditions that hold some"
+                )
+            condensed = relu(
+                conv1d(scaled(given.frames).transpose(1, 2), self.mel.weight, self.mel.bias)
+            )  # (batch, M, F)
+            parts.append(
+                torch.gather(
+                    condensed, 2, given.held[:, None].expand(-1, condensed.shape[1], -1)
+                ).permute(2, 0, 1)
+            )
         if self.label is not None:
             if given.labels is None:
                 raise ValueError("this network knows labels: give it conditions that hold some")

@@ -28,7 +28,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100:
-            raise EngineError(f"temperature {self.temperature}: must be 0 (always the likeliest) to 100; 1 samples the model as it is")
+            raise EngineError(
+                f"temperature {self.temperature}: must be 0 (always the likeliest) to 100; 1 samples the model as it is"
+            )
         if self.top_k < 0:
             raise EngineError(f"top-k {self.top_k}: must be 0 (off) or a number of codes to keep")
         if not 0 < self.top_p <= 1:
@@ -47,17 +49,23 @@ class Distribution(Protocol):
     @property
     def n_noise(self) -> int: ...  # uniforms that one draw takes
     @property
-    def scalar_input(self) -> bool: ...  # a sample is heard as its value times the input table's only row, not as a row of its own
+    def scalar_input(
+        self,
+    ) -> bool: ...  # a sample is heard as its value times the input table's only row, not as a row of its own
     @property
     def n_inputs(self) -> int: ...  # rows of the input table
     @property
-    def input_std(self) -> float: ...  # of the input table at the start: what is heard then has about unit size
+    def input_std(
+        self,
+    ) -> float: ...  # of the input table at the start: what is heard then has about unit size
     @property
     def loss_bytes(self) -> int: ...  # per sample, of what the loss and its gradient keep
     @property
     def silence(self) -> int: ...  # the code of a zero sample
     @property
-    def baseline_codes(self) -> "Categorical": ...  # the codes on which the yardsticks of `baselines` count frequencies
+    def baseline_codes(
+        self,
+    ) -> "Categorical": ...  # the codes on which the yardsticks of `baselines` count frequencies
 
     def encode(self, wav: Array) -> Samples: ...
     def decode(self, x: Array) -> Wav: ...

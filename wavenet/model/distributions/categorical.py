@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 from wavenet.model.distributions.base import Sampling
 
-COARSE_LEVELS = 256  # mu-law levels on which frequencies are counted where there are too many codes to count
+COARSE_LEVELS = (
+    256  # mu-law levels on which frequencies are counted where there are too many codes to count
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Categorical:
 
     @property
     def loss_bytes(self) -> int:
-        return 3 * 4 * self.levels  # log-probabilities, their gradient and that of the logits, in single precision
+        return (
+            3 * 4 * self.levels
+        )  # log-probabilities, their gradient and that of the logits, in single precision
 
     @property
     def silence(self) -> int:
@@ -69,13 +73,17 @@ class Categorical:
         from torch.nn.functional import cross_entropy
 
         # time before batch: so the network's rows lie in memory, and flattening them copies nothing
-        nats = cross_entropy(params.transpose(0, 1).flatten(0, 1).float(), x.t().flatten(), reduction="none")
+        nats = cross_entropy(
+            params.transpose(0, 1).flatten(0, 1).float(), x.t().flatten(), reduction="none"
+        )
         return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
 
     def nats(self, params: Params, x: Samples) -> Array:
         logits = params.astype(np.float64)
         most = logits.max(axis=1)
-        found: Array = np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - logits[np.arange(len(x)), x]
+        found: Array = (
+            np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - logits[np.arange(len(x)), x]
+        )
         return found
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
@@ -98,7 +106,9 @@ class Categorical:
         kept = np.zeros_like(p)
         np.put_along_axis(kept, order, ranked, -1)
         cumulative = np.cumsum(kept, axis=-1)
-        threshold = np.asarray(noise, np.float64).reshape(*params.shape[:-1], 1) * cumulative[..., -1:]
+        threshold = (
+            np.asarray(noise, np.float64).reshape(*params.shape[:-1], 1) * cumulative[..., -1:]
+        )
         drawn: Samples = np.argmax(cumulative > threshold, axis=-1)
         return drawn
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.categorical import COARSE_LEVELS, Categorical
 
-WIDEST, NARROWEST = 0.3, 0.003  # scales that a mixture's components start with: they differ, so that each finds something to do
+WIDEST, NARROWEST = (
+    0.3,
+    0.003,
+)  # scales that a mixture's components start with: they differ, so that each finds something to do
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class _Mixture:
         return quantization.decode_16bit(x)
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
-        return ((x - quantization.FULL_SCALE).to(table.dtype) / quantization.FULL_SCALE)[..., None] * table[0]
+        return ((x - quantization.FULL_SCALE).to(table.dtype) / quantization.FULL_SCALE)[
+            ..., None
+        ] * table[0]
 
     def embed_array(self, x: Array, table: Array) -> Array:
         found: Array = self.decode(x)[..., None] * table[0]
@@ -56,17 +61,25 @@ class _Mixture:
         return np.concatenate([np.zeros(2 * self.components), log_scales]).astype(np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        rows = self._precise(params.transpose(0, 1).flatten(0, 1))  # time before batch: see Categorical
+        rows = self._precise(
+            params.transpose(0, 1).flatten(0, 1)
+        )  # time before batch: see Categorical
         logits, means, log_scales = rows.chunk(3, -1)  # (samples, K) each
         codes = x.t().flatten()[:, None].to(rows.device)
-        masses = self._log_mass(codes, means * mixture_mass.MEAN_UNIT, mixture_mass.scales(log_scales))
+        masses = self._log_mass(
+            codes, means * mixture_mass.MEAN_UNIT, mixture_mass.scales(log_scales)
+        )
         nats = -(logits.log_softmax(-1) + masses).logsumexp(-1)
         total = nats.mean() if weights is None else (nats * weights.t().flatten().to(nats)).sum()
         return total.float().to(params.device)
 
     def nats(self, params: Params, x: Samples) -> Array:
         logits, means, scales = _curves(params)
-        joint = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)) + self._log_mass_array(x[:, None], means, scales)
+        joint = (
+            logits
+            - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+            + self._log_mass_array(x[:, None], means, scales)
+        )
         found: Array = -np.logaddexp.reduce(joint, axis=1)
         return found
 
@@ -81,14 +94,18 @@ class _Mixture:
             chosen = np.argmax(logits - np.log(scales), axis=-1)[..., None]
         else:
             cumulative = np.cumsum(np.exp(logits / sampling.temperature), axis=-1)
-            chosen = np.argmax(cumulative > noise[..., :1] * cumulative[..., -1:], axis=-1)[..., None]
+            chosen = np.argmax(cumulative > noise[..., :1] * cumulative[..., -1:], axis=-1)[
+                ..., None
+            ]
         mean, scale = (np.take_along_axis(a, chosen, -1)[..., 0] for a in (means, scales))
         return self.encode(mean + scale * sampling.temperature * self._standard(noise[..., 1:]))
 
     def check(self, sampling: Sampling) -> None:
         for option, value, off in (("--top-k", sampling.top_k, 0), ("--top-p", sampling.top_p, 1)):
             if value != off:
-                raise EngineError(f"{option} {value}: chooses among mu-law levels, and this model has none; use --temperature")
+                raise EngineError(
+                    f"{option} {value}: chooses among mu-law levels, and this model has none; use --temperature"
+                )
 
     def edges(self) -> Array:
         return quantization.edges_16bit()
@@ -115,18 +132,26 @@ class _Mixture:
 def _curves(params: Array) -> tuple[Array, Array, Array]:
     """params (..., 3 K) -> weight logits, the largest 0; means and scales of audio; (..., K) each in float64."""
     logits, means, log_scales = np.split(np.asarray(params, np.float64), 3, axis=-1)
-    return logits - logits.max(axis=-1, keepdims=True), means * mixture_mass.MEAN_UNIT, mixture_mass.scales_array(log_scales)
+    return (
+        logits - logits.max(axis=-1, keepdims=True),
+        means * mixture_mass.MEAN_UNIT,
+        mixture_mass.scales_array(log_scales),
+    )
 
 
 class LogisticMixture(_Mixture):
     """Of logistic curves (Salimans et al. 2017; van den Oord et al. 2018 for 16-bit audio)."""
 
     kind: ClassVar[str] = "logistic"
-    n_noise: ClassVar[int] = 2  # the component; a share of the mass below, which the curve's quantile turns into a value
+    n_noise: ClassVar[int] = (
+        2  # the component; a share of the mass below, which the curve's quantile turns into a value
+    )
 
     @property
     def loss_bytes(self) -> int:
-        return 30 * 4 * self.components  # as measured: what each component's mass is made of, in single precision
+        return (
+            30 * 4 * self.components
+        )  # as measured: what each component's mass is made of, in single precision
 
     def _precise(self, params: "Tensor") -> "Tensor":
         return params.float()
@@ -153,7 +178,9 @@ class GaussianMixture(_Mixture):
         return 48 * 8 * self.components  # as measured, in double precision
 
     def _precise(self, params: "Tensor") -> "Tensor":
-        return (params.cpu() if params.device.type == "mps" else params).double()  # Apple's GPUs have no float64
+        return (
+            params.cpu() if params.device.type == "mps" else params
+        ).double()  # Apple's GPUs have no float64
 
     def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
         return mixture_mass.gaussian_log_mass(x, means, scales)

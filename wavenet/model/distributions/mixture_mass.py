@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 STEP = 1 / FULL_SCALE  # from one code's value to the next
 LEAST_SCALE = STEP / 4  # of a component, which then puts nearly all on one code
 LARGEST_LOG_SCALE = 2.0
-MEAN_UNIT = 1 / 32  # of full scale, in which means are predicted: Adam moves all predictions alike, and a mean has to be far more exact
+MEAN_UNIT = (
+    1 / 32
+)  # of full scale, in which means are predicted: Adam moves all predictions alike, and a mean has to be far more exact
 _LAST = LEVELS_16BIT - 1
-_FAR = -5.0  # below it, log_ndtr is computed from erfcx: torch's own has no gradient of use further out
+_FAR = (
+    -5.0
+)  # below it, log_ndtr is computed from erfcx: torch's own has no gradient of use further out
 _TINY = 1e-30
 
 
@@ -77,7 +81,9 @@ def logistic_log_mass_array(x: Array, means: Array, scales: Array) -> Array:
     centre = (x - FULL_SCALE) * STEP - means
     above = np.where(x == _LAST, 0, -np.logaddexp(0, -(centre + STEP / 2) / scales))
     below = np.where(x == 0, 0, -np.logaddexp(0, -(STEP / 2 - centre) / scales))
-    found: Array = above + below + np.where((x == 0) | (x == _LAST), 0, np.log(-np.expm1(-STEP / scales)))
+    found: Array = (
+        above + below + np.where((x == 0) | (x == _LAST), 0, np.log(-np.expm1(-STEP / scales)))
+    )
     return found
 
 
@@ -87,5 +93,7 @@ def gaussian_log_mass_array(x: Array, means: Array, scales: Array) -> Array:
     centre = (x - FULL_SCALE) * STEP - means
     centre = np.where(x == 0, centre, np.where(x == _LAST, -centre, -np.abs(centre)))
     high, low = log_ndtr((centre + STEP / 2) / scales), log_ndtr((centre - STEP / 2) / scales)
-    found: Array = high + np.where((x == 0) | (x == _LAST), 0, np.log(-np.expm1(np.minimum(low - high, -_TINY))))
+    found: Array = high + np.where(
+        (x == 0) | (x == _LAST), 0, np.log(-np.expm1(np.minimum(low - high, -_TINY)))
+    )
     return found
