@@ -1,8 +1,9 @@
-"""Make a run's best checkpoint one that comes with the program: models/NAME.safetensors, and the run's curve beside it.
+"""Make a run's best checkpoint one that comes with the program, with the run's curve beside it.
 
     python benchmarks/bundle.py RUN NAME
 
-Only the averaged weights stay, which is all that generation needs: a third of an ordinary checkpoint's size or less.
+writes models/NAME.safetensors and models/NAME.jsonl. Only the EMA of the weights is kept, which is
+all that generation needs: a third of an ordinary checkpoint's size or less.
 """
 
 import sys
@@ -31,7 +32,8 @@ def main() -> None:
     checkpoint.save(path, slim)
     (MODELS / f"{name}.jsonl").write_bytes(run.metrics_file.read_bytes())
     print(
-        f"{path}: {path.stat().st_size / 1e6:.2f} MB, step {slim.training.step}, {slim.training.validation_bits:.3f} bits per sample"
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, step {slim.training.step}, "
+        f"{slim.training.validation_bits:.3f} bits per sample"
     )
 
 

@@ -1,8 +1,9 @@
-"""Generation with one thread and with two while other programs keep cores busy: may two ever be much worse?
+"""Generation in one thread and in two while other programs keep cores busy.
 
-python benchmarks/busy.py [PRESET]
+    python benchmarks/busy.py [PRESET]
 
-Loops that never rest are pinned to no core, to one, and to all; the contestants take turns of three seconds. Linux only.
+May two threads ever be much slower than one? Processes that never rest are pinned to no core, to
+one, and to all. Engines of one thread and of two take turns of three seconds. Linux only.
 """
 
 import multiprocessing
@@ -29,13 +30,16 @@ def keep_busy(core: int) -> None:
 
 
 def speed(engine: NumbaEngine) -> float:
-    """Samples per second of one stream, from a fresh engine's first sample on, as `wavenet generate` makes them."""
-    state, made = engine.init_state(1), 0
+    """Samples per second of one stream, from a fresh engine's first sample on.
+
+    The stream is generated in blocks, as `wavenet generate` does it.
+    """
+    state, generated = engine.init_state(1), 0
     started = time.perf_counter()
     while time.perf_counter() - started < SECONDS:
-        engine.generate(state, uniforms(0, 0, made, BLOCK)[None], Sampling())
-        made += BLOCK
-    return made / (time.perf_counter() - started)
+        engine.generate(state, uniforms(0, 0, generated, BLOCK)[None], Sampling())
+        generated += BLOCK
+    return generated / (time.perf_counter() - started)
 
 
 def main() -> None:
@@ -51,6 +55,7 @@ def main() -> None:
         ]
         for hog in hogs:
             hog.start()
+        # A fresh engine each time, because an engine remembers which number of threads was faster.
         rounds = [
             [speed(NumbaEngine(preset.model, weights, EngineOptions(threads=n))) for n in (1, 2)]
             for _ in range(ROUNDS)
@@ -58,10 +63,8 @@ def main() -> None:
         for hog in hogs:
             hog.terminate()
         one, two = (statistics.median(r[i] for r in rounds) for i in (0, 1))
-        print(
-            f"{busy:>11} {one:>9,.0f} {two:>10,.0f} {statistics.median(b / a for a, b in rounds):>6.2f}",
-            flush=True,
-        )
+        ratio = statistics.median(b / a for a, b in rounds)
+        print(f"{busy:>11} {one:>9,.0f} {two:>10,.0f} {ratio:>6.2f}", flush=True)
 
 
 if __name__ == "__main__":

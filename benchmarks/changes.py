@@ -1,4 +1,4 @@
-"""What `learning.py` tries, one at a time: differences from its base by settings, or by what is done to a trainer."""
+"""What `learning.py` tries, one change at a time from its base: settings, or edits of a trainer."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from wavenet.training.trainer import Trainer
 
 
 def scalar_input(trainer: Trainer) -> None:
-    """A sample is heard as its value times one row, where mu-law codes otherwise have a row each."""
+    """A code is embedded as its value times one row; mu-law codes otherwise have a row each."""
     values = torch.linspace(-1, 1, trainer.model.distribution.n_inputs)
 
     class Ramp(nn.Module):
@@ -26,14 +26,15 @@ def scalar_input(trainer: Trainer) -> None:
 
 
 def default_initialisation(trainer: Trainer) -> None:
-    """What torch gives its convolutions, the input's among them: uniform, by the number of inputs."""
+    """What torch gives its convolutions, the embedding's included: uniform, by the fan-in."""
     torch.manual_seed(trainer.config.train.seed)
     with torch.no_grad():
-        inputs = 1
-        for name, p in trainer.model.named_parameters():  # a bias comes after its weight
+        fan_in = 1
+        for name, p in trainer.model.named_parameters():
+            # A bias comes after its weight, and has the same fan-in.
             if p.dim() > 1:
-                inputs = p.shape[0] if name.startswith("embedding") else p[0].numel()
-            nn.init.uniform_(p, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
+                fan_in = p.shape[0] if name.startswith("embedding") else p[0].numel()
+            nn.init.uniform_(p, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
     trainer.ema_network.load_state_dict(trainer.model.state_dict())
 
 
@@ -47,7 +48,10 @@ def unscaled_paths(trainer: Trainer) -> None:
 
 
 class WeightNorm(torch.optim.AdamW):
-    """AdamW on the length and the direction of every output's weights (Salimans and Kingma 2016), for weights as the model keeps them."""
+    """AdamW on the length and the direction of every output's weights (Salimans and Kingma 2016).
+
+    The model keeps its weights as they are; their lengths and directions live here.
+    """
 
     def __init__(self, model: WaveNet, **options: Any) -> None:
         self.pairs = [
@@ -55,12 +59,13 @@ class WeightNorm(torch.optim.AdamW):
             for n, p in model.named_parameters()
             if p.dim() == 3
         ]
-        whole = [p for p in model.parameters() if p.dim() != 3]
-        super().__init__([*whole, *(t for _, v, g in self.pairs for t in (v, g))], **options)
+        others = [p for p in model.parameters() if p.dim() != 3]
+        super().__init__([*others, *(t for _, v, g in self.pairs for t in (v, g))], **options)
 
     @staticmethod
     def length(v: Tensor) -> Tensor:
-        return v.flatten(1).norm(dim=1)[:, None, None]
+        norm: Tensor = v.flatten(1).norm(dim=1)
+        return norm[:, None, None]  # (outputs, 1, 1)
 
     def step(self, closure: Any = None) -> Any:
         for p, v, g in self.pairs:
@@ -84,29 +89,30 @@ def weight_norm(trainer: Trainer) -> None:
     trainer.optimizer = WeightNorm(trainer.model, **options)
 
 
-def dropout(share: float) -> Callable[[Trainer], None]:
-    """Of what the stack hears, and of its skip sum."""
+def dropout(probability: float) -> Callable[[Trainer], None]:
+    """Dropout on the stack's input, and on its sum of skips."""
+
+    def drop(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (nn.functional.dropout(inputs[0], probability), *inputs[1:])
 
     def change(trainer: Trainer) -> None:
         for part in (trainer.model.stack, trainer.model.hidden):
-            part.register_forward_pre_hook(
-                lambda _, given: (nn.functional.dropout(given[0], share), *given[1:])
-            )
+            part.register_forward_pre_hook(drop)
 
     return change
 
 
-def noisy_input(share: float) -> Callable[[Trainer], None]:
-    """So many of the codes that are heard are one off; those that are predicted are as recorded."""
+def noisy_input(probability: float) -> Callable[[Trainer], None]:
+    """Each code of the input is one off with this probability; targets stay as recorded."""
 
     def change(trainer: Trainer) -> None:
         levels = trainer.model.distribution.levels
 
-        def jitter(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            off = (torch.rand(given[0].shape) < share) * (
-                2 * torch.randint(0, 2, given[0].shape) - 1
-            )
-            return ((given[0] + off).clamp(0, levels - 1), *given[1:])
+        def jitter(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+            codes = inputs[0]  # (batch, time)
+            moved = torch.rand(codes.shape) < probability
+            sign = 2 * torch.randint(0, 2, codes.shape) - 1
+            return ((codes + moved * sign).clamp(0, levels - 1), *inputs[1:])
 
         trainer.model.register_forward_pre_hook(jitter)
 

@@ -1,8 +1,9 @@
-"""What conditioning costs at generation: a preset as it is, told a label, told mel frames, and both, in turns.
+"""What conditioning costs at generation: a preset without any, with a label, mel frames, and both.
 
     python benchmarks/conditioning.py [PRESET]
 
-Projecting the frames is part of what is timed. Medians of five rounds; ratios to the unconditioned model within each round.
+All four take turns. Projecting the frames is part of what is timed. Speeds are medians over the
+rounds, and ratios to the unconditioned model are taken within each round.
 """
 
 import statistics
@@ -23,33 +24,37 @@ KINDS = {
 }
 
 
-def contestants(name: str) -> Iterator[tuple[str, Case]]:
+def cases(preset: str) -> Iterator[tuple[str, Case]]:
+    """Every way that the numba engine runs each kind of conditioning."""
     for kind, settings in KINDS.items():
-        for contestant in measure.cases(loading.load(name, settings), names=("numba",)):
-            if contestant.row.engine == "numba":
-                yield kind, contestant
+        for case in measure.cases(loading.load(preset, settings), names=("numba",)):
+            if case.row.engine == "numba":
+                yield kind, case
 
 
 def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "paper"
-    runners = list(contestants(name))
+    runners = list(cases(name))
     for _, runner in runners:
         runner.warm_up()
     rounds = [[runner.speed(SECONDS) for _, runner in runners] for _ in range(ROUNDS)]
     ways = [(r.row.precision, r.row.threads, r.row.batch) for _, r in runners]
     print(f"{machine()}; {name}; medians of {ROUNDS} rounds")
     print(
-        f"{'told':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'of unconditioned':>17}"
+        f"{'told':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} "
+        f"{'of unconditioned':>17}"
     )
     for way in dict.fromkeys(ways):
-        same = [i for i, other in enumerate(ways) if other == way]  # the unconditioned one first
-        for i in same:
-            speed, share = (
-                statistics.median(values)
-                for values in zip(*((r[i], r[i] / r[same[0]]) for r in rounds), strict=True)
-            )
+        # The first of these is the unconditioned model.
+        same_way = [i for i, other in enumerate(ways) if other == way]
+        baseline = same_way[0]
+        for i in same_way:
+            speed = statistics.median(r[i] for r in rounds)
+            ratio = statistics.median(r[i] / r[baseline] for r in rounds)
+            precision, threads, streams = way
             print(
-                f"{runners[i][0]:14} {way[0]:>9} {way[1]:>8} {way[2]:>8} {speed:>10,.0f} {share:>17.1%}"
+                f"{runners[i][0]:14} {precision:>9} {threads:>8} {streams:>8} "
+                f"{speed:>10,.0f} {ratio:>17.1%}"
             )
 
 

@@ -1,11 +1,12 @@
-"""Samples per second of every engine, beside an eager PyTorch step with a cache and the machine's own bound.
+"""Samples per second of every engine, an eager PyTorch step with a cache, and the roofline.
 
     python benchmarks/generation.py [PRESET ...]
 
-It prints what `wavenet bench` prints for each preset, and then the rows that the project has set itself targets for. Contestants take
-turns, so that a change in the machine's speed falls on all; medians are of five rounds, ratios to the eager step of the same number
-of streams are taken within each round. The eager step runs in one thread: with more, PyTorch is slower here, and far slower on a busy
-machine.
+prints what `wavenet bench` prints for each preset, and then the rows that the project has set
+itself targets for. Cases take turns, so that a change in the machine's speed falls on all of them.
+Speeds are medians of five rounds, and ratios to the eager step of the same number of streams are
+taken within each round. The eager step runs in one thread: with more, PyTorch is slower here, and
+far slower on a busy machine.
 """
 
 import sys
@@ -17,7 +18,8 @@ from wavenet.cli.bench import HEADER
 from wavenet.config import loading
 from wavenet.system.machine import machine
 
-TARGETS = [  # preset, streams, precision, threads, at least so many times the eager step
+# Preset, streams, precision, threads, and the least ratio to the eager step.
+TARGETS = [
     ("paper", 1, "fp32", 1, 28),
     ("paper", 1, "fp32", 2, 60),
     ("paper", 1, "bf16", 1, 85),
@@ -30,29 +32,26 @@ TARGETS = [  # preset, streams, precision, threads, at least so many times the e
 
 def main() -> None:
     print(f"{machine()}; medians of {ROUNDS} rounds")
-    found: dict[str, list[Row]] = {}
+    rows_of: dict[str, list[Row]] = {}
     for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
-        preset = loading.load(name, ["model.mel_bands=0"])  # as its step in PyTorch is measured
-        found[name] = measure.measure(preset, measure.cases(preset))
-        print(
-            f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}",
-            *map(bench.line, found[name]),
-            sep="\n",
-            flush=True,
-        )
+        # The eager step takes no mel frames.
+        preset = loading.load(name, ["model.mel_bands=0"])
+        rows = measure.measure(preset, measure.cases(preset))
+        rows_of[name] = rows
+        print(f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}")
+        print(*map(bench.line, rows), sep="\n", flush=True)
     print(
-        f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} {'x eager':>8} {'target':>7}"
+        f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} "
+        f"{'x eager':>8} {'target':>7}"
     )
     for name, batch, precision, threads, target in TARGETS:
-        for row in found.get(name, []):
-            if (
-                (row.batch, row.precision, row.threads) == (batch, precision, threads)
-                and row.engine == "numba"
-                and row.times_eager
-            ):
-                where = f"{name:14} {precision:>9} {threads:>8} {batch:>8}"
+        for row in rows_of.get(name, []):
+            if row.engine != "numba" or not row.times_eager:
+                continue
+            if (row.batch, row.precision, row.threads) == (batch, precision, threads):
                 print(
-                    f"{where} {row.samples_per_second:>10,.0f} {row.times_eager:>8.1f} {target:>7}"
+                    f"{name:14} {precision:>9} {threads:>8} {batch:>8} "
+                    f"{row.samples_per_second:>10,.0f} {row.times_eager:>8.1f} {target:>7}"
                 )
 
 

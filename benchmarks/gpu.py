@@ -1,16 +1,17 @@
-"""The engines on a GPU: do they compute what the others compute, and how fast are they? One call answers both:
+"""The engines on a GPU: do they compute what the others compute, and how fast are they?
 
     python benchmarks/gpu.py
     python benchmarks/gpu.py --no-suite      where a call may not take long enough for both
 
-First the parity suite runs on the GPU. Then come, in one run on the machine named above the table:
+One call answers both questions. First the parity suite runs on the GPU. Then come, in one run on
+the machine named above the table:
 
-- one stream of nv-wavenet and of r9y9-mulaw256 (without its mel frames), in samples per second and times real time, with the eager
-  PyTorch step that keeps a cache taking turns on the same GPU;
-- how many streams of nv-wavenet and of paper run in real time at once: the number is doubled for as long as they do, then narrowed
-  down to a twentieth;
+- one stream of nv-wavenet and of r9y9-mulaw256 (without its mel frames), in samples per second and
+  times real time, in turns with the eager PyTorch step that keeps a cache, on the same GPU;
+- how many streams of nv-wavenet and of paper run in real time at once: the number is doubled for as
+  long as they do, then narrowed down to a twentieth;
 - the table of `wavenet bench` for nv-wavenet, of 1 to 256 streams;
-- the project's targets, beside what was found.
+- the project's targets, beside what was measured.
 
 It ends with 1 when the suite fails or there is no GPU.
 """
@@ -19,6 +20,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from wavenet.bench import measure
@@ -30,16 +32,20 @@ from wavenet.engines import create_engine
 from wavenet.engines.gpu.network import device_for, device_name
 from wavenet.engines.options import PRECISIONS, EngineOptions
 from wavenet.errors import EngineError
+from wavenet.model.distributions.registry import distribution_for
 from wavenet.system.machine import machine
 
 SUITE = ("tests/engines/test_parity.py", "tests/engines/test_gpu.py")
+ENGINES = ("triton", "cuda-graph")
 TARGET = 100  # times the eager step, one stream of nv-wavenet
 MOST_STREAMS = 4096
-SECONDS = 0.5  # of audio that all streams have to make, in one block, in that time
+# Every stream generates this much audio in one block, and may take no longer than it plays.
+SECONDS = 0.5
 
 
 def main() -> int:
-    os.environ.pop("TRITON_INTERPRET", None)  # it would let the CPU stand in for the GPU
+    # With this set, the CPU would stand in for the GPU.
+    os.environ.pop("TRITON_INTERPRET", None)
     try:
         device = device_for("triton")
     except EngineError as e:
@@ -51,58 +57,65 @@ def main() -> int:
         suite = subprocess.run(
             [sys.executable, "-m", "pytest", *SUITE], cwd=Path(__file__).parent.parent, check=False
         ).returncode
+    # The eager step takes no mel frames.
     presets = [
         loading.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")
-    ]  # as eager steps are measured
+    ]
     for line in figures(presets, [presets[0], loading.load("paper")]):
         print(line, flush=True)
-    print(
-        f"\nthe parity suite {'was left out' if suite is None else 'FAILED on this GPU' if suite else 'passed on this GPU'}"
-    )
+    if suite is None:
+        outcome = "was left out"
+    else:
+        outcome = "FAILED on this GPU" if suite else "passed on this GPU"
+    print(f"\nthe parity suite {outcome}")
     return int(bool(suite))
 
 
 def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
-    """The report, line by line: one stream of each of the first; as many as can be of each of the others; the first one's whole table."""
+    """The report, line by line.
+
+    First one stream of each preset of `single`, then the most streams in real time of each of
+    `many`, and last the whole table of the first of `single`, and the targets.
+    """
     yield f"\none stream; medians of {ROUNDS} rounds in which all take turns\n{'':14} {HEADER}"
-    found: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {}
     for preset in single:
-        found[preset.name] = measure.measure(
-            preset,
-            [c for c in measure.cases(preset, names=("triton", "cuda-graph")) if c.row.batch == 1],
-        )
-        yield from (f"{preset.name:14} {bench.line(row)}" for row in found[preset.name])
+        one_stream = [c for c in measure.cases(preset, names=ENGINES) if c.row.batch == 1]
+        rows[preset.name] = measure.measure(preset, one_stream)
+        yield from (f"{preset.name:14} {bench.line(row)}" for row in rows[preset.name])
     yield f"\nstreams in real time at once\n{'':14} {'Hz':>7} {'precision':>9} {'streams':>8}"
     for preset in many:
         for precision in PRECISIONS:
-            most = most_streams(
-                lambda batch, p=preset, q=precision: keeps_up(p, q, batch), MOST_STREAMS
-            )  # type: ignore[misc]
+            most = most_streams(partial(keeps_up, preset, precision), MOST_STREAMS)
             reached = " or more" if most == MOST_STREAMS else ""
-            yield f"{preset.name:14} {preset.audio.sample_rate:>7} {precision:>9} {most:>8}{reached}"
+            rate = preset.audio.sample_rate
+            yield f"{preset.name:14} {rate:>7} {precision:>9} {most:>8}{reached}"
     yield f"\n{single[0].name}, {single[0].audio.sample_rate} Hz\n{HEADER}"
-    yield from map(
-        bench.line,
-        measure.measure(single[0], measure.cases(single[0], names=("triton", "cuda-graph"))),
-    )
+    table = measure.measure(single[0], measure.cases(single[0], names=ENGINES))
+    yield from map(bench.line, table)
     yield f"\n{'target':40} {'found':>8} {'wanted':>8}"
-    for row in found[single[0].name]:
+    for row in rows[single[0].name]:
         if row.engine == "triton" and row.times_eager:
-            yield f"{f'{single[0].name}, {row.precision}, times {EAGER_ON_GPU}':40} {row.times_eager:>8.1f} {TARGET:>8}"
-    for row in found[single[-1].name]:
+            target = f"{single[0].name}, {row.precision}, times {EAGER_ON_GPU}"
+            yield f"{target:40} {row.times_eager:>8.1f} {TARGET:>8}"
+    for row in rows[single[-1].name]:
         if row.engine == "triton":
-            yield f"{f'{single[-1].name}, {row.precision}, times real time':40} {row.realtime:>8.2f} {1:>8}"
+            target = f"{single[-1].name}, {row.precision}, times real time"
+            yield f"{target:40} {row.realtime:>8.2f} {1:>8}"
 
 
 def keeps_up(preset: Config, precision: str, batch: int) -> bool:
-    """Whether so many streams are made as fast as they play, of the last of two tries: the first one compiles."""
+    """Whether `batch` streams are generated as fast as they play.
+
+    The second of two tries decides, because the first one compiles.
+    """
     weights, samples = measure.random_weights(preset), round(SECONDS * preset.audio.sample_rate)
     engine = create_engine("triton", preset.model, weights, EngineOptions(precision))
     streams = measure.Streams(engine, preset.model, weights, batch)
-    contestant = Case(
-        Row("triton", precision, 0, batch), streams.run, engine.distribution.n_noise, samples
-    )  # type: ignore[attr-defined]
-    noise = contestant.noise()  # made once: it is the engine that is asked about
+    row = Row("triton", precision, 0, batch)
+    case = Case(row, streams.run, distribution_for(preset.model).n_noise, samples)
+    # Made once, because it is the engine that is timed.
+    noise = case.noise()
     streams.run(noise)
     return measure.seconds_for(lambda: streams.run(noise)) <= SECONDS
 

@@ -1,13 +1,15 @@
-"""What a corpus of a hundred hours costs: indexed the first time and again, the way to the first step, memory, batches.
+"""What a corpus of a hundred hours costs: indexed the first time and again, the way to the first
+step, memory, batches.
 
     python benchmarks/hundred_hours.py PLACE [HOURS] [FILES] [STEPS]
 
-Makes HOURS (100) of recordings in FILES (40,000) FLAC files under PLACE, where those that an earlier call made stay, and indexes them
-there; trains STEPS (300) of the preset `tiny` from the warm cache, and a few of `small` and `paper`. PLACE then holds some 20 GB:
-delete it.
+Makes HOURS (100) of recordings in FILES (40,000) FLAC files under PLACE, where those that an
+earlier call made stay, and indexes them there; trains STEPS (300) of the preset `tiny` from the
+warm cache, and a few of `small` and `paper`. PLACE then holds some 20 GB: delete it.
 
-Each measurement is a process of its own. Anonymous memory is what no file backs (RssAnon): the cache is a mapped file, whose pages the
-kernel takes back when it likes. Seconds of CPU are of all threads; where other programs keep the machine busy, they are the ones to trust.
+Each measurement is a process of its own. Anonymous memory is what no file backs (RssAnon): the
+cache is a mapped file, whose pages the kernel takes back when it likes. Seconds of CPU are of all
+threads; where other programs keep the machine busy, they are the ones to trust.
 """
 
 import json
@@ -37,7 +39,7 @@ def main(place: Path, hours: float, files: int, steps: int) -> None:
     print(f"{'':46} {'seconds':>8} {'of CPU':>8}")
     row(
         "made",
-        make(folder, files, seconds),
+        make_recordings(folder, files, seconds),
         None,
         f"{files:,} files of {seconds:.1f} s, {hours:g} hours",
     )
@@ -58,68 +60,69 @@ def row(what: str, seconds: float, cpu: float | None, more: str) -> None:
 
 
 def index(place: Path, what: str) -> None:
-    found = child("index", place)
-    more = f"{found['decoded']:,} decoded, anonymous memory {found['peak']:.0f} MB at most"
-    row(what, found["seconds"], found["cpu"], more)
+    figures = child("index", place)
+    more = f"{figures['decoded']:,} decoded, anonymous memory {figures['peak']:.0f} MB at most"
+    row(what, figures["seconds"], figures["cpu"], more)
 
 
 def train(place: Path, preset: str, steps: int) -> None:
-    found = child("train", place, preset, steps)
+    figures = child("train", place, preset, steps)
     row(
         f"{preset}: from the command to the model",
-        found["prepared"],
-        found["prepared_cpu"],
+        figures["prepared"],
+        figures["prepared_cpu"],
         "imports, index, split, the run's files, weights",
     )
     row(
         f"{preset}: from there to the end of the first step",
-        found["first_step"],
-        found["first_step_cpu"],
+        figures["first_step"],
+        figures["first_step_cpu"],
         "three steps to time it, and the first",
     )
-    step, batch = found["step"], found["batch"]
-    share = 100 * batch / found["step_cpu"]
+    batch, step_cpu = figures["batch"], figures["step_cpu"]
     row(
         f"{preset}: a step",
-        step,
-        found["step_cpu"],
-        f"of it the batch {1000 * batch:.2f} ms of CPU, {share:.2f} %",
+        figures["step"],
+        step_cpu,
+        f"of it the batch {1000 * batch:.2f} ms of CPU, {100 * batch / step_cpu:.2f} %",
     )
-    memory = f"anonymous memory {found['early']:.0f} MB after step {SETTLED}, {found['late']:.0f} MB at the end"
-    row(f"{preset}: {steps} steps", found["steps"], found["steps_cpu"], memory)
+    memory = (
+        f"anonymous memory {figures['early']:.0f} MB after step {SETTLED}, "
+        f"{figures['late']:.0f} MB at the end"
+    )
+    row(f"{preset}: {steps} steps", figures["steps"], figures["steps_cpu"], memory)
 
 
 def child(verb: str, *args: object) -> Any:
-    """What one measurement says, in a fresh process."""
+    """What one measurement in a fresh process prints: JSON, in its last line."""
     command = [sys.executable, __file__, f"--{verb}", str(time.time()), *map(str, args)]
-    return json.loads(
-        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[
-            -1
-        ]
-    )
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(printed.splitlines()[-1])
 
 
-# --- recordings ------------------------------------------------------------------------------------------------------
+# --- recordings -----------------------------------------------------------------------------------
 
 
-def make(folder: Path, files: int, seconds: float) -> float:
-    """Write what is missing; returns the seconds that took."""
+def make_recordings(folder: Path, files: int, seconds: float) -> float:
+    """Write what is missing. Returns the seconds that took."""
     started = time.monotonic()
     paths = [folder / f"{i // PER_FOLDER:03}" / f"{i:06}.flac" for i in range(files)]
     for parent in {p.parent for p in paths}:
         parent.mkdir(parents=True, exist_ok=True)
     missing = [i for i, p in enumerate(paths) if not p.exists()]
+    missing_paths = [paths[i] for i in missing]
     with ProcessPoolExecutor(cores()) as pool:
-        list(
-            pool.map(
-                write, [paths[i] for i in missing], missing, [seconds] * len(missing), chunksize=50
-            )
-        )
+        written = pool.map(write, missing_paths, missing, [seconds] * len(missing), chunksize=50)
+        # To the end, so that an error in a worker is raised here.
+        list(written)
     return time.monotonic() - started
 
 
 def write(path: Path, seed: int, seconds: float) -> None:
-    """One recording of decaying notes at random levels, no two alike; under its name only when it is whole."""
+    """One recording of decaying notes at random levels, no two alike.
+
+    It gets its name only when it is complete.
+    """
     rng = np.random.default_rng(seed)
     wav = np.empty(0, np.float32)
     parts = []
@@ -136,7 +139,7 @@ def write(path: Path, seed: int, seconds: float) -> None:
 
 def notes() -> list[np.ndarray[Any, np.dtype[np.float32]]]:
     rng = np.random.default_rng(0)
-    found = []
+    bank = []
     for hertz in 80 * 2 ** (np.arange(NOTES) / 16):
         t = np.arange(round(rng.uniform(0.2, 0.6) * RATE)) / RATE
         partials = [
@@ -144,14 +147,14 @@ def notes() -> list[np.ndarray[Any, np.dtype[np.float32]]]:
             for k in range(1, PARTIALS)
         ]
         note = np.sum(partials, axis=0) + 0.002 * rng.standard_normal(len(t))
-        found.append((note / np.abs(note).max()).astype(np.float32))
-    return found
+        bank.append((note / np.abs(note).max()).astype(np.float32))
+    return bank
 
 
 BANK = notes()
 
 
-# --- one measurement, in a process of its own ------------------------------------------------------------------------
+# --- one measurement, in a process of its own -----------------------------------------------------
 
 
 def anonymous(which: str = "RssAnon") -> float:
@@ -165,30 +168,33 @@ def index_here(place: Path) -> dict[str, float]:
 
     peak = 0.0
 
-    def look(done: int, total: int) -> None:
+    def on_file(done: int, total: int) -> None:
         nonlocal peak
         if done % 100 == 0 or done == total:
             peak = max(peak, anonymous())
 
     started, cpu = time.monotonic(), time.process_time()
-    found = index_folder(
-        place / "recordings", AudioConfig(), trim=True, cache=place / "cache", on_file=look
+    index = index_folder(
+        place / "recordings", AudioConfig(), trim=True, cache=place / "cache", on_file=on_file
     )
-    taken = {"seconds": time.monotonic() - started, "cpu": time.process_time() - cpu}
-    return taken | {"decoded": found.decoded, "peak": max(peak, anonymous())}
+    figures = {"seconds": time.monotonic() - started, "cpu": time.process_time() - cpu}
+    return figures | {"decoded": index.decoded, "peak": max(peak, anonymous())}
 
 
 def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, float]:
-    from wavenet.training import events, session
+    from wavenet.training import events
+    from wavenet.training.resume import TrainOptions
+    from wavenet.training.session import train
 
-    made: list[float] = []  # CPU seconds of each batch
-    ends: list[tuple[float, float]] = []  # of steps, by the clock and in CPU time
-    found: dict[str, float] = {}
+    batch_cpu: list[float] = []  # seconds
+    # Wall clock and CPU time at the end of each step.
+    ends: list[tuple[float, float]] = []
+    figures: dict[str, float] = {}
 
     class Watching(events.TrainingListener):
         def prepared(self, config: Any, run: Any, corpus: Any) -> None:
             self.began, self.cpu = time.time(), time.process_time()
-            found.update(prepared=self.began - began, prepared_cpu=self.cpu)
+            figures.update(prepared=self.began - began, prepared_cpu=self.cpu)
 
         def starting(self, trainer: Any, until: int, seconds_per_step: float) -> None:
             make = trainer.batches._make
@@ -196,7 +202,7 @@ def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, 
             def timed(step: int) -> Any:
                 started = time.thread_time()
                 batch = make(step)
-                made.append(time.thread_time() - started)
+                batch_cpu.append(time.thread_time() - started)
                 return batch
 
             trainer.batches._make = timed
@@ -204,34 +210,31 @@ def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, 
         def stepped(self, trainer: Any, bits: float) -> None:
             ends.append((time.time(), time.process_time()))
             if len(ends) == 1:
-                found.update(
-                    first_step=ends[0][0] - self.began, first_step_cpu=ends[0][1] - self.cpu
-                )
+                wall, cpu = ends[0]
+                figures.update(first_step=wall - self.began, first_step_cpu=cpu - self.cpu)
             if len(ends) == SETTLED:
-                found["early"] = anonymous()
+                figures["early"] = anonymous()
             if len(ends) == steps:
-                found["late"] = anonymous()
+                figures["late"] = anonymous()
 
-    settings = ("train.sample_seconds=0", "train.validation_seconds=1")
-    run = place / f"run-{preset}-{time.time_ns()}"
-    request = session.TrainOptions(
+    options = TrainOptions(
         place / "recordings",
         preset,
-        settings,
-        run,
+        ("train.sample_seconds=0", "train.validation_seconds=1"),
+        place / f"run-{preset}-{time.time_ns()}",
         stop_at=steps,
         cache=place / "cache",
         device="cpu",
     )
-    session.train(request, Watching())
+    train(options, Watching())
     step, step_cpu = np.median(np.diff(ends, axis=0), axis=0)
-    whole, whole_cpu = np.subtract(ends[-1], ends[0])
-    return found | {
+    total, total_cpu = np.subtract(ends[-1], ends[0])
+    return figures | {
         "step": step,
         "step_cpu": step_cpu,
-        "batch": float(np.mean(made)),
-        "steps": whole,
-        "steps_cpu": whole_cpu,
+        "batch": float(np.mean(batch_cpu)),
+        "steps": total,
+        "steps_cpu": total_cpu,
     }
 
 
@@ -242,7 +245,7 @@ if __name__ == "__main__":
         case ["--train", began, place, preset, steps]:
             print(json.dumps(train_here(float(began), Path(place), preset, int(steps))))
         case [place, *rest]:
-            given = [*rest, *("100", "40000", "300")[len(rest) :]]
-            main(Path(place), float(given[0]), int(given[1]), int(given[2]))
+            hours, files, steps = [*rest, *("100", "40000", "300")[len(rest) :]][:3]
+            main(Path(place), float(hours), int(files), int(steps))
         case _:
             sys.exit(__doc__)

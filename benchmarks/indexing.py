@@ -2,7 +2,8 @@
 
     python benchmarks/indexing.py [FILES] [HOURS]
 
-Thousands of half-second files (44.1 kHz stereo), then one long one (48 kHz stereo), both to 16 kHz. Prints Markdown's code block.
+FILES (3000) files of half a second (44.1 kHz stereo), then one of HOURS (3) hours (48 kHz stereo),
+are resampled to 16 kHz. It prints the contents of a code block for a page.
 """
 
 import resource
@@ -48,11 +49,11 @@ def main(files: int, hours: float) -> None:
 def row(what: str, folder: Path) -> None:
     """Index in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, __file__, "--index", str(folder)]
-    seconds, found, audio, peak = map(
-        float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    )
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    seconds, files, audio_seconds, peak = map(float, printed.split())
     print(
-        f"{what:44} {seconds:>8.2f} {60 * found / seconds:>15,.0f} {audio / seconds:>12,.0f} {peak:>9.0f} MB"
+        f"{what:44} {seconds:>8.2f} {60 * files / seconds:>15,.0f} "
+        f"{audio_seconds / seconds:>12,.0f} {peak:>9.0f} MB"
     )
 
 
@@ -63,13 +64,9 @@ def index(folder: Path) -> Index:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--index"]:
         started = time.monotonic()
-        found = index(Path(sys.argv[2]))
-        taken = time.monotonic() - started
-        print(
-            taken,
-            len(found.recordings),
-            found.seconds,
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-        )
+        indexed = index(Path(sys.argv[2]))
+        seconds = time.monotonic() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        print(seconds, len(indexed.recordings), indexed.seconds, peak)
     else:
-        main(int((sys.argv[1:] or [3000])[0]), float((sys.argv[2:] or [3])[0]))
+        main(int((sys.argv[1:] or ["3000"])[0]), float((sys.argv[2:] or ["3"])[0]))

@@ -1,13 +1,18 @@
 """Which settings learn most in the same minutes: the runs behind docs/learning.md and the presets.
 
-    python benchmarks/learning.py study FOLDER                   one change at a time from a base, the preset `small`
-    python benchmarks/learning.py bar FOLDER --peer CHECKOUT     `paper` against r9y9/wavenet_vocoder's module trained its own way
-    python benchmarks/learning.py table                          what docs/learning/runs.jsonl holds, as tables
+    python benchmarks/learning.py study FOLDER
+    python benchmarks/learning.py bar FOLDER --peer CHECKOUT
+    python benchmarks/learning.py table
 
-Every run appends a line with its whole curve to docs/learning/runs.jsonl, or to --runs FILE. CHECKOUT is a clone of
-https://github.com/r9y9/wavenet_vocoder (a35fff7 was measured). Minutes are those that the cores worked for the run (processor
-time over threads): what else the machine does changes them little. Validation is not counted. The learning rate's schedule ends with the
-minutes. Validation is `tails`: the last tenth of each file, heard with its own past.
+`study` tries one change at a time from a base, the preset `small`. `bar` trains `paper`, and
+r9y9/wavenet_vocoder's module the way that project does. `table` prints what
+docs/learning/runs.jsonl holds, as tables.
+
+Every run appends a line with its whole curve to docs/learning/runs.jsonl, or to --runs FILE.
+CHECKOUT is a clone of https://github.com/r9y9/wavenet_vocoder (a35fff7 was measured). Minutes are
+those that the cores worked for the run (processor time over threads): what else the machine does
+changes them little. Validation is not counted. The learning rate's schedule ends with the minutes.
+Validation is `tails`: the last tenth of each file, predicted from what precedes it there.
 """
 
 import argparse
@@ -22,7 +27,7 @@ from typing import Any
 import torch
 from changes import CHANGES, Change
 from peer import RATE, WINDOW, Training, module, one_hot
-from torch import nn
+from torch import Tensor, nn
 
 from wavenet.config import Config, loading
 from wavenet.data.dataset import Corpus
@@ -33,23 +38,13 @@ from wavenet.system.machine import machine
 from wavenet.training.trainer import Trainer
 
 RUNS = Path(__file__).parent.parent / "docs" / "learning" / "runs.jsonl"
-GROUP = (
-    "kind",
-    "folder",
-    "preset",
-    "minutes",
-    "threads",
-    "machine",
-)  # and settings; what runs of one table have in common
+# What the runs of one table have in common, besides their settings.
+TABLE_KEYS = ("kind", "folder", "preset", "minutes", "threads", "machine")
 CPU = torch.device("cpu")
-AVERAGES = (
-    0.0,
-    0.9,
-    0.95,
-    0.98,
-    0.99,
-)  # decays that are kept besides the trainer's own; 0 is the weights as they are
+# Decays of EMAs that are kept besides the trainer's own. 0 keeps the weights as they are.
+EMA_DECAYS = (0.0, 0.9, 0.95, 0.98, 0.99)
 EVALUATIONS = 6  # over a run
+RECENT_STEPS = 20  # of which the curve shows the mean loss
 COMMON = ("train.validation=tails", "train.precision=fp32", "train.validation_seconds=1000")
 BASE = (
     "train.batch=2",
@@ -58,14 +53,11 @@ BASE = (
     "train.warmup_steps=50",
     "train.augment_gain_db=0",
 )
-THEIRS = (
-    "train.batch=4",
-    "train.segment_seconds=0.5",
-    "train.augment_gain_db=0",
-)  # the windows that the peer's are cut from
+# The windows that the peer's are cut from.
+PEER_SETTINGS = ("train.batch=4", "train.segment_seconds=0.5", "train.augment_gain_db=0")
 
 
-# --- a run --------------------------------------------------------------------------------------------------------------
+# --- a run ----------------------------------------------------------------------------------------
 
 
 class Clock:
@@ -81,46 +73,47 @@ class Clock:
         self.used += (time.process_time() - self._since) / self.threads
 
 
-def corpus_of(folder: Path, wanted: Config) -> Corpus:
-    return Corpus(
-        index_folder(folder, wanted.audio, trim=wanted.trims), wanted, wanted.model.receptive_field
-    )
+def corpus_of(folder: Path, config: Config) -> Corpus:
+    index = index_folder(folder, config.audio, trim=config.trims)
+    return Corpus(index, config, config.model.receptive_field)
 
 
 @torch.no_grad()
 def scored(model: WaveNet, settings: Config, corpus: Corpus) -> tuple[float, float]:
     """(bits per sample, bits per 16-bit sample) of all held-out audio."""
-    nats = samples = finer = 0.0
+    distribution = model.distribution
+    nats = samples = bits_to_16 = 0.0
     for batch in corpus.validation_batches():
-        x, counts, given, _ = to_device(settings, batch, CPU)
-        target = x[:, model.receptive_field :]
-        nats += float(model.distribution.loss(model(x[:, :-1], given), target, counts))
-        finer += float((model.distribution.bits_to_16bit(target.numpy()) * counts.numpy()).sum())
-        samples += float(counts.sum())
+        x, loss_mask, conditioning_input, _ = to_device(settings, batch, CPU)
+        targets = x[:, model.receptive_field :]  # (batch, segment)
+        params = model(x[:, :-1], conditioning_input)  # (batch, segment, n_params)
+        nats += float(distribution.loss(params, targets, loss_mask))
+        extra = distribution.bits_to_16bit(targets.numpy())  # (batch, segment)
+        bits_to_16 += float((extra * loss_mask.numpy()).sum())
+        samples += float(loss_mask.sum())
     bits = nats / samples / math.log(2)
-    return bits, bits + finer / samples
+    return bits, bits + bits_to_16 / samples
 
 
 def train(
     name: str, settings: Config, corpus: Corpus, change: Change, minutes: float
 ) -> dict[str, Any]:
-    """Train for so many minutes. Returns the run's curve and figures."""
+    """Train for `minutes`. Returns the run's curve and figures."""
     trainer = Trainer(settings, corpus, CPU)
     if change.apply:
         change.apply(trainer)
-    averages = {d: [p.detach().clone() for p in trainer.model.parameters()] for d in AVERAGES}
-    clock, started, losses, curve = Clock(torch.get_num_threads()), time.monotonic(), [], []
+    emas = {d: [p.detach().clone() for p in trainer.model.parameters()] for d in EMA_DECAYS}
+    clock, started = Clock(torch.get_num_threads()), time.monotonic()
+    losses: list[float] = []
+    curve: list[list[float]] = []
+    # Seconds at which the EMA is evaluated; the end comes besides.
     due = [60 * minutes * (i + 1) / EVALUATIONS for i in range(EVALUATIONS - 1)]
     while True:
         with clock:
             losses.append(trainer.train_step())
-            for decay, kept in averages.items():
-                torch._foreach_lerp_(
-                    kept,
-                    list(trainer.model.parameters()),
-                    1 - min(decay, (1 + trainer.step) / (10 + trainer.step)),
-                )
-        if trainer.step > 3:  # the schedule ends with the minutes
+            update(emas, trainer)
+        if trainer.step > 3:
+            # The schedule ends with the minutes, as far as the steps until now tell.
             steps = max(trainer.step + 1, round(60 * minutes / clock.used * trainer.step))
             trainer.config = replace(
                 trainer.config, train=replace(trainer.config.train, steps=steps)
@@ -128,62 +121,69 @@ def train(
         over = clock.used >= 60 * minutes
         if over or (due and clock.used >= due[0]):
             bits, bits_16 = scored(trainer.ema_network, settings, corpus)
-            curve.append(
-                [
-                    round(clock.used, 1),
-                    trainer.step,
-                    round(statistics.mean(losses[-20:]), 4),
-                    round(bits, 4),
-                ]
-            )
+            curve.append(point(clock, trainer.step, losses, bits))
             due = due[1:]
             print(
                 f"  {name}: {clock.used / 60:.1f} min, step {trainer.step}: {bits:.3f}", flush=True
             )
         if over:
             break
-    others = {}
-    for decay, kept in averages.items():
+    bits_of_emas = {}
+    for decay, ema in emas.items():
         with torch.no_grad():
-            for p, q in zip(trainer.ema_network.parameters(), kept, strict=True):
+            for p, q in zip(trainer.ema_network.parameters(), ema, strict=True):
                 p.copy_(q)
-        others[f"{decay:g}"] = round(scored(trainer.ema_network, settings, corpus)[0], 4)
+        bits_of_emas[f"{decay:g}"] = round(scored(trainer.ema_network, settings, corpus)[0], 4)
     return {
-        "steps": trainer.step, "wall_minutes": round((time.monotonic() - started) / 60, 2), "bits": curve[-1][3],
-        "bits_16": round(bits_16, 4), "averages": others, "curve": curve,
-    }  # fmt: skip
+        "steps": trainer.step,
+        "wall_minutes": round((time.monotonic() - started) / 60, 2),
+        "bits": curve[-1][3],
+        "bits_16": round(bits_16, 4),
+        "averages": bits_of_emas,
+        "curve": curve,
+    }
 
 
-# --- the peer -----------------------------------------------------------------------------------------------------------
+def update(emas: dict[float, list[Tensor]], trainer: Trainer) -> None:
+    """Move each EMA towards the new weights; early on its decay grows, as the trainer's own does."""
+    for decay, ema in emas.items():
+        weight = 1 - min(decay, (1 + trainer.step) / (10 + trainer.step))
+        torch._foreach_lerp_(ema, list(trainer.model.parameters()), weight)
+
+
+def point(clock: Clock, step: int, losses: list[float], bits: float) -> list[float]:
+    """A point of the curve: seconds, step, recent loss and validation, both in bits per sample."""
+    loss = statistics.mean(losses[-RECENT_STEPS:])
+    return [round(clock.used, 1), step, round(loss, 4), round(bits, 4)]
+
+
+# --- the peer -------------------------------------------------------------------------------------
 
 
 def train_peer(
     checkout: str, rate: float, settings: Config, corpus: Corpus, minutes: float
 ) -> dict[str, Any]:
-    """r9y9's module at these sizes, trained its own way: Adam at a constant rate, zero-padded windows of 8,000 samples, no averaging."""
+    """r9y9's module at these sizes, trained its own way.
+
+    That is Adam at a constant rate, zero-padded windows of 8,000 samples, and no EMA.
+    """
     torch.manual_seed(settings.train.seed)
     peer = module(checkout, settings.model)
     training = Training(peer, settings.model.levels, rate)
-    clock, started, losses, curve = Clock(torch.get_num_threads()), time.monotonic(), [], []
+    clock, started = Clock(torch.get_num_threads()), time.monotonic()
+    losses: list[float] = []
+    curve: list[list[float]] = []
     due = [60 * minutes * (i + 1) / EVALUATIONS for i in range(EVALUATIONS)]
     step = 0
     while due:
         with clock:
-            x = torch.as_tensor(
-                corpus.batch(step).x[:, -WINDOW - 1 :]
-            )  # its own windows: no context before them
+            # Its own windows, with no context before them.
+            x = torch.as_tensor(corpus.batch(step).x[:, -WINDOW - 1 :])
             losses.append(training.step(x) / math.log(2))
         step += 1
         if clock.used >= due[0]:
             bits = peer_bits(peer, settings, corpus)
-            curve.append(
-                [
-                    round(clock.used, 1),
-                    step,
-                    round(statistics.mean(losses[-20:]), 4),
-                    round(bits, 4),
-                ]
-            )
+            curve.append(point(clock, step, losses, bits))
             due = due[1:]
             print(f"  peer: {clock.used / 60:.1f} min, step {step}: {bits:.3f}", flush=True)
     return {
@@ -196,22 +196,21 @@ def train_peer(
 
 @torch.no_grad()
 def peer_bits(peer: nn.Module, settings: Config, corpus: Corpus) -> float:
-    """With each sample's exact context, as ours is scored."""
+    """Its bits per sample, each predicted from its exact context, as in `scored`."""
+    field = settings.model.receptive_field
     nats = samples = 0.0
     peer.eval()
     for batch in corpus.validation_batches():
-        x, counts, _, _ = to_device(settings, batch, CPU)
-        field = settings.model.receptive_field
+        x, loss_mask, _, _ = to_device(settings, batch, CPU)
         logits = peer(one_hot(x[:, :-1], settings.model.levels))[:, :, field - 1 :]
-        nats += float(
-            (nn.functional.cross_entropy(logits, x[:, field:], reduction="none") * counts).sum()
-        )
-        samples += float(counts.sum())
+        losses = nn.functional.cross_entropy(logits, x[:, field:], reduction="none")
+        nats += float((losses * loss_mask).sum())
+        samples += float(loss_mask.sum())
     peer.train()
     return nats / samples / math.log(2)
 
 
-# --- all of them ---------------------------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 
 def record(file: Path, **run: Any) -> None:
@@ -227,68 +226,89 @@ def study(options: argparse.Namespace) -> None:
                 options.preset,
                 [*COMMON, *BASE, *change.settings, *options.set, f"train.seed={seed}"],
             )
-            found = train(
-                name, settings, corpus_of(options.folder, settings), change, options.minutes
-            )
+            corpus = corpus_of(options.folder, settings)
+            figures = train(name, settings, corpus, change, options.minutes)
             print(
-                f"{name:40} seed {seed}: {found['bits']:.3f} bits, {found['bits_16']:.3f} per 16-bit sample, {found['steps']} steps",
+                f"{name:40} seed {seed}: {figures['bits']:.3f} bits, "
+                f"{figures['bits_16']:.3f} per 16-bit sample, {figures['steps']} steps",
                 flush=True,
             )
-            record(options.runs, kind="study", name=name, folder=options.folder.name, preset=options.preset, seed=seed, set=options.set,
-                   minutes=options.minutes, threads=torch.get_num_threads(), machine=machine(), **found)  # fmt: skip
+            record(
+                options.runs,
+                kind="study",
+                name=name,
+                folder=options.folder.name,
+                preset=options.preset,
+                seed=seed,
+                set=options.set,
+                minutes=options.minutes,
+                threads=torch.get_num_threads(),
+                machine=machine(),
+                **figures,
+            )
 
 
 def bar(options: argparse.Namespace) -> None:
     for seed in options.seeds:
-        settings = loading.load(options.preset, [*COMMON, *options.set, f"train.seed={seed}"])
-        theirs = loading.load(options.preset, [*COMMON, f"train.seed={seed}", *THEIRS])
-        common = {"folder": options.folder.name, "preset": options.preset, "seed": seed, "minutes": options.minutes,
-                  "threads": torch.get_num_threads(), "machine": machine()}  # fmt: skip
+        our_settings = loading.load(options.preset, [*COMMON, *options.set, f"train.seed={seed}"])
+        peer_settings = loading.load(
+            options.preset, [*COMMON, f"train.seed={seed}", *PEER_SETTINGS]
+        )
+        common = {
+            "folder": options.folder.name,
+            "preset": options.preset,
+            "seed": seed,
+            "minutes": options.minutes,
+            "threads": torch.get_num_threads(),
+            "machine": machine(),
+        }
         for name in options.only or ("peer", "ours"):
-            wanted = theirs if name == "peer" else settings
-            corpus = corpus_of(options.folder, wanted)
+            settings = peer_settings if name == "peer" else our_settings
+            corpus = corpus_of(options.folder, settings)
             if name == "peer":
-                found = train_peer(options.peer, options.peer_rate, wanted, corpus, options.minutes)
+                figures = train_peer(
+                    options.peer, options.peer_rate, settings, corpus, options.minutes
+                )
             else:
-                found = train(name, wanted, corpus, Change(), options.minutes)
+                figures = train(name, settings, corpus, Change(), options.minutes)
             print(
-                f"{name} seed {seed}: {found['bits']:.3f} bits after {found['steps']} steps",
+                f"{name} seed {seed}: {figures['bits']:.3f} bits after {figures['steps']} steps",
                 flush=True,
             )
-            as_told = (
-                "" if name == "ours" or options.peer_rate == RATE else f" at {options.peer_rate:g}"
-            )
+            suffix = ""
+            if name == "peer" and options.peer_rate != RATE:
+                suffix = f" at {options.peer_rate:g}"
             record(
                 options.runs,
                 kind="bar",
-                name=name + as_told,
+                name=name + suffix,
                 set=options.set if name == "ours" else [],
                 **common,
-                **found,
+                **figures,
             )
 
 
 def table(options: argparse.Namespace) -> None:
-    """Every group of runs on one folder, as the document shows it: the ends, then the curves."""
-    found = [json.loads(line) for line in options.runs.read_text().splitlines()]
+    """Every group of comparable runs, as the document shows it: the ends, then the curves."""
+    runs = [json.loads(line) for line in options.runs.read_text().splitlines()]
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
-    for run in found:
-        groups.setdefault((*(run[k] for k in GROUP), *run["set"]), []).append(run)
+    for run in runs:
+        key = (*(run[k] for k in TABLE_KEYS), *run["set"])
+        groups.setdefault(key, []).append(run)
     for group in groups.values():
         first, minutes = group[0], group[0]["minutes"]
         print(
-            f"\n{first['kind']}: {first['preset']} on {first['folder']}, {minutes:g} minutes, {first['threads']} thread(s)"
+            f"\n{first['kind']}: {first['preset']} on {first['folder']}, {minutes:g} minutes, "
+            f"{first['threads']} thread(s)"
         )
         print(f"{first['machine']}\n")
         ends(group)
-        print(
-            f"\n| | {' | '.join(f'{minutes * (i + 1) / EVALUATIONS:.1f}' for i in range(EVALUATIONS))} minutes |"
-        )
+        due = [f"{minutes * (i + 1) / EVALUATIONS:.1f}" for i in range(EVALUATIONS)]
+        print(f"\n| | {' | '.join(due)} minutes |")
         print("|---" * (EVALUATIONS + 1) + "|")
         for run in sorted(group, key=lambda r: (r["name"], r["seed"])):
-            print(
-                f"| {run['name']}, seed {run['seed']} | {' | '.join(f'{c[3]:.3f}' for c in run['curve'])} |"
-            )
+            bits = [f"{c[3]:.3f}" for c in run["curve"]]
+            print(f"| {run['name']}, seed {run['seed']} | {' | '.join(bits)} |")
 
 
 def ends(group: list[dict[str, Any]]) -> None:
@@ -296,23 +316,21 @@ def ends(group: list[dict[str, Any]]) -> None:
     base = {r["seed"]: final(r) for r in group if r["name"] in ("base", "peer")}
     rows = []
     for name in dict.fromkeys(r["name"] for r in group):
-        same = [r for r in group if r["name"] == name]
-        against = [final(r) - base[r["seed"]] for r in same if r["seed"] in base]
+        runs = [r for r in group if r["name"] == name]
+        against = [final(r) - base[r["seed"]] for r in runs if r["seed"] in base]
+        is_base = name in ("base", "peer")
         cells = [
-            spread([r["bits"] for r in same]),
-            spread([r["bits_16"] for r in same if "bits_16" in r]),
-            spread([best(r) for r in same]),
+            spread([r["bits"] for r in runs]),
+            spread([r["bits_16"] for r in runs if "bits_16" in r]),
+            spread([best(r) for r in runs]),
+            f"{statistics.mean(against):+.3f}" if against and not is_base else "",
+            str(round(statistics.mean(r["steps"] for r in runs))),
+            ", ".join(str(seed) for seed in sorted(r["seed"] for r in runs)),
         ]
-        cells.append(
-            "" if name in ("base", "peer") or not against else f"{statistics.mean(against):+.3f}"
-        )
-        cells += [
-            str(round(statistics.mean(r["steps"] for r in same))),
-            ", ".join(str(seed) for seed in sorted(r["seed"] for r in same)),
-        ]
-        rows.append((statistics.mean(final(r) for r in same), f"| {name} | {' | '.join(cells)} |"))
+        rows.append((statistics.mean(final(r) for r in runs), f"| {name} | {' | '.join(cells)} |"))
     print(
-        "| | bits per sample | per 16-bit sample | at its best | against the base | steps | seeds |\n|---|---|---|---|---|---|---|"
+        "| | bits per sample | per 16-bit sample | at its best | against the base | steps "
+        "| seeds |\n|---|---|---|---|---|---|---|"
     )
     print("\n".join(row for _, row in sorted(rows)))
 
@@ -328,16 +346,14 @@ def best(run: dict[str, Any]) -> float:
 
 def spread(values: list[float]) -> str:
     """The mean, and how far the values lie apart."""
-    return (
-        f"{statistics.mean(values):.3f}"
-        + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
-        if values
-        else ""
-    )
+    if not values:
+        return ""
+    extent = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{extent}"
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["study", "bar", "table"])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=0.0)

@@ -1,7 +1,10 @@
 """Validation bits per sample over minutes of training.
 
-python benchmarks/learning_curve.py FOLDER PRESET STEPS [key=value ...]     trains runs/curve-FOLDER-PRESET, then prints
-python benchmarks/learning_curve.py RUN                                     prints the curve of an existing run
+    python benchmarks/learning_curve.py FOLDER PRESET STEPS [key=value ...]
+    python benchmarks/learning_curve.py RUN
+
+The first trains runs/curve-FOLDER-PRESET and prints its curve, the second prints that of an
+existing run.
 """
 
 import sys
@@ -29,16 +32,17 @@ def curve(run: Run) -> None:
     """Print a run's validation figures over minutes."""
     config = run.config()
     print(
-        f"{machine()}; {config.name}, batch {config.train.batch} x {config.segment_samples} samples, {config.train.steps} steps"
+        f"{machine()}; {config.name}, batch {config.train.batch} x {config.segment_samples} "
+        f"samples, {config.train.steps} steps"
     )
     print(f"{'minutes':>8} {'step':>7} {'training':>9} {'validation':>11}   bits per sample")
     training = float("nan")
     for m in run.metrics():
         training = m.get("train_bits", training)
-        if m.get("validation_bits") is not None:
-            print(
-                f"{m['seconds'] / 60:>8.1f} {m['step']:>7} {training:>9.3f} {m['validation_bits']:>11.3f}"
-            )
+        validation = m.get("validation_bits")
+        if validation is not None:
+            minutes = m["seconds"] / 60
+            print(f"{minutes:>8.1f} {m['step']:>7} {training:>9.3f} {validation:>11.3f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Bits per sample of the patterns of dilation after the same minutes of training: the table in docs/dilation.md.
+"""Bits per sample of the patterns of dilation after the same minutes of training.
 
     python benchmarks/patterns.py FOLDER [MINUTES]
 
-Each is the preset `small` with its channels chosen for about as many parameters, trained alone, one after the other, on the same folder.
+prints the table in docs/dilation.md. Each pattern is the preset `small` with its channels chosen
+for about as many parameters. They are trained one after the other, on the same folder.
 """
 
 import math
@@ -54,24 +55,22 @@ def main() -> None:
         flush=True,
     )
     for name, settings in PATTERNS.items():
-        chosen = loading.load("small", [*settings, *COMMON])
+        config = loading.load("small", [*settings, *COMMON])
         with tempfile.TemporaryDirectory() as place:
-            run = train(
-                TrainOptions(
-                    folder,
-                    "small",
-                    (*settings, *COMMON),
-                    Path(place) / "run",
-                    max_hours=minutes / 60,
-                ),
-                TrainingListener(),
+            options = TrainOptions(
+                folder,
+                "small",
+                (*settings, *COMMON),
+                Path(place) / "run",
+                max_hours=minutes / 60,
             )
-            last = run.latest()
+            last = train(options, TrainingListener()).latest()
         assert last is not None
-        r = model_cost(chosen.model, chosen.audio.sample_rate)
+        cost = model_cost(config.model, config.audio.sample_rate)
         bits = last.training.validation_bits or math.nan
         print(
-            f"{name:20} {r.parameters:>10,} {r.receptive_field:>7,} {last.training.step:>6,} {bits:>16.3f}",
+            f"{name:20} {cost.parameters:>10,} {cost.receptive_field:>7,} "
+            f"{last.training.step:>6,} {bits:>16.3f}",
             flush=True,
         )
 

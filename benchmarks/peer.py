@@ -1,4 +1,4 @@
-"""r9y9/wavenet_vocoder's module from a checkout of it, at the sizes of a preset of ours."""
+"""r9y9/wavenet_vocoder's module from a checkout of it, at the sizes of one of our presets."""
 
 import sys
 
@@ -9,9 +9,9 @@ from wavenet.config import ModelConfig
 
 RATE = 1e-3  # of Adam, as its presets have it
 DROPOUT = 0.0
-WINDOW = (
-    8000  # samples, each predicted from what lies before it in the window; zeros stand for the rest
-)
+# Samples of a window. Each is predicted from those before it in the window, and zeros stand for
+# what lies before the window.
+WINDOW = 8000
 
 
 def module(checkout: str, m: ModelConfig) -> nn.Module:
@@ -30,12 +30,12 @@ def module(checkout: str, m: ModelConfig) -> nn.Module:
         m.kernel_size,
         DROPOUT,
     )
-    made: nn.Module = WaveNet(*sizes, scalar_input=False)
-    return made
+    peer: nn.Module = WaveNet(*sizes, scalar_input=False)
+    return peer
 
 
 class Training:
-    """Its own way, as its presets have it: Adam, nothing clipped; no averaging."""
+    """As its presets train it: Adam, with neither gradient clipping nor an EMA of the weights."""
 
     def __init__(self, peer: nn.Module, levels: int, rate: float = RATE) -> None:
         self.peer, self.levels = peer, levels
@@ -43,7 +43,8 @@ class Training:
 
     def step(self, x: Tensor) -> float:
         """One step on codes (batch, time + 1). Returns the loss in nats."""
-        loss = nn.functional.cross_entropy(self.peer(one_hot(x[:, :-1], self.levels)), x[:, 1:])
+        logits = self.peer(one_hot(x[:, :-1], self.levels))  # (batch, levels, time)
+        loss = nn.functional.cross_entropy(logits, x[:, 1:])
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -1,9 +1,11 @@
-"""What temperature, top-p and averaged weights do to generated audio: the table in docs/learning.md.
+"""What temperature, top-p and the EMA of the weights do to generated audio.
 
     python benchmarks/sampling.py RUN_OR_CHECKPOINT FOLDER [--clips 10] [--seconds 10]
 
-The model goes on after the first second of FOLDER's first recordings, a clip each, and what it makes is compared with what all of them
-hold. DNSMOS (Reddy et al. 2022) is for speech and needs the extra `dnsmos`. A bundled model has its averaged weights alone; a run has both.
+prints the table in docs/learning.md. The model continues the first second of FOLDER's first
+recordings, a clip each, and what it generates is compared with what all recordings hold. DNSMOS
+(Reddy et al. 2022) is for speech and needs the extra `dnsmos`. A bundled model has the EMA of its
+weights alone; a run has the weights without averaging, too.
 """
 
 import argparse
@@ -41,28 +43,39 @@ SETTINGS = {
 FRAME_SECONDS = 0.02
 BANDS = 40
 CLIPPED = 0.99  # of full scale
-QUIET_DB = 40.0  # below the loudest frame of the recordings counts as silence
+# A frame this far below the loudest of the recordings counts as silent.
+QUIET_DB = 40.0
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of some clips, beside recordings."""
+    """Of some clips, beside recordings.
 
-    spectrum_db: float  # root mean square difference of the mean log spectra, over mel bands
-    frechet: float  # distance of the distributions of log-mel frames, as Gaussians, in dB
-    silent: float  # share of frames
-    clipped: float  # share of samples
-    level_db: float  # of the loudest tenth of frames, against the recordings'
-    dnsmos: float  # overall quality, 1 to 5; NaN without the package
+    `spectrum_db` is the root mean square difference of the mean log spectra, over mel bands;
+    `frechet` the distance in dB of the distributions of log-mel frames, as Gaussians; `silent` a
+    fraction of the frames; `clipped` a fraction of the samples; `level_db` the level of the loudest
+    tenth of frames against the recordings'; `dnsmos` the overall quality from 1 to 5, NaN without
+    the package.
+    """
+
+    spectrum_db: float
+    frechet: float
+    silent: float
+    clipped: float
+    level_db: float
+    dnsmos: float
 
     def row(self, name: str) -> str:
         return (
-            f"{name:26} {self.spectrum_db:>9.1f} {self.frechet:>8.1f} {self.silent:>8.0%} {self.clipped:>9.2%} {self.level_db:>+8.1f}"
-            f" {self.dnsmos:>7.2f}"
+            f"{name:26} {self.spectrum_db:>9.1f} {self.frechet:>8.1f} {self.silent:>8.0%} "
+            f"{self.clipped:>9.2%} {self.level_db:>+8.1f} {self.dnsmos:>7.2f}"
         )
 
 
-HEADING = f"{'':26} {'spectrum':>9} {'Fréchet':>8} {'silent':>8} {'clipped':>9} {'level':>8} {'DNSMOS':>7}"
+HEADING = (
+    f"{'':26} {'spectrum':>9} {'Fréchet':>8} {'silent':>8} {'clipped':>9} {'level':>8} "
+    f"{'DNSMOS':>7}"
+)
 
 
 def frames(clips: list[Wav], rate: int) -> Array:
@@ -78,29 +91,26 @@ def frames(clips: list[Wav], rate: int) -> Array:
 
 
 def frechet(a: Array, b: Array) -> float:
-    """Between the Gaussians that fit two sets of frames, a square root, so in dB."""
+    """The Fréchet distance of the Gaussians that fit two sets of frames: a square root, so in dB."""
     va, vb = np.cov(a.T), np.cov(b.T)
     roots = np.sqrt(np.maximum(np.linalg.eigvals(va @ vb).real, 0)).sum()
-    return float(
-        np.sqrt(
-            max(0.0, ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(va) + np.trace(vb) - 2 * roots)
-        )
-    )
+    means = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    squared = means + np.trace(va) + np.trace(vb) - 2 * roots
+    return float(np.sqrt(max(0.0, squared)))
 
 
 def measure(clips: list[Wav], recordings: list[Wav], rate: int) -> Measures:
-    made, real = frames(clips, rate), frames(recordings, rate)
-    loud, loudest = made.max(1), np.percentile(real.max(1), 99)
-    level = np.percentile(loud, 90) - np.percentile(real.max(1), 90)
-    apart = float(np.sqrt(((made.mean(0) - real.mean(0)) ** 2).mean()))
-    clipped = float(np.mean([np.mean(np.abs(c) >= CLIPPED) for c in clips]))
+    generated, real = frames(clips, rate), frames(recordings, rate)
+    peaks, real_peaks = generated.max(1), real.max(1)  # (frames,)
+    loudest = np.percentile(real_peaks, 99)
+    spectra = generated.mean(0) - real.mean(0)  # (bands,)
     return Measures(
-        apart,
-        frechet(made, real),
-        float((loud < loudest - QUIET_DB).mean()),
-        clipped,
-        float(level),
-        dnsmos(clips, rate),
+        spectrum_db=float(np.sqrt((spectra**2).mean())),
+        frechet=frechet(generated, real),
+        silent=float((peaks < loudest - QUIET_DB).mean()),
+        clipped=float(np.mean([np.mean(np.abs(c) >= CLIPPED) for c in clips])),
+        level_db=float(np.percentile(peaks, 90) - np.percentile(real_peaks, 90)),
+        dnsmos=dnsmos(clips, rate),
     )
 
 
@@ -117,15 +127,15 @@ def continuations(
     model: Checkpoint, prompts: list[Path], seconds: float, sampling: Sampling
 ) -> list[Wav]:
     samples = round(seconds * model.config.audio.sample_rate)
-    made = []
+    clips = []
     for i, path in enumerate(prompts):
         sampler = Sampler(model, seed=i, sampling=sampling, prompt=read_prompt(path, model))
-        made.append(np.concatenate([b[0] for b in sampler.blocks(samples)]))
-    return made
+        clips.append(np.concatenate([b[0] for b in sampler.blocks(samples)]))
+    return clips
 
 
-def whole(path: Path) -> Checkpoint:
-    """With the unaveraged weights, unless it is one of those that keep the averaged alone."""
+def load(path: Path) -> Checkpoint:
+    """With the weights that are not averaged, unless the checkpoint holds their EMA alone."""
     try:
         return checkpoint.load(path, resume=True)
     except CheckpointError:
@@ -133,7 +143,10 @@ def whole(path: Path) -> Checkpoint:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(
+        description="What temperature, top-p and averaged weights do to generated audio: "
+        "the table in docs/learning.md."
+    )
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=10)
@@ -141,23 +154,24 @@ def main() -> None:
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
     path = locate.find(options.model)
-    model = whole(path)
+    model = load(path)
     config, rate = model.config, model.config.audio.sample_rate
     index = index_folder(options.folder, config.audio, trim=config.trims)
     pcm = index.pcm()
     recordings = [np.array(as_wav(pcm[r.offset : r.offset + r.samples])) for r in index.recordings]
     print(
-        f"{machine()}; step {model.training.step}, {options.clips} clips of {options.seconds:g} s, {options.folder.name}"
+        f"{machine()}; step {model.training.step}, {options.clips} clips of "
+        f"{options.seconds:g} s, {options.folder.name}"
     )
     print(HEADING)
     half = len(recordings) // 2
-    print(
-        measure(recordings[:half], recordings[half:], rate).row("half the recordings"), flush=True
-    )
+    halves = measure(recordings[:half], recordings[half:], rate)
+    print(halves.row("half the recordings"), flush=True)
     with tempfile.TemporaryDirectory() as place:
         prompts = [Path(place) / f"{i}.wav" for i in range(options.clips)]
         for i, path in enumerate(prompts):
             sf.write(path, recordings[i % len(recordings)][:rate], rate)
+        # Generation reads the EMA, so the weights themselves take its place.
         raw = replace(model, arrays={f"average.{k}": v for k, v in model.part("model").items()})
         for name, sampling in SETTINGS.items():
             if not options.only or name in options.only:

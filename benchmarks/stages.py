@@ -15,8 +15,9 @@ from wavenet.training.run_folder import Run
 def main() -> None:
     run, picture, steps = Run(Path(sys.argv[1])), Path(sys.argv[2]), [int(s) for s in sys.argv[3:]]
     scored = {m["step"]: m for m in run.metrics() if m.get("validation_bits") is not None}
-    figure = plotting.blank(11, 2.1 * ((len(steps) + 1) // 2))
-    for axes, step in zip(figure.subplots((len(steps) + 1) // 2, 2).flat, steps, strict=False):
+    rows = (len(steps) + 1) // 2
+    figure = plotting.blank(11, 2.1 * rows)
+    for axes, step in zip(figure.subplots(rows, 2).flat, steps, strict=False):
         wav, rate = sf.read(run.samples / f"step-{step:08d}.wav", dtype="float32")
         plotting.spectrogram(axes, wav, rate)
         about = f"step {step:,}, {scored[step]['validation_bits']:.2f} bits per sample"

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ import numpy as np
 import torch
 from learning_curve import curve
 from peer import Training, module
+from torch.func import functional_call
 
 from wavenet.cli.console import ConsoleReport
 from wavenet.config import Config, loading
 from wavenet.data.dataset import Batch
 from wavenet.data.loader import DeviceBatch
 from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.reference import ReferenceWaveNet
 from wavenet.system.device import PRECISIONS, peak_bytes, pick_device
 from wavenet.system.machine import machine
 from wavenet.training.resume import TrainOptions
@@ -75,10 +78,13 @@ class Noise:
 class Convolutions(Trainer):
     """The same training with the network in ordinary convolutions."""
 
-    def _loss(self, part: DeviceBatch) -> torch.Tensor:
-        from tests import conv1d_form
+    @cached_property
+    def readable(self) -> ReferenceWaveNet:
+        return ReferenceWaveNet(self.config.model).to(self.device)
 
-        params = conv1d_form.forward(self.model, part.x[:, :-1])
+    def _loss(self, part: DeviceBatch) -> torch.Tensor:
+        weights = dict(self.model.named_parameters())
+        params = functional_call(self.readable, weights, (part.x[:, :-1],))
         return self.model.distribution.loss(
             params, part.x[:, self.model.receptive_field :], part.loss_mask
         )

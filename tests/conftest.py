@@ -16,9 +16,10 @@ import soundfile as sf
 import torch
 
 from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig
-from wavenet.engines.conditioning import Conditioning, Projection
+from wavenet.engines.conditioning import Projection
 from wavenet.model.checkpoint import Checkpoint, Training
-from wavenet.model.conditioning.conditioner import Conditions, frame_range
+from wavenet.model.conditioning.carriers import Conditioning, ConditioningInput
+from wavenet.model.conditioning.windows import frame_range
 from wavenet.model.network import WaveNet
 
 SMALL = ModelConfig(
@@ -47,21 +48,29 @@ VARIANTS = {
     "hybrid": replace(SMALL, layer="hybrid", gate_channels=14, kernel_size=(3, 2, 3, 2, 2)),
     "smooth": replace(SMALL, smooth=True, dilations=(1, 5, 12)),
     "pyramid": replace(SMALL, context="pyramid", pyramid_dilations=(1, 6, 9), pyramid_window=13),
-    "smooth hybrid with a pyramid, told": replace(
-        BOTH, layer="hybrid", smooth=True, kernel_size=3, context="pyramid", pyramid_dilations=(2, 21), pyramid_window=7
+    "smooth hybrid with a pyramid, conditioned": replace(
+        BOTH,
+        layer="hybrid",
+        smooth=True,
+        kernel_size=3,
+        context="pyramid",
+        pyramid_dilations=(2, 21),
+        pyramid_window=7,
     ),
-    "separable, told": replace(VOICES, layer="separable", growth="coprime", dilation_cycle=7),
-}  # fmt: skip
-LONGEST = 1000  # samples of streams that are told something
-INTERPRETED: tuple[str, ...] = ()  # engines that run in an interpreter here
+    "separable, conditioned": replace(
+        VOICES, layer="separable", growth="coprime", dilation_cycle=7
+    ),
+}
+# Samples of conditioned streams.
+LONGEST = 1000
+# The engines that run in an interpreter on this machine.
+INTERPRETED: tuple[str, ...] = ()
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = (
-        "1"  # engines for GPUs then run on the CPU; Triton asks once, when it is first imported
-    )
+    # Engines for GPUs then run on the CPU. Triton reads this once, when it is first imported.
+    os.environ["TRITON_INTERPRET"] = "1"
     INTERPRETED = ("triton",)
-torch.set_num_threads(
-    1
-)  # small models gain nothing from more, and a busy machine then costs little
+# Small models gain nothing from more threads, and with one a busy machine costs little.
+torch.set_num_threads(1)
 hypothesis.settings.register_profile(
     "default", max_examples=150, deadline=None, derandomize=True, database=None
 )
@@ -74,7 +83,11 @@ STARTER = Path(__file__).parent.parent / "data" / "starter"
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A patch of its own, so that a test which undoes its patches does not fall back on the user's cache."""
+    """A folder that stands in for the user's cache.
+
+    Its patch is one of its own, so that a test which undoes its patches does not fall back on the
+    user's cache.
+    """
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("platformdirs.user_cache_path", lambda _name: folder)
@@ -82,7 +95,10 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def network(config: ModelConfig, seed: int = 0) -> WaveNet:
-    """A network whose every weight and bias matters: what is predicted spreads by about 2, no path is near zero."""
+    """A network whose every weight and bias matters.
+
+    Its predictions spread by about 2, and no path through it is near zero.
+    """
     model = WaveNet(config, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -91,7 +107,7 @@ def network(config: ModelConfig, seed: int = 0) -> WaveNet:
         x = torch.randint(
             0, model.distribution.levels, (1, model.receptive_field + 200), generator=generator
         )
-        params = model(x, some_conditions(config, 1, x.shape[1]))
+        params = model(x, some_inputs(config, 1, x.shape[1]))
         spread = (
             (params - model.output.bias).std() if model.distribution.scalar_input else params.std()
         )
@@ -99,65 +115,69 @@ def network(config: ModelConfig, seed: int = 0) -> WaveNet:
     return model.eval()
 
 
-def some_conditions(
-    config: ModelConfig, batch: int, rows: int, phase: int = 3, seed: int = 0
-) -> Conditions | None:
-    """Random conditions for windows of so many rows, of the kinds that the config asks for."""
+def some_inputs(
+    config: ModelConfig, batch: int, rows: int, offset: int = 3, seed: int = 0
+) -> ConditioningInput | None:
+    """Random input for every front end of a network, for `batch` windows of `rows` rows."""
     if not config.condition_channels:
         return None
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(batch) % len(config.labels) if config.labels else None
-    if not config.mel_bands:
-        return Conditions(labels, None, None)
-    count = (phase + rows - 1) // config.mel_hop + 2
-    frames = -5 + 3 * torch.randn(
-        batch, count + 2 * config.mel_context, config.mel_bands, generator=generator
-    )
-    held = (
-        torch.arange(count).clamp(1, count - 2).expand(batch, -1)
-    )  # as at both ends of a recording
-    return Conditions(labels, frames, held, phase % config.mel_hop)
+    values = {}
+    if config.labels:
+        values["label"] = torch.arange(batch) % len(config.labels)
+    if not config.follows_frames:
+        return ConditioningInput(values)
+    context, count = config.mel_context, (offset + rows - 1) // config.frame_hop + 2
+    shape = (batch, count + 2 * context, config.mel_bands)
+    values["mel"] = -5 + 3 * torch.randn(shape, generator=generator)
+    # The window begins a frame before its recording and ends one behind it.
+    frame_ranges = torch.tensor([[-context - 1, count - 3]]).expand(batch, -1)
+    return ConditioningInput(values, frame_ranges, offset % config.frame_hop)
 
 
 def some_recordings(
     config: ModelConfig, batch: int, samples: int, seed: int = 0
-) -> list[tuple[np.ndarray[Any, Any] | None, int | None]]:
-    """(log-mel frames, label) of so many recordings, random; None of what the config does not ask for."""
+) -> list[dict[str, Any]]:
+    """A random value for every front end of each of `batch` recordings."""
     generator = np.random.default_rng(seed)
     count = 1 + samples // config.mel_hop
-    frames = [
-        -5 + 3 * generator.standard_normal((count, config.mel_bands)).astype(np.float32)
-        for _ in range(batch)
-    ]
-    return [
-        (f if config.mel_bands else None, i % len(config.labels) if config.labels else None)
-        for i, f in enumerate(frames)
-    ]
+    recordings: list[dict[str, Any]] = []
+    for i in range(batch):
+        frames = -5 + 3 * generator.standard_normal((count, config.mel_bands)).astype(np.float32)
+        values = {"mel": frames} if config.follows_frames else {}
+        recordings.append(values | ({"label": i % len(config.labels)} if config.labels else {}))
+    return recordings
 
 
-def conditions_of(
-    config: ModelConfig, recordings: list[tuple[Any, int | None]], first: int, rows: int
-) -> Conditions | None:
-    """What a window of each recording is told, whose first row predicts sample `first`."""
+def inputs_of(
+    config: ModelConfig, recordings: list[dict[str, Any]], first: int, rows: int
+) -> ConditioningInput | None:
+    """The input of a window of each recording, whose first row predicts sample `first`."""
     if not config.condition_channels:
         return None
-    labels = torch.tensor([label for _, label in recordings]) if config.labels else None
-    if not config.mel_bands:
-        return Conditions(labels, None, None)
+    values = {}
+    if config.labels:
+        values["label"] = torch.tensor([r["label"] for r in recordings])
+    if not config.follows_frames:
+        return ConditioningInput(values)
     low, high = frame_range(config, first, rows)
-    number = torch.arange(low - config.mel_context, high + config.mel_context + 1)
-    last = len(recordings[0][0]) - 1
-    frames = torch.stack([torch.from_numpy(f)[number.clamp(0, last)] for f, _ in recordings])
-    held = (torch.arange(low, high + 1).clamp(0, last) - low).expand(len(recordings), -1)
-    return Conditions(labels, frames, held, first % config.mel_hop)
+    low, high = low - config.mel_context, high + config.mel_context
+    last = len(recordings[0]["mel"]) - 1
+    number = torch.arange(low, high + 1).clamp(0, last)
+    values["mel"] = torch.stack([torch.from_numpy(r["mel"])[number] for r in recordings])
+    frame_ranges = torch.tensor([[low, last]]).expand(len(recordings), -1)
+    return ConditioningInput(values, frame_ranges, first % config.frame_hop)
 
 
 def arrays(model: WaveNet) -> dict[str, np.ndarray[Any, Any]]:
     return {k: v.numpy() for k, v in model.state_dict().items()}
 
 
-class Told:
-    """Conditions of some streams, as engines and as the parallel forward take them; none for a network that takes none."""
+class StreamConditioning:
+    """The conditioning of some streams, as engines and as the parallel forward pass take it.
+
+    `conditioning` and `inputs` give None for a network without front ends.
+    """
 
     def __init__(self, model: WaveNet, streams: Sequence[int]) -> None:
         self.config = model.config
@@ -165,17 +185,15 @@ class Told:
         self.recordings = [every[i] for i in streams]
         if self.config.condition_channels:
             self.projection = Projection(model.config, arrays(model))
-            self.features = [self.projection.features(*r) for r in self.recordings]
+            self.features = [self.projection.features(**r) for r in self.recordings]
 
-    def cond(self, time: int, steps: int) -> Conditioning | None:
-        return (
-            self.projection.cond(self.features, time, steps)
-            if self.config.condition_channels
-            else None
-        )
+    def conditioning(self, time: int, steps: int) -> Conditioning | None:
+        if not self.config.condition_channels:
+            return None
+        return self.projection.conditioning(self.features, time, steps)
 
-    def conditions(self, first: int, rows: int) -> Conditions | None:
-        return conditions_of(self.config, self.recordings, first, rows)
+    def inputs(self, first: int, rows: int) -> ConditioningInput | None:
+        return inputs_of(self.config, self.recordings, first, rows)
 
 
 def as_checkpoint(model: WaveNet, sample_rate: int = 8000, step: int = 0) -> Checkpoint:
@@ -193,9 +211,8 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / name
         for file, wav in files.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            if file.lower().endswith(
-                ".wav"
-            ):  # float, and by SciPy: libsndfile would stamp the time into it
+            if file.lower().endswith(".wav"):
+                # In floats and by SciPy, because libsndfile would stamp the time into the file.
                 scipy.io.wavfile.write(folder / file, rate, np.asarray(wav, np.float32))
             else:
                 sf.write(folder / file, wav, rate)
@@ -214,9 +231,8 @@ def tone(
 def noisy(
     seconds: float, rate: int = 8000, seed: int = 0, amplitude: float = 0.1
 ) -> np.ndarray[Any, Any]:
-    return np.clip(
-        amplitude * np.random.default_rng(seed).standard_normal(round(seconds * rate)), -1, 1
-    )
+    noise = np.random.default_rng(seed).standard_normal(round(seconds * rate))
+    return np.clip(amplitude * noise, -1, 1)
 
 
 @pytest.fixture
@@ -254,7 +270,10 @@ def config_file(tmp_path: Path, small_config: Config) -> Path:
 
 @pytest.fixture
 def torchaudio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """torchaudio's Python part. Its compiled extension wants CUDA libraries, so a stub stands in for the module that loads it."""
+    """torchaudio's Python part.
+
+    Its compiled extension needs CUDA libraries, so a stub stands in for the module that loads it.
+    """
     pytest.importorskip("torch")
     import importlib.util
 
@@ -265,8 +284,8 @@ def torchaudio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         _IS_TORCHAUDIO_EXT_AVAILABLE=False,
         _IS_ALIGN_AVAILABLE=False,
         lazy_import_sox_ext=lambda: None,
+        fail_if_no_align=lambda f: f,
     )
-    stub.__dict__.update(fail_if_no_align=lambda f: f)
     monkeypatch.setitem(sys.modules, "torchaudio._extension", stub)
     import torchaudio
     import torchaudio.functional

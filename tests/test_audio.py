@@ -23,22 +23,18 @@ def test_any_rate_becomes_the_one_asked_for(tmp_path: Path, rate: int) -> None:
     np.testing.assert_allclose(middle, tone(1.0, 16000, 440)[2000 : 2000 + len(middle)], atol=2e-3)
 
 
-def test_resampling_in_blocks_equals_resampling_whole(
+def test_resampling_in_blocks_equals_resampling_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sf.write(tmp_path / "a.wav", noisy(2.0, 44100), 44100, subtype="FLOAT")
-    whole = read(tmp_path / "a.wav", 16000)
+    at_once = read(tmp_path / "a.wav", 16000)
     monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
-    np.testing.assert_allclose(read(tmp_path / "a.wav", 16000), whole, atol=1e-6)
+    np.testing.assert_allclose(read(tmp_path / "a.wav", 16000), at_once, atol=1e-6)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
-    sf.write(
-        tmp_path / "a.wav",
-        np.stack([tone(0.1), -tone(0.1), 3 * noisy(0.1)], axis=1),
-        8000,
-        subtype="FLOAT",
-    )
+    channels = np.stack([tone(0.1), -tone(0.1), 3 * noisy(0.1)], axis=1)
+    sf.write(tmp_path / "a.wav", channels, 8000, subtype="FLOAT")
     np.testing.assert_allclose(read(tmp_path / "a.wav", 8000), noisy(0.1), atol=1e-6)
 
 
@@ -48,9 +44,10 @@ def test_what_is_written_can_be_read(tmp_path: Path, suffix: str) -> None:
     with writing.writer(path, 16000) as file:
         for block in np.split(tone(1.0, 16000), 10):
             file.write(block)
-    found = read(path, 16000)
-    assert abs(len(found) - 16000) < 3000  # lossy formats pad
-    assert found.std() == pytest.approx(tone(1.0, 16000).std(), rel=0.1)
+    wav = read(path, 16000)
+    # Lossy formats pad.
+    assert abs(len(wav) - 16000) < 3000
+    assert wav.std() == pytest.approx(tone(1.0, 16000).std(), rel=0.1)
     assert sf.info(path).format == suffix[1:].upper()
 
 
@@ -79,12 +76,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def measured(wav: np.ndarray, trim_db: float = 50) -> levels.Level:  # type: ignore[type-arg]
-    return levels.measure(
-        [wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)], 8000, trim_db
-    )
+    blocks = [wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)]
+    return levels.measure(blocks, 8000, trim_db)
 
 
-def test_silence_at_the_ends_is_found() -> None:
+def test_silence_at_the_ends_is_detected() -> None:
     wav = np.concatenate([np.zeros(4000), tone(0.5), np.zeros(6000)])
     level = measured(wav)
     assert 4000 - 8000 * 0.07 <= level.start <= 4000
@@ -93,9 +89,10 @@ def test_silence_at_the_ends_is_found() -> None:
     assert level.peak == pytest.approx(0.4, abs=1e-3)
 
 
-def test_silence_is_told_from_quiet_sound() -> None:
+def test_silence_is_distinguished_from_quiet_sound() -> None:
     assert measured(np.zeros(8000)).silent
-    assert measured(np.full(8000, 0.3)).silent  # a constant offset is not sound
+    # A constant offset is not sound.
+    assert measured(np.full(8000, 0.3)).silent
     assert measured(noisy(1.0, amplitude=1 / 32768)).silent
     assert not measured(tone(1.0, amplitude=0.002)).silent
     assert not measured(np.full(8000, 0.3) + tone(1.0, amplitude=0.01)).silent

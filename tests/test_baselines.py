@@ -27,29 +27,31 @@ def test_edges_part_neighbouring_codes() -> None:
 
 
 def test_bits_of_what_is_certain_and_of_what_is_random() -> None:
-    alternating = np.arange(10_001) % 2
-    assert baselines.pair_bits(
-        *[baselines.pairs([alternating], 16)] * 2, D, prior=0
-    ) == pytest.approx((1, 0), abs=1e-3)
-    random = np.random.default_rng(0).integers(0, 16, 200_000)
-    assert baselines.pair_bits(*[baselines.pairs([random], 16)] * 2, D, prior=0) == pytest.approx(
-        (4, 4), abs=0.01
-    )
+    certain = baselines.pairs([np.arange(10_001) % 2], 16)
+    bits = baselines.pair_bits(certain, certain, D, prior=0)
+    assert bits == pytest.approx((1, 0), abs=1e-3)
+    random = baselines.pairs([np.random.default_rng(0).integers(0, 16, 200_000)], 16)
+    bits = baselines.pair_bits(random, random, D, prior=0)
+    assert bits == pytest.approx((4, 4), abs=0.01)
+    # What was never seen is rare, not impossible.
     unseen = baselines.pairs([np.array([3, 4, 5])], 16)
-    assert (
-        max(baselines.pair_bits(baselines.pairs([alternating], 16), unseen, D)) < 20
-    )  # rare, never impossible
+    assert max(baselines.pair_bits(certain, unseen, D)) < 20
 
 
 def test_a_mixture_is_measured_on_16_bit_samples() -> None:
-    """Its yardsticks are mu-law's, plus what telling apart the samples of a level takes: so figures of both kinds compare."""
+    """Figures of both kinds compare.
+
+    The baselines of a mixture are mu-law's plus the bits that tell apart the samples of a level.
+    """
     wav = np.round(noisy(1.0) * 32768) / 32768
     x = MULAW.encode(wav)
-    counted = [baselines.pairs([x], 256)] * 2
-    coarse, fine = (baselines.pair_bits(*counted, d, prior=0) for d in (MULAW, LogisticMixture(2)))
+    pairs = baselines.pairs([x], 256)
+    mulaw_bits, mixture_bits = (
+        baselines.pair_bits(pairs, pairs, d, prior=0) for d in (MULAW, LogisticMixture(2))
+    )
     expected = MULAW.bits_to_16bit(x[1:]).mean()
-    assert np.subtract(fine, coarse) == pytest.approx((expected, expected))
-    assert (np.abs(baselines.open_bits(MULAW)) < 1e-12).all()
+    assert np.subtract(mixture_bits, mulaw_bits) == pytest.approx((expected, expected))
+    assert (np.abs(baselines.refinement_bits(MULAW)) < 1e-12).all()
     coefficients = np.zeros(baselines.ORDER)
     bits = [
         np.concatenate(list(baselines.lpc_bits([d.encode(wav)], coefficients, d))).mean()
@@ -60,9 +62,9 @@ def test_a_mixture_is_measured_on_16_bit_samples() -> None:
 
 def test_pairs_do_not_depend_on_blocks() -> None:
     x = np.random.default_rng(0).integers(0, 16, 1000)
-    whole = baselines.pairs([x], 16)
-    assert whole.sum() == 999
-    assert (baselines.pairs(blocks(x, 7, overlap=1), 16) == whole).all()
+    at_once = baselines.pairs([x], 16)
+    assert at_once.sum() == 999
+    assert (baselines.pairs(blocks(x, 7, overlap=1), 16) == at_once).all()
 
 
 def test_masses_of_all_codes_sum_to_one_and_are_laplace() -> None:
@@ -74,7 +76,8 @@ def test_masses_of_all_codes_sum_to_one_and_are_laplace() -> None:
         expected = laplace.cdf(edges[1:]) - laplace.cdf(edges[:-1])
         visible = expected > 1e-6
         np.testing.assert_allclose(np.exp2(-bits)[visible], expected[visible], rtol=1e-6)
-        assert np.isfinite(bits).all()  # far out too, where the mass itself underflows
+        # Far out too, where the mass itself underflows.
+        assert np.isfinite(bits).all()
 
 
 def test_the_predictor_finds_the_process_that_made_the_audio() -> None:
@@ -82,22 +85,22 @@ def test_the_predictor_finds_the_process_that_made_the_audio() -> None:
     wav = np.zeros(50_000)
     for t in range(2, len(wav)):
         wav[t] = 1.6 * wav[t - 1] - 0.8 * wav[t - 2] + 0.01 * rng.standard_normal()
-    found = baselines.predictor(baselines.autocorrelation([wav]))
-    np.testing.assert_allclose(found[:3], [1.6, -0.8, 0], atol=0.03)
+    coefficients = baselines.predictor(baselines.autocorrelation([wav]))
+    np.testing.assert_allclose(coefficients[:3], [1.6, -0.8, 0], atol=0.03)
     pieces = [wav[i : i + 999] for i in range(0, len(wav), 999)]
-    np.testing.assert_allclose(
-        baselines.predictor(baselines.autocorrelation(pieces)), found, rtol=1e-6, atol=1e-9
-    )
-    assert (baselines.predictor(np.zeros(25)) == 0).all()  # silence predicts silence
+    of_pieces = baselines.predictor(baselines.autocorrelation(pieces))
+    np.testing.assert_allclose(of_pieces, coefficients, rtol=1e-6, atol=1e-9)
+    # Silence predicts silence.
+    assert (baselines.predictor(np.zeros(25)) == 0).all()
 
 
 def test_prediction_pays_on_tones_and_does_not_depend_on_blocks() -> None:
     x = quantization.encode(tone(1.0) + noisy(1.0, amplitude=1e-3), 256)
     coefficients = baselines.predictor(baselines.autocorrelation([quantization.decode(x, 256)]))
-    whole = np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))
+    at_once = np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))
     pieces = np.concatenate(list(baselines.lpc_bits(blocks(x, 77), coefficients, MULAW)))
-    np.testing.assert_allclose(pieces, whole, rtol=1e-9)
-    assert whole[100:].mean() < 3
+    np.testing.assert_allclose(pieces, at_once, rtol=1e-9)
+    assert at_once[100:].mean() < 3
     noise = quantization.encode(noisy(1.0, amplitude=0.3), 256)
     assert np.concatenate(list(baselines.lpc_bits([noise], coefficients * 0, MULAW))).mean() > 6
 
@@ -113,11 +116,14 @@ def test_prediction_pays_on_tones_and_does_not_depend_on_blocks() -> None:
 def test_known_figures_of_the_starter_recordings(
     name: str, unigram: float, bigram: float, lpc: float
 ) -> None:
-    """Last tenths of files over a second at 16 kHz, given the rest: measured independently, but for music's lpc (2.76 there)."""
-    found = index_folder(STARTER / name, AudioConfig(), trim=False)
-    pcm = found.pcm()
+    """The last tenths of files over a second at 16 kHz, after learning from the rest of them.
+
+    The figures were measured independently, but for music's lpc (2.76 there).
+    """
+    index = index_folder(STARTER / name, AudioConfig(), trim=False)
+    pcm = index.pcm()
     wavs = [
-        as_wav(pcm[r.offset : r.offset + r.samples]) for r in found.recordings if r.samples > 16000
+        as_wav(pcm[r.offset : r.offset + r.samples]) for r in index.recordings if r.samples > 16000
     ]
     parts = [(quantization.encode(w, 256), int(len(w) * 0.9)) for w in wavs]
     learnt = baselines.pairs((x[:cut] for x, cut in parts), 256)

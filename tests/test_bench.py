@@ -35,15 +35,15 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "nvidia", lambda: False)
 
 
-def rows() -> list[dict[str, object]]:
+def measured_rows() -> list[dict[str, object]]:
     (line,) = bench.bench("small", CONFIG, True, lambda _line: None)
-    found: list[dict[str, object]] = json.loads(line)
-    return found
+    rows: list[dict[str, object]] = json.loads(line)
+    return rows
 
 
 def test_every_engine_precision_batch_and_thread_count_has_a_row() -> None:
-    found = rows()
-    for row in found:
+    rows = measured_rows()
+    for row in rows:
         assert row.keys() >= {
             "engine",
             "precision",
@@ -55,15 +55,15 @@ def test_every_engine_precision_batch_and_thread_count_has_a_row() -> None:
         assert isinstance(row["samples_per_second"], float)
         assert row["samples_per_second"] > 0
         assert row["realtime"] == pytest.approx(row["samples_per_second"] / 8000)
-    keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in found}
-    assert len(keys) == len(found)
+    keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in rows}
+    assert len(keys) == len(rows)
     assert keys >= {("numba", p, t, b) for p in ("fp32", "bf16") for t in (1, 2) for b in (1, 16)}
     assert keys >= {
         ("eager PyTorch", "fp32", 1, 1),
         ("eager PyTorch", "fp32", 1, 16),
         ("reference", "fp32", 1, 1),
     }
-    for row in found:
+    for row in rows:
         assert (row["bound"] is not None) == (row["engine"] == "numba")
         assert row["times_eager"] is not None
         assert row["engine"] != "eager PyTorch" or row["times_eager"] == 1
@@ -82,13 +82,13 @@ def test_the_table_names_the_machine_and_the_model() -> None:
 def test_without_torch_the_engines_are_measured_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    there = importlib.util.find_spec
+    find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "torch" else there(name)
+        importlib.util, "find_spec", lambda name: None if name == "torch" else find_spec(name)
     )
-    found = rows()
-    assert {r["engine"] for r in found} == {"numba", "reference"}
-    assert all(r["times_eager"] is None for r in found)
+    rows = measured_rows()
+    assert {r["engine"] for r in rows} == {"numba", "reference"}
+    assert all(r["times_eager"] is None for r in rows)
 
 
 def test_without_numba_the_reference_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_without_numba_the_reference_is_measured(monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where there is a GPU; here, Triton's interpreter plays it, slowly."""
+    """As on a machine with a GPU, whose part Triton's interpreter plays here, slowly."""
     pytest.importorskip("triton")
     monkeypatch.setattr(engines, "nvidia", lambda: True)
     monkeypatch.setattr(measure, "GPU_BATCHES", (1, 2))
@@ -119,23 +119,22 @@ def on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("on_gpu")
 def test_with_a_gpu_its_engines_have_rows_beside_an_eager_step_on_it() -> None:
-    found = rows()
-    keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in found}
+    rows = measured_rows()
+    keys = {(r["engine"], r["precision"], r["threads"], r["batch"]) for r in rows}
     assert keys >= {("triton", p, 0, b) for p in ("fp32", "bf16") for b in (1, 2)}
     assert keys >= {(name, "fp32", 0, b) for name in ("cuda-graph", "eager on GPU") for b in (1, 2)}
     assert keys >= {("eager PyTorch", "fp32", 1, 16), ("numba", "fp32", 1, 16)}
-    assert all(r["times_eager"] is not None for r in found)
-    assert {r["times_eager"] for r in found if r["engine"] == "eager on GPU"} == {1}
-    row = next(r for r in found if r["engine"] == "triton")
+    assert all(r["times_eager"] is not None for r in rows)
+    assert {r["times_eager"] for r in rows if r["engine"] == "eager on GPU"} == {1}
+    row = next(r for r in rows if r["engine"] == "triton")
     assert " GPU " in bench.line(measure.Row(**row))  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("on_gpu")
 def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of benchmarks/gpu.py but the suite, on a model that an interpreter can run."""
-    spec = importlib.util.spec_from_file_location(
-        "gpu", Path(__file__).parent.parent / "benchmarks" / "gpu.py"
-    )
+    script = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
+    spec = importlib.util.spec_from_file_location("gpu", script)
     assert spec
     assert spec.loader
     gpu = importlib.util.module_from_spec(spec)
@@ -143,21 +142,22 @@ def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(gpu, "SECONDS", 0.0005)
     monkeypatch.setattr(gpu, "MOST_STREAMS", 2)
     tiny = replace(CONFIG, name="tiny", model=replace(SMALL, layers=2, dilation_cycle=2))
-    told = replace(
+    conditioned = replace(
         tiny,
-        name="told",
+        name="mel",
         model=replace(tiny.model, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0),
     )
-    lines = "\n".join(gpu.figures([tiny, told], [tiny])).splitlines()
-    assert [line.split()[:2] for line in lines if line.startswith(("tiny   ", "told   "))] == [
+    lines = "\n".join(gpu.figures([tiny, conditioned], [tiny])).splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith(("tiny   ", "mel   "))] == [
         ["tiny", "eager"], ["tiny", "triton"], ["tiny", "triton"], ["tiny", "cuda-graph"],
-        ["told", "triton"], ["told", "triton"], ["told", "cuda-graph"], ["tiny", "8000"], ["tiny", "8000"],
+        ["mel", "triton"], ["mel", "triton"], ["mel", "cuda-graph"],
+        ["tiny", "8000"], ["tiny", "8000"],
     ]  # fmt: skip
     assert any(
         line.startswith("tiny, bf16, times eager on GPU") and line.split()[-1] == "100"
         for line in lines
     )
-    assert any(line.startswith("told, fp32, times real time") for line in lines)
+    assert any(line.startswith("mel, fp32, times real time") for line in lines)
     assert gpu.most_streams(lambda batch: batch <= 137, 4096) in range(130, 138)
     assert gpu.most_streams(lambda _: False, 64) == 0
     assert gpu.most_streams(lambda _: True, 64) == 64
@@ -165,7 +165,10 @@ def test_the_script_for_gpus_stands_ready(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("output", ["mulaw", "logistic", "gaussian"])
 def test_the_eager_step_draws_what_the_reference_draws(output: str) -> None:
-    """What speed is compared with computes the same thing; in float32, where a 16-bit sample may come out a step away."""
+    """What speed is compared with computes the same thing.
+
+    It does so in float32, where a 16-bit sample may come out a step away.
+    """
     model = replace(SMALL, output=output)
     weights = measure.random_weights(replace(CONFIG, model=model))
     reference = ReferenceEngine(model, weights)
@@ -173,34 +176,30 @@ def test_the_eager_step_draws_what_the_reference_draws(output: str) -> None:
     state = reference.init_state(3)
     eager = EagerStep(model, weights, 3)
     for layer, ring in zip(eager.layers, state[0].rings, strict=True):
-        layer.queue[:] = layer.queue.new_tensor(ring[0])  # it starts in silence, not in zeros
+        # It starts in silence, not in zeros.
+        layer.queue[:] = layer.queue.new_tensor(ring[0])
     expected = reference.generate(state, noise, Sampling())
-    found = np.array([eager.run(noise[:, t : t + 1]).tolist() for t in range(40)])
-    assert np.abs(found - expected.T).max() <= (3 if reference.distribution.scalar_input else 0)
-    assert len(np.unique(found)) > 5
+    drawn = np.array([eager.run(noise[:, t : t + 1]).tolist() for t in range(40)])
+    assert np.abs(drawn - expected.T).max() <= (3 if reference.distribution.scalar_input else 0)
+    assert len(np.unique(drawn)) > 5
 
 
 def test_a_mixture_is_measured_too() -> None:
-    (line,) = bench.bench(
-        "small", replace(CONFIG, model=replace(SMALL, output="logistic")), True, lambda _line: None
-    )
+    config = replace(CONFIG, model=replace(SMALL, output="logistic"))
+    (line,) = bench.bench("small", config, True, lambda _line: None)
     assert {r["engine"] for r in json.loads(line)} == {"eager PyTorch", "numba", "reference"}
 
 
 def test_bounds_follow_from_bytes_and_products() -> None:
     macs = model_cost(SMALL, 8000).macs_per_sample
-    assert macs < sample_macs(SMALL)  # padding is multiplied too
+    # Padding is multiplied too.
+    assert macs < sample_macs(SMALL)
     assert sample_bytes(SMALL, "fp32") == 2 * sample_bytes(SMALL, "bf16")
     slow_memory = Roofline({"fp32": 1e6, "bf16": 1e6}, 1e15)
-    assert slow_memory.bound(SMALL, "fp32", 1, 1) == pytest.approx(
-        1e6 / sample_bytes(SMALL, "fp32")
-    )
-    assert slow_memory.bound(SMALL, "fp32", 1, 2) == pytest.approx(
-        2 * slow_memory.bound(SMALL, "fp32", 1, 1)
-    )
-    assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(
-        32 * slow_memory.bound(SMALL, "fp32", 1, 1)
-    )
+    one = slow_memory.bound(SMALL, "fp32", 1, 1)
+    assert one == pytest.approx(1e6 / sample_bytes(SMALL, "fp32"))
+    assert slow_memory.bound(SMALL, "fp32", 1, 2) == pytest.approx(2 * one)
+    assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(32 * one)
     slow_arithmetic = Roofline({"fp32": 1e15, "bf16": 1e15}, 1e6)
     assert slow_arithmetic.bound(SMALL, "bf16", 16, 2) == pytest.approx(2e6 / sample_macs(SMALL))
 
@@ -210,6 +209,6 @@ def test_bounds_follow_from_bytes_and_products() -> None:
 )
 def test_an_eager_step_of_another_pattern_is_left_out_by_name(model: ModelConfig) -> None:
     lines: list[str] = []
-    found = measure.cases(Config(model=model), lines.append, ["numba", "reference"])
+    cases = measure.cases(Config(model=model), lines.append, ["numba", "reference"])
     assert lines[0] == "eager PyTorch: left out, its step knows dense layers and no context module"
-    assert {c.row.engine for c in found} == {"numba", "reference"}
+    assert {c.row.engine for c in cases} == {"numba", "reference"}

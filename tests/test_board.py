@@ -12,7 +12,8 @@ from wavenet.training.resume import TrainOptions
 from wavenet.training.session import train
 
 
-@pytest.mark.filterwarnings("ignore")  # TensorBoard's own
+# The warnings are TensorBoard's own.
+@pytest.mark.filterwarnings("ignore")
 def test_scalars_audio_and_pictures_of_every_step_once(
     training_folder: Path, config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -20,10 +21,11 @@ def test_scalars_audio_and_pictures_of_every_step_once(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for stop_at in (5, 8, 10):
+        # As if the machine had died before step 8 was written: steps 6 to 8 are trained again.
         for lost in (tmp_path / "run" / "checkpoints").glob("*8.safetensors"):
-            lost.unlink()  # as if the machine had died before it was written: steps 6 to 8 are trained again
-        board = TensorBoardReport()
-        request = TrainOptions(
+            lost.unlink()
+        report = TensorBoardReport()
+        options = TrainOptions(
             training_folder,
             str(config_file),
             ("train.sample_seconds=0.1",),
@@ -31,32 +33,28 @@ def test_scalars_audio_and_pictures_of_every_step_once(
             stop_at=stop_at,
         )
         try:
-            train(request, board)
+            train(options, report)
         finally:
-            board.close()
+            report.close()
     folder = tmp_path / "run" / "tensorboard"
     assert f"tensorboard --logdir {folder}" in capsys.readouterr().out
-    found = EventAccumulator(str(folder)).Reload()
+    events = EventAccumulator(str(folder)).Reload()
     scalars = {
-        tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]
+        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
     }
     assert set(scalars) == {
         "bits per sample/training",
         "bits per sample/validation",
         "learning rate",
     }
-    assert [step for step, _ in scalars["bits per sample/validation"]] == [
-        5,
-        10,
-    ]  # what the crash undid is gone
-    assert all(4 < bits < 5.1 for _, bits in scalars["bits per sample/validation"])
-    assert (
-        [a.step for a in found.Audio("sample")]
-        == [i.step for i in found.Images("sample")]
-        == [5, 10]
-    )
-    assert found.Images("sample")[0].width > 500
-    assert found.Audio("sample")[0].sample_rate == 8000
+    validated = scalars["bits per sample/validation"]
+    # What the crash undid is gone.
+    assert [step for step, _ in validated] == [5, 10]
+    assert all(4 < bits < 5.1 for _, bits in validated)
+    assert [a.step for a in events.Audio("sample")] == [5, 10]
+    assert [i.step for i in events.Images("sample")] == [5, 10]
+    assert events.Images("sample")[0].width > 500
+    assert events.Audio("sample")[0].sample_rate == 8000
 
 
 def test_without_tensorboard_there_is_one_line(

@@ -28,7 +28,8 @@ def test_a_name_is_enough_to_hear_one(tmp_path: Path, monkeypatch: pytest.Monkey
     assert said.exit_code == 0, said.stderr
     wav, rate = sf.read(f"{NAME}-1.wav")
     assert (len(wav), rate) == (24000, 16000)
-    loudness = np.sqrt(np.mean(wav.reshape(-1, 1600) ** 2, axis=1))  # every tenth of a second
+    # The level of every tenth of a second.
+    loudness = np.sqrt(np.mean(wav.reshape(-1, 1600) ** 2, axis=1))
     assert loudness.max() > 0.02, "it whispers or is silent"
     assert np.mean(np.abs(wav) > 0.98) < 0.001, "it clips"
 
@@ -38,38 +39,38 @@ def test_it_holds_the_averaged_weights_and_nothing_of_its_makers_machine() -> No
     assert path.stat().st_size < 3_000_000
     model = checkpoint.load(path, resume=False)
     assert model.training.folder == ""
-    about = path.read_bytes()[8 : 8 + int.from_bytes(path.read_bytes()[:8], "little")].decode()
-    assert {name.partition(".")[0] for name in json.loads(about)} == {"average", "__metadata__"}
-    assert (
-        sum(a.size for a in model.weights.values())
-        == model_cost(model.config.model, 16000).parameters
-    )
+    content = path.read_bytes()
+    header_size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + header_size].decode())
+    assert {name.partition(".")[0] for name in header} == {"average", "__metadata__"}
+    parameters = sum(a.size for a in model.weights.values())
+    assert parameters == model_cost(model.config.model, 16000).parameters
 
 
 def test_its_origin_is_recorded() -> None:
     origin = (MODELS / "README.md").read_text()
+    training = load(NAME).training
     for needed in (
         "LJ Speech",
         "public domain",
-        f"step {load(NAME).training.step:,}",
-        f"{load(NAME).training.validation_bits:.3f} bits",
+        f"step {training.step:,}",
+        f"{training.validation_bits:.3f} bits",
     ):
         assert needed in origin, needed
     curve = [json.loads(line) for line in (MODELS / f"{NAME}.jsonl").read_text().splitlines()]
     bits = {m["step"]: m["validation_bits"] for m in curve if "validation_bits" in m}
-    assert load(NAME).training.validation_bits == pytest.approx(
-        bits[load(NAME).training.step], abs=1e-5
-    )
+    assert training.validation_bits == pytest.approx(bits[training.step], abs=1e-5)
 
 
 def test_its_command_is_the_one_that_trained_it() -> None:
-    words = shlex.split(
-        re.search(r"wavenet train .*", (MODELS / "README.md").read_text()).checkpoint_every()
-    )  # type: ignore[union-attr]
+    command = re.search(r"wavenet train .*", (MODELS / "README.md").read_text())
+    assert command
+    words = shlex.split(command.group())
     preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
     settings = [after for word, after in pairwise(words) if word == "--set"]
-    told, kept = loading.load(preset, [*settings, f"train.steps={steps}"]), load(NAME).config
-    assert (told.audio, told.model, told.train) == (kept.audio, kept.model, kept.train)
+    asked = loading.load(preset, [*settings, f"train.steps={steps}"])
+    kept = load(NAME).config
+    assert (asked.audio, asked.model, asked.train) == (kept.audio, kept.model, kept.train)
 
 
 def test_a_file_of_that_name_comes_first_and_other_names_are_refused(

@@ -8,7 +8,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.conftest import SMALL, as_checkpoint, network
-from wavenet.config import Config
 from wavenet.errors import CheckpointError, OutputError
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint, locate, parameters
@@ -37,17 +36,17 @@ def rewrite(path: Path, **changes: object) -> Path:
 
 
 def test_a_checkpoint_describes_itself(saved: Path) -> None:
-    found = checkpoint.load(saved)
-    assert found.config == as_checkpoint(network(SMALL)).config
-    assert found.training.step == 7
+    loaded = checkpoint.load(saved)
+    assert loaded.config == as_checkpoint(network(SMALL)).config
+    assert loaded.training.step == 7
     for name, array in as_checkpoint(network(SMALL)).weights.items():
-        assert (found.weights[name] == array).all()
+        assert (loaded.weights[name] == array).all()
 
 
 @pytest.mark.parametrize("output", ["mulaw", "logistic", "gaussian"])
 def test_expected_shapes_are_the_modules(output: str) -> None:
     model = WaveNet(replace(SMALL, output=output))
-    assert parameters.expected_shapes(Config(model=model.config)) == {
+    assert parameters.expected_shapes(model.config) == {
         k: tuple(v.shape) for k, v in model.state_dict().items()
     }
 
@@ -70,20 +69,21 @@ def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(
-        OutputError,
-        match=r"tensors: cannot be written \(No space left on device\); everything finished before is intact",
-    ):
+    message = (
+        r"tensors: cannot be written \(No space left on device\); "
+        r"everything finished before is intact"
+    )
+    with pytest.raises(OutputError, match=message):
         checkpoint.save(saved, as_checkpoint(network(SMALL, seed=1)))
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
 
 def test_damaged_and_foreign_files_are_named(saved: Path, tmp_path: Path) -> None:
-    whole = saved.read_bytes()
+    intact = saved.read_bytes()
     cases = {
-        "truncated": whole[:-10],
-        "header": whole[:50],
+        "truncated": intact[:-10],
+        "header": intact[:50],
         "empty": b"",
         "text": b"not a checkpoint",
         "pickle": pickle.dumps({"model": 1}),
@@ -91,9 +91,8 @@ def test_damaged_and_foreign_files_are_named(saved: Path, tmp_path: Path) -> Non
     for name, content in cases.items():
         path = tmp_path / f"{name}.safetensors"
         path.write_bytes(content)
-        with pytest.raises(
-            CheckpointError, match=r"not a checkpoint of this program, or a damaged one"
-        ) as e:
+        message = r"not a checkpoint of this program, or a damaged one"
+        with pytest.raises(CheckpointError, match=message) as e:
             checkpoint.load(path)
         assert str(path) in str(e.value)
     save_file({"x": np.zeros(3)}, tmp_path / "foreign.safetensors")
@@ -127,11 +126,10 @@ def test_a_folder_means_its_best_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds no checkpoint yet"):
         locate.find(tmp_path / "run")
     for step, best in ((5, 5), (10, 5)):
-        made = as_checkpoint(network(SMALL), step=step)
+        model = as_checkpoint(network(SMALL), step=step)
         training = checkpoint.Training(step=step, best_bits=3.0, best_step=best)
-        checkpoint.save(
-            locate.step_path(folder, step), Checkpoint(made.config, made.arrays, training)
-        )
+        path = locate.step_path(folder, step)
+        checkpoint.save(path, Checkpoint(model.config, model.arrays, training))
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 5)
     locate.step_path(folder, 5).unlink()
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 10)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,10 +72,11 @@ def test_train_generate_and_inspect_a_folder(
     ):
         assert part in trained.output, part
     assert f"wavenet generate {run}" in trained.output
-    made = wavenet("generate", run, "--seconds", 0.2, "--seed", 1, "-o", tmp_path / "a.wav")
-    assert made.exit_code == 0, made.output
-    assert re.search(r"numba engine \(.*fp32, .* threads?\), checkpoint of step", made.output)
-    assert "x real time" in made.output
+    generated = wavenet("generate", run, "--seconds", 0.2, "--seed", 1, "-o", tmp_path / "a.wav")
+    assert generated.exit_code == 0, generated.output
+    engine = r"numba engine \(.*fp32, .* threads?\), checkpoint of step"
+    assert re.search(engine, generated.output)
+    assert "x real time" in generated.output
     wav, rate = sf.read(tmp_path / "a.wav")
     assert (len(wav), rate) == (1600, 8000)
     report = wavenet("receptive-field", run)
@@ -82,21 +84,9 @@ def test_train_generate_and_inspect_a_folder(
 
 
 def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path: Path) -> None:
+    common = ("generate", model, "--seconds", 0.1, "--seed", 1)
     for name, args in {"a": (), "b": (), "other": ("--seed", 2), "many": ("--count", 3)}.items():
-        assert (
-            wavenet(
-                "generate",
-                model,
-                "--seconds",
-                0.1,
-                "--seed",
-                1,
-                *args,
-                "-o",
-                tmp_path / f"{name}.wav",
-            ).exit_code
-            == 0
-        )
+        assert wavenet(*common, *args, "-o", tmp_path / f"{name}.wav").exit_code == 0
     a, b, other = ((tmp_path / f"{n}.wav").read_bytes() for n in ("a", "b", "other"))
     assert a == b == (tmp_path / "many-1.wav").read_bytes()
     assert a != other
@@ -115,32 +105,30 @@ def test_a_new_seed_is_drawn_and_named(
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_format_follows_the_suffix(model: Path, tmp_path: Path, suffix: str) -> None:
-    assert (
-        wavenet(
-            "generate", model, "--seconds", 0.3, "--seed", 1, "-o", tmp_path / f"a.{suffix}"
-        ).exit_code
-        == 0
-    )
-    assert sf.info(tmp_path / f"a.{suffix}").format == suffix.upper()
+    path = tmp_path / f"a.{suffix}"
+    assert wavenet("generate", model, "--seconds", 0.3, "--seed", 1, "-o", path).exit_code == 0
+    assert sf.info(path).format == suffix.upper()
 
 
 def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
     sf.write(tmp_path / "p.wav", tone(0.5, 16000), 16000)
-    args = ("--prompt", tmp_path / "p.wav", "--seconds", 0.1, "--seed", 1)
-    assert wavenet("generate", model, *args, "-o", tmp_path / "new.wav").exit_code == 0
-    assert (
-        wavenet("generate", model, *args, "--keep-prompt", "-o", tmp_path / "both.wav").exit_code
-        == 0
-    )
+    common = ("generate", model, "--prompt", tmp_path / "p.wav", "--seconds", 0.1, "--seed", 1)
+    assert wavenet(*common, "-o", tmp_path / "new.wav").exit_code == 0
+    assert wavenet(*common, "--keep-prompt", "-o", tmp_path / "both.wav").exit_code == 0
     new, both = sf.read(tmp_path / "new.wav")[0], sf.read(tmp_path / "both.wav")[0]
     assert len(both) - len(new) == pytest.approx(4000, abs=1)
     assert (both[-len(new) :] == new).all()
     assert np.abs(both[500:3500]).max() == pytest.approx(0.4, abs=0.01)
 
 
+def described(*args: object) -> Any:
+    """What `wavenet receptive-field` says in JSON."""
+    return json.loads(wavenet("receptive-field", *args, "--json").stdout)
+
+
 def test_receptive_field_json_has_the_promised_keys() -> None:
-    found = json.loads(wavenet("receptive-field", "paper", "--json").stdout)
-    assert found.keys() == {
+    report = described("paper")
+    assert report.keys() == {
         "name",
         "sample_rate",
         "receptive_field",
@@ -155,23 +143,11 @@ def test_receptive_field_json_has_the_promised_keys() -> None:
         "influence",
         "advice",
     }
-    assert found["receptive_field"] == 3070
-    assert found["layers"][9] == {"dilation": 512, "kernel_size": 2, "reach": 1024}
-    assert (
-        json.loads(
-            wavenet(
-                "receptive-field", "small", "--set", "model.dilations=[4,4,4,4]", "--json"
-            ).stdout
-        )["receptive_field"]
-        == 17
-    )
-    assert (
-        json.loads(wavenet("receptive-field", "--set", "model.layers=10", "--json").stdout)[
-            "receptive_field"
-        ]
-        == 1024
-    )
-    assert json.loads(wavenet("receptive-field", GOLDEN, "--json").stdout)["receptive_field"] == 11
+    assert report["receptive_field"] == 3070
+    assert report["layers"][9] == {"dilation": 512, "kernel_size": 2, "reach": 1024}
+    assert described("small", "--set", "model.dilations=[4,4,4,4]")["receptive_field"] == 17
+    assert described("--set", "model.layers=10")["receptive_field"] == 1024
+    assert described(GOLDEN)["receptive_field"] == 11
 
 
 def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(
@@ -188,12 +164,9 @@ def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(
         "of order 24",
     ):
         assert part in result.stdout, part
-    found = json.loads(
-        wavenet(
-            "evaluate", model, training_folder, "--split", "tails", "--engine", "numba", "--json"
-        ).stdout
-    )
-    assert found.keys() == {
+    options = ("--split", "tails", "--engine", "numba", "--json")
+    scores = json.loads(wavenet("evaluate", model, training_folder, *options).stdout)
+    assert scores.keys() == {
         "bits_per_sample",
         "bits_per_16bit_sample",
         "unigram_bits",
@@ -204,24 +177,24 @@ def test_evaluate_prints_a_line_per_file_and_json_has_the_promised_keys(
         "skipped",
         "vocoded",
     }
-    assert found["samples"] == sum(f["samples"] for f in found["files"]) == 5 * 960
-    assert found["skipped"][0]["name"] == "text.wav"
+    assert scores["samples"] == sum(f["samples"] for f in scores["files"]) == 5 * 960
+    assert scores["skipped"][0]["name"] == "text.wav"
 
 
 def test_cache_lists_and_clears(training_folder: Path, model: Path, tmp_path: Path) -> None:
-    place = tmp_path / "cache"
-    assert wavenet("evaluate", model, training_folder, "--cache", place).exit_code == 0
-    assert str(training_folder) in wavenet("cache", "--cache", place).stdout
-    assert "cleared: " in wavenet("cache", training_folder, "--clear", "--cache", place).stdout
-    assert "holds no decoded recordings" in wavenet("cache", "--cache", place).stdout
-    assert list(place.iterdir()) == []
+    cache = tmp_path / "cache"
+    assert wavenet("evaluate", model, training_folder, "--cache", cache).exit_code == 0
+    assert str(training_folder) in wavenet("cache", "--cache", cache).stdout
+    assert "cleared: " in wavenet("cache", training_folder, "--clear", "--cache", cache).stdout
+    assert "holds no decoded recordings" in wavenet("cache", "--cache", cache).stdout
+    assert list(cache.iterdir()) == []
 
 
 def test_presets_are_listed_with_their_field_and_purpose() -> None:
     lines = wavenet("presets").output.splitlines()
     assert {line.split()[0] for line in lines[1:]} == {
-        "tiny", "small", "paper", "music", "r9y9-mulaw256", "r9y9-mol", "nv-wavenet", "ibab", "wavenet-1024", "vocoder", "vocoder-small",
-        "voices",
+        "tiny", "small", "paper", "music", "r9y9-mulaw256", "r9y9-mol", "nv-wavenet", "ibab",
+        "wavenet-1024", "vocoder", "vocoder-small", "voices",
     }  # fmt: skip
     assert any("3,070" in line and "777,984" in line for line in lines)
 
@@ -308,7 +281,8 @@ def test_wrong_calls_get_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in fails(*args)
-    assert list(tmp_path.iterdir()) == []  # and nothing is left behind
+    # Nothing is left behind.
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_that_is_not_there_gets_one_line(
@@ -343,17 +317,15 @@ def test_too_little_memory_names_what_to_lower(
 
     monkeypatch.setattr("wavenet.training.trainer.Trainer.time_step", fail)
     line = fails("train", training_folder, "-c", config_file, "-o", tmp_path / "run")
-    assert (
-        "needs more memory than there is; lower train.batch or train.segment_seconds, or raise train.accumulate"
-        in line
-    )
+    advice = "lower train.batch or train.segment_seconds, or raise train.accumulate"
+    assert f"needs more memory than there is; {advice}" in line
 
 
-def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(
+def test_a_dry_run_reports_what_training_takes_and_keeps_nothing(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    told = wavenet(
+    dry_run = wavenet(
         "train",
         training_folder,
         "-c",
@@ -365,24 +337,27 @@ def test_a_dry_run_tells_what_training_takes_and_keeps_nothing(
         "train.accumulate=3",
         "--tensorboard",
     )
-    assert told.exit_code == 0, told.output
+    assert dry_run.exit_code == 0, dry_run.output
     for part in (
         "2,501 parameters, hears 11 samples",
-        "3 windows of 400 samples, each after 11 of context, 1 at a time, in fp32 on cpu (1 threads)",
+        (
+            "3 windows of 400 samples, each after 11 of context, 1 at a time, "
+            "in fp32 on cpu (1 threads)"
+        ),
         "0 MB estimated: ",
         "the whole process has used ",
         " s a step, ",
         "10 steps take about ",
         "nothing was written but the cache of decoded recordings",
     ):
-        assert part in told.output, part
+        assert part in dry_run.output, part
     assert not out.exists()
 
 
 def with_files_up_to(
     kilobytes: int, *args: object, code: int = 1, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command whose files may not pass a size: what a full disk looks like to a process."""
+    """Run a command whose files may not pass a size: so a full disk looks to a process."""
     import resource
 
     def limit() -> None:
@@ -423,20 +398,15 @@ def test_a_full_disk_keeps_the_checkpoints_that_fitted(
 
 
 def test_compiled_code_that_finds_no_room_is_used_all_the_same(model: Path, tmp_path: Path) -> None:
-    out = tmp_path / "a.wav"
-    args = ("generate", model, "--seconds", 0.1, "--seed", 1, "-o", out)
-    result = with_files_up_to(8, *args, code=0, NUMBA_CACHE_DIR=str(tmp_path / "numba"))
+    uncached, cached = tmp_path / "a.wav", tmp_path / "b.wav"
+    args = ("generate", model, "--seconds", 0.1, "--seed", 1, "-o")
+    numba = str(tmp_path / "numba")
+    result = with_files_up_to(8, *args, uncached, code=0, NUMBA_CACHE_DIR=numba)
     assert "numba engine" in result.stdout
-    assert re.search(
-        r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s", result.stderr
-    )
-    assert (
-        wavenet(
-            "generate", model, "--seconds", 0.1, "--seed", 1, "-o", tmp_path / "b.wav"
-        ).exit_code
-        == 0
-    )
-    assert out.read_bytes() == (tmp_path / "b.wav").read_bytes()
+    remark = r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s"
+    assert re.search(remark, result.stderr)
+    assert wavenet(*args, cached).exit_code == 0
+    assert uncached.read_bytes() == cached.read_bytes()
 
 
 def started(*args: object) -> "subprocess.Popen[str]":
@@ -476,7 +446,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
     assert locate.steps(run / "checkpoints")[-1] == step
 
 
-def test_ctrl_c_keeps_the_audio_made_so_far(model: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_audio_generated_so_far(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     process = started(
         "generate", model, "--seconds", 80_000, "--seed", 1, "-o", path, tmp_path / "cache"
@@ -491,8 +461,8 @@ def test_ctrl_c_keeps_the_audio_made_so_far(model: Path, tmp_path: Path) -> None
     assert "interrupted: what was made until then is kept" in out, err
     kept, _ = sf.read(path)
     assert len(kept) >= 10_000
-    whole = wavenet("generate", model, "--seconds", 1, "--seed", 1, "-o", tmp_path / "b.wav")
-    assert whole.exit_code == 0
+    again = wavenet("generate", model, "--seconds", 1, "--seed", 1, "-o", tmp_path / "b.wav")
+    assert again.exit_code == 0
     assert (sf.read(tmp_path / "b.wav")[0] == kept[:8000]).all()
 
 

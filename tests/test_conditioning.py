@@ -1,4 +1,7 @@
-"""What a network is told lies at the right sample: in every window, at both ends of a recording, in training and in generation."""
+"""Conditioning lies at the right sample.
+
+It does so in every window, at both ends of a recording, in training and in generation.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +12,6 @@ import pytest
 import torch
 
 from tests.conftest import BOTH, VOCODER, VOICES, arrays, network, noisy
-from tests.conv1d_form import at_every_sample
 from wavenet.audio import mel
 from wavenet.audio.quantization import as_wav
 from wavenet.config import Config, ModelConfig
@@ -21,6 +23,7 @@ from wavenet.engines import create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.errors import ConfigError, CorpusError
 from wavenet.model.conditioning.conditioner import interpolation_weights
+from wavenet.model.reference import at_every_sample
 
 CPU = torch.device("cpu")
 RATE = 8000
@@ -36,25 +39,24 @@ def corpus(folder: Path, config: Config, model: ModelConfig) -> Corpus:
 
 def alone(window: Batch) -> Batch:
     """One window as a batch."""
-    heard = window.conditioning_input._make(
-        a if a is None else a[None] for a in window.conditioning_input
-    )
-    return Batch(window.x[None], window.loss_mask[None], heard)
+    inputs = window.conditioning_input.map(lambda a: a[None])
+    return Batch(window.x[None], window.loss_mask[None], inputs)
 
 
-def whole(c: Corpus, span: Span, projection: Projection) -> np.ndarray:  # type: ignore[type-arg]
-    """Features (n, C) of the recording that a span belongs to."""
+def features_of(c: Corpus, span: Span, projection: Projection) -> np.ndarray:  # type: ignore[type-arg]
+    """The features (n, C) of the recording that a span belongs to."""
     wav = as_wav(np.asarray(c.index.pcm()[span.offset : span.offset + span.length]))
-    return projection.features(
-        mel.frames_of(wav, RATE, c.config.model), span.label if c.config.model.labels else None
-    )
+    return projection.features(mel=mel.frames_of(wav, RATE, c.config.model), label=span.label)
 
 
 @pytest.mark.parametrize(("hop", "window"), [(8, 32), (13, 40), (64, 64), (5, 31)])
-def test_every_window_is_told_what_lies_in_the_whole_recording(
+def test_every_window_is_conditioned_on_what_lies_in_the_recording(
     make_folder: Callable[..., Path], small_config: Config, hop: int, window: int
 ) -> None:
-    """Any hop, any length, and starts before the first sample up to past the last: nothing is trimmed by hand."""
+    """With any hop, any length, and starts from before the first sample to past the last.
+
+    Nothing is trimmed by hand.
+    """
     model = replace(VOCODER, mel_hop=hop, mel_window=window, mel_bands=4)
     files = {
         f"{i}.wav": noisy(n / RATE, seed=i, amplitude=0.3)
@@ -65,50 +67,47 @@ def test_every_window_is_told_what_lies_in_the_whole_recording(
     projection = Projection(model, arrays(net))
     assert net.conditioner is not None
     for span in (*c.training, *c.validation):
-        features = whole(c, span, projection)
+        features = features_of(c, span, projection)
         assert len(features) == 1 + span.length // hop
-        for start in {
-            c._on_a_frame(s)
-            for s in (
-                span.start - 200,
-                span.start,
-                span.length // 2,
-                span.length - 50,
-                span.length - 1,
-            )
-        }:
+        starts = (
+            span.start - 200,
+            span.start,
+            span.length // 2,
+            span.length - 50,
+            span.length - 1,
+        )
+        for start in {c._on_a_frame(s) for s in starts}:
             if start + c.config.segment_samples <= 0:
                 continue
             one = c.window(span, start)
             batch = to_device(c.config, alone(one), CPU)
-            assert batch.conditioning is not None
+            assert batch.conditioning_input is not None
             rows = len(one.x) - 1
             with torch.no_grad():
-                found = at_every_sample(
-                    net.conditioner(batch.conditioning), hop, batch.conditioning.phase, rows
-                )[0].T.numpy()
+                conditioning = net.conditioner(batch.conditioning_input)
+                frames = conditioning.frames.permute(1, 2, 0)
+                interpolated = at_every_sample(frames, hop, -conditioning.start, rows)
             times = start - c.receptive_field + 1 + np.arange(rows)
             low = np.clip(times // hop, 0, len(features) - 1)
             high = np.clip(times // hop + 1, 0, len(features) - 1)
-            expected = features[low] + (times % hop / hop)[:, None] * (
-                features[high] - features[low]
-            )
-            np.testing.assert_allclose(found, expected, atol=2e-4)
+            fraction = (times % hop / hop)[:, None]
+            expected = features[low] + fraction * (features[high] - features[low])
+            np.testing.assert_allclose(interpolated[0].T.numpy(), expected, atol=2e-4)
 
 
 def test_an_impulse_and_its_frame_meet_at_the_right_sample() -> None:
-    """On straight lines between frames, the conditions' loudest moment is the impulse's own."""
+    """Interpolated linearly between frames, the mel input is loudest at the impulse's sample."""
     model = replace(VOCODER, mel_bands=4, mel_context=0)
     for samples, at in [(400, 160), (400, 0), (401, 400), (333, 200)]:
         wav = np.zeros(samples, np.float32)
         wav[at] = 0.9
-        frames = torch.from_numpy(mel.frames_of(wav, RATE, model))[:, None].exp()  # (n, 1, bands)
+        frames = torch.from_numpy(mel.frames_of(wav, RATE, model)).T[None].exp()
         loudness = at_every_sample(frames, model.mel_hop, 0, samples).sum(1)[0]
         assert int(loudness.argmax()) == at
 
 
 @pytest.mark.parametrize("model", [VOCODER, VOICES, BOTH], ids=["mel", "labels", "both"])
-def test_an_engine_told_the_recording_predicts_what_training_windows_do(
+def test_an_engine_conditioned_on_the_recording_predicts_what_training_windows_do(
     make_folder: Callable[..., Path], small_config: Config, model: ModelConfig
 ) -> None:
     names = [
@@ -122,11 +121,11 @@ def test_an_engine_told_the_recording_predicts_what_training_windows_do(
     projection, engine = Projection(model, arrays(net)), create_engine("numba", model, arrays(net))
     for span in (*c.training, *c.validation):
         wav = as_wav(np.asarray(c.index.pcm()[span.offset : span.offset + span.length]))
-        x, features = c.distribution.encode(wav)[None], [whole(c, span, projection)]
+        x, features = c.distribution.encode(wav)[None], [features_of(c, span, projection)]
         predicted = engine.prefill(
-            engine.init_state(1, projection.cond(features, 0, 0)),
+            engine.init_state(1, projection.conditioning(features, 0, 0)),
             x,
-            projection.cond(features, 0, x.shape[1]),
+            projection.conditioning(features, 0, x.shape[1]),
         )
         for start in (
             0,
@@ -134,57 +133,48 @@ def test_an_engine_told_the_recording_predicts_what_training_windows_do(
             c._on_a_frame(span.length - 300, up=True),
         ):
             one = c.window(span, start)
-            batch = to_device(
-                c.config,
-                one._replace(
-                    x=one.x[None],
-                    conditioning_input=one.conditioning_input._make(
-                        a if a is None else a[None] for a in one.conditioning_input
-                    ),
-                ),
-                CPU,
-            )
+            batch = to_device(c.config, alone(one), CPU)
             with torch.no_grad():
-                params = net(batch.x[:, :-1], batch.conditioning)[0].numpy()
+                params = net(batch.x[:, :-1], batch.conditioning_input)[0].numpy()
             n = min(len(params), span.length - start)
             np.testing.assert_allclose(params[:n], predicted[0, start : start + n], atol=1e-3)
 
 
-def test_windows_of_a_batch_start_on_frames_and_reach_every_sample(
+def test_windows_of_a_batch_start_on_frames_and_cover_every_sample(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
     files = {f"{i}.wav": noisy((301 + 70 * i) / RATE, seed=i) for i in range(6)}
     c = corpus(make_folder(files), small_config, replace(VOCODER, mel_hop=32))
     assert c.config.segment_samples % 32 == 0
     seen = {s.offset: np.zeros(s.length) for s in c.training}
-    chosen = c.window
+    window_of = c.window
 
-    def noted(span: Span, start: int, gain: float) -> Batch:
+    def recorded_window(span: Span, start: int, gain: float) -> Batch:
         assert start % 32 == 0
-        window = chosen(span, start, gain)
+        window = window_of(span, start, gain)
         seen[span.offset][np.flatnonzero(window.loss_mask) + start] = 1
         return window
 
-    c.window = noted  # type: ignore[method-assign]
+    c.window = recorded_window  # type: ignore[method-assign]
     for step in range(150):
         c.batch(step)
     assert all(s.all() for s in seen.values())
-    c.window = chosen  # type: ignore[method-assign]
+    c.window = window_of  # type: ignore[method-assign]
     scored = sum(b.loss_mask.sum() for b in c.validation_batches())
     assert scored == sum(len(s) for s in c.validation)
 
 
-def test_ramps_share_each_moment_between_its_two_frames() -> None:
-    shares = interpolation_weights(10, torch.float64, CPU)
-    assert shares.shape == (2040, 205)
-    assert torch.allclose(shares.sum(1), torch.ones(2040, dtype=torch.float64))
-    assert shares[3, :3].tolist() == pytest.approx([0.7, 0.3, 0])
-    assert shares[10, :3].tolist() == pytest.approx([0, 1, 0])
-    assert ((shares > 0).sum(1) <= 2).all()
+def test_interpolation_weights_divide_each_sample_between_its_two_frames() -> None:
+    weights = interpolation_weights(10, torch.float64, CPU)
+    assert weights.shape == (2040, 205)
+    assert torch.allclose(weights.sum(1), torch.ones(2040, dtype=torch.float64))
+    assert weights[3, :3].tolist() == pytest.approx([0.7, 0.3, 0])
+    assert weights[10, :3].tolist() == pytest.approx([0, 1, 0])
+    assert ((weights > 0).sum(1) <= 2).all()
     assert interpolation_weights(5000, torch.float64, CPU).shape == (5000, 2)
 
 
-def test_labels_are_found_once_and_new_ones_are_refused(
+def test_labels_are_collected_once_and_new_ones_are_refused(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
     model = replace(VOICES, labels=())
@@ -195,14 +185,11 @@ def test_labels_are_found_once_and_new_ones_are_refused(
     index = index_folder(folder, config.audio, trim=True)
     completed = with_labels(config, index)
     assert completed.model.labels == ("dan", "eve")
-    found = Corpus(index, completed, 11)
-    assert {found.config.model.labels[s.label] for s in (*found.training, *found.validation)} == {
-        "dan",
-        "eve",
-    }
-    with pytest.raises(
-        CorpusError, match=r"dan/0.wav has the label dan, which this network does not know \(eve\)"
-    ):
+    c = Corpus(index, completed, 11)
+    labels = {c.config.model.labels[s.label] for s in (*c.training, *c.validation)}
+    assert labels == {"dan", "eve"}
+    message = r"dan/0.wav has the label dan, which this network does not know \(eve\)"
+    with pytest.raises(CorpusError, match=message):
         Corpus(index, replace(config, model=replace(model, labels=("eve",))), 11)
 
 
@@ -218,7 +205,7 @@ def test_labels_are_found_once_and_new_ones_are_refused(
         ('model.labels=["a", "a"]', "must all be different"),
     ],
 )
-def test_impossible_conditions_are_refused(setting: str, message: str) -> None:
+def test_impossible_conditioning_is_refused(setting: str, message: str) -> None:
     from wavenet.config import loading
 
     with pytest.raises(ConfigError, match=message.replace(".", r"\.").replace("[", r"\[")):

@@ -17,34 +17,27 @@ def test_a_list_of_dilations_replaces_the_cycle() -> None:
 
 def test_asking_for_layers_undoes_an_inherited_list() -> None:
     inherited = loading.load("small", ["model.dilations=[4, 4, 4]"]).to_dict()
-    assert loading.parse(loading.override(inherited, ["model.layers=3"])).model.schedule == (
-        1,
-        2,
-        4,
-    )
+    model = loading.parse(loading.override(inherited, ["model.layers=3"])).model
+    assert model.schedule == (1, 2, 4)
 
 
 def test_a_config_survives_toml(tmp_path: Path) -> None:
-    original = loading.load(
-        "music",
-        [
-            "train.learning_rate=3e-4",
-            "model.dilations=[1,2,4]",
-            "model.kernel_size=[3,2,2]",
-            "train.validation=tails",
-        ],
-    )
+    settings = [
+        "train.learning_rate=3e-4",
+        "model.dilations=[1,2,4]",
+        "model.kernel_size=[3,2,2]",
+        "train.validation=tails",
+    ]
+    original = loading.load("music", settings)
     path = tmp_path / "run.toml"
     path.write_text(original.to_toml(), encoding="utf-8")
     assert loading.load(path) == original
     assert original.train.learning_rate == 3e-4
 
 
-def test_a_list_given_beside_layers_still_replaces_them() -> None:
-    assert loading.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model.schedule == (
-        1,
-        2,
-    )
+def test_a_list_beside_layers_still_replaces_them() -> None:
+    model = loading.load("small", ["model.dilations=[1,2]", "model.layers=20"]).model
+    assert model.schedule == (1, 2)
 
 
 def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:

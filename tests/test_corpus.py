@@ -13,12 +13,12 @@ from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError
 from wavenet.model.cost import receptive_field
 
-FIELD = receptive_field(SMALL.schedule)
+RECEPTIVE_FIELD = receptive_field(SMALL.schedule)
 
 
 def corpus(folder: Path, config: Config, **train: object) -> Corpus:
     config = replace(config, train=replace(config.train, **train))  # type: ignore[arg-type]
-    return Corpus(index_folder(folder, config.audio, trim=config.trims), config, FIELD)
+    return Corpus(index_folder(folder, config.audio, trim=config.trims), config, RECEPTIVE_FIELD)
 
 
 def test_batches_are_a_pure_function_of_seed_and_step(
@@ -59,17 +59,10 @@ def test_augmented_windows_are_the_recorded_ones_louder_or_softer(
 def test_an_augmented_window_never_clips(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
-    folder = make_folder(
-        {
-            f"{i}.wav": tone(0.5, 8000, 100 + i) * 0.99 / np.abs(tone(0.5, 8000, 100 + i)).max()
-            for i in range(6)
-        }
-    )
-    c = corpus(
-        folder,
-        replace(small_config, model=replace(small_config.model, output="logistic")),
-        augment_gain_db=20.0,
-    )
+    tones = [tone(0.5, 8000, 100 + i) for i in range(6)]
+    folder = make_folder({f"{i}.wav": x * 0.99 / np.abs(x).max() for i, x in enumerate(tones)})
+    fine = replace(small_config, model=replace(small_config.model, output="logistic"))
+    c = corpus(folder, fine, augment_gain_db=20.0)
     for step in range(20):
         for x in c.distribution.decode(c.batch(step).x):
             assert (np.abs(x) > 0.9999).sum() < 20, "the tops of a tone are flat"
@@ -78,7 +71,7 @@ def test_an_augmented_window_never_clips(
 def test_frames_follow_the_level_of_an_augmented_window(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
-    told = replace(
+    vocoder = replace(
         small_config.model,
         mel_bands=8,
         mel_hop=32,
@@ -87,7 +80,7 @@ def test_frames_follow_the_level_of_an_augmented_window(
         output="logistic",
     )
     folder = make_folder({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.2 for i in range(6)})
-    c = corpus(folder, replace(small_config, model=told))
+    c = corpus(folder, replace(small_config, model=vocoder))
     a, b = c.window(c.training[0], 320), c.window(c.training[0], 320, 0.5)
     assert a.conditioning_input.pcm is not None
     assert b.conditioning_input.pcm is not None
@@ -95,21 +88,22 @@ def test_frames_follow_the_level_of_an_augmented_window(
     assert np.abs(c.distribution.decode(b.x) - 0.5 * c.distribution.decode(a.x)).max() < 1e-4
     assert c.training[0].length > 321 + c.config.segment_samples
     c._pcm = c._pcm.copy()
-    c._pcm[c.training[0].offset + 320 + c.config.segment_samples] = (
-        30_000  # behind the window, within its last frame
-    )
+    # A loud sample lies behind the window, within its last frame.
+    c._pcm[c.training[0].offset + 320 + c.config.segment_samples] = 30_000
     loud = c.window(c.training[0], 320, 4.0)
     assert loud.conditioning_input.pcm is not None
     assert np.asarray(loud.conditioning_input.pcm).max() == 32767
-    assert (
-        np.abs(c.distribution.decode(loud.x)).max() < 1.2 * np.abs(c.distribution.decode(a.x)).max()
-    ), "the same gain for both"
+    peak, loud_peak = (np.abs(c.distribution.decode(x)).max() for x in (a.x, loud.x))
+    assert loud_peak < 1.2 * peak, "the same gain for both"
 
 
 def test_windows_never_straddle_files(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
-    """Each file sits at its own constant code, so a window of two files would show two of them, or one and not silence."""
+    """Each file has one constant loudness of its own.
+
+    A window of two files would show two of them.
+    """
     square = {
         f"{i}.wav": np.where(np.arange(3000) % 2, 0.1 + 0.1 * i, -0.1 - 0.1 * i) for i in range(6)
     }
@@ -125,17 +119,17 @@ def test_windows_never_straddle_files(
             assert max(loudness) - min(loudness) < 0.04, loudness
 
 
-def test_before_a_recording_there_is_silence_that_does_not_count(
+def test_before_a_recording_there_is_silence_that_the_loss_leaves_out(
     training_folder: Path, small_config: Config
 ) -> None:
     c = corpus(training_folder, small_config)
     span = c.training[0]
     first = c.window(span, span.start)
-    assert (first.x[:FIELD] == c.distribution.silence).all()
+    assert (first.x[:RECEPTIVE_FIELD] == c.distribution.silence).all()
     assert first.loss_mask.all()
     straddling = c.window(span, span.start - 100)
     assert straddling.loss_mask.tolist() == [0] * 100 + [1] * (small_config.segment_samples - 100)
-    assert (straddling.x[: FIELD + 100] == c.distribution.silence).all()
+    assert (straddling.x[: RECEPTIVE_FIELD + 100] == c.distribution.silence).all()
 
 
 def test_a_short_recording_is_aligned_to_its_end(
@@ -148,7 +142,7 @@ def test_a_short_recording_is_aligned_to_its_end(
     assert batch.loss_mask.shape == (3, segment)
     assert (batch.loss_mask.sum(axis=1) == round(0.12 * 8000)).all()
     assert batch.loss_mask[:, -1].all()
-    assert (batch.x[:, :FIELD] == c.distribution.silence).all()
+    assert (batch.x[:, :RECEPTIVE_FIELD] == c.distribution.silence).all()
 
 
 def test_every_sample_is_about_equally_likely(
@@ -158,8 +152,7 @@ def test_every_sample_is_about_equally_likely(
     c = corpus(folder, small_config, validation_fraction=0.01, batch=50)
     seen = {s.offset: np.zeros(s.stop) for s in c.training}
     for step in range(60):
-        rng_spans = _drawn(c, step)
-        for span, start in rng_spans:
+        for span, start in _drawn(c, step):
             seen[span.offset][max(start, 0) : start + c.config.segment_samples] += 1
     total = np.concatenate([v[200:-200] for v in seen.values()])
     assert total.min() > 0.4 * total.mean()
@@ -206,9 +199,8 @@ def test_held_out_files_hardly_change_when_one_is_added(
 ) -> None:
     files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(30)}
     before = set(corpus(make_folder(files), small_config).held_out)
-    after = set(
-        corpus(make_folder(files | {"new.wav": noisy(0.5, seed=99)}), small_config).held_out
-    )
+    files["new.wav"] = noisy(0.5, seed=99)
+    after = set(corpus(make_folder(files), small_config).held_out)
     assert len(before) == 3
     assert len(before & after) >= 2
 
@@ -231,12 +223,8 @@ def test_tails_are_the_last_tenth_with_the_files_own_past(
     assert [(s.start, s.stop) for s in c.training] == [(0, 14400), (0, 10800)]
     assert "1 shorter ones left out" in c.notes[0]
     window = c.window(c.validation[0], 14400)
-    assert (
-        window.x
-        == c.distribution.encode(
-            wav[14400 - FIELD : 14400 + c.config.segment_samples].astype(np.float32)
-        )
-    ).mean() > 0.98
+    recorded = wav[14400 - RECEPTIVE_FIELD : 14400 + c.config.segment_samples].astype(np.float32)
+    assert (window.x == c.distribution.encode(recorded)).mean() > 0.98
     with pytest.raises(CorpusError, match="needs recordings over 1 s"):
         corpus(make_folder({"s.wav": noisy(0.5)}, name="short"), small_config, validation="tails")
 
@@ -245,9 +233,8 @@ def test_validation_counts_every_held_out_sample_once(
     training_folder: Path, small_config: Config
 ) -> None:
     c = corpus(training_folder, small_config, validation_seconds=100)
-    assert sum(b.loss_mask.sum() for b in c.validation_batches()) == sum(
-        len(s) for s in c.validation
-    )
+    scored = sum(b.loss_mask.sum() for b in c.validation_batches())
+    assert scored == sum(len(s) for s in c.validation)
     limited = corpus(training_folder, small_config, validation_seconds=0.1)
     assert sum(b.loss_mask.sum() for b in limited.validation_batches()) <= 0.1 * 8000
 
@@ -256,19 +243,11 @@ def test_fingerprint_follows_content(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
     files = {f"{i}.wav": noisy(0.5, seed=i) for i in range(5)}
+    renamed = {f"x{k}": v for k, v in files.items()}
+    replaced = files | {"0.wav": noisy(0.5, seed=77)}
     a = corpus(make_folder(files, name="a"), small_config).fingerprint
-    assert (
-        corpus(
-            make_folder({f"x{k}": v for k, v in files.items()}, name="b"), small_config
-        ).fingerprint
-        == a
-    )
-    assert (
-        corpus(
-            make_folder(files | {"0.wav": noisy(0.5, seed=77)}, name="c"), small_config
-        ).fingerprint
-        != a
-    )
+    assert corpus(make_folder(renamed, name="b"), small_config).fingerprint == a
+    assert corpus(make_folder(replaced, name="c"), small_config).fingerprint != a
 
 
 def test_unigram_and_bigram_bits_match_the_published_ones() -> None:
@@ -279,7 +258,7 @@ def test_unigram_and_bigram_bits_match_the_published_ones() -> None:
     assert bigram == pytest.approx(5.34, abs=0.02)
 
 
-def test_the_yardstick_of_learning_nothing_is_not_the_silence_at_the_starts_of_many_recordings(
+def test_the_unigram_baseline_is_not_the_silence_at_the_starts_of_many_recordings(
     make_folder: Callable[..., Path], small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = {
@@ -288,14 +267,20 @@ def test_the_yardstick_of_learning_nothing_is_not_the_silence_at_the_starts_of_m
     }
     untrimmed = replace(small_config, audio=replace(small_config.audio, trim=False))
     c = corpus(make_folder(sound), untrimmed, validation_fraction=0.1)
-    whole = c.unigram_bits()
+    bits = c.unigram_bits()
     monkeypatch.setattr("wavenet.data.dataset.STATISTICS_SPANS", 5)
     read: list[int] = []
     wav = c._wav
-    c._wav = lambda start, stop: read.append(stop - start) or wav(start, stop)  # type: ignore[func-returns-value,method-assign]
-    assert c.unigram_bits() == pytest.approx(whole, abs=0.1)
+
+    def spy(start, stop):  # type: ignore[no-untyped-def]
+        read.append(stop - start)
+        return wav(start, stop)
+
+    c._wav = spy  # type: ignore[method-assign]
+    assert c.unigram_bits() == pytest.approx(bits, abs=0.1)
     assert 3 <= len(read) <= 5
     read.clear()
     monkeypatch.setattr("wavenet.data.dataset.STATISTICS_SAMPLES", 5 * 1000)
-    assert c.unigram_bits() > whole + 0.5  # none of the silence
+    # None of the silence is counted now.
+    assert c.unigram_bits() > bits + 0.5
     assert max(read) <= 5000 // len(read) <= 1700

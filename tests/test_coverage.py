@@ -1,4 +1,4 @@
-"""Paths and gaps of small stacks, against enumeration, and what is said about them."""
+"""Path counts and gaps of small stacks, against enumeration, and what reports say about them."""
 
 import itertools
 from collections import Counter
@@ -8,8 +8,8 @@ import pytest
 
 from wavenet.analysis.path_counts import (
     EffectiveReceptiveField,
-    closing,
     count_paths,
+    gap_closing_dilations,
     last_cycle,
     levels,
     name_gaps,
@@ -39,18 +39,20 @@ def test_path_counts_equal_those_of_walking_every_path(
 ) -> None:
     taps = offsets(dilations, kernel)
     walked = Counter(sum(path) for path in itertools.product(*taps))
-    found = count_paths(taps)
-    assert found is not None
-    assert np.rint(np.exp2(found.log2_paths)).tolist() == [walked[lag] for lag in range(found.size)]
-    assert found.covered.tolist() == [lag in walked for lag in range(found.size)]
+    counts = count_paths(taps)
+    assert counts is not None
+    assert np.rint(np.exp2(counts.log2_paths)).tolist() == [
+        walked[lag] for lag in range(counts.size)
+    ]
+    assert counts.covered.tolist() == [lag in walked for lag in range(counts.size)]
 
 
 def test_any_taps_count_not_only_those_of_one_dilation() -> None:
     taps = ((0, 1, 6), (0,), (0, 2, 3))
     walked = Counter(sum(path) for path in itertools.product(*taps))
-    found = count_paths(taps)
-    assert found is not None
-    assert np.rint(np.exp2(found.log2_paths)).tolist() == [walked[lag] for lag in range(10)]
+    counts = count_paths(taps)
+    assert counts is not None
+    assert np.rint(np.exp2(counts.log2_paths)).tolist() == [walked[lag] for lag in range(10)]
 
 
 def test_levels_go_from_the_top_layers_input_down_to_the_samples() -> None:
@@ -62,21 +64,21 @@ def test_levels_go_from_the_top_layers_input_down_to_the_samples() -> None:
 
 
 def test_path_counts_beyond_every_float_keep_their_shape() -> None:
-    found = count_paths(offsets((1,) * 1000, 4))
-    assert found is not None
-    assert found.size == 3001
-    assert not found.gaps
-    assert found.log2_paths[[0, -1]].tolist() == [0, 0]
-    assert found.log2_paths[1] == pytest.approx(np.log2(1000))
-    assert np.exp2(found.log2_paths - 2000).sum() == pytest.approx(1)
+    counts = count_paths(offsets((1,) * 1000, 4))
+    assert counts is not None
+    assert counts.size == 3001
+    assert not counts.gaps
+    assert counts.log2_paths[[0, -1]].tolist() == [0, 0]
+    assert counts.log2_paths[1] == pytest.approx(np.log2(1000))
+    assert np.exp2(counts.log2_paths - 2000).sum() == pytest.approx(1)
 
 
-def test_a_field_of_hundreds_of_millions_is_not_counted() -> None:
+def test_a_receptive_field_of_hundreds_of_millions_is_not_counted() -> None:
     model = ModelConfig(layers=42, dilation_cycle=2**20, kernel_size=64)
     assert count_paths(model.offsets) is None
-    found = stack_report("long", schema.Config(model=model), 100)
-    assert "paths and gaps are not counted: the field is too long" in found.advice()
-    assert found.to_dict()["coverage"] is None
+    report = stack_report("long", schema.Config(model=model), 100)
+    assert "paths and gaps are not counted: the field is too long" in report.advice()
+    assert report.to_dict()["coverage"] is None
 
 
 @pytest.mark.parametrize(
@@ -84,13 +86,15 @@ def test_a_field_of_hundreds_of_millions_is_not_counted() -> None:
     [
         (
             (4, 4, 4, 4),
-            "only every 4th sample is heard; 12 of 17 samples are never heard: lags 1-3, 5-7, 9-11, 13-15",
+            "only every 4th sample is heard; 12 of 17 samples are never heard: "
+            "lags 1-3, 5-7, 9-11, 13-15",
         ),
         ((8,) * 12, "only every 8th sample is heard; 84 of 97 samples are never heard"),
         ((1, 3), "1 of 5 samples is never heard: lag 2"),
         (
             (3, 5, 11),
-            "12 of 20 samples are never heard: lags 1-2, 4, 6-7 and 4 more gaps; the longest is lags 1-2",
+            "12 of 20 samples are never heard: "
+            "lags 1-2, 4, 6-7 and 4 more gaps; the longest is lags 1-2",
         ),
         (
             (3, 9, 27, 81),
@@ -100,16 +104,16 @@ def test_a_field_of_hundreds_of_millions_is_not_counted() -> None:
     ],
 )
 def test_gaps_are_named(dilations: tuple[int, ...], words: str) -> None:
-    found = count_paths(offsets(dilations, 2))
-    assert found is not None
-    assert name_gaps(found) == words
+    counts = count_paths(offsets(dilations, 2))
+    assert counts is not None
+    assert name_gaps(counts) == words
 
 
 @pytest.mark.parametrize("dilations", [(4, 4, 4, 4), (1, 3), (3, 9, 27, 81), (3, 5, 11), (2, 100)])
 def test_the_layers_that_are_said_to_close_all_gaps_do(dilations: tuple[int, ...]) -> None:
-    found = count_paths(offsets(dilations, 2))
-    assert found is not None
-    added = closing(found)
+    counts = count_paths(offsets(dilations, 2))
+    assert counts is not None
+    added = gap_closing_dilations(counts)
     both = count_paths(offsets((*dilations, *added), 2))
     assert both is not None
     assert not both.gaps
@@ -126,48 +130,49 @@ def test_the_last_cycle_begins_where_dilations_fall_back_to_the_smallest() -> No
     assert last_cycle((1, 2, 5, 3, 7)) is None
 
 
-def test_parts_of_a_hand_made_influence_lie_where_they_were_put() -> None:
-    shares = np.zeros(101)
-    shares[[0, 9, 49, 100]] = 0.5, 0.4, 0.09, 0.01
-    influence = EffectiveReceptiveField(shares, 1, "by hand")
-    assert [influence.within(part) for part in (0.5, 0.9, 0.99, 1)] == [1, 10, 50, 101]
+def test_fractions_of_a_known_influence_lie_where_they_were_put() -> None:
+    influence = np.zeros(101)
+    influence[[0, 9, 49, 100]] = 0.5, 0.4, 0.09, 0.01
+    spread = EffectiveReceptiveField(influence, 1, "by hand")
+    assert [spread.within(fraction) for fraction in (0.5, 0.9, 0.99, 1)] == [1, 10, 50, 101]
     assert within(np.ones(8), 0.5) == 4
 
 
 def test_advice_says_what_the_figures_mean() -> None:
-    found = stack_report("paper", loading.load("paper"), 100)
-    assert found.advice() == [
+    report = stack_report("paper", loading.load("paper"), 100)
+    assert report.advice() == [
         "reaches 191.9 ms back: a 100 Hz voice repeats 19.2 times in it",
         "hears every sample of it; half of all paths lead 73.3 to 118.5 ms back",
-        "the last cycle (layers 21 to 30) adds what lies 127.9 to 191.9 ms back; nearer, only paths",
+        "the last cycle (layers 21 to 30) adds what lies 127.9 to 191.9 ms back; "
+        "nearer, only paths",
     ]
     assert stack_report("paper", loading.load("paper"), 2.5).advice()[0] == (
-        "reaches 191.9 ms back: less than one period of 2.5 Hz (400.0 ms), so it cannot hear that pitch repeat"
+        "reaches 191.9 ms back: less than one period of 2.5 Hz (400.0 ms), "
+        "so it cannot hear that pitch repeat"
     )
 
 
 def test_advice_says_what_a_cycle_closes_and_what_would() -> None:
-    gappy = stack_report(
-        "gappy", loading.load("small", ["model.dilations=[2,8,2,7]"]), 100
-    ).advice()
-    assert gappy[1:3] == [
+    config = loading.load("small", ["model.dilations=[2,8,2,7]"])
+    advice = stack_report("gappy", config, 100).advice()
+    assert advice[1:3] == [
         "8 of 20 samples are never heard: lags 1, 3, 5-6, 13-14, 16, 18",
         "two-tap layers of dilations 1 and 2 would close all gaps",
     ]
-    assert (
-        gappy[3]
-        == "the last cycle (layers 3 to 4) adds what lies 0.69 to 1.2 ms back; nearer, 3 samples that had been gaps"
+    assert advice[3] == (
+        "the last cycle (layers 3 to 4) adds what lies 0.69 to 1.2 ms back; "
+        "nearer, 3 samples that had been gaps"
     )
 
 
 def test_advice_says_what_is_used_and_what_the_last_cycle_holds_of_it() -> None:
-    shares = np.zeros(3070)
-    shares[[15, 159, 1599, 2500]] = 0.6, 0.32, 0.075, 0.005
-    lines = stack_report(
-        "paper", loading.load("paper"), 100, EffectiveReceptiveField(shares, 64, "here")
-    ).advice()
-    assert lines[3:] == [
-        "half of what it uses lies within 1.0 ms of 191.9, 90 % within 10.0, 99 % within 100.0 (at 64 moments of here)",
+    influence = np.zeros(3070)
+    influence[[15, 159, 1599, 2500]] = 0.6, 0.32, 0.075, 0.005
+    measured = EffectiveReceptiveField(influence, 64, "here")
+    advice = stack_report("paper", loading.load("paper"), 100, measured).advice()
+    assert advice[3:] == [
+        "half of what it uses lies within 1.0 ms of 191.9, 90 % within 10.0, 99 % within 100.0 "
+        "(at 64 moments of here)",
         "that is 0.1, 1.0 and 10.0 periods of 100 Hz",
         "what only the last cycle reaches, beyond 127.9 ms, holds 0.5 % of it",
     ]

@@ -1,4 +1,7 @@
-"""kill -9 at any moment: what was finished stays, nothing half-written counts, and a resumed run equals an uninterrupted one."""
+"""kill -9 at any moment loses nothing that was finished.
+
+Nothing half-written counts, and a resumed run equals an uninterrupted one.
+"""
 
 import multiprocessing
 import os
@@ -32,9 +35,10 @@ from wavenet.training.session import train
 
 EVERY = 3  # steps between checkpoints
 processes = multiprocessing.get_context("forkserver")
+# What every process needs is imported once.
 processes.set_forkserver_preload(
     ["wavenet.training.session", "torch._dynamo", "pydantic", "safetensors.numpy"]
-)  # imported once for all
+)
 
 
 def started(target: Callable[..., None], *args: object) -> BaseProcess:
@@ -43,8 +47,8 @@ def started(target: Callable[..., None], *args: object) -> BaseProcess:
     return process
 
 
-def sit(folder: Path, config: str, out: Path, cache: Path, until: int) -> None:
-    """One sitting of training, up to step `until` of a run."""
+def train_until(folder: Path, config: str, out: Path, cache: Path, until: int) -> None:
+    """Start or resume a run and train up to its step `until`."""
     settings = (
         f"train.evaluate_every={EVERY}",
         "train.steps=100000",
@@ -56,8 +60,8 @@ def sit(folder: Path, config: str, out: Path, cache: Path, until: int) -> None:
     )
 
 
-def sit_slowly(*args: Any) -> None:
-    """The same, with half of its time spent between a checkpoint's last byte and its final name."""
+def train_slowly(*args: Any) -> None:
+    """The same, but half of its time passes between a checkpoint's last byte and its final name."""
     fsync = os.fsync
 
     def slow(number: int) -> None:
@@ -65,7 +69,7 @@ def sit_slowly(*args: Any) -> None:
         fsync(number)
 
     os.fsync = slow
-    sit(*args)
+    train_until(*args)
 
 
 def files_of(run: Path) -> set[str]:
@@ -86,10 +90,11 @@ def check_random_kills(kills: int, folder: Path, config: str, tmp_path: Path) ->
     latest, while_writing, forward = 0, 0, 0
     for kill in range(kills):
         before = files_of(out)
-        process = started(sit_slowly, *common, 100_000)
-        patience = time.monotonic() + 120
-        if kill % 5:  # else at a random moment of its start
-            while files_of(out) <= before and process.is_alive() and time.monotonic() < patience:
+        process = started(train_slowly, *common, 100_000)
+        deadline = time.monotonic() + 120
+        # Every fifth kill comes at a random moment of the start, before any new checkpoint.
+        if kill % 5:
+            while files_of(out) <= before and process.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.1))
         process.kill()
@@ -108,12 +113,13 @@ def check_random_kills(kills: int, folder: Path, config: str, tmp_path: Path) ->
         )
     assert while_writing >= 1
     assert forward >= kills // 3
-    sit(*common, latest + EVERY)
+    train_until(*common, latest + EVERY)
     assert not list(out.rglob("*.partial"))
     steps_logged = [m["step"] for m in Run(out).metrics() if "validation_bits" in m]
     assert steps_logged == sorted(set(steps_logged))
-    sit(folder, config, tmp_path / "whole", cache, latest + EVERY)
-    assert_equal_runs(out, tmp_path / "whole", latest + EVERY)
+    uninterrupted = tmp_path / "uninterrupted"
+    train_until(folder, config, uninterrupted, cache, latest + EVERY)
+    assert_equal_runs(out, uninterrupted, latest + EVERY)
 
 
 def test_training_survives_kills_at_random_moments(
@@ -133,7 +139,7 @@ def die(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def sit_and_die(stage: str, *args: Any) -> None:
+def train_and_die(stage: str, *args: Any) -> None:
     """Killed at one exact moment of writing the next checkpoint."""
     import safetensors.numpy
 
@@ -170,7 +176,7 @@ def sit_and_die(stage: str, *args: Any) -> None:
         os.replace = renaming
     elif stage == "old ones not yet deleted":
         Path.unlink = die  # type: ignore[assignment]
-    sit(*args)
+    train_until(*args)
 
 
 @pytest.mark.parametrize(
@@ -190,18 +196,19 @@ def test_a_kill_inside_a_checkpoints_writing_loses_nothing_finished(
 ) -> None:
     out = tmp_path / "run"
     common = (training_folder, str(config_file), out, tmp_path / "cache")
-    sit(*common, 2 * EVERY)
-    process = started(sit_and_die, stage, *common, 5 * EVERY)
+    train_until(*common, 2 * EVERY)
+    process = started(train_and_die, stage, *common, 5 * EVERY)
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
     steps = locate.steps(out / "checkpoints")
     assert steps[-1] == (3 * EVERY if stage == "renamed" or stage.startswith("old") else 2 * EVERY)
     for step in steps:
         checkpoint.load(locate.step_path(out / "checkpoints", step), resume=True)
-    sit(*common, 5 * EVERY)
-    sit(training_folder, str(config_file), tmp_path / "whole", tmp_path / "cache", 5 * EVERY)
-    assert_equal_runs(out, tmp_path / "whole", 5 * EVERY)
-    assert files_of(out) == files_of(tmp_path / "whole")
+    train_until(*common, 5 * EVERY)
+    uninterrupted = tmp_path / "uninterrupted"
+    train_until(training_folder, str(config_file), uninterrupted, tmp_path / "cache", 5 * EVERY)
+    assert_equal_runs(out, uninterrupted, 5 * EVERY)
+    assert files_of(out) == files_of(uninterrupted)
 
 
 def test_a_run_killed_before_its_config_was_written_can_start_again(
@@ -212,39 +219,38 @@ def test_a_run_killed_before_its_config_was_written_can_start_again(
     (out / "samples").mkdir()
     (out / ".lock").touch()
     (out / "config.toml.partial").write_text("[mod")
-    sit(training_folder, str(config_file), out, tmp_path / "cache", EVERY)
+    train_until(training_folder, str(config_file), out, tmp_path / "cache", EVERY)
     assert locate.steps(out / "checkpoints") == [EVERY]
 
 
 def index_slowly(folder: Path, cache: Path) -> None:
-    look = decoding.Workers.probe
+    probe = decoding.Workers.probe
 
     def slow(*args: Any) -> Any:
         time.sleep(0.01)
-        return look(*args)
+        return probe(*args)
 
     pcm_cache.COMMIT_SECONDS, decoding.Workers.probe = 0.01, slow  # type: ignore[method-assign]
     index_folder(folder, AudioConfig(sample_rate=8000), trim=True, cache=cache)
 
 
 def test_an_index_killed_half_way_goes_on(make_folder: Callable[..., Path], tmp_path: Path) -> None:
-    folder = make_folder(
-        {
-            f"{i:03}.wav": tone(1.0, hertz=100 + i) + noisy(1.0, seed=i, amplitude=0.01)
-            for i in range(200)
-        }
-    )
+    files = {
+        f"{i:03}.wav": tone(1.0, hertz=100 + i) + noisy(1.0, seed=i, amplitude=0.01)
+        for i in range(200)
+    }
+    folder = make_folder(files)
     settings, rng, killed = AudioConfig(sample_rate=8000), random.Random(0), 0
 
-    def noted() -> int:
+    def indexed() -> int:
         return sum(
             file.read_bytes().count(b"\n") for file in (tmp_path / "cache").glob("*/index.jsonl")
         )
 
     for _ in range(100):
-        enough = noted() + rng.randrange(5, 50)
+        enough = indexed() + rng.randrange(5, 50)
         process = started(index_slowly, folder, tmp_path / "cache")
-        while process.is_alive() and noted() < enough:
+        while process.is_alive() and indexed() < enough:
             time.sleep(0.001)
         process.kill()
         process.join()
@@ -253,25 +259,27 @@ def test_an_index_killed_half_way_goes_on(make_folder: Callable[..., Path], tmp_
             break
     assert killed >= 3
     healed = index_folder(folder, settings, trim=True, cache=tmp_path / "cache")
-    assert (
-        healed.decoded == 0
-    )  # the last attempt found what the killed ones had done and did the rest
-    whole = index_folder(folder, settings, trim=True, cache=tmp_path / "other")
-    for a, b in zip(healed.recordings, whole.recordings, strict=True):
+    # The last attempt kept what the killed ones had done and did the rest.
+    assert healed.decoded == 0
+    uninterrupted = index_folder(folder, settings, trim=True, cache=tmp_path / "other")
+    for a, b in zip(healed.recordings, uninterrupted.recordings, strict=True):
         assert a.name == b.name
-        assert (
-            healed.pcm()[a.offset : a.offset + a.samples]
-            == whole.pcm()[b.offset : b.offset + b.samples]
-        ).all()
+        samples = healed.pcm()[a.offset : a.offset + a.samples]
+        expected = uninterrupted.pcm()[b.offset : b.offset + b.samples]
+        assert (samples == expected).all()
 
 
 def test_replaced_samples_stay_while_a_run_may_read_them(make_folder: Callable[..., Path]) -> None:
-    """The end of pcm.bin is never cut below what any entry pointed at: a mapped file that shrinks kills its readers."""
+    """The end of pcm.bin is never cut below what any entry pointed at.
+
+    A mapped file that shrinks kills its readers.
+    """
     folder = make_folder({"a.wav": tone(0.5), "z.wav": noisy(0.5)})
     settings = AudioConfig(sample_rate=8000)
     before = index_folder(folder, settings, trim=False)
     mapped, size = before.pcm(), (before.cache / "pcm.bin").stat().st_size
-    sf.write(folder / "z.wav", np.zeros(8000), 8000)  # silent now: its entry points nowhere
+    # It is silent now, so its entry points nowhere.
+    sf.write(folder / "z.wav", np.zeros(8000), 8000)
     after = index_folder(folder, settings, trim=False)
     assert [s.name for s in after.skipped] == ["z.wav"]
     assert index_folder(folder, settings, trim=False).decoded == 0
@@ -288,9 +296,9 @@ def command(*args: object, cache: Path) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for(found: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120
-    while not found():
+    while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -305,14 +313,14 @@ def test_generated_audio_survives_a_kill(tmp_path: Path) -> None:
     wait_for(lambda: path.exists() and path.stat().st_size > 50_000, process)
     process.kill()
     process.communicate()
-    with wave.open(str(path)) as file:  # a strict reader: the header must tell the true length
+    # The reader is strict: the header must have the true length.
+    with wave.open(str(path)) as file:
         assert file.getnframes() >= 20_000
         kept = np.frombuffer(file.readframes(20_000), "<i2")
-    again = command(
-        "generate", model, "--seconds", 2.5, "--seed", 1, "-o", tmp_path / "b.wav", cache=tmp_path
-    )
+    path = tmp_path / "b.wav"
+    again = command("generate", model, "--seconds", 2.5, "--seed", 1, "-o", path, cache=tmp_path)
     again.communicate(timeout=120)
-    assert (sf.read(tmp_path / "b.wav", dtype="int16")[0] == kept).all()
+    assert (sf.read(path, dtype="int16")[0] == kept).all()
 
 
 def test_sigterm_saves_as_ctrl_c_does(
@@ -335,9 +343,7 @@ def test_a_folder_that_cannot_take_the_cache_is_named(
 ) -> None:
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(
-        Exception,
-        match=r"the cache cannot be written \(Not a directory\); choose another place with --cache",
-    ):
-        sit(training_folder, str(config_file), tmp_path / "run", tmp_path / "cache", 1)
+    message = r"the cache cannot be written \(Not a directory\); choose another place with --cache"
+    with pytest.raises(Exception, match=message):
+        train_until(training_folder, str(config_file), tmp_path / "run", tmp_path / "cache", 1)
     assert not (tmp_path / "run").exists()

@@ -36,7 +36,7 @@ def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> N
         (str(other), 1, 8000),
     ]
     assert found[0].bytes > 2 * 16000
-    assert sum(p.stat().st_size for k in found for p in k.place.iterdir()) == sum(
+    assert sum(p.stat().st_size for k in found for p in k.path.iterdir()) == sum(
         k.bytes for k in found
     )
     text = lines()
@@ -59,11 +59,11 @@ def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
 def test_a_cache_in_use_is_not_cleared(folders: tuple[Path, Path]) -> None:
     found = entries()[0]
     with (
-        FileLock(found.place / "lock"),
+        FileLock(found.path / "lock"),
         pytest.raises(CorpusError, match="another process is indexing it"),
     ):
         lines(clear=True)
-    assert (found.place / "pcm.bin").exists()
+    assert (found.path / "pcm.bin").exists()
 
 
 def test_folders_that_are_gone_and_caches_without_a_word_are_told(
@@ -71,7 +71,7 @@ def test_folders_that_are_gone_and_caches_without_a_word_are_told(
 ) -> None:
     _, other = folders
     other.rename(other.with_name("elsewhere"))
-    (entries()[0].place / "about.json").write_text('{"folder": ')
+    (entries()[0].path / "about.json").write_text('{"folder": ')
     text = lines()
     assert f"{other}  (no longer there)" in text
     assert "  ?\n" in text

@@ -108,15 +108,15 @@ def test_conditioned_networks_are_measured_as_they_predict(
     )
     alone = measure(model, folder / "a.wav", None, "cpu", None)
     together = measure(model, folder, None, "cpu", None)
-    assert alone.shares.sum() == pytest.approx(1)
-    assert len(alone.shares) == config.receptive_field
-    assert alone.moments == 100
-    np.testing.assert_allclose(alone.shares, together.shares)
+    assert alone.influence.sum() == pytest.approx(1)
+    assert len(alone.influence) == config.receptive_field
+    assert alone.predictions == 100
+    np.testing.assert_allclose(alone.influence, together.influence)
     if config.labels:
         np.testing.assert_array_equal(
-            measure(model, folder, "ada", "cpu", None).shares, together.shares
+            measure(model, folder, "ada", "cpu", None).influence, together.influence
         )
-        assert (measure(model, folder, "bob", "cpu", None).shares != together.shares).any()
+        assert (measure(model, folder, "bob", "cpu", None).influence != together.influence).any()
 
 
 def test_what_cannot_be_measured_on_is_named(

@@ -1,4 +1,4 @@
-"""It learns: a chord of a second is predicted almost without doubt, and what is generated is that chord."""
+"""It learns: a chord of a second is predicted almost without doubt, and that chord is generated."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ CHORD = (155.56, 196.00, 233.08)  # Hz
 
 
 def chord_power_share(wav: np.ndarray) -> float:  # type: ignore[type-arg]
-    """Share of the power within 4 Hz of the three tones."""
+    """The part of the power that lies within 4 Hz of the three tones, 0 ... 1."""
     power = np.abs(np.fft.rfft(wav * np.hanning(len(wav)))) ** 2
     hertz = np.fft.rfftfreq(len(wav), 1 / RATE)
     near = np.min([np.abs(hertz - f) for f in CHORD], axis=0) < 4
@@ -55,8 +55,8 @@ def test_a_chord_is_learnt_and_played(make_folder: Callable[..., Path], tmp_path
     )
     nats = [m["train_bits"] for m in Run(run.folder).metrics() if "train_bits" in m][-1] * np.log(2)
     assert nats < 0.1, f"{nats:.3f} nats per sample"
-    made = wavenet.generate(wavenet.load(run.folder), seconds=0.9, seed=0, temperature=0.5)
-    assert chord_power_share(made) > 0.7
+    generated = wavenet.generate(wavenet.load(run.folder), seconds=0.9, seed=0, temperature=0.5)
+    assert chord_power_share(generated) > 0.7
     assert chord_power_share(wav) > 0.95
 
 
@@ -66,7 +66,7 @@ TONES = {"low": 150.0, "middle": 260.0, "high": 420.0}  # Hz
 def test_the_chosen_tone_is_ten_times_the_others(
     make_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Three tones learnt by one network, told apart by their labels alone."""
+    """One network learns three tones that only their labels tell apart."""
     folder = make_folder(
         {
             f"{name}/{i}.wav": tone(1.0, RATE, f, 0.3 + 0.1 * i)
@@ -79,11 +79,24 @@ def test_the_chosen_tone_is_ten_times_the_others(
         name="tones",
         audio=AudioConfig(sample_rate=RATE, trim=False),
         model=ModelConfig(
-            layers=7, dilation_cycle=64, residual_channels=24, gate_channels=48, skip_channels=32, head_channels=32, levels=64,
+            layers=7,
+            dilation_cycle=64,
+            residual_channels=24,
+            gate_channels=48,
+            skip_channels=32,
+            head_channels=32,
+            levels=64,
             label_channels=8,
         ),
-        train=TrainConfig(steps=200, batch=6, segment_seconds=0.3, learning_rate=1e-2, warmup_steps=20, sample_seconds=0),
-    )  # fmt: skip
+        train=TrainConfig(
+            steps=200,
+            batch=6,
+            segment_seconds=0.3,
+            learning_rate=1e-2,
+            warmup_steps=20,
+            sample_seconds=0,
+        ),
+    )
     (tmp_path / "tones.toml").write_text(config.to_toml())
     run = train(
         TrainOptions(folder, str(tmp_path / "tones.toml"), out=tmp_path / "run"), TrainingListener()
@@ -91,17 +104,15 @@ def test_the_chosen_tone_is_ten_times_the_others(
     model = wavenet.load(run.folder)
     assert model.config.model.labels == ("high", "low", "middle")
     for name in TONES:
-        made = wavenet.generate(model, seconds=1.5, seed=0, label=name, temperature=0.5)[
-            RATE // 2 :
-        ]
-        power = {other: tone_power(made, f) for other, f in TONES.items()}
-        assert power[name] > 10 * max(p for other, p in power.items() if other != name), (
-            name,
-            power,
-        )
+        generated = wavenet.generate(model, seconds=1.5, seed=0, label=name, temperature=0.5)
+        settled = generated[RATE // 2 :]
+        power = {other: tone_power(settled, f) for other, f in TONES.items()}
+        loudest_other = max(p for other, p in power.items() if other != name)
+        assert power[name] > 10 * loudest_other, (name, power)
 
 
 def tone_power(wav: np.ndarray, hertz: float) -> float:  # type: ignore[type-arg]
-    """Within 8 Hz of a tone."""
+    """The power within 8 Hz of a tone."""
     power = np.abs(np.fft.rfft(wav * np.hanning(len(wav)))) ** 2
-    return float(power[np.abs(np.fft.rfftfreq(len(wav), 1 / RATE) - hertz) < 8].sum())
+    distance = np.abs(np.fft.rfftfreq(len(wav), 1 / RATE) - hertz)
+    return float(power[distance < 8].sum())

@@ -1,4 +1,7 @@
-"""Property tests: whatever a config or a checkpoint holds, reading it gives a WavenetError of one line, or something that works."""
+"""Property tests: whatever a config or a checkpoint holds, reading it works or is refused.
+
+To refuse is a WavenetError of one line.
+"""
 
 import json
 from pathlib import Path
@@ -56,7 +59,7 @@ def one_line(e: WavenetError, part: object = "") -> None:
     assert str(part) in str(e)
 
 
-# --- configs ---------------------------------------------------------------------------------------------------------
+# --- configs --------------------------------------------------------------------------------------
 
 
 @given(
@@ -66,12 +69,12 @@ def one_line(e: WavenetError, part: object = "") -> None:
 def test_any_nested_settings_are_a_config_or_refused(nested: dict[str, Any], section: str) -> None:
     inner = {k.rpartition(".")[2]: v for k, v in nested.items()}
     try:
-        found = loading.parse({section: inner} if section else nested)
+        config = loading.parse({section: inner} if section else nested)
     except WavenetError as e:
         one_line(e)
     else:
-        assert loading.parse(found.to_dict()) == found
-        assert found.model.schedule
+        assert loading.parse(config.to_dict()) == config
+        assert config.model.schedule
 
 
 @given(
@@ -87,11 +90,11 @@ def test_any_setting_on_the_command_line_is_taken_or_refused(
     settings: list[tuple[str, str, str]],
 ) -> None:
     try:
-        found = loading.load("tiny", ["".join(parts) for parts in settings])
+        config = loading.load("tiny", ["".join(parts) for parts in settings])
     except WavenetError as e:
         one_line(e)
     else:
-        assert isinstance(found, Config)
+        assert isinstance(config, Config)
 
 
 def spoilt(draw: st.DrawFn, content: bytes) -> bytes:
@@ -100,9 +103,8 @@ def spoilt(draw: st.DrawFn, content: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(spoilt)))
         length = draw(st.integers(0, 40))
-        spoilt[at : at + length] = draw(
-            st.one_of(st.binary(max_size=12), st.just(bytes(spoilt[at : at + length]) * 2))
-        )
+        doubled = bytes(spoilt[at : at + length]) * 2
+        spoilt[at : at + length] = draw(st.one_of(st.binary(max_size=12), st.just(doubled)))
     return bytes(spoilt)
 
 
@@ -113,11 +115,11 @@ def test_any_spoilt_config_file_is_read_or_refused(
     path = tmp_path_factory.getbasetemp() / "spoilt.toml"
     path.write_bytes(data.draw(st.composite(spoilt)(TOML.encode())))
     try:
-        found = loading.load(path)
+        config = loading.load(path)
     except WavenetError as e:
         one_line(e, path)
     else:
-        assert isinstance(found, Config)
+        assert isinstance(config, Config)
 
 
 @pytest.mark.parametrize(
@@ -145,18 +147,15 @@ def test_sources_that_cannot_be_files(source: str) -> None:
     one_line(e.value)
 
 
-# --- checkpoints -----------------------------------------------------------------------------------------------------
+# --- checkpoints ----------------------------------------------------------------------------------
 
 
 def trained() -> Checkpoint:
-    """A whole checkpoint of a small network: weights, average, and Adam's moments."""
-    made = as_checkpoint(network(SMALL), step=7)
+    """A whole checkpoint of a small network: weights, their EMA, and Adam's moments."""
+    ema_only = as_checkpoint(network(SMALL), step=7)
     parts = ("model", "average", "adam.mean", "adam.square")
-    return Checkpoint(
-        made.config,
-        {f"{part}.{k}": v for part in parts for k, v in made.weights.items()},
-        made.training,
-    )
+    arrays = {f"{part}.{k}": v for part in parts for k, v in ema_only.weights.items()}
+    return Checkpoint(ema_only.config, arrays, ema_only.training)
 
 
 @pytest.fixture(scope="module")
@@ -167,24 +166,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(path: Path) -> None:
-    """Loading gives one line, or what a network and a trainer can take up."""
+    """Loading gives an error of one line, or a checkpoint that a network and a trainer accept."""
     for resume in (False, True):
         try:
-            found = checkpoint.load(path, resume=resume)
-            pack(found.config.model, found.weights)
+            loaded = checkpoint.load(path, resume=resume)
+            pack(loaded.config.model, loaded.weights)
         except EngineError as e:
-            one_line(e, "holds NaN or infinite")  # a spoilt weight
+            # This is how a spoilt weight is refused.
+            one_line(e, "holds NaN or infinite")
             continue
         except WavenetError as e:
             one_line(e, path)
             continue
-        WaveNet.from_arrays(found.config.model, found.weights)
+        WaveNet.from_arrays(loaded.config.model, loaded.weights)
         if resume:
-            network = WaveNet.from_arrays(found.config.model, found.part("model"))
-            assert {
-                k: tuple(v.shape) for k, v in network.state_dict().items()
-            } == parameters.expected_shapes(found.config)
-            assert found.training.step >= 0
+            network = WaveNet.from_arrays(loaded.config.model, loaded.part("model"))
+            shapes = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+            assert shapes == parameters.expected_shapes(loaded.config.model)
+            assert loaded.training.step >= 0
 
 
 @given(st.data())
@@ -192,9 +191,8 @@ def test_any_spoilt_checkpoint_is_read_or_refused(whole: Path, data: st.DataObje
     content = whole.read_bytes()
     header = 8 + int.from_bytes(content[:8], "little")
     if data.draw(st.booleans()):
-        changed = (
-            data.draw(st.composite(spoilt)(content[:header])) + content[header:]
-        )  # where the damage is most of the time harmless
+        # Most damage to the numbers behind the header is harmless.
+        changed = data.draw(st.composite(spoilt)(content[:header])) + content[header:]
     else:
         changed = data.draw(st.composite(spoilt)(content))
     path = whole.with_name("spoilt.safetensors")
@@ -204,53 +202,48 @@ def test_any_spoilt_checkpoint_is_read_or_refused(whole: Path, data: st.DataObje
 
 @given(st.data())
 def test_any_foreign_description_is_read_or_refused(whole: Path, data: st.DataObject) -> None:
-    """A good file whose metadata says something else in one place, or something else altogether."""
-    made = trained()
+    """A good file whose metadata differs in one entry, or altogether."""
+    good = trained()
     about: Any = {
         "format": 1,
-        "config": made.config.to_dict(),
-        "training": dict(vars(made.training)),
+        "config": good.config.to_dict(),
+        "training": dict(vars(good.training)),
     }
-    place, keys = about, list(about)
+    nested, keys = about, list(about)
     while True:
         key = data.draw(st.sampled_from(keys))
-        if isinstance(place[key], dict) and place[key] and data.draw(st.integers(0, 3)):
-            place, keys = place[key], list(place[key])
+        if isinstance(nested[key], dict) and nested[key] and data.draw(st.integers(0, 3)):
+            nested, keys = nested[key], list(nested[key])
             continue
         if data.draw(st.integers(0, 4)):
-            place[key] = data.draw(values)
+            nested[key] = data.draw(values)
         else:
-            del place[key]
+            del nested[key]
         break
-    text = json.dumps(
-        data.draw(st.just(about) | values) if data.draw(st.integers(0, 9)) == 0 else about
-    )
+    if data.draw(st.integers(0, 9)) == 0:
+        about = data.draw(st.just(about) | values)
+    text = json.dumps(about)
     path = whole.with_name("foreign.safetensors")
-    save_file({k: np.asarray(v) for k, v in made.arrays.items()}, path, metadata={"wavenet": text})
+    save_file({k: np.asarray(v) for k, v in good.arrays.items()}, path, metadata={"wavenet": text})
     check(path)
 
 
 @given(st.data())
 def test_any_other_arrays_are_read_or_refused(whole: Path, data: st.DataObject) -> None:
     arrays = load_file(whole)
-    for name in data.draw(
-        st.lists(st.sampled_from(sorted(arrays)), min_size=1, max_size=3, unique=True)
-    ):
+    names = st.lists(st.sampled_from(sorted(arrays)), min_size=1, max_size=3, unique=True)
+    for name in data.draw(names):
         array = arrays.pop(name)
         match data.draw(st.sampled_from(["gone", "renamed", "type", "shape", "nan", "empty"])):
             case "renamed":
-                arrays[
-                    data.draw(st.sampled_from(["model.", "average.", "adam.mean.", "", "x."]))
-                    + data.draw(st.text(max_size=6))
-                ] = array
+                part = data.draw(st.sampled_from(["model.", "average.", "adam.mean.", "", "x."]))
+                arrays[part + data.draw(st.text(max_size=6))] = array
             case "type":
-                arrays[name] = array.astype(
-                    data.draw(st.sampled_from(["float64", "float16", "int32", "uint8", "bool"]))
-                )
+                kinds = ["float64", "float16", "int32", "uint8", "bool"]
+                arrays[name] = array.astype(data.draw(st.sampled_from(kinds)))
             case "shape":
-                arrays[name] = np.ascontiguousarray(
-                    array.reshape(-1)[: data.draw(st.integers(0, array.size))]
-                )
+                length = data.draw(st.integers(0, array.size))
+                arrays[name] = np.ascontiguousarray(array.reshape(-1)[:length])
             case "nan":
                 arrays[name] = np.full_like(array, data.draw(st.sampled_from([np.nan, np.inf])))
             case "empty":

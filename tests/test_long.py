@@ -28,11 +28,11 @@ def recording(path: Path, minutes: float, rate: int, channels: int) -> Path:
 
 
 def peak_megabytes(code: str, *args: object) -> float:
-    """Of a fresh process that runs `code`."""
-    script = f"import sys, resource\n{code}\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)"
-    result = subprocess.run(
-        [sys.executable, "-c", script, *map(str, args)], capture_output=True, text=True, check=True
-    )
+    """The peak memory of a fresh process that runs `code`."""
+    measure = "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)"
+    script = f"import sys, resource\n{code}\n{measure}"
+    command = [sys.executable, "-c", script, *map(str, args)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(result.stdout.split()[-1])
 
 
@@ -40,15 +40,17 @@ INDEX = """
 from pathlib import Path
 from wavenet.config import AudioConfig
 from wavenet.data.pcm_cache import index_folder
-found = index_folder(Path(sys.argv[1]), AudioConfig(), trim=True, cache=Path(sys.argv[2]))
-assert len(found.recordings) == 1, found.skipped
-print(found.seconds)
+index = index_folder(Path(sys.argv[1]), AudioConfig(), trim=True, cache=Path(sys.argv[2]))
+assert len(index.recordings) == 1, index.skipped
+print(index.seconds)
 """
 EVALUATE = """
 from pathlib import Path
 from wavenet.evaluation.likelihood import EvaluateOptions
 from wavenet.cli.evaluate import evaluate
-for line in evaluate(EvaluateRequest(Path(sys.argv[1]), Path(sys.argv[2]), cache=Path(sys.argv[3])), as_json=True): print(line)
+model, folder, cache = map(Path, sys.argv[1:])
+for line in evaluate(EvaluateOptions(model, folder, cache=cache), as_json=True):
+    print(line)
 """
 
 
@@ -68,24 +70,23 @@ def test_a_long_file_is_scored_at_flat_memory(tmp_path: Path) -> None:
         peak_megabytes(EVALUATE, tmp_path / "model.safetensors", folder, tmp_path / "cache")
         for folder in (short, long)
     )
-    mapped = (
-        2 * 40 * 60 * 8000 / 1e6
-    )  # of the cache itself, which the kernel takes back when it likes
+    # Megabytes of the mapped cache itself, which the kernel reclaims when it needs to.
+    mapped = 2 * 40 * 60 * 8000 / 1e6
     assert many < few + mapped + 60, (few, many)
 
 
 @pytest.fixture(scope="module")
 def ten_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """4,000 recordings of nine seconds, no two alike."""
-    place = tmp_path_factory.mktemp("ten-hours")
-    fill(place, 4000)
-    return place
+    """A folder with 4,000 recordings of nine seconds, no two alike."""
+    folder = tmp_path_factory.mktemp("ten-hours")
+    fill(folder, 4000)
+    return folder
 
 
-def fill(place: Path, files: int) -> None:
-    (place / "recordings").mkdir()
+def fill(folder: Path, files: int) -> None:
+    (folder / "recordings").mkdir()
     for i in range(files):
-        hundred_hours.write(place / "recordings" / f"{i}.flac", i, 9.0)
+        hundred_hours.write(folder / "recordings" / f"{i}.flac", i, 9.0)
 
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the anonymous memory")
@@ -100,7 +101,7 @@ def test_a_warm_cache_of_ten_hours_costs_a_fraction_of_making_it(
     cold, warm = (hundred_hours.child("index", ten_hours) for _ in range(2))
     hundred_hours.write(ten_hours / "recordings" / "new.flac", 4000, 9.0)
     more = hundred_hours.child("index", ten_hours)
-    assert [found["decoded"] for found in (cold, warm, more)] == [4000, 0, 1]
+    assert [report["decoded"] for report in (cold, warm, more)] == [4000, 0, 1]
     assert warm["cpu"] < cold["cpu"] / 20
     assert more["cpu"] < cold["cpu"] / 20
     assert cold["peak"] < small["peak"] + 40  # megabytes
@@ -111,9 +112,10 @@ def test_training_on_ten_hours_starts_as_on_minutes_at_flat_memory_and_with_chea
     ten_hours: Path, tmp_path: Path
 ) -> None:
     fill(tmp_path, 40)
-    for place in (tmp_path, ten_hours):
-        hundred_hours.child("index", place)
-    few, many = (hundred_hours.child("train", place, "tiny", 60) for place in (tmp_path, ten_hours))
+    folders = (tmp_path, ten_hours)
+    for folder in folders:
+        hundred_hours.child("index", folder)
+    few, many = (hundred_hours.child("train", folder, "tiny", 60) for folder in folders)
     assert many["prepared_cpu"] < 1.5 * few["prepared_cpu"]
     assert many["first_step_cpu"] < few["first_step_cpu"] + 5 * few["step_cpu"]
     assert many["late"] < many["early"] + 40  # megabytes

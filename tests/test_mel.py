@@ -1,4 +1,4 @@
-"""Frames are those of librosa and torchaudio, of a whole recording as of a stretch of it."""
+"""Frames are those of librosa and torchaudio, of a whole recording and of a segment of it."""
 
 from typing import Any
 
@@ -29,65 +29,80 @@ def noise(samples: int) -> np.ndarray[Any, Any]:
     return noisy(samples / RATE, RATE).astype(np.float32)
 
 
-def by_librosa(wav: np.ndarray[Any, Any], model: ModelConfig) -> np.ndarray[Any, Any]:
-    """(frames, bands), the magnitudes themselves."""
-    found: np.ndarray[Any, Any] = librosa.feature.melspectrogram(
-        y=wav, sr=RATE, n_fft=model.mel_window, win_length=model.mel_window, hop_length=model.mel_hop, power=1, center=True,
-        pad_mode="constant", n_mels=model.mel_bands, fmin=model.mel_low_hz, fmax=model.mel_high_hz,
-    ).T  # fmt: skip
-    return found
+def librosa_magnitudes(wav: np.ndarray[Any, Any], model: ModelConfig) -> np.ndarray[Any, Any]:
+    """Mel magnitudes, not their logarithms: (frames, bands)."""
+    magnitudes: np.ndarray[Any, Any] = librosa.feature.melspectrogram(
+        y=wav,
+        sr=RATE,
+        n_fft=model.mel_window,
+        win_length=model.mel_window,
+        hop_length=model.mel_hop,
+        power=1,
+        center=True,
+        pad_mode="constant",
+        n_mels=model.mel_bands,
+        fmin=model.mel_low_hz,
+        fmax=model.mel_high_hz,
+    )  # (bands, frames)
+    return magnitudes.T
 
 
-@pytest.mark.filterwarnings(
-    "ignore:n_fft:UserWarning"
-)  # librosa's about a recording shorter than the window
+# librosa warns about a recording shorter than the window.
+@pytest.mark.filterwarnings("ignore:n_fft:UserWarning")
 @pytest.mark.parametrize("samples", [1, 300, 20011])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_frames_are_those_of_librosa(shape: tuple[int, int, int], samples: int) -> None:
     model, wav = settings(*shape), noise(samples)
-    expected = by_librosa(wav, model)
+    expected = librosa_magnitudes(wav, model)
     frames = mel.frames_of(wav, RATE, model)
     assert frames.dtype == np.float32
     assert len(frames) == len(expected) == mel.count(samples, model.mel_hop)
-    np.testing.assert_allclose(np.exp(frames), np.maximum(expected, mel.LEAST), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(frames), np.maximum(expected, mel.MIN_MAGNITUDE), rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_frames_of_speech_are_those_of_librosa(shape: tuple[int, int, int]) -> None:
-    """Its quietest bands lie 80 dB below the loudest, where a spectrum in float32 is good to 4 digits only."""
+    """Its quietest bands lie 80 dB below the loudest, where float32 is good to 4 digits only."""
     model = settings(*shape)
     wav, _ = sf.read(STARTER / "speech" / "allison" / "hello-world.flac", dtype="float32")
-    expected = np.maximum(by_librosa(wav, model), mel.LEAST)
+    expected = np.maximum(librosa_magnitudes(wav, model), mel.MIN_MAGNITUDE)
     frames = mel.frames_of(wav, RATE, model)
     np.testing.assert_allclose(np.exp(frames), expected, rtol=0, atol=1e-6 * expected.max())
     np.testing.assert_allclose(frames, np.log(expected), rtol=0, atol=5e-4)
 
 
-@pytest.mark.parametrize(
-    "shape", [s for s in SHAPES if s[2] % 2 == 0]
-)  # of odd windows it takes the last frequency for half the rate
+# torchaudio takes the last frequency of an odd window for half the rate.
+@pytest.mark.parametrize("shape", [s for s in SHAPES if s[2] % 2 == 0])
 def test_frames_are_those_of_torchaudio(torchaudio: Any, shape: tuple[int, int, int]) -> None:
     import torchaudio.transforms
 
     model, wav = settings(*shape), noise(20011)
     spectrogram = torchaudio.transforms.MelSpectrogram(
-        RATE, n_fft=model.mel_window, hop_length=model.mel_hop, f_min=model.mel_low_hz, f_max=model.mel_high_hz,
-        n_mels=model.mel_bands, power=1, norm="slaney", mel_scale="slaney", pad_mode="constant",
-    )  # fmt: skip
-    expected = spectrogram(torch.from_numpy(wav)).clamp(min=mel.LEAST).T.numpy()
+        RATE,
+        n_fft=model.mel_window,
+        hop_length=model.mel_hop,
+        f_min=model.mel_low_hz,
+        f_max=model.mel_high_hz,
+        n_mels=model.mel_bands,
+        power=1,
+        norm="slaney",
+        mel_scale="slaney",
+        pad_mode="constant",
+    )
+    expected = spectrogram(torch.from_numpy(wav)).clamp(min=mel.MIN_MAGNITUDE).T.numpy()
     np.testing.assert_allclose(np.exp(mel.frames_of(wav, RATE, model)), expected, rtol=1e-5)
 
 
-def test_a_stretch_gives_the_frames_that_the_whole_recording_has_there() -> None:
+def test_a_segment_has_the_frames_that_the_whole_recording_has_there() -> None:
     model, wav = settings(hop=60), noise(9000)
     whole = mel.frames_of(wav, RATE, model)
     first, frames = 11, 5
     start = first * 60 - 256 // 2
-    stretch = torch.from_numpy(wav[start : start + (frames - 1) * 60 + 256])
-    found = mel.log_mel(torch.stack([torch.zeros_like(stretch), stretch]), RATE, model)
-    assert found.shape == (2, 20, frames)
-    np.testing.assert_allclose(found[1].T, whole[first : first + frames], atol=1e-5)
-    np.testing.assert_array_equal(found[0], np.float32(mel.FLOOR))
+    segment = torch.from_numpy(wav[start : start + (frames - 1) * 60 + 256])
+    log_mel = mel.log_mel(torch.stack([torch.zeros_like(segment), segment]), RATE, model)
+    assert log_mel.shape == (2, 20, frames)
+    np.testing.assert_allclose(log_mel[1].T, whole[first : first + frames], atol=1e-5)
+    np.testing.assert_array_equal(log_mel[0], np.float32(mel.FLOOR))
 
 
 @pytest.mark.parametrize("window", [256, 257])
@@ -99,7 +114,7 @@ def test_frames_do_not_depend_on_the_size_of_the_blocks(
     whole = mel.frames_of(wav, RATE, model)
     assert whole.shape == (1 + samples // 64, 20)
     monkeypatch.setattr(mel, "BLOCK_FRAMES", 3)
-    assert max(len(s) for s in mel.stretches(wav, window, 64)) <= 2 * 64 + window
+    assert max(len(s) for s in mel.padded_blocks(wav, window, 64)) <= 2 * 64 + window
     np.testing.assert_allclose(mel.frames_of(wav, RATE, model), whole, atol=1e-5)
 
 
@@ -126,7 +141,8 @@ def test_frames_are_as_precise_inside_autocast() -> None:
 
 
 def test_gradients_pass_after_frames_were_made_in_inference_mode() -> None:
-    model = settings(bands=19)  # nothing else has these filters ready
+    # No other test has 19 bands, so their filters are not cached yet.
+    model = settings(bands=19)
     with torch.inference_mode():
         mel.log_mel(torch.from_numpy(noise(2000))[None], RATE, model)
     wav = torch.from_numpy(noise(2000))[None].requires_grad_()
@@ -135,13 +151,10 @@ def test_gradients_pass_after_frames_were_made_in_inference_mode() -> None:
     assert wav.grad.abs().sum() > 0
 
 
-def test_bands_that_would_hear_nothing_are_refused() -> None:
-    with pytest.raises(
-        ConfigError,
-        match=r"model.mel_bands = 80: \d+ of them would hear nothing: model.mel_window = 128 tells",
-    ):
+def test_bands_without_a_frequency_are_refused() -> None:
+    message = r"model.mel_bands = 80: \d+ of them would hear nothing: model.mel_window = 128 tells"
+    with pytest.raises(ConfigError, match=message):
         mel.filters(RATE, settings(bands=80, window=128))
-    with pytest.raises(
-        ConfigError, match=r"frequencies 125 Hz apart; use fewer bands or a longer window"
-    ):
+    message = r"frequencies 125 Hz apart; use fewer bands or a longer window"
+    with pytest.raises(ConfigError, match=message):
         mel.frames_of(noise(2000), RATE, settings(bands=80, window=128))

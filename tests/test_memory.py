@@ -1,4 +1,4 @@
-"""The estimate against what processes really use."""
+"""The memory estimate against what processes really use."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from wavenet.data.dataset import Batch
 from wavenet.training.trainer import Trainer
 
 torch.set_num_threads(1)
-c = config.load("small", sys.argv[1:])
+c = loading.load("small", sys.argv[1:])
 x = np.zeros((c.train.batch, c.model.receptive_field + c.segment_samples), np.int64)
 
 class Corpus:
@@ -26,7 +26,8 @@ class Corpus:
 def status(key):
     return 1024 * int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read())[1])
 
-open("/proc/self/clear_refs", "w").write("5")  # forget the peak of importing
+# Forget the peak of importing.
+open("/proc/self/clear_refs", "w").write("5")
 before = status("VmRSS")
 trainer = Trainer(c, Corpus(), torch.device("cpu"))
 trainer.train_step()
@@ -53,11 +54,9 @@ print(status("VmHWM") - before)
     ],
 )
 def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:
-    measured = int(
-        subprocess.run(
-            [sys.executable, "-c", STEP, *settings], check=True, capture_output=True, text=True
-        ).stdout
-    )
+    command = [sys.executable, "-c", STEP, *settings]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    measured = int(result.stdout)
     expected = estimate(loading.load("small", settings), 4, blocks=True).total
     assert 0.75 * measured < expected < 1.25 * measured, (
         f"measured {measured / 1e6:.0f} MB, estimated {expected / 1e6:.0f} MB"
@@ -67,12 +66,11 @@ def test_a_step_takes_what_was_estimated(settings: list[str]) -> None:
 def test_what_saves_memory_is_estimated_to_save_it() -> None:
     base = loading.load("paper")
 
-    def total(number: int = 4, **train: int) -> int:
-        return estimate(
-            replace(base, train=replace(base.train, **train)), number, blocks=True
-        ).total
+    def total(element_bytes: int = 4, **train: int) -> int:
+        config = replace(base, train=replace(base.train, **train))
+        return estimate(config, element_bytes, blocks=True).total
 
     assert total(checkpoint_layers=5) < total() / 2
     assert total(accumulate=2) < 0.6 * total()
-    assert total(number=2) < 0.7 * total()
+    assert total(element_bytes=2) < 0.7 * total()
     assert total(batch=8) > 1.9 * total(batch=4)

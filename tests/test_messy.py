@@ -1,4 +1,7 @@
-"""A folder as people really have them: every file is used, or skipped with a reason, and nothing else happens."""
+"""A folder as people really have them: every file is used, or skipped with a reason.
+
+Nothing else happens to it.
+"""
 
 import csv
 import os
@@ -24,7 +27,8 @@ from wavenet.training.session import train
 RATE = 16000
 SOUND = tone(0.6, 22050) + noisy(0.6, 22050, amplitude=0.02)
 STEREO = np.stack([tone(0.6, 44100), 0.5 * tone(0.6, 44100)], axis=1)
-WRITTEN: dict[str, tuple[Any, int, str, str]] = {  # name: samples, rate, subtype, container
+# Samples, sample rate, subtype and container of each file that soundfile writes.
+WRITTEN: dict[str, tuple[Any, int, str, str]] = {
     "stereo_16.wav": (STEREO, 44100, "PCM_16", "WAV"),
     "stereo_24.wav": (STEREO, 48000, "PCM_24", "WAV"),
     "float_over.wav": (4 * SOUND, 44100, "FLOAT", "WAV"),
@@ -69,25 +73,21 @@ WRITTEN: dict[str, tuple[Any, int, str, str]] = {  # name: samples, rate, subtyp
     "nan.wav": (np.where(np.arange(22050) % 99, 0.1, np.nan), 22050, "FLOAT", "WAV"),
     ".hidden.wav": (SOUND, 22050, "PCM_16", "WAV"),
 }
+UNUSABLE = {
+    "one_sample.wav",
+    "ten_ms.wav",
+    "zero_frames.wav",
+    "silence.wav",
+    "near_silence.wav",
+    "nan.wav",
+    ".hidden.wav",
+}
 USED = [
-    n
-    for n in WRITTEN
-    if n
-    not in (
-        "one_sample.wav",
-        "ten_ms.wav",
-        "zero_frames.wav",
-        "silence.wav",
-        "near_silence.wav",
-        "nan.wav",
-    )
-]
-USED = [
-    *(n for n in USED if n != ".hidden.wav"),
+    *(n for n in WRITTEN if n not in UNUSABLE),
     "streamed.wav",
     "truncated.wav",
     "odd_chunk.wav",
-    "twin.wav",
+    "stereo_16_copy.wav",
     "tagged.mp3",
 ]
 SKIPPED = {
@@ -120,19 +120,16 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         k + struct.pack(">I", len(v)) + b"\0\0" + v
         for k, v in ((b"COMM", b"\0eng"), (b"COMM", b""), (b"TIT2", b""))
     )
-    made = {
-        "streamed.wav": plain[:4]
-        + b"\xff" * 4
-        + plain[8:40]
-        + b"\xff" * 4
-        + plain[44:],  # sizes as a pipe writes them
+    # Both sizes are what a program writes that writes to a pipe.
+    streamed = plain[:4] + b"\xff" * 4 + plain[8:40] + b"\xff" * 4 + plain[44:]
+    # These tags make the decoder complain.
+    tagged = b"ID3\x03\0\0" + struct.pack(">I", len(frames)) + frames + mp3
+    contents = {
+        "streamed.wav": streamed,
         "truncated.wav": plain[:-9999],
         "odd_chunk.wav": plain[:36] + b"junk" + struct.pack("<I", 3) + b"abc\0" + plain[36:],
-        "twin.wav": (folder / "stereo_16.wav").read_bytes(),
-        "tagged.mp3": b"ID3\x03\0\0"
-        + struct.pack(">I", len(frames))
-        + frames
-        + mp3,  # its tags make the decoder complain
+        "stereo_16_copy.wav": (folder / "stereo_16.wav").read_bytes(),
+        "tagged.mp3": tagged,
         "corrupt.mp3": mp3[:2000] + damage + mp3[2000:],
         "cut.mp3": mp3[: len(mp3) // 2],
         "piped.flac": _unfinished_flac(folder / "hires.flac"),
@@ -142,14 +139,17 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "notes.txt": b"not audio, and not called so",
         "empty_folder/.gitkeep": b"",
     }
-    for name, content in made.items():
+    for name, content in contents.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
 
 
 def _unfinished_flac(path: Path) -> bytes:
-    """Without the number of samples in its header (the low 36 bits of bytes 18 ... 25), as a pipe leaves it."""
+    """A FLAC file as a pipe leaves it: without the number of samples in its header.
+
+    That number is in the low 36 bits of bytes 18 ... 25.
+    """
     content = bytearray(path.read_bytes())
     content[21] &= 0xF0
     content[22:26] = bytes(4)
@@ -161,32 +161,36 @@ def indexed(folder: Path, **settings: Any) -> Index:
 
 
 def test_each_file_is_used_or_skipped_for_its_own_reason(messy: Path) -> None:
-    found = indexed(messy)
-    assert sorted(r.name for r in found.recordings) == sorted(USED)
-    reasons = {s.name: s.reason for s in found.skipped}
+    index = indexed(messy)
+    assert sorted(r.name for r in index.recordings) == sorted(USED)
+    reasons = {s.name: s.reason for s in index.skipped}
     assert reasons.keys() == SKIPPED.keys()
     for name, part in SKIPPED.items():
         assert part in reasons[name], name
-    assert found.ignored == IGNORED
+    assert index.ignored == IGNORED
 
 
 def test_what_lands_in_the_cache_is_sound(messy: Path) -> None:
-    found = indexed(messy)
-    pcm = found.pcm()
-    for r in found.recordings:
+    index = indexed(messy)
+    pcm = index.pcm()
+    for r in index.recordings:
         wav = pcm[r.offset : r.offset + r.samples] / 32768
-        assert 0.2 < r.samples / RATE < 1.4, r.name  # trimmed, at the right rate
+        # It is trimmed, and at the right rate.
+        assert 0.2 < r.samples / RATE < 1.4, r.name
         assert np.abs(wav).max() > 0.003, r.name
-        assert np.abs(np.diff(wav)).max() < 1.2, r.name  # nothing wrapped around
-    over = next(r for r in found.recordings if r.name == "float_over.wav")
-    assert over.gain_db < -3  # scaled, not clipped: its loudest sample alone is at full scale
+        # No sample wrapped around.
+        assert np.abs(np.diff(wav)).max() < 1.2, r.name
+    over = next(r for r in index.recordings if r.name == "float_over.wav")
+    # It is scaled, not clipped: its loudest sample alone is at full scale.
+    assert over.gain_db < -3
     assert (np.abs(pcm[over.offset : over.offset + over.samples]) > 32000).mean() < 0.01
 
 
 def test_decoders_keep_quiet(messy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # The decoder does complain about this file where nothing silences it.
     with sf.SoundFile(messy / "tagged.mp3") as file:
         file.read()
-    assert "libmpg123" in capfd.readouterr().err  # it is a file that would complain
+    assert "libmpg123" in capfd.readouterr().err
     indexed(messy)
     assert capfd.readouterr() == ("", "")
 
@@ -198,9 +202,8 @@ def test_reading_without_a_standard_error_works(
         raise OSError(9, "Bad file descriptor")
 
     monkeypatch.setattr("os.dup", none)
-    assert sum(map(len, reading.read_blocks(messy / "UPPER.WAV", RATE))) == pytest.approx(
-        0.6 * RATE, abs=2
-    )
+    samples = sum(map(len, reading.read_blocks(messy / "UPPER.WAV", RATE)))
+    assert samples == pytest.approx(0.6 * RATE, abs=2)
 
 
 def test_a_run_on_it_names_every_skipped_file_and_learns(
@@ -208,39 +211,37 @@ def test_a_run_on_it_names_every_skipped_file_and_learns(
 ) -> None:
     bits: list[float] = []
 
-    class Listening(TrainingListener):
+    class BitsListener(TrainingListener):
         def stepped(self, trainer: object, bits_now: float) -> None:
             bits.append(bits_now)
 
-    run = train(TrainOptions(messy, str(config_file), out=tmp_path / "run"), Listening())
+    run = train(TrainOptions(messy, str(config_file), out=tmp_path / "run"), BitsListener())
     assert len(bits) == 10
     assert np.isfinite(bits).all()
     with open(run.folder / "recordings.csv", encoding="utf-8") as f:
         rows = {row["file"]: row for row in csv.DictReader(f)}
     assert {name for name, row in rows.items() if row["use"] == "skipped"} == SKIPPED.keys()
-    assert all(
-        SKIPPED[name] in rows[name]["reason"]
-        for name in SKIPPED
-        if not SKIPPED[name].startswith("too short")
-    )
-    assert rows["twin.wav"]["reason"] == "same content as stereo_16.wav"
+    # The test's config has another sample rate, and with it other durations.
+    for name, reason in SKIPPED.items():
+        assert reason in rows[name]["reason"] or reason.startswith("too short")
+    assert rows["stereo_16_copy.wav"]["reason"] == "same content as stereo_16.wav"
 
 
-def test_twins_are_never_on_both_sides_of_the_split(messy: Path, small_config: Any) -> None:
+def test_duplicates_are_never_on_both_sides_of_the_split(messy: Path, small_config: Any) -> None:
     corpus = Corpus(indexed(messy), small_config, receptive_field=11)
     held_out = set(corpus.held_out)
     assert held_out
-    for pair in (
-        {"stereo_16.wav", "twin.wav"},
+    for duplicates in (
+        {"stereo_16.wav", "stereo_16_copy.wav"},
         {"UPPER.WAV", "with space & ünï-音.wav", "nested/deeper/still/deep.wav"},
     ):
-        assert pair <= held_out or not pair & held_out
+        assert duplicates <= held_out or not duplicates & held_out
 
 
 def test_real_recordings_are_all_used() -> None:
-    found = indexed(STARTER)
-    assert len(found.recordings) == 36
-    assert found.skipped == ()
+    index = indexed(STARTER)
+    assert len(index.recordings) == 36
+    assert index.skipped == ()
 
 
 def test_a_file_that_changes_while_it_is_read_is_skipped(
@@ -250,8 +251,9 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
     folder.mkdir()
     for name in ("a.wav", "b.wav", "c.wav"):
         (folder / name).write_bytes((messy / "UPPER.WAV").read_bytes())
+        # So that no two hold the same.
         with open(folder / name, "ab") as f:
-            f.write(name.encode())  # so that no two hold the same
+            f.write(name.encode())
     reads: dict[str, int] = {}
     read_blocks = reading.read_blocks
 
@@ -262,18 +264,16 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
         return read_blocks(path, rate)
 
     monkeypatch.setattr(reading, "read_blocks", shrinking)
-    monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)  # so that it is read twice
-    found = indexed(folder)
-    assert [(s.name, s.reason) for s in found.skipped] == [
+    # So that each file is read twice.
+    monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)
+    index = indexed(folder)
+    assert [(s.name, s.reason) for s in index.skipped] == [
         ("b.wav", "changed while it was read; train again when it is finished")
     ]
-    a, c = (found.pcm()[r.offset : r.offset + r.samples] for r in found.recordings)
+    a, c = (index.pcm()[r.offset : r.offset + r.samples] for r in index.recordings)
     assert (a == c).all()
-    assert [r.name for r in indexed(folder).recordings] == [
-        "a.wav",
-        "b.wav",
-        "c.wav",
-    ]  # its half is whole by now
+    # By now, the half of it is a finished file.
+    assert [r.name for r in indexed(folder).recordings] == ["a.wav", "b.wav", "c.wav"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are any bytes on POSIX only")
@@ -283,9 +283,9 @@ def test_a_name_that_is_no_text_is_read_and_a_pipe_is_not_waited_for(
     (tmp_path / os.fsdecode(b"caf\xe9.wav")).write_bytes((messy / "UPPER.WAV").read_bytes())
     os.mkfifo(tmp_path / "pipe.wav")
     os.mkfifo(tmp_path / "pipe")
-    found = indexed(tmp_path)
-    assert [os.fsencode(r.name) for r in found.recordings] == [b"caf\xe9.wav"]
-    assert {s.name: s.reason for s in found.skipped} == {
+    index = indexed(tmp_path)
+    assert [os.fsencode(r.name) for r in index.recordings] == [b"caf\xe9.wav"]
+    assert {s.name: s.reason for s in index.skipped} == {
         "pipe.wav": "not a regular file",
         "pipe": "not a regular file",
     }
@@ -311,16 +311,15 @@ def test_what_cannot_be_read_is_tried_again(
     assert indexed(tmp_path).skipped == ()
 
 
-def test_a_run_inside_the_folder_is_left_alone_and_said_so(messy: Path, tmp_path: Path) -> None:
+def test_a_run_inside_the_folder_is_left_alone_and_reported(messy: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "x"
     (run / "checkpoints").mkdir(parents=True)
     (run / "config.toml").touch()
     (run / "sample.wav").write_bytes((messy / "UPPER.WAV").read_bytes())
-    with pytest.raises(
-        CorpusError, match=r"holds no recordings \(0 other files; runs/x: a run of this program"
-    ):
+    message = r"holds no recordings \(0 other files; runs/x: a run of this program"
+    with pytest.raises(CorpusError, match=message):
         indexed(tmp_path)
     (tmp_path / "a.wav").write_bytes((messy / "UPPER.WAV").read_bytes())
-    found = indexed(tmp_path)
-    assert [r.name for r in found.recordings] == ["a.wav"]
-    assert [s.name for s in found.skipped] == ["runs/x"]
+    index = indexed(tmp_path)
+    assert [r.name for r in index.recordings] == ["a.wav"]
+    assert [s.name for s in index.skipped] == ["runs/x"]

@@ -17,7 +17,8 @@ BOTH: list[Distribution] = [LogisticMixture(K), GaussianMixture(K)]
 CURVES = {"logistic": scipy.stats.logistic, "gaussian": scipy.stats.norm}
 both = pytest.mark.parametrize("d", BOTH, ids=lambda d: d.kind)
 CODES = np.arange(65536)
-EXTREME = {  # per component: weight logit, mean, log-scale
+# A row each of weight logits, means and log-scales, with a column for each component.
+EXTREME = {
     "random": np.random.default_rng(0).normal(0, [[1], [0.3], [1.5]], (3, K)) - [[0], [0], [3]],
     "narrower than a step": np.array([[0, 1, 2, 3], [0.1, -0.9, 0.5, 1e-5], [-20] * K]),
     "huge scales": np.array([[0, 0, 0, 0], [0.1, -0.9, 0.5, 0], [2, 5, 100, 1e4]]),
@@ -27,7 +28,10 @@ EXTREME = {  # per component: weight logit, mean, log-scale
 
 
 def as_params(curves: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-    """What the network would predict: (..., 3, K) logits, means in audio, log-scales -> (..., 3 K)."""
+    """What the network would predict: (..., 3, K) -> (..., 3 K).
+
+    The rows of `curves` are weight logits, means in audio (-1 ... 1) and log-scales.
+    """
     packed: np.ndarray = (curves / [[1], [MEAN_UNIT], [1]]).reshape(*curves.shape[:-2], -1)  # type: ignore[type-arg]
     return packed
 
@@ -45,12 +49,11 @@ def test_masses_of_all_codes_sum_to_one(d: Distribution, params: np.ndarray) -> 
 
 @both
 @extreme
-def test_loss_and_gradient_are_finite_and_the_loss_is_the_scores(
+def test_loss_and_gradient_are_finite_and_the_loss_equals_the_scored_nats(
     d: Distribution, params: np.ndarray
 ) -> None:  # type: ignore[type-arg]
-    codes = np.concatenate(
-        [[0, 1, 32767, 32768, 65534, 65535], np.random.default_rng(0).integers(0, 65536, 60)]
-    )
+    edges = [0, 1, 32767, 32768, 65534, 65535]
+    codes = np.concatenate([edges, np.random.default_rng(0).integers(0, 65536, 60)])
     p = torch.tensor(np.tile(params, (len(codes), 1)), dtype=torch.float32)
     for x, row in zip(codes, p, strict=True):
         row.requires_grad_()
@@ -75,16 +78,15 @@ def test_the_loss_is_the_difference_of_distribution_functions(d: Distribution) -
         CURVES[d.kind].cdf((e[:, None] - params[:, 1]) / scale) for e in (edges[x], edges[x + 1])
     )
     mass = (weights * (above - below)).sum(axis=1)
-    sure = mass > 1e-9  # where the naive difference has digits left
+    # There the naive difference has digits left.
+    sure = mass > 1e-9
     assert sure.mean() > 0.5
     flat = as_params(params)
     np.testing.assert_allclose(d.nats(flat, x)[sure], -np.log(mass[sure]), rtol=1e-5)
-    p, codes = (
-        torch.tensor(flat, dtype=torch.float32).view(5, 100, -1),
-        torch.tensor(x).view(5, 100),
-    )
-    counts = torch.tensor(sure).view(5, 100).float()
-    assert float(d.loss(p, codes, counts)) == pytest.approx(-np.log(mass[sure]).sum(), rel=1e-5)
+    p = torch.tensor(flat, dtype=torch.float32).view(5, 100, -1)
+    codes = torch.tensor(x).view(5, 100)
+    loss_mask = torch.tensor(sure).view(5, 100).float()
+    assert float(d.loss(p, codes, loss_mask)) == pytest.approx(-np.log(mass[sure]).sum(), rel=1e-5)
     assert float(d.loss(p, codes)) == pytest.approx(d.nats(flat, x).mean(), rel=1e-5)
 
 
@@ -92,15 +94,10 @@ def test_the_loss_is_the_difference_of_distribution_functions(d: Distribution) -
 def test_the_gradient_is_that_of_the_exact_loss(d: Distribution) -> None:
     rng = np.random.default_rng(2)
     for mean, log_scale in ((0.01, -4), (0.3, -9), (-0.5, -14), (50.0, -12)):
-        params = as_params(
-            np.array(
-                [
-                    rng.normal(0, 1, K),
-                    mean + rng.normal(0, 1e-3, K),
-                    log_scale + rng.normal(0, 0.3, K),
-                ]
-            )
-        )
+        logits = rng.normal(0, 1, K)
+        means = mean + rng.normal(0, 1e-3, K)
+        log_scales = log_scale + rng.normal(0, 0.3, K)
+        params = as_params(np.array([logits, means, log_scales]))
         p = torch.tensor(params, dtype=torch.float64, requires_grad=True)
         d.loss(p[None, None], torch.tensor([[33000]])).backward()
         assert p.grad is not None
@@ -108,20 +105,17 @@ def test_the_gradient_is_that_of_the_exact_loss(d: Distribution) -> None:
             step = np.zeros(3 * K)
             step[i] = 1e-6
             up, down = (d.nats((params + s)[None], np.array([33000]))[0] for s in (step, -step))
+            slope = (up - down) / 2e-6
             rounding = 1e-3 + 1e-9 * up
-            assert float(p.grad[i]) == pytest.approx((up - down) / 2e-6, rel=2e-2, abs=rounding), (
-                mean,
-                log_scale,
-                i,
-            )
+            case = (mean, log_scale, i)
+            assert float(p.grad[i]) == pytest.approx(slope, rel=2e-2, abs=rounding), case
 
 
 def stratified(count: int, columns: int, seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]
     """Uniforms (count, columns), each column as even as can be, in its own order."""
     rng = np.random.default_rng(seed)
-    return np.stack(
-        [(rng.permutation(count) + rng.random(count)) / count for _ in range(columns)], axis=1
-    )
+    strata = [(rng.permutation(count) + rng.random(count)) / count for _ in range(columns)]
+    return np.stack(strata, axis=1)
 
 
 @both
@@ -130,35 +124,34 @@ def test_draws_follow_the_masses(d: Distribution) -> None:
     count, bins = 200_000, 64
     x = d.draw(np.tile(params, (count, 1)), stratified(count, d.n_noise), Sampling())
     masses = np.exp(-d.nats(np.tile(params, (65536, 1)), CODES)).reshape(bins, -1).sum(axis=1)
-    found = np.bincount(x // (65536 // bins), minlength=bins) / count
-    assert np.abs(found - masses).max() < 2e-3
+    frequencies = np.bincount(x // (65536 // bins), minlength=bins) / count
+    assert np.abs(frequencies - masses).max() < 2e-3
     assert {x.min(), x.max()} <= set(CODES)
 
 
 @both
 def test_fine_bins_are_filled_as_predicted(d: Distribution) -> None:
-    """A component as narrow as a few steps: every code of its own."""
+    """With a component as narrow as a few steps, every code is compared alone."""
     params = as_params(np.array([[0.0], [100 / 32768], [np.log(2 / 32768)]]))
     one = type(d)(1)  # type: ignore[call-arg]
     x = one.draw(np.tile(params, (100_000, 1)), stratified(100_000, d.n_noise), Sampling())
     masses = np.exp(-one.nats(np.tile(params, (65536, 1)), CODES))
-    assert np.abs(np.bincount(x, minlength=65536) / 100_000 - masses).max() < 5e-3
+    frequencies = np.bincount(x, minlength=65536) / 100_000
+    assert np.abs(frequencies - masses).max() < 5e-3
 
 
 @both
 def test_temperature_narrows_and_zero_is_the_centre_of_the_highest_peak(d: Distribution) -> None:
     params = as_params(np.array([[1, 0, 0, -9], [0.5, -0.25, 0.1, 0.9], [-2, -5, -3, -8]]))
     rows, noise = np.tile(params, (20_000, 1)), stratified(20_000, d.n_noise)
-    assert (
-        d.draw(rows, noise, Sampling(temperature=0)) == 32768 - 8192
-    ).all()  # weight over scale is largest for the second
+    # Weight over scale is largest for the second component.
+    assert (d.draw(rows, noise, Sampling(temperature=0)) == 32768 - 8192).all()
     near = [np.abs(d.draw(rows, noise, Sampling(t)) - (32768 + 16384)) for t in (1.0, 0.3)]
     assert np.median(near[1]) < np.median(near[0]) / 2
     single = as_params(np.array([[0.0], [0.25], [-5]]))
     one = type(d)(1)  # type: ignore[call-arg]
-    spread = [
-        np.std(one.draw(np.tile(single, (20_000, 1)), noise, Sampling(t))) for t in (1.0, 0.5)
-    ]
+    rows = np.tile(single, (20_000, 1))
+    spread = [np.std(one.draw(rows, noise, Sampling(t))) for t in (1.0, 0.5)]
     assert spread[1] == pytest.approx(spread[0] / 2, rel=1e-3)
 
 
@@ -170,23 +163,25 @@ def test_audio_survives_and_silence_is_silent(d: Distribution) -> None:
     pcm = np.array([-32768, -1, 0, 1, 32767], np.int16)
     assert (d.encode(pcm.astype(np.float32) / np.float32(32768)) == pcm.astype(int) + 32768).all()
     table = np.random.default_rng(0).standard_normal((1, 5)).astype(np.float32)
-    heard = d.embed(torch.tensor([[0, 49152]]), torch.tensor(table)).numpy()
-    np.testing.assert_array_equal(heard, d.embed_array(np.array([[0, 49152]]), table))
-    np.testing.assert_array_equal(heard[0], [-table[0], table[0] / 2])
+    embedded = d.embed(torch.tensor([[0, 49152]]), torch.tensor(table)).numpy()
+    np.testing.assert_array_equal(embedded, d.embed_array(np.array([[0, 49152]]), table))
+    np.testing.assert_array_equal(embedded[0], [-table[0], table[0] / 2])
     edges = d.edges()
     assert (d.encode(edges - 1e-9) == CODES[:-1]).all()
     assert (d.encode(edges + 1e-9) == CODES[1:]).all()
 
 
 @both
-def test_what_a_mixture_cannot_be_asked(d: Distribution) -> None:
+def test_sampling_that_a_mixture_cannot_do_is_refused(d: Distribution) -> None:
     d.check(Sampling(0.5))
-    for asked, option in ((Sampling(top_k=3), "--top-k 3"), (Sampling(top_p=0.9), r"--top-p 0\.9")):
-        with pytest.raises(
-            EngineError, match=f"{option}: chooses among mu-law levels, .*; use --temperature"
-        ):
-            d.check(asked)
-        distribution_for(ModelConfig()).check(asked)
+    for sampling, option in (
+        (Sampling(top_k=3), "--top-k 3"),
+        (Sampling(top_p=0.9), r"--top-p 0\.9"),
+    ):
+        message = f"{option}: chooses among mu-law levels, .*; use --temperature"
+        with pytest.raises(EngineError, match=message):
+            d.check(sampling)
+        distribution_for(ModelConfig()).check(sampling)
 
 
 def test_the_config_chooses() -> None:

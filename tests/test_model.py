@@ -4,17 +4,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests import conv1d_form
 from tests.conftest import SMALL, network
 from wavenet.config import ModelConfig
-from wavenet.model.layers import Taps
+from wavenet.model import reference
 from wavenet.model.network import WaveNet, WaveNetStack
 
 OUTPUTS = ["mulaw", "logistic", "gaussian"]
 
 
-def _heard(dilations: tuple[int, ...], kernel: int) -> set[int]:
-    """Lags whose input the last output of a positive float64 stack depends on (0 is the newest sample)."""
+def _covered_lags(dilations: tuple[int, ...], kernel: int) -> set[int]:
+    """Lags whose input the last output of a positive float64 stack depends on.
+
+    Lag 0 is the newest sample.
+    """
     config = ModelConfig(
         dilations=dilations,
         kernel_size=kernel,
@@ -38,29 +40,30 @@ def _heard(dilations: tuple[int, ...], kernel: int) -> set[int]:
 @pytest.mark.parametrize(
     ("dilations", "kernel"), [((1, 2, 4), 2), ((1, 2, 4, 1, 2), 2), ((1, 3, 9), 3), ((1, 1, 1), 4)]
 )
-def test_an_output_hears_exactly_its_receptive_field(
+def test_an_output_reads_exactly_its_receptive_field(
     dilations: tuple[int, ...], kernel: int
 ) -> None:
-    field = 1 + (kernel - 1) * sum(dilations)
-    assert _heard(dilations, kernel) == set(range(field))
+    receptive_field = 1 + (kernel - 1) * sum(dilations)
+    assert _covered_lags(dilations, kernel) == set(range(receptive_field))
 
 
 def test_gaps_of_a_schedule_are_real() -> None:
-    assert _heard((4, 4), 2) == {0, 4, 8}
+    assert _covered_lags((4, 4), 2) == {0, 4, 8}
 
 
 def test_dilated_convolution_known_answers() -> None:
-    """Of the form that the stack is compared with."""
+    """They are those of the readable layer that the stack is compared with."""
     x = torch.arange(1.0, 21.0)[None, None]
-    taps = Taps(1, 1, kernel_size=2)
+    config = replace(SMALL, dilations=(4,), residual_channels=1, gate_channels=2)
+    dilated = reference.GatedLayer(config, 0).dilated
     with torch.no_grad():
-        taps.bias.zero_()
-        taps.weight[:] = torch.tensor([[[1.0, 1.0]]])
+        dilated.bias.zero_()
+        dilated.weight[:] = torch.tensor([[[1.0, 1.0]]])
     dense = torch.nn.functional.conv1d(x, torch.tensor([[[1.0, 0, 0, 0, 1.0]]]))
-    assert torch.equal(conv1d_form.conv(taps, x, 4), dense)
+    assert torch.equal(dilated(x)[:, :1], dense)
     with torch.no_grad():
-        taps.weight[:] = torch.tensor([[[0.0, 1.0]]])
-    assert torch.equal(conv1d_form.conv(taps, x, 4), x[:, :, 4:])
+        dilated.weight[:] = torch.tensor([[[0.0, 1.0]]])
+    assert torch.equal(dilated(x)[:, :1], x[:, :, 4:])
 
 
 def test_no_output_depends_on_the_future() -> None:

@@ -1,4 +1,7 @@
-"""Every pattern from a config: what it hears, starts with, counts, learns and plays."""
+"""Every pattern from a config: its receptive field, its first weights and its cost.
+
+It also learns, and generates.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import SMALL, VARIANTS, arrays, network, some_conditions
+from tests.conftest import SMALL, VARIANTS, arrays, network, some_inputs
 from wavenet.config import Config, ModelConfig
 from wavenet.engines import create_engine
-from wavenet.engines.weights import fold
+from wavenet.engines.weights import dense_taps
 from wavenet.generation.noise import uniforms
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint, locate, parameters
@@ -20,13 +23,13 @@ from wavenet.model.cost import model_cost
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.layers import GatedLayer
 from wavenet.model.network import WaveNet
-from wavenet.model.pyramid_pooling import window_mean
+from wavenet.model.patterns.pyramid_pooling import window_mean
 from wavenet.training.events import TrainingListener
 from wavenet.training.memory import estimate
 from wavenet.training.resume import TrainOptions
 from wavenet.training.session import train
 
-UNTOLD = {name: config for name, config in VARIANTS.items() if not config.condition_channels}
+UNCONDITIONED = {name: config for name, config in VARIANTS.items() if not config.condition_channels}
 every_variant = pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 
 
@@ -58,19 +61,20 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("config", "field"), KNOWN)
-def test_known_fields(config: ModelConfig, field: int) -> None:
-    assert config.receptive_field == field
-    assert model_cost(config, 16000).receptive_field == field
-    assert WaveNet(config).receptive_field == field
+@pytest.mark.parametrize(("config", "receptive_field"), KNOWN)
+def test_known_receptive_fields(config: ModelConfig, receptive_field: int) -> None:
+    assert config.receptive_field == receptive_field
+    assert model_cost(config, 16000).receptive_field == receptive_field
+    assert WaveNet(config).receptive_field == receptive_field
 
 
-def heard(config: ModelConfig) -> set[int]:
+def covered_lags(config: ModelConfig) -> set[int]:
     """Lags whose sample the last prediction of a network of positive weights depends on."""
     model = WaveNet(replace(config, output="logistic")).double()
     with torch.no_grad():
         for p in model.parameters():
-            p.abs_().add_(0.1).mul_(0.2)  # small enough for no gate to be closed
+            # Small enough for no gate to saturate.
+            p.abs_().add_(0.1).mul_(0.2)
     embedded = torch.full(
         (model.receptive_field + 20, 1, config.residual_channels),
         0.01,
@@ -82,29 +86,25 @@ def heard(config: ModelConfig) -> set[int]:
     return set(torch.nonzero(embedded.grad.abs().sum(dim=(1, 2)).flip(0)).flatten().tolist())
 
 
-@pytest.mark.parametrize("config", UNTOLD.values(), ids=UNTOLD)
-def test_a_prediction_hears_its_offsets_and_no_more(config: ModelConfig) -> None:
+@pytest.mark.parametrize("config", UNCONDITIONED.values(), ids=UNCONDITIONED)
+def test_a_prediction_reads_its_offsets_and_no_more(config: ModelConfig) -> None:
     lags = {0}
     for offsets in config.offsets:
-        lags = {lag + back for lag in lags for back in offsets}
+        lags = {lag + offset for lag in lags for offset in offsets}
     if config.context == "pyramid":
-        lags = {
-            lag + back
-            for lag in lags
-            for back in (*config.pyramid_dilations, *range(config.pyramid_window))
-        }
+        offsets = (*config.pyramid_dilations, *range(config.pyramid_window))
+        lags = {lag + offset for lag in lags for offset in offsets}
     assert max(lags) == config.receptive_field - 1
-    assert heard(config) == lags
+    assert covered_lags(config) == lags
 
 
 @every_variant
-def test_what_is_counted_and_expected_is_the_modules(config: ModelConfig) -> None:
+def test_counted_costs_and_expected_shapes_are_those_of_the_modules(config: ModelConfig) -> None:
     model = WaveNet(config)
-    found = model_cost(config, 16000)
-    assert found.parameters == sum(p.numel() for p in model.parameters())
-    assert parameters.expected_shapes(Config(model=config)) == {
-        k: tuple(v.shape) for k, v in model.state_dict().items()
-    }
+    cost = model_cost(config, 16000)
+    assert cost.parameters == sum(p.numel() for p in model.parameters())
+    shapes = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    assert parameters.expected_shapes(config) == shapes
     own, computed = parameters.multiply_adds(config)
     assert own == sum(
         p.numel()
@@ -113,9 +113,9 @@ def test_what_is_counted_and_expected_is_the_modules(config: ModelConfig) -> Non
         if name != "bias"
     )
     assert computed == sum(layer.dilated.taps().numel() for layer in layers_of(model))
-    assert found.computed_macs_per_sample - found.macs_per_sample == computed - own
+    assert cost.computed_macs_per_sample - cost.macs_per_sample == computed - own
     folds = config.layer != "dense" or config.groups > 1 or config.smooth
-    assert (own != computed) == folds == ("computed_macs_per_sample" in found.to_dict())
+    assert (own != computed) == folds == ("computed_macs_per_sample" in cost.to_dict())
 
 
 def test_known_counts_of_multiply_adds() -> None:
@@ -151,8 +151,13 @@ def test_engines_fold_what_training_folds(config: ModelConfig) -> None:
     for i, layer in enumerate(layers_of(model)):
         taps = layer.dilated.taps().detach().numpy().transpose(0, 2, 1)
         np.testing.assert_allclose(
-            fold(config, i, weights), taps, rtol=1e-5, atol=1e-6, err_msg=f"layer {i}"
+            dense_taps(config, i, weights), taps, rtol=1e-5, atol=1e-6, err_msg=f"layer {i}"
         )
+
+
+def gate_power(layer: GatedLayer) -> torch.Tensor:
+    """The variance at a layer's gate where its input is white noise of unit variance."""
+    return layer.dilated.taps().square().sum((0, 2)).mean()
 
 
 @pytest.mark.parametrize("name", ["groups", "separable", "bottleneck", "hybrid", "smooth"])
@@ -166,22 +171,16 @@ def test_a_gate_starts_with_inputs_of_unit_variance(name: str) -> None:
     }
     model = WaveNet(replace(VARIANTS[name], **wide))
     for i, layer in enumerate(layers_of(model)):
-        power = (
-            layer.dilated.taps().square().sum((0, 2)).mean()
-        )  # what white noise of unit variance becomes
-        assert 0.6 < power.item() < 1.6, f"layer {i}"
-    mean = torch.stack(
-        [layer.dilated.taps().square().sum((0, 2)).mean() for layer in layers_of(model)]
-    ).mean()
+        assert 0.6 < gate_power(layer).item() < 1.6, f"layer {i}"
+    mean = torch.stack([gate_power(layer) for layer in layers_of(model)]).mean()
     assert mean.item() == pytest.approx(1, abs=0.1)
 
 
-def test_a_group_hears_its_own_channels_alone() -> None:
+def test_a_group_reads_its_own_channels_alone() -> None:
     model = network(VARIANTS["groups"])
     for layer in layers_of(model):
-        taps = layer.dilated.taps().reshape(
-            3, 2, 2, 3, 2, 5
-        )  # (K, halves of the gate, groups, G / 2, groups, R / 2)
+        # (K, halves of the gate, groups, G / 2, groups, R / 2)
+        taps = layer.dilated.taps().reshape(3, 2, 2, 3, 2, 5)
         for a in range(2):
             assert taps[:, :, a, :, a].abs().min() > 0
             assert not taps[:, :, a, :, 1 - a].any()
@@ -216,41 +215,45 @@ def test_half_precision_is_close(config: ModelConfig) -> None:
         (2, model.receptive_field + 100),
         generator=torch.Generator().manual_seed(0),
     )
-    given = some_conditions(config, *x.shape)
-    exact = model(x, given)
+    inputs = some_inputs(config, *x.shape)
+    exact = model(x, inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        found = model(x, given)
-    assert 0 < (found - exact).abs().mean() < 0.05  # of logits that spread by 2
+        half = model(x, inputs)
+    # The logits spread by 2.
+    assert 0 < (half - exact).abs().mean() < 0.05
 
 
-def test_folded_layers_and_a_pyramid_take_the_memory_of_their_rows() -> None:
+def test_folded_layers_and_a_pyramid_need_the_memory_of_their_rows() -> None:
     base = Config()
 
     def bytes_of(**model: Any) -> int:
-        return estimate(replace(base, model=replace(base.model, **model)), 4, blocks=True).total
+        config = replace(base, model=replace(base.model, **model))
+        return estimate(config, 4, blocks=True).total
 
     assert bytes_of() < bytes_of(smooth=True) < 1.2 * bytes_of()
     assert bytes_of(layer="separable") == pytest.approx(bytes_of(), rel=0.02)
     assert bytes_of() < bytes_of(context="pyramid", pyramid_window=4096)
 
 
-@pytest.mark.parametrize("config", UNTOLD.values(), ids=UNTOLD)
+@pytest.mark.parametrize("config", UNCONDITIONED.values(), ids=UNCONDITIONED)
 def test_a_run_of_every_pattern(
     config: ModelConfig, small_config: Config, training_folder: Path, tmp_path: Path
 ) -> None:
-    """Trained for some steps from a config file, stopped between and resumed, then played by both engines."""
-    path, made = tmp_path / "pattern.toml", tmp_path / "run"
+    """It trains from a config file, is stopped and resumed, then played by two engines."""
+    path, out = tmp_path / "pattern.toml", tmp_path / "run"
     learning = replace(small_config.train, steps=30, evaluate_every=10, learning_rate=1e-2)
     path.write_text(replace(small_config, model=config, train=learning).to_toml(), encoding="utf-8")
-    train(TrainOptions(training_folder, str(path), out=made, stop_at=10), TrainingListener())
-    run = train(TrainOptions(training_folder, str(path), out=made), TrainingListener())
+    train(TrainOptions(training_folder, str(path), out=out, stop_at=10), TrainingListener())
+    run = train(TrainOptions(training_folder, str(path), out=out), TrainingListener())
     bits = [m["validation_bits"] for m in run.metrics() if "validation_bits" in m]
-    assert bits[-1] < bits[0] < 5  # bits that a code of 32 levels has
-    model = checkpoint.load(locate.find(made))
+    # A code of 32 levels has 5 bits.
+    assert bits[-1] < bits[0] < 5
+    model = checkpoint.load(locate.find(out))
     assert model.config.model == config
     assert model.training.step == 30
     first, second = (
         np.concatenate(list(Sampler(model, seed=3, engine=e).blocks(60)), axis=1)
         for e in ("numba", "reference")
     )
-    assert (first == second).mean() > 0.9  # where noise falls on a boundary, what follows differs
+    # Where noise falls on a boundary between levels, all that follows differs.
+    assert (first == second).mean() > 0.9

@@ -1,3 +1,5 @@
+"""A folder's recordings in the cache: what is decoded, what is skipped, what survives a crash."""
+
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,55 +16,57 @@ from wavenet.errors import CorpusError
 AUDIO = AudioConfig(sample_rate=8000)
 
 
-def index(folder: Path, settings: AudioConfig = AUDIO, trim: bool = False) -> Index:
+def indexed(folder: Path, settings: AudioConfig = AUDIO, trim: bool = False) -> Index:
     return index_folder(folder, settings, trim=trim)
 
 
-def samples(found: Index, name: str) -> np.ndarray:  # type: ignore[type-arg]
-    r = next(r for r in found.recordings if r.name == name)
-    return found.pcm()[r.offset : r.offset + r.samples] / 32768
+def samples(index: Index, name: str) -> np.ndarray:  # type: ignore[type-arg]
+    r = next(r for r in index.recordings if r.name == name)
+    return index.pcm()[r.offset : r.offset + r.samples] / 32768
 
 
 def test_samples_land_where_the_index_says(make_folder: Callable[..., Path]) -> None:
     folder = make_folder(
         {"b.wav": tone(0.5), "nested/deep/ä b.flac": noisy(0.7), "A.WAV": tone(0.3, hertz=99)}
     )
-    found = index(folder)
-    assert [r.name for r in found.recordings] == ["A.WAV", "b.wav", "nested/deep/ä b.flac"]
-    np.testing.assert_allclose(samples(found, "b.wav"), tone(0.5), atol=2e-5)
-    np.testing.assert_allclose(samples(found, "nested/deep/ä b.flac"), noisy(0.7), atol=4e-5)
-    assert found.seconds == pytest.approx(1.5)
+    index = indexed(folder)
+    assert [r.name for r in index.recordings] == ["A.WAV", "b.wav", "nested/deep/ä b.flac"]
+    np.testing.assert_allclose(samples(index, "b.wav"), tone(0.5), atol=2e-5)
+    np.testing.assert_allclose(samples(index, "nested/deep/ä b.flac"), noisy(0.7), atol=4e-5)
+    assert index.seconds == pytest.approx(1.5)
 
 
 def test_only_what_changed_is_decoded_again(make_folder: Callable[..., Path]) -> None:
     folder = make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)})
-    assert index(folder).decoded == 2
-    assert index(folder).decoded == 0
+    assert indexed(folder).decoded == 2
+    assert indexed(folder).decoded == 0
     sf.write(folder / "b.wav", tone(0.6), 8000)
     (folder / "c.wav").write_bytes((folder / "a.wav").read_bytes())
-    again = index(folder)
-    assert again.decoded == 1  # c holds what a holds
+    again = indexed(folder)
+    # c.wav holds what a.wav holds, and is not decoded.
+    assert again.decoded == 1
     np.testing.assert_allclose(samples(again, "b.wav"), tone(0.6), atol=4e-5)
     assert [r.duplicate_of for r in again.recordings] == [None, None, "a.wav"]
     (folder / "a.wav").unlink()
-    assert [r.name for r in index(folder).recordings] == ["b.wav", "c.wav"]
+    assert [r.name for r in indexed(folder).recordings] == ["b.wav", "c.wav"]
 
 
 def test_other_settings_have_their_own_cache(make_folder: Callable[..., Path]) -> None:
     folder = make_folder({"a.wav": tone(0.5)})
     half = AudioConfig(sample_rate=4000)
-    assert index(folder).cache != index(folder, half).cache != index(folder, trim=True).cache
-    assert index(folder, half).recordings[0].samples == 2000
+    assert indexed(folder).cache != indexed(folder, half).cache != indexed(folder, trim=True).cache
+    assert indexed(folder, half).recordings[0].samples == 2000
 
 
 def test_an_index_cut_short_by_a_crash_is_healed(make_folder: Callable[..., Path]) -> None:
     folder = make_folder({f"{i}.wav": tone(0.5, hertz=100 + i) for i in range(3)})
-    place = index(folder).cache
-    lines = (place / "index.jsonl").read_bytes()
-    (place / "index.jsonl").write_bytes(lines[:-20])  # the last line was never finished
-    with open(place / "pcm.bin", "ab") as f:
+    cache = indexed(folder).cache
+    lines = (cache / "index.jsonl").read_bytes()
+    # The last line was never finished.
+    (cache / "index.jsonl").write_bytes(lines[:-20])
+    with open(cache / "pcm.bin", "ab") as f:
         f.write(b"garbage of a half-written recording")
-    healed = index(folder)
+    healed = indexed(folder)
     assert healed.decoded == 1
     for i in range(3):
         np.testing.assert_allclose(samples(healed, f"{i}.wav"), tone(0.5, hertz=100 + i), atol=2e-5)
@@ -70,32 +74,32 @@ def test_an_index_cut_short_by_a_crash_is_healed(make_folder: Callable[..., Path
 
 def test_lost_samples_are_decoded_again(make_folder: Callable[..., Path]) -> None:
     folder = make_folder({"a.wav": tone(0.5), "b.wav": noisy(0.5)})
-    place = index(folder).cache
-    with open(place / "pcm.bin", "r+b") as f:
+    cache = indexed(folder).cache
+    with open(cache / "pcm.bin", "r+b") as f:
         f.truncate(100)
-    assert index(folder).decoded == 2
+    assert indexed(folder).decoded == 2
 
 
 def test_level_and_trim(make_folder: Callable[..., Path]) -> None:
     quiet = np.concatenate([np.zeros(8000), tone(1.0, amplitude=0.01), np.zeros(4000)])
     folder = make_folder({"quiet.wav": quiet, "over.wav": tone(0.5, amplitude=1.6)})
-    kept = index(folder)
-    assert np.abs(samples(kept, "quiet.wav")).max() == pytest.approx(0.01, abs=1e-4)
-    assert np.abs(samples(kept, "over.wav")).max() == pytest.approx(
-        1, abs=1e-3
-    )  # scaled, not wrapped or clipped
-    assert (np.abs(samples(kept, "over.wav")) > 0.999).mean() < 0.1
-    levelled = index(folder, AudioConfig(sample_rate=8000, level="peak", peak_db=-6), trim=True)
+    as_recorded = indexed(folder)
+    assert np.abs(samples(as_recorded, "quiet.wav")).max() == pytest.approx(0.01, abs=1e-4)
+    # It is scaled, neither wrapped nor clipped.
+    over = np.abs(samples(as_recorded, "over.wav"))
+    assert over.max() == pytest.approx(1, abs=1e-3)
+    assert (over > 0.999).mean() < 0.1
+    levelled = indexed(folder, AudioConfig(sample_rate=8000, level="peak", peak_db=-6), trim=True)
     assert np.abs(samples(levelled, "quiet.wav")).max() == pytest.approx(10 ** (-6 / 20), abs=1e-3)
     assert len(samples(levelled, "quiet.wav")) == pytest.approx(8000, abs=1200)
 
 
 def test_a_loud_stereo_48_khz_float_file_is_not_silence(make_folder: Callable[..., Path]) -> None:
     stereo = np.stack([tone(1.0, 48000, amplitude=0.9), tone(1.0, 48000, amplitude=0.7)], axis=1)
-    found = index(make_folder({"loud.wav": stereo}, 48000), trim=True)
-    assert found.skipped == ()
-    assert np.abs(samples(found, "loud.wav")).max() == pytest.approx(0.8, abs=0.01)
-    assert found.recordings[0].samples == 8000
+    index = indexed(make_folder({"loud.wav": stereo}, 48000), trim=True)
+    assert index.skipped == ()
+    assert np.abs(samples(index, "loud.wav")).max() == pytest.approx(0.8, abs=0.01)
+    assert index.recordings[0].samples == 8000
 
 
 def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> None:
@@ -113,15 +117,15 @@ def test_each_skipped_file_has_its_reason(make_folder: Callable[..., Path]) -> N
     (folder / "film.m4a").write_bytes(b"\0" * 100)
     (folder / "notes.txt").write_text("ignored")
     (folder / ".hidden.wav").write_text("ignored")
-    found = index(folder)
-    reasons = {s.name: s.reason for s in found.skipped}
-    assert [r.name for r in found.recordings] == ["good.wav"]
+    index = indexed(folder)
+    reasons = {s.name: s.reason for s in index.skipped}
+    assert [r.name for r in index.recordings] == ["good.wav"]
     assert reasons.keys() == {"silent.wav", "tiny.wav", "inf.wav", "text.wav", "film.m4a"}
     assert "silent" in reasons["silent.wav"]
     assert "too short: 0.010 s" in reasons["tiny.wav"]
     assert "NaN or infinite" in reasons["inf.wav"]
     assert "cannot be read as audio" in reasons["text.wav"]
-    assert found.ignored == 2
+    assert index.ignored == 2
 
 
 def test_audio_without_a_suffix_and_files_that_cannot_be_read(
@@ -132,12 +136,12 @@ def test_audio_without_a_suffix_and_files_that_cannot_be_read(
     sf.write(folder / "take.wave", noisy(0.5), 8000, format="WAV")
     (folder / "README").write_text("not audio")
     (folder / "gone.wav").symlink_to("/nowhere/at/all.wav")
-    found = index(folder)
-    assert [r.name for r in found.recordings] == ["take.wave", "track"]
-    assert [(s.name, s.reason) for s in found.skipped] == [
+    index = indexed(folder)
+    assert [r.name for r in index.recordings] == ["take.wave", "track"]
+    assert [(s.name, s.reason) for s in index.skipped] == [
         ("gone.wav", "cannot be read (No such file or directory)")
     ]
-    assert found.ignored == 1
+    assert index.ignored == 1
 
 
 def test_unusable_folders_are_named(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
@@ -152,7 +156,7 @@ def test_unusable_folders_are_named(tmp_path: Path, make_folder: Callable[..., P
         (silent, "none of its 1 audio files can be used; s.wav: silent"),
     ]:
         with pytest.raises(CorpusError, match=message):
-            index(folder)
+            indexed(folder)
 
 
 def test_a_folder_being_indexed_by_another_process_is_refused(
@@ -160,13 +164,13 @@ def test_a_folder_being_indexed_by_another_process_is_refused(
 ) -> None:
     folder = make_folder({"a.wav": tone(0.5)})
     with (
-        FileLock(index(folder).cache / "lock"),
+        FileLock(indexed(folder).cache / "lock"),
         pytest.raises(CorpusError, match="another process is indexing"),
     ):
-        index(folder)
+        indexed(folder)
 
 
 def test_linked_folders_do_not_go_in_circles(make_folder: Callable[..., Path]) -> None:
     folder = make_folder({"in/a.wav": tone(0.5)})
     (folder / "in" / "loop").symlink_to(folder)
-    assert len(index(folder).recordings) == 1
+    assert len(indexed(folder).recordings) == 1

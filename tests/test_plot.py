@@ -21,9 +21,8 @@ def runs(tmp_path: Path, small_config: Config) -> list[Path]:
         run.config_file.write_text(small_config.to_toml(), encoding="utf-8")
         for step in range(10, steps + 1, 10):
             run.log(step=step, seconds=36.0 * step, train_bits=8 - step / 20)
-            run.log(
-                step=step, seconds=36.0 * step, validation_bits=8 - step / 25 if step < 90 else 6.0
-            )
+            validation_bits = 8 - step / 25 if step < 90 else 6.0
+            run.log(step=step, seconds=36.0 * step, validation_bits=validation_bits)
     return folders
 
 
@@ -39,7 +38,8 @@ def test_runs_are_drawn_and_summed_up(runs: list[Path], tmp_path: Path) -> None:
     list(plot(runs[:1], "steps", out))
     one = matplotlib.image.imread(out)
     assert both.shape == one.shape
-    assert (both != one).any()  # the second run left its mark
+    # The second run left its mark.
+    assert (both != one).any()
     list(plot(runs[:1], "hours", out))
     assert (matplotlib.image.imread(out) != one).any()
 

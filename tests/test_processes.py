@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from tests.together import DYING, FINDINGS, Pair, free_port, torchrun
 from wavenet.config import Config
-from wavenet.data import discovery
+from wavenet.data import pcm_cache
 from wavenet.data.dataset import Corpus
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import OutputError, RunError
@@ -298,14 +298,14 @@ def spoil(rank: int) -> None:
 
 def other_recordings(rank: int) -> None:
     """A machine whose folder lacks a file."""
-    listed = discovery.audio_files
-    discovery.audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
+    listed = pcm_cache.audio_files
+    pcm_cache.audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
 
 
 def unreadable(rank: int) -> None:
     """A machine without the folder."""
     if rank:
-        discovery.audio_files = lambda folder: ([], [], 0)
+        pcm_cache.audio_files = lambda folder: ([], [], 0)
 
 
 def full_disk(rank: int) -> None:
@@ -421,7 +421,7 @@ def test_half_precision_and_variants_share_too(
 
 def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     one = object.__new__(ProcessGroup)
-    one.count, one._local, one._neighbours = 4, 1, 4
+    one.world_size, one._local_rank, one._local_world_size = 4, 1, 4
     taken: list[object] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -429,7 +429,7 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(distributed, "pick_device", torch.device)
     assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == taken[0]
     assert one.device("cpu") == torch.device("cpu")
-    one._local = 2
+    one._local_rank = 2
     with pytest.raises(
         RunError,
         match="--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2",
@@ -458,7 +458,7 @@ def test_one_word_is_enough_for_all_that_ended() -> None:
     store = torch.distributed.HashStore()
     first, third = Heartbeat(store, 0, 3), Heartbeat(store, 2, 3)
     assert not third.announced_exit([0, 1])
-    first.speak()
+    first.announce_exit()
     assert third.announced_exit([0, 1])
     first.close()
     third.close()

@@ -1,3 +1,5 @@
+"""Receptive field, parameters and multiply-adds: known ones, published ones, the module's own."""
+
 import pytest
 
 from wavenet.config import ModelConfig, loading
@@ -36,7 +38,7 @@ def test_known_lists(dilations: list[int], kernels: int | list[int], expected: i
 
 
 @pytest.mark.parametrize(
-    ("name", "field", "parameters", "macs"),
+    ("name", "samples", "parameters", "macs"),
     [
         ("r9y9-mulaw256", 6139, 4_029_952, 3.98e6),
         ("r9y9-mol", 505, 3_178_654, 3.17e6),
@@ -48,36 +50,36 @@ def test_known_lists(dilations: list[int], kernels: int | list[int], expected: i
     ],
 )
 def test_reference_presets_have_the_published_sizes(
-    name: str, field: int, parameters: float, macs: float
+    name: str, samples: int, parameters: float, macs: float
 ) -> None:
-    """Unconditional, as they are published."""
+    """They are published without conditioning."""
     preset = loading.load(name, ["model.mel_bands=0"])
-    r = model_cost(preset.model, preset.audio.sample_rate)
-    assert r.receptive_field == field
-    assert r.parameters == pytest.approx(parameters, rel=0.05)
-    assert r.macs_per_sample == pytest.approx(macs, rel=0.05)
+    cost = model_cost(preset.model, preset.audio.sample_rate)
+    assert cost.receptive_field == samples
+    assert cost.parameters == pytest.approx(parameters, rel=0.05)
+    assert cost.macs_per_sample == pytest.approx(macs, rel=0.05)
 
 
 @pytest.mark.parametrize("name", loading.preset_names())
 def test_counted_parameters_are_those_of_the_module(name: str) -> None:
     preset = loading.load(name, ['model.labels=["ada", "bob"]'] if name == "voices" else [])
     model = WaveNet(preset.model)
-    r = model_cost(preset.model, preset.audio.sample_rate)
-    assert r.parameters == sum(p.numel() for p in model.parameters())
-    assert r.receptive_field == model.receptive_field
+    cost = model_cost(preset.model, preset.audio.sample_rate)
+    assert cost.parameters == sum(p.numel() for p in model.parameters())
+    assert cost.receptive_field == model.receptive_field
     assert preset.name == name
     assert preset.purpose
 
 
-def test_a_scalar_input_costs_a_product_and_a_look_up_none() -> None:
+def test_a_scalar_input_costs_a_product_and_a_lookup_none() -> None:
     mulaw, mixture = ModelConfig(levels=256), ModelConfig(output="logistic", mixtures=10)
     a, b = model_cost(mulaw, 16000), model_cost(mixture, 16000)
     assert b.parameters == sum(p.numel() for p in WaveNet(mixture).parameters())
     assert a.macs_per_sample - b.macs_per_sample == (256 - 30) * 64 - 64
 
 
-def test_reach_grows_layer_by_layer_to_the_whole_field() -> None:
-    r = model_cost(ModelConfig(dilations=(1, 2, 8), kernel_size=3), 1000)
-    assert [layer.reach for layer in r.layers] == [3, 7, 23]
-    assert r.receptive_field_ms == 23.0
-    assert r.state_bytes == 4 * 64 * 22
+def test_the_receptive_field_grows_layer_by_layer_to_that_of_the_model() -> None:
+    cost = model_cost(ModelConfig(dilations=(1, 2, 8), kernel_size=3), 1000)
+    assert [layer.receptive_field for layer in cost.layers] == [3, 7, 23]
+    assert cost.receptive_field_ms == 23.0
+    assert cost.state_bytes == 4 * 64 * 22

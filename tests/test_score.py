@@ -76,7 +76,7 @@ def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
         ("reference", 5000),
     ):
         monkeypatch.setattr(likelihood, "BLOCK_SAMPLES", block)
-        monkeypatch.setattr(scorers, "FEED_SAMPLES", 64)
+        monkeypatch.setattr(scorers, "PREFILL_SAMPLES", 64)
         other = evaluated(model, folder, engine=engine)
         assert other["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-6)
         for key in ("unigram_bits", "bigram_bits", "lpc_bits"):

@@ -15,7 +15,7 @@ from wavenet.cli import vocode as vocoding
 from wavenet.cli.vocode import VocodeOptions, outputs, vocode
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError, WavenetError
-from wavenet.generation.mel_input import mel_input_from_audio, mel_input_from_frames, read_mel_input
+from wavenet.generation.mel_input import MelInput
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint
 from wavenet.model.checkpoint import Checkpoint
@@ -97,7 +97,7 @@ def test_audio_that_cannot_be_followed_is_refused(
 
 def test_square_frames_are_read_as_documented(model: Checkpoint) -> None:
     frames = np.random.default_rng(0).uniform(-11, 1, (6, 6)).astype(np.float32)
-    assert (mel_input_from_frames(frames, model, "f.npy").frames == frames).all()
+    assert (MelInput.from_frames(frames, model, "f.npy").frames == frames).all()
 
 
 def test_nothing_is_written_when_something_is_wrong(
@@ -136,11 +136,11 @@ def test_ctrl_c_keeps_what_was_made(
 
 
 def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
-    guides = [mel_input_from_audio(w, model, "wav") for w in wavs(300, 41)]
+    guides = [MelInput.from_audio(w, model, "wav") for w in wavs(300, 41)]
 
     def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
         parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
-        for blocks in Sampler(model, seed=1, guides=guides).variable_length_blocks(
+        for blocks in Sampler(model, seed=1, mel_inputs=guides).variable_length_blocks(
             [300, 41], block
         ):
             for stream, wav in blocks:
@@ -161,7 +161,7 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(
     assert len(by_frames) == len(frames) * VOCODER.mel_hop
     assert (by_frames[:500] == by_audio).all()
     np.save(tmp_path / "f.npy", frames.T)  # (bands, frames), as librosa has them
-    guide = read_mel_input(tmp_path / "f.npy", model)
+    guide = MelInput.read(tmp_path / "f.npy", model)
     assert (guide.frames == frames).all()
 
 
@@ -183,7 +183,7 @@ def test_frames_that_do_not_fit_are_refused(
     model: Checkpoint, frames: np.ndarray, message: str
 ) -> None:  # type: ignore[type-arg]
     with pytest.raises(EngineError, match=message):
-        mel_input_from_frames(frames, model, "f.npy")
+        MelInput.from_frames(frames, model, "f.npy")
 
 
 def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path) -> None:
@@ -192,14 +192,14 @@ def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path
     for content in (b"", b"nothing like it", b"\x93NUMPY", (tmp_path / "z.npz").read_bytes()):
         path.write_bytes(content)
         with pytest.raises(WavenetError, match=r"f.npy: not a .npy file of numbers"):
-            read_mel_input(path, model)
+            MelInput.read(path, model)
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(
         WavenetError, match=r"not a [.]npy file of numbers"
     ):  # nothing is ever unpickled
-        read_mel_input(path, model)
+        MelInput.read(path, model)
     with pytest.raises(WavenetError, match="no such file"):
-        read_mel_input(tmp_path / "no.npy", model)
+        MelInput.read(tmp_path / "no.npy", model)
 
 
 def test_what_a_model_was_not_trained_for_is_refused(model: Checkpoint) -> None:
@@ -281,7 +281,7 @@ def test_recordings_are_made_in_groups_of_similar_length(
     inputs = tuple(sorted(folder.glob("*.wav")))
     whole = tmp_path / "whole"
     list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", whole)))
-    monkeypatch.setattr(vocoding, "AT_ONCE", 2)
+    monkeypatch.setattr(vocoding, "MAX_STREAMS", 2)
     groups = tmp_path / "groups"
     list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", groups)))
     for a, b in zip(sorted(whole.iterdir()), sorted(groups.iterdir()), strict=True):

@@ -50,7 +50,7 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     weights = arrays(network(SMALL))
     with pytest.raises(
         EngineError,
-        match=r"--engine numba: cannot be loaded \(.*numba_cpu.*\); install it, or use another",
+        match=r"--engine numba: cannot be loaded \(.*numba_engine.*\); install it, or use another",
     ):
         engines.create_engine("numba", SMALL, weights)
     assert engines.create_engine("auto", SMALL, weights).name == "reference"
@@ -58,7 +58,7 @@ def test_an_engine_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_cache_with_something_else_in_it(make_folder: Callable[..., Path]) -> None:
     index_folder(make_folder({"a.wav": tone(1.0)}), AudioConfig(), trim=False)
-    place = entries()[0].place
+    place = entries()[0].path
     (place / "thesis.doc").write_text("precious")
     with pytest.raises(CorpusError, match=r"cannot be deleted \(Directory not empty\)"):
         list(list_or_clear(None, True, None))

@@ -1,8 +1,29 @@
-"""What a user can get wrong. Each error is one line that says what, where and what to do; the CLI prints it and exits 1."""
+"""What a user can get wrong. The command line prints any of these errors as one line and exits 1.
+
+    WavenetError                    everything that this program raises on purpose
+      ConfigError                   a setting is unknown, malformed or out of range
+      AudioError                    a recording cannot be read, or audio cannot be written
+      CorpusError                   a folder of recordings cannot be trained on
+      CheckpointError               a file is no checkpoint, is damaged, or is of a newer format
+      RunError                      a run folder cannot be created, resumed or used
+        ChangedRunError             a run would go on with other settings or recordings
+      OutputError                   a file cannot be written
+      TrainingError                 training cannot go on
+        LostProcessError            another of the processes that train together has ended
+      AlreadyReportedError          another process reports the problem; this one ends silently
+      EngineError                   an engine is missing, or cannot do what was asked
+        UnsupportedModelError       an engine cannot serve this model; another may
+
+A message says what is wrong, where, and what to do about it.
+"""
 
 
 class WavenetError(Exception):
-    """Base of every error this program raises on purpose. Names and values of any kind may stand in the message: it stays one line."""
+    """Base of every error that this program raises on purpose.
+
+    Names and values of any kind may stand in the message. What cannot be printed is escaped, so
+    the message stays one line.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(
@@ -23,7 +44,7 @@ class CorpusError(WavenetError):
 
 
 class CheckpointError(WavenetError):
-    """A file is not a checkpoint of ours, is damaged, or is of a newer format."""
+    """A file is not a checkpoint of this program, is damaged, or is of a newer format."""
 
 
 class RunError(WavenetError):
@@ -47,7 +68,7 @@ class LostProcessError(TrainingError):
 
 
 class AlreadyReportedError(WavenetError):
-    """This process ends because of what another one tells; it says nothing itself."""
+    """This process ends because of a problem that another process reports to the user."""
 
 
 class EngineError(WavenetError):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
+
+# What curves can be drawn over, each from a line of metrics.
 AXES: dict[str, Callable[[dict[str, Any]], float]] = {
     "steps": lambda m: m["step"],
     "hours": lambda m: m["seconds"] / 3600,
@@ -36,7 +38,9 @@ def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
 def waveform(axes: "Axes", wav: Wav, sample_rate: int) -> None:
     """Amplitude over seconds."""
     axes.plot(np.arange(len(wav)) / sample_rate, wav, linewidth=0.4, color="#22577a")
-    axes.set_ylim(-1.05 * (peak := max(0.05, float(np.abs(wav).max(initial=0)))), 1.05 * peak)
+    # Digital silence gets a scale, too.
+    peak = max(0.05, float(np.abs(wav).max(initial=0)))
+    axes.set_ylim(-1.05 * peak, 1.05 * peak)
     axes.margins(x=0)
     axes.set_ylabel("amplitude")
 
@@ -45,7 +49,8 @@ def spectrogram(axes: "Axes", wav: Wav, sample_rate: int) -> None:
     """Log-mel power over seconds, the loudest point at 0 dB."""
     import librosa
 
-    window = 2 ** round(np.log2(0.032 * sample_rate))  # about 32 ms
+    # The power of two nearest to 32 ms.
+    window = 2 ** round(np.log2(0.032 * sample_rate))
     padded = np.pad(wav, (0, max(0, window - len(wav))))
     mel = librosa.feature.melspectrogram(
         y=padded,
@@ -71,20 +76,21 @@ def spectrogram(axes: "Axes", wav: Wav, sample_rate: int) -> None:
 def curve(
     axes: "Axes", metrics: Sequence[dict[str, Any]], levels: int, marks: dict[str, float]
 ) -> None:
-    """Training and validation loss in bits per sample over minutes, with horizontal `marks` to compare with."""
-    train = [
-        (m["seconds"] / 60, m["train_bits"]) for m in metrics if m.get("train_bits") is not None
-    ]
-    valid = [
-        (m["seconds"] / 60, m["validation_bits"])
-        for m in metrics
-        if m.get("validation_bits") is not None
-    ]
+    """Training and validation loss in bits per sample, over minutes of training.
+
+    `marks` are horizontal lines to compare with: names and bits per sample.
+    """
+    train, valid = (
+        [(m["seconds"] / 60, m[key]) for m in metrics if m.get(key) is not None]
+        for key in ("train_bits", "validation_bits")
+    )
     if train:
-        axes.plot(*zip(*train, strict=True), linewidth=0.7, color="#999999", label="training")
+        minutes, bits_per_sample = zip(*train, strict=True)
+        axes.plot(minutes, bits_per_sample, linewidth=0.7, color="#999999", label="training")
     if valid:
+        minutes, bits_per_sample = zip(*valid, strict=True)
         axes.plot(
-            *zip(*valid, strict=True), marker="o", markersize=3, color="#c1121f", label="validation"
+            minutes, bits_per_sample, marker="o", markersize=3, color="#c1121f", label="validation"
         )
     for name, bits in marks.items():
         axes.axhline(bits, linestyle="--", linewidth=0.8, color="#22577a")
@@ -96,32 +102,28 @@ def curve(
             va="bottom",
             fontsize=8,
         )
-    axes.set_ylim(
-        top=min(
-            np.log2(levels) + 0.2,
-            max([b for _, b in train + valid] + list(marks.values()) + [0.1]) + 0.3,
-        )
-    )
+    # Predicting all codes alike costs log2(levels) bits. What lies far above that is cut off.
+    uniform = np.log2(levels)
+    highest = max([bits for _, bits in train + valid] + list(marks.values()) + [0.1])
+    axes.set_ylim(top=min(uniform + 0.2, highest + 0.3))
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("bits per sample")
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9), frameon=False)
 
 
 def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) -> None:
-    """Training (thin) and validation (marked) bits per sample of every run, over one of AXES."""
+    """Bits per sample of every run, over one of AXES: training thin, validation with markers."""
     figure = blank(9, 5)
     axes = figure.subplots()
     for i, (name, metrics) in enumerate(runs.items()):
-        for key, style in (
-            ("train_bits", {"linewidth": 0.6, "alpha": 0.6}),
-            ("validation_bits", {"marker": "o", "markersize": 3}),
+        for key, kind, style in (
+            ("train_bits", "training", {"linewidth": 0.6, "alpha": 0.6}),
+            ("validation_bits", "validation", {"marker": "o", "markersize": 3}),
         ):
             points = [(AXES[over](m), m[key]) for m in metrics if m.get(key) is not None]
             if points:
-                kind = "training" if key == "train_bits" else "validation"
-                axes.plot(
-                    *zip(*points, strict=True), color=f"C{i}", label=f"{name} {kind}", **style
-                )
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, color=f"C{i}", label=f"{name} {kind}", **style)
     axes.set_xlabel("hours of training" if over == "hours" else "steps")
     axes.set_ylabel("bits per sample")
     axes.grid(alpha=0.3)
@@ -139,9 +141,8 @@ def overview(
 ) -> None:
     """Each clip's waveform and spectrogram side by side, and the loss curve below them."""
     figure = blank(12, 2.3 * len(clips) + 3)
-    grid = figure.add_gridspec(
-        len(clips) + 1, 2, height_ratios=[2.3] * len(clips) + [3], width_ratios=[1, 1.4]
-    )
+    heights = [2.3] * len(clips) + [3]
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, width_ratios=[1, 1.4])
     for row, (title, wav) in enumerate(clips.items()):
         left, right = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
         waveform(left, wav, sample_rate)
@@ -155,17 +156,17 @@ def overview(
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """As a PNG, or whatever the suffix says. Raises OutputError."""
-    drawn = io.BytesIO()
+    """Write a figure in the format of the path's suffix. Raises OutputError."""
+    image = io.BytesIO()
     kind = path.suffix[1:].lower()
-    figure.savefig(
-        drawn, format=kind, metadata={"Date": None} if kind == "svg" else None
-    )  # the same figure, the same file
-    write_whole(path, drawn.getvalue())
+    # Without a date, the same figure makes the same file.
+    metadata = {"Date": None} if kind == "svg" else None
+    figure.savefig(image, format=kind, metadata=metadata)
+    write_whole(path, image.getvalue())
 
 
 def blank(width: float, height: float) -> "Figure":
-    """Of so many inches."""
+    """An empty figure of this size in inches, drawn without a screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

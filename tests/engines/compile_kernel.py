@@ -1,4 +1,7 @@
-"""Compiles the kernel of presets for GPUs that are not here, and tells of each what there is to check: one line of JSON."""
+"""Compiles the kernel of presets for GPUs that are not here.
+
+Prints a line of JSON for each: what there is to check in the compiled code.
+"""
 
 import json
 import re
@@ -17,15 +20,22 @@ from triton.compiler import ASTSource
 from wavenet.bench.measure import random_weights
 from wavenet.config import loading
 from wavenet.engines.gpu.network import Network
-from wavenet.engines.gpu.triton_engine import compile_options, kernel_sizes, kernel_weights, wide
+from wavenet.engines.gpu.triton_engine import (
+    compile_options,
+    kernel_sizes,
+    kernel_weights,
+    padded_channels,
+)
 from wavenet.engines.gpu.triton_kernels import advance
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int32: "*i32"}
-MEMORY = ["*fp32", "*fp32", "*i64", "*i32", "*fp32", "*fp32"]  # rings ... frames
-NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]  # time ... top_p
+# The kernel's parameters after the weights: rings ... frames, then time ... top_p.
+MEMORY = ["*fp32", "*fp32", "*i64", "*i32", "*fp32", "*fp32"]
+NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]
 
 
 def compiled(preset: str, precision: str, capability: int) -> dict[str, Any]:
+    """The kernel for one preset and one GPU, in every language that it is compiled through."""
     loaded = loading.load(preset)
     network = Network(
         loaded.model,
@@ -33,30 +43,28 @@ def compiled(preset: str, precision: str, capability: int) -> dict[str, Any]:
         torch.device("cpu"),
         torch.float32,
         precision=precision,
-        width=wide,
+        width=padded_channels,
     )
     weights, sizes = kernel_weights(network, precision), kernel_sizes(network)
     pointers = [TYPES[w.dtype] for w in weights] + MEMORY
-    signature = dict(zip(advance.arg_names, pointers + NUMBERS, strict=False)) | dict.fromkeys(
-        sizes, "constexpr"
-    )
+    arguments = dict(zip(advance.arg_names, pointers + NUMBERS, strict=False))
+    signature = arguments | dict.fromkeys(sizes, "constexpr")
     aligned = {(i,): [["tt.divisibility", 16]] for i in range(len(pointers))}
     source = ASTSource(advance, signature, sizes, aligned)
-    return triton.compile(
-        source, target=GPUTarget("cuda", capability, 32), options=compile_options(network)
-    ).asm
+    target = GPUTarget("cuda", capability, 32)
+    return triton.compile(source, target=target, options=compile_options(network)).asm
 
 
-def told(asm: dict[str, Any], capability: int) -> dict[str, Any]:
-    ptx, steps = asm["ptx"], asm["ttgir"]
-    loop = steps[steps.index("scf.for") :]  # over time; after it, the last code is stored
+def report(asm: dict[str, Any], capability: int) -> dict[str, Any]:
+    ptx, ttgir = asm["ptx"], asm["ttgir"]
+    # The loop over time; after it, the last code is stored.
+    loop = ttgir[ttgir.index("scf.for") :]
     loop = loop[: loop.rindex("scf.yield")]
+    between_barriers = re.split(r"(?:ttg|gpu)\.barrier", loop)
     arch = re.findall(r"\.target (\w+)", ptx)[0]
     return {
         "arch": arch,
-        "stores_between_barriers": [
-            part.count("tt.store") for part in re.split(r"(?:ttg|gpu)\.barrier", loop)
-        ],
+        "stores_between_barriers": [part.count("tt.store") for part in between_barriers],
         "barriers_in_ptx": len(re.findall(r"\bbar(?:rier)?(?:\.cta)?\.sync", ptx)),
         "reads_past_the_cache": "ld.global.nc" in ptx,
         "spilled_bytes": spilled(ptx, arch, capability),
@@ -76,10 +84,10 @@ def spilled(ptx: str, arch: str, capability: int) -> int:
             "-o",
             str(source.with_suffix(".cubin")),
         ]
-        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    return int(re.findall(r"(\d+) bytes spill stores", report)[0])
+        messages = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return int(re.findall(r"(\d+) bytes spill stores", messages)[0])
 
 
 if __name__ == "__main__":
     for preset, precision, capability in json.loads(sys.argv[1]):
-        print(json.dumps(told(compiled(preset, precision, capability), capability)), flush=True)
+        print(json.dumps(report(compiled(preset, precision, capability), capability)), flush=True)

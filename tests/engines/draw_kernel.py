@@ -17,14 +17,14 @@ def draw_rows(
     KIND: tl.constexpr,
     N_NOISE: tl.constexpr,
     N: tl.constexpr,
-    COUNT: tl.constexpr,
+    N_PARAMS: tl.constexpr,
 ):
     """params (rows, N), noise (rows, N_NOISE) -> codes (rows,)."""
     row = tl.program_id(0)
     if KIND == CATEGORICAL:
         code = draw_categorical(
-            params + row * N, noise + row * N_NOISE, temperature, top_k, top_p, N, COUNT
+            params + row * N, noise + row * N_NOISE, temperature, top_k, top_p, N, N_PARAMS
         )
     else:
-        code = draw_mixture(params + row * N, noise + row * N_NOISE, temperature, KIND, N, COUNT)
+        code = draw_mixture(params + row * N, noise + row * N_NOISE, temperature, KIND, N, N_PARAMS)
     tl.store(codes + row, code)

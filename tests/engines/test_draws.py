@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.test_mixtures import EXTREME, as_params
-from wavenet.engines.cpu.sampling import draw, draw_as, require_known
+from wavenet.engines.cpu.sampling import draw, draw_settings, require_known
 from wavenet.errors import EngineError
 from wavenet.generation.noise import noise_for
 from wavenet.model.distributions.base import Distribution, Sampling
@@ -17,7 +17,7 @@ MIXTURES = [LogisticMixture(4), GaussianMixture(4)]
 
 def drawn(d: Distribution, params: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
     """Codes by the compiled draw and by the oracle, for params (COUNT, n_params)."""
-    noise, how = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_as(d, sampling)
+    noise, how = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_settings(d, sampling)
     params = params.astype(np.float32)
     return np.array([draw(p, u, how) for p, u in zip(params, noise, strict=True)]), d.draw(
         params, noise, sampling

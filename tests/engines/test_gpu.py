@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import BOTH, SMALL, Told, arrays, network
+from tests.conftest import BOTH, SMALL, StreamConditioning, arrays, network
 from tests.engines.test_parity import (
     GAUSSIAN,
     LOGISTIC,
@@ -58,15 +58,15 @@ def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(
     model = network(config)
     engine, told, steps = (
         create_engine(engine_name, config, arrays(model)),
-        Told(model, range(2)),
+        StreamConditioning(model, range(2)),
         10,
     )
-    stepped = engine.init_state(2, told.cond(0, 0))
-    x = engine.generate(stepped, noise_of(model, 1, 2, steps), Sampling(), told.cond(0, steps))
+    stepped = engine.init_state(2, told.conditioning(0, 0))
+    x = engine.generate(stepped, noise_of(model, 1, 2, steps), Sampling(), told.conditioning(0, steps))
     for parts in ([0, steps], [0, 1, 4, steps]):
-        fed = engine.init_state(2, told.cond(0, 0))
+        fed = engine.init_state(2, told.conditioning(0, 0))
         for a, b in pairwise(parts):
-            engine.prefill(fed, x[:, a:b], told.cond(a, b - a))
+            engine.prefill(fed, x[:, a:b], told.conditioning(a, b - a))
         assert fed.time == stepped.time == steps
         assert (fed.last == stepped.last).all()
         torch.testing.assert_close(fed.rings, stepped.rings, atol=1e-5, rtol=1e-5)
@@ -142,7 +142,8 @@ def drawn_in_a_kernel(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     where = [a.to(device) for a in (*given, codes)]
     limits = float(how.temperature), min(how.top_k or n, n), float(how.top_p)
-    sizes = {"KIND": KINDS[distribution.kind], "N_NOISE": distribution.n_noise, "N": 64, "COUNT": n}
+    kind, n_noise = KINDS[distribution.kind], distribution.n_noise
+    sizes = {"KIND": kind, "N_NOISE": n_noise, "N": 64, "N_PARAMS": n}
     draw_rows[(len(params),)](
         *where, *limits, **sizes, enable_fp_fusion=True
     )  # said, since Triton warns where it is not
@@ -323,9 +324,9 @@ def test_the_kernel_compiles_for_every_gpu_with_its_barriers(
 
 def test_sizes_are_filled_up_to_powers_of_two() -> None:
     pytest.importorskip("triton")
-    from wavenet.engines.gpu.triton_engine import wide
+    from wavenet.engines.gpu.triton_engine import padded_channels
 
-    assert [wide(n) for n in (1, 16, 17, 64, 100)] == [16, 16, 32, 64, 128]
+    assert [padded_channels(n) for n in (1, 16, 17, 64, 100)] == [16, 16, 32, 64, 128]
     assert (
         create_engine("triton", UNEVEN, arrays(network(UNEVEN))).init_state(1).rings.shape[2] == 16
     )

@@ -75,10 +75,10 @@ def model(request: pytest.FixtureRequest) -> WaveNet:
 def engine_for(
     model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32"
 ) -> NumbaEngine:
-    monkeypatch.setattr(numba_engine, "WORTH_SHARING", 0)
+    monkeypatch.setattr(numba_engine, "MIN_PIPELINED_BYTES", 0)
     engine = NumbaEngine(model.config, arrays(model), EngineOptions(precision, threads=1 + shared))
     if shared:
-        engine._pace = Shared()
+        engine._scheduler = Shared()
     return engine
 
 

@@ -15,7 +15,7 @@ from tests.conftest import (
     LONGEST,
     SMALL,
     VARIANTS,
-    Told,
+    StreamConditioning,
     arrays,
     network,
 )
@@ -99,16 +99,12 @@ def teacher_forced(model: WaveNet, x: np.ndarray, streams: Sequence[int] = ()) -
     """params (batch, time, n_params) of the float64 parallel forward, with silence before the first sample."""
     silence = np.full((len(x), model.receptive_field), model.distribution.silence)
     history = torch.from_numpy(np.concatenate([silence, x], axis=1)[:, :-1])
-    given = Told(model, streams or range(len(x))).conditions(
-        1 - model.receptive_field, history.shape[1]
-    )
+    conditioning = StreamConditioning(model, streams or range(len(x)))
+    inputs = conditioning.inputs(1 - model.receptive_field, history.shape[1])
     exact = WaveNet.from_arrays(model.config, arrays(model)).double()
+    inputs = inputs and inputs.map(lambda a: a.double() if a.is_floating_point() else a)
     with torch.no_grad():
-        return exact(
-            history,
-            given
-            and given._replace(frames=None if given.frames is None else given.frames.double()),
-        ).numpy()
+        return exact(history, inputs).numpy()
 
 
 def noise_of(model: WaveNet, seed: int, streams: int, count: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -143,9 +139,9 @@ def test_engine_equals_parallel_forward_from_the_first_sample(
         return
     engine = create_engine(engine_name, model.config, arrays(model))
     x = np.random.default_rng(batch).integers(0, model.distribution.levels, (batch, 200))
-    told = Told(model, range(batch))
+    told = StreamConditioning(model, range(batch))
     found, expected = (
-        engine.prefill(engine.init_state(batch, told.cond(0, 0)), x, told.cond(0, 200)),
+        engine.prefill(engine.init_state(batch, told.conditioning(0, 0)), x, told.conditioning(0, 200)),
         teacher_forced(model, x),
     )
     error = np.abs(found - expected).max(axis=(0, 2))
@@ -161,26 +157,26 @@ def test_a_prompt_of_any_length_leaves_the_exact_state(
 ) -> None:
     model = network(replace(config, output=output))
     assert model.receptive_field == 11
-    engine, told = create_engine(engine_name, model.config, arrays(model)), Told(model, range(2))
+    engine, told = create_engine(engine_name, model.config, arrays(model)), StreamConditioning(model, range(2))
     x = np.random.default_rng(0).integers(0, model.distribution.levels, (2, length + 20))
-    state = engine.init_state(2, told.cond(0, 0))
-    engine.prefill(state, x[:, :length], told.cond(0, length))
-    after = engine.prefill(state, x[:, length:], told.cond(length, 20))
+    state = engine.init_state(2, told.conditioning(0, 0))
+    engine.prefill(state, x[:, :length], told.conditioning(0, length))
+    after = engine.prefill(state, x[:, length:], told.conditioning(length, 20))
     np.testing.assert_allclose(after, teacher_forced(model, x)[:, length:], atol=1e-4)
 
 
 @every_pair
 def test_generation_is_independent_of_block_size(engine_name: str, model: WaveNet) -> None:
     engine, n = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 70, 7)
-    noise, told = noise_of(model, 1, 2, n), Told(model, range(2))
+    noise, told = noise_of(model, 1, 2, n), StreamConditioning(model, range(2))
     whole = engine.generate(
-        engine.init_state(2, told.cond(0, 0)), noise, Sampling(), told.cond(0, n)
+        engine.init_state(2, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, n)
     )
     for block in (1, few(engine_name, 7, 4)):
-        state = engine.init_state(2, told.cond(0, 0))
+        state = engine.init_state(2, told.conditioning(0, 0))
         blocks = [(i, min(block, n - i)) for i in range(0, n, block)]
         parts = [
-            engine.generate(state, noise[:, i : i + size], Sampling(), told.cond(i, size))
+            engine.generate(state, noise[:, i : i + size], Sampling(), told.conditioning(i, size))
             for i, size in blocks
         ]
         assert (np.concatenate(parts, axis=1) == whole).all()
@@ -190,18 +186,18 @@ def test_generation_is_independent_of_block_size(engine_name: str, model: WaveNe
 @every_pair
 def test_a_stream_is_independent_of_its_companions(engine_name: str, model: WaveNet) -> None:
     engine, n = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 60, 4)
-    noise, told = noise_of(model, 1, 5, n), Told(model, range(5))
+    noise, told = noise_of(model, 1, 5, n), StreamConditioning(model, range(5))
     together = engine.generate(
-        engine.init_state(5, told.cond(0, 0)), noise, Sampling(), told.cond(0, n)
+        engine.init_state(5, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, n)
     )
     for i in range(5):
-        alone = Told(model, [i])
+        alone = StreamConditioning(model, [i])
         assert (
             engine.generate(
-                engine.init_state(1, alone.cond(0, 0)),
+                engine.init_state(1, alone.conditioning(0, 0)),
                 noise[i : i + 1],
                 Sampling(),
-                alone.cond(0, n),
+                alone.conditioning(0, n),
             )[0]
             == together[i]
         ).all()
@@ -216,14 +212,14 @@ def test_streams_go_on_without_those_that_are_done(engine_name: str, model: Wave
         few(engine_name, 60, 6),
         few(engine_name, 31, 3),
     )
-    noise, told, rest = noise_of(model, 1, 3, n), Told(model, range(3)), Told(model, [2, 0])
+    noise, told, rest = noise_of(model, 1, 3, n), StreamConditioning(model, range(3)), StreamConditioning(model, [2, 0])
     whole = engine.generate(
-        engine.init_state(3, told.cond(0, 0)), noise, Sampling(), told.cond(0, n)
+        engine.init_state(3, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, n)
     )
-    state = engine.init_state(3, told.cond(0, 0))
-    engine.generate(state, noise[:, :some], Sampling(), told.cond(0, some))
+    state = engine.init_state(3, told.conditioning(0, 0))
+    engine.generate(state, noise[:, :some], Sampling(), told.conditioning(0, some))
     found = engine.generate(
-        engine.select(state, [2, 0]), noise[[2, 0], some:], Sampling(), rest.cond(some, n - some)
+        engine.select(state, [2, 0]), noise[[2, 0], some:], Sampling(), rest.conditioning(some, n - some)
     )
     assert (found == whole[[2, 0], some:]).all()
 
@@ -235,17 +231,17 @@ def test_conditions_matter_and_wrong_ones_are_refused(
     model = network(config)
     engine, told, other = (
         create_engine(engine_name, config, arrays(model)),
-        Told(model, [0]),
-        Told(model, [1]),
+        StreamConditioning(model, [0]),
+        StreamConditioning(model, [1]),
     )
     x = np.zeros((1, 50), np.int64)
     found = [
-        engine.prefill(engine.init_state(1, t.cond(0, 0)), x, t.cond(0, 50)) for t in (told, other)
+        engine.prefill(engine.init_state(1, t.conditioning(0, 0)), x, t.conditioning(0, 50)) for t in (told, other)
     ]
     assert np.abs(found[0] - found[1]).max() > 0.1
     with pytest.raises(EngineError, match="conditioned on"):
         engine.init_state(1)
-    state, cond = engine.init_state(1, told.cond(0, 0)), told.cond(0, 50)
+    state, cond = engine.init_state(1, told.conditioning(0, 0)), told.conditioning(0, 50)
     assert cond is not None
     with pytest.raises(EngineError, match="do not fit"):
         engine.prefill(state, x, cond._replace(frames=cond.frames[:, :, :2]))
@@ -348,12 +344,12 @@ def test_engines_agree_until_noise_falls_on_a_boundary(engine_name: str, model: 
     if engine_name in FOR_GPUS and model.config.context != "none":
         return  # refused, see above
     steps = few(engine_name, LONGEST, 15)
-    noise, told = noise_of(model, 4, 1, steps), Told(model, [0])
+    noise, told = noise_of(model, 4, 1, steps), StreamConditioning(model, [0])
     engines = [
         create_engine(name, model.config, arrays(model)) for name in (engine_name, "reference")
     ]
     x, y = (
-        e.generate(e.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, steps))
+        e.generate(e.init_state(1, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, steps))
         for e in engines
     )
     if (x != y).any():

@@ -86,12 +86,12 @@ def test_vectors_of_another_width_compute_the_same(tmp_path: Path) -> None:
 
 
 def test_the_host_is_read_from_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    of = cpu_features._of
-    assert of("x86_64", {"avx2", "fma", "avx512f", "avx512vl", "avx512dq"}).lanes == 16
-    assert of("x86_64", {"avx2", "fma"}) == Host(8, True, 4, "AVX2")
-    assert of("amd64", {"avx2"}) == Host(4, False, 4, "SSE2")
-    assert of("arm64", set()) == Host(4, True, 8, "NEON")
-    assert not of("riscv64", set()).tuned
+    host_for = cpu_features._host_for
+    assert host_for("x86_64", {"avx2", "fma", "avx512f", "avx512vl", "avx512dq"}).lanes == 16
+    assert host_for("x86_64", {"avx2", "fma"}) == Host(8, True, 4, "AVX2")
+    assert host_for("amd64", {"avx2"}) == Host(4, False, 4, "SSE2")
+    assert host_for("arm64", set()) == Host(4, True, 8, "NEON")
+    assert not host_for("riscv64", set()).tuned
     monkeypatch.setenv("NUMBA_CPU_NAME", "x86-64")
     monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
     assert cpu_features._features() == set()

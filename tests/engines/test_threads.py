@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import SMALL, Told, arrays, network
+from tests.conftest import SMALL, StreamConditioning, arrays, network
 from wavenet.config import ModelConfig
 from wavenet.engines.cpu import numba_engine, thread_scheduler
 from wavenet.engines.cpu.numba_engine import NumbaEngine
@@ -76,12 +76,12 @@ def engines(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32"
 ) -> tuple[NumbaEngine, NumbaEngine]:
     """One thread; and two that share every step."""
-    monkeypatch.setattr(numba_engine, "WORTH_SHARING", 0)
+    monkeypatch.setattr(numba_engine, "MIN_PIPELINED_BYTES", 0)
     weights = arrays(network(config))
     alone, shared = (
         NumbaEngine(config, weights, EngineOptions(precision, threads)) for threads in (1, 2)
     )
-    shared._pace = Shared()
+    shared._scheduler = Shared()
     return alone, shared
 
 
@@ -93,10 +93,13 @@ def test_two_threads_make_the_same_samples_as_one(
     alone, shared = engines(config, monkeypatch, precision)
     noise, told = (
         noise_for(1, range(batch), 0, 700, alone.distribution.n_noise),
-        Told(network(config), range(batch)),
+        StreamConditioning(network(config), range(batch)),
     )
-    states = alone.init_state(batch, told.cond(0, 0)), shared.init_state(batch, told.cond(0, 0))
-    cond = told.cond(0, 700)
+    states = (
+        alone.init_state(batch, told.conditioning(0, 0)),
+        shared.init_state(batch, told.conditioning(0, 0)),
+    )
+    cond = told.conditioning(0, 700)
     a, b = (
         alone.generate(states[0], noise, Sampling(), cond),
         shared.generate(states[1], noise, Sampling(), cond),
@@ -105,7 +108,7 @@ def test_two_threads_make_the_same_samples_as_one(
     assert len(np.unique(a)) > 10
     for name in ("ring", "ahead", "skips", "sums", "last"):
         assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
-    more = told.cond(700, 90)
+    more = told.conditioning(700, 90)
     np.testing.assert_array_equal(
         alone.prefill(states[0], a[:, :90], more), shared.prefill(states[1], a[:, :90], more)
     )
@@ -115,15 +118,20 @@ def test_what_one_began_two_go_on_with(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone, shared = engines(config, monkeypatch)
-    noise, told = noise_for(2, [0], 0, 400, alone.distribution.n_noise), Told(network(config), [1])
-    whole = alone.generate(
-        alone.init_state(1, told.cond(0, 0)), noise, Sampling(), told.cond(0, 400)
+    noise, told = (
+        noise_for(2, [0], 0, 400, alone.distribution.n_noise),
+        StreamConditioning(network(config), [1]),
     )
-    state, made, start = alone.init_state(1, told.cond(0, 0)), [], 0
+    whole = alone.generate(
+        alone.init_state(1, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, 400)
+    )
+    state, made, start = alone.init_state(1, told.conditioning(0, 0)), [], 0
     for i, count in enumerate([1, 2, 3, 61, 8, 8, 7, 110, 200]):
         part = noise[:, start : start + count]
         made.append(
-            (alone, shared)[i % 2].generate(state, part, Sampling(), told.cond(start, count))
+            (alone, shared)[i % 2].generate(
+                state, part, Sampling(), told.conditioning(start, count)
+            )
         )
         start += count
     assert start == 400
@@ -135,13 +143,15 @@ def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> N
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
     x, told = (
         np.random.default_rng(0).integers(0, config.levels, (13, 50)),
-        Told(network(config), range(13)),
+        StreamConditioning(network(config), range(13)),
     )
-    together = engine.prefill(engine.init_state(13, told.cond(0, 0)), x, told.cond(0, 50))
+    together = engine.prefill(
+        engine.init_state(13, told.conditioning(0, 0)), x, told.conditioning(0, 50)
+    )
     for b in range(13):
-        alone = Told(network(config), [b])
+        alone = StreamConditioning(network(config), [b])
         found = engine.prefill(
-            engine.init_state(1, alone.cond(0, 0)), x[b : b + 1], alone.cond(0, 50)
+            engine.init_state(1, alone.conditioning(0, 0)), x[b : b + 1], alone.conditioning(0, 50)
         )
         np.testing.assert_array_equal(found[0], together[b])
 
@@ -149,14 +159,17 @@ def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> N
 def test_a_repeated_state_goes_on_from_the_middle_of_a_block(config: ModelConfig) -> None:
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
     x = np.random.default_rng(0).integers(0, config.levels, (1, 60))
-    one, three = Told(network(config), [0]), Told(network(config), [0] * 3)
+    one, three = (
+        StreamConditioning(network(config), [0]),
+        StreamConditioning(network(config), [0] * 3),
+    )
     for heard in (1, 3, 8, 21):
-        state = engine.init_state(1, one.cond(0, 0))
-        engine.prefill(state, x[:, :heard], one.cond(0, heard))
+        state = engine.init_state(1, one.conditioning(0, 0))
+        engine.prefill(state, x[:, :heard], one.conditioning(0, heard))
         copies = engine.select(state, [0] * 3)
-        rest = engine.prefill(state, x[:, heard:], one.cond(heard, 60 - heard))
+        rest = engine.prefill(state, x[:, heard:], one.conditioning(heard, 60 - heard))
         found = engine.prefill(
-            copies, np.repeat(x[:, heard:], 3, axis=0), three.cond(heard, 60 - heard)
+            copies, np.repeat(x[:, heard:], 3, axis=0), three.conditioning(heard, 60 - heard)
         )
         np.testing.assert_array_equal(found, np.repeat(rest, 3, axis=0))
 
@@ -219,7 +232,7 @@ def test_nobody_writes_on_when_handing_out_work_is_interrupted(
 def test_threads_of_which_only_some_start_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     weights, noise = arrays(network(SMALL)), np.stack([uniforms(1, i, 0, 100) for i in range(8)])
     alone, shared = (NumbaEngine(SMALL, weights, EngineOptions(threads=n)) for n in (1, 4))
-    shared._pace = Shared()
+    shared._scheduler = Shared()
     start, before = threading.Thread.start, threading.active_count()
 
     def second_refused(thread: threading.Thread) -> None:

@@ -21,18 +21,18 @@ from wavenet.engines.cpu.panels import (
 from wavenet.engines.cpu.vectors import (
     LANES,
     add,
+    add_interpolated,
     at,
-    between,
     copy,
     exponentials,
-    fetch,
     gate,
     move,
+    prefetch,
     product,
     publish,
     published,
     relu,
-    scaled,
+    scale,
     sum_of,
 )
 from wavenet.engines.weights import PackedWeights, pack
@@ -62,15 +62,15 @@ def run_product(tall, weights, start, x, y, inputs):  # type: ignore[no-untyped-
 @njit
 def run_elementwise(a, b, total, gated, copied, clipped, powers, mixed, doubled, top, divisor):  # type: ignore[no-untyped-def]
     n = len(a) // LANES
-    fetch(at(a, 0), n)
+    prefetch(at(a, 0), n)
     add(at(a, 0), at(b, 0), at(total, 0), n)
     gate(at(a, 0), len(a) // 2, at(gated, 0), n // 2)
     copy(at(a, 0), at(copied, 0), n)
     copy(at(a, 0), at(clipped, 0), n)
     relu(move(at(clipped, 0), LANES), n - 1)
-    scaled(at(a, 0), np.float32(2), at(doubled, 0), n)
+    scale(at(a, 0), np.float32(2), at(doubled, 0), n)
     exponentials(at(a, 0), top, divisor, at(powers, 0), n)
-    between(at(a, 0), at(b, 0), at(copied, 0), np.float32(0.25), at(mixed, 0), n)
+    add_interpolated(at(a, 0), at(b, 0), at(copied, 0), np.float32(0.25), at(mixed, 0), n)
     return sum_of(at(a, LANES))
 
 
@@ -221,15 +221,15 @@ def test_every_primitive_has_a_twin_here() -> None:
         "at",
         "move",
         "add",
-        "between",
+        "add_interpolated",
         "copy",
         "exponentials",
-        "fetch",
+        "prefetch",
         "gate",
         "publish",
         "published",
         "relu",
-        "scaled",
+        "scale",
         "sum_of",
     }
     assert isinstance(_one, Callable)  # type: ignore[arg-type]

@@ -1,1 +1,1 @@
-"""What a stack can reach, and what a trained network uses of it."""
+"""What a stack can see, and what a trained network uses of it."""

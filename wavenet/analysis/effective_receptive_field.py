@@ -1,8 +1,10 @@
-"""What a trained network makes of its field: how much each past sample moves its predictions of real audio.
+"""The effective receptive field of a trained network: how much each past sample moves predictions.
 
-At many moments of the recordings, the gradient of the log-likelihood of the sample that really came next is taken with respect to the
-vector that stands for each sample heard; the influence of a lag is that gradient's length, averaged over the moments. Where a sample is
-heard as its value times one vector, only the part along that vector counts: nothing else can vary.
+At many samples of real recordings, the gradient of the log-likelihood of that sample is taken with
+respect to the embedding of every sample in the receptive field. The influence of a lag is the
+length of that gradient, averaged over the predictions (Luo et al. 2016). Where the embedding is the
+sample's value times one vector, only the part of the gradient along that vector counts: nothing
+else can vary.
 
 torch is imported when `measure` is called.
 """
@@ -29,14 +31,18 @@ if TYPE_CHECKING:
 
     from wavenet.model.network import WaveNet
 
-MOMENTS = 100  # predictions that are averaged over
+PREDICTIONS = 100
 Pcm = NDArray[np.int16]
 
 
 def measure(
     model: Checkpoint, source: Path, label: str | None, device_name: str, cache: Path | None
 ) -> EffectiveReceptiveField:
-    """On a recording or a folder of them. Raises WavenetError for what cannot be heard, or is shorter than the receptive field."""
+    """Averaged over samples of a recording, or of a folder of them, under one label if any.
+
+    Raises WavenetError for recordings that cannot be measured on: silent ones, broken ones, and
+    those shorter than the receptive field.
+    """
     import torch
 
     from wavenet.model.network import WaveNet
@@ -44,56 +50,63 @@ def measure(
 
     config = model.config
     require_finite(model.weights)
-    told = known_labels.choose([] if label is None else [label], config.model.labels) or [0]
+    chosen = known_labels.choose([] if label is None else [label], config.model.labels)
+    label_id = chosen[0] if chosen else 0
     recordings = _recordings(source, config, cache)
-    moments = _moments(recordings, config, source)
+    targets = _targets(recordings, config, source)
     device = pick_device(device_name)
     network = WaveNet.from_arrays(config.model, model.weights).to(device).requires_grad_(False)
+    sample_rate = config.audio.sample_rate
     total = torch.zeros(network.receptive_field, dtype=torch.float64)
-    with bar(len(moments), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
-        for which, at in moments:
-            total += influence_at(network, recordings[which], at, told[0], config.audio.sample_rate)
+    with bar(len(targets), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
+        for recording, at in targets:
+            total += influence_at(network, recordings[recording], at, label_id, sample_rate)
             progress.update(1)
     if not total.sum() > 0:
         raise EngineError(
-            f"{source}: no sample there moves a prediction of this model, so there is nothing to measure"
+            f"{source}: no sample there moves a prediction of this model, "
+            "so there is nothing to measure"
         )
-    return EffectiveReceptiveField((total / total.sum()).numpy(), len(moments), str(source))
+    return EffectiveReceptiveField((total / total.sum()).numpy(), len(targets), str(source))
 
 
 def influence_at(network: "WaveNet", pcm: Pcm, at: int, label: int, sample_rate: int) -> "Tensor":
-    """Of every lag on the prediction of sample `at`, which is at least receptive_field samples in: (field,) in float64, lag 0 first."""
+    """Of every lag on the prediction of sample `at`, which lies a receptive field in or later.
+
+    Returns (receptive_field,) in float64, lag 0 first.
+    """
     import torch
 
-    from wavenet.model.conditioning.conditioner import conditions_of
+    from wavenet.model.conditioning.front_end import Source
+    from wavenet.model.conditioning.windows import conditioning_input_of
 
-    reach, distribution = network.receptive_field, network.distribution
+    field, distribution = network.receptive_field, network.distribution
     device = network.embedding.weight.device
-    x = torch.from_numpy(distribution.encode(as_wav(pcm[at - reach : at + 1])))[None].to(
-        device
-    )  # (1, field + 1)
-    given = conditions_of(network.config, sample_rate, pcm, label, at - reach + 1, reach, device)
-    heard: list[Tensor] = []
-
-    def keep(_stack: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        heard.append(inputs[0].detach().requires_grad_())
-        return (heard[0], *inputs[1:])
-
-    with torch.enable_grad(), network.stack.register_forward_pre_hook(keep):
-        loss = distribution.loss(network(x[:, :-1], given), x[:, -1:])
-    (gradient,) = torch.autograd.grad(loss, heard)  # (field, 1, R)
-    table = network.embedding.weight
-    along = (
-        gradient @ (table[0] / table[0].norm())
-        if distribution.scalar_input
-        else gradient.norm(dim=2)
+    codes = distribution.encode(as_wav(pcm[at - field : at + 1]))
+    x = torch.from_numpy(codes)[None].to(device)  # (1, receptive_field + 1)
+    inputs = conditioning_input_of(
+        network.config, sample_rate, Source(pcm, label), at - field + 1, field, device
     )
-    by_lag: Tensor = along.abs().flatten().flip(0).cpu().double()
+    embedded: list[Tensor] = []
+
+    def keep_embedded(_stack: object, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        embedded.append(inputs[0].detach().requires_grad_())
+        return (embedded[0], *inputs[1:])
+
+    with torch.enable_grad(), network.stack.register_forward_pre_hook(keep_embedded):
+        loss = distribution.loss(network(x[:, :-1], inputs), x[:, -1:])
+    (gradient,) = torch.autograd.grad(loss, embedded)  # (receptive_field, 1, R)
+    if distribution.scalar_input:
+        vector = network.embedding.weight[0]
+        lengths = (gradient @ (vector / vector.norm())).abs()
+    else:
+        lengths = gradient.norm(dim=2)
+    by_lag: Tensor = lengths.flatten().flip(0).cpu().double()
     return by_lag
 
 
 def _recordings(source: Path, config: Config, cache: Path | None) -> list[Pcm]:
-    """Their samples, levelled as in training. Raises AudioError or CorpusError."""
+    """The samples of each recording, at the level of training. Raises AudioError or CorpusError."""
     if source.is_dir():
         index = index_folder(source, config.audio, trim=config.trims, cache=cache)
         pcm = index.pcm()
@@ -113,21 +126,26 @@ def _recordings(source: Path, config: Config, cache: Path | None) -> list[Pcm]:
     return [np.clip(np.rint(wav * (gain * 32768)), -32768, 32767).astype(np.int16)]
 
 
-def _moments(recordings: list[Pcm], config: Config, source: Path) -> list[tuple[int, int]]:
-    """(recording, sample) pairs to predict, evenly spread over all samples that have a whole field before them. Raises CorpusError."""
-    reach, rate = config.model.receptive_field, config.audio.sample_rate
-    ends = np.cumsum([max(0, len(pcm) - reach) for pcm in recordings])
+def _targets(recordings: list[Pcm], config: Config, source: Path) -> list[tuple[int, int]]:
+    """(recording, sample) pairs to predict, evenly spread over all with a whole field before them.
+
+    Raises CorpusError when there are none.
+    """
+    receptive_field, rate = config.model.receptive_field, config.audio.sample_rate
+    # Candidates are numbered through all recordings; `ends` holds the number after each one's last.
+    ends = np.cumsum([max(0, len(pcm) - receptive_field) for pcm in recordings])
     if not ends[-1]:
         longest = max(len(pcm) for pcm in recordings)
         raise CorpusError(
-            f"{source}: too short: its longest recording has {longest:,} samples ({1000 * longest / rate:.0f} ms) and this model hears "
-            f"{reach:,} ({1000 * reach / rate:.0f} ms); measure on a longer one"
+            f"{source}: too short: its longest recording has {longest:,} samples "
+            f"({1000 * longest / rate:.0f} ms) and this model hears {receptive_field:,} "
+            f"({1000 * receptive_field / rate:.0f} ms); measure on a longer one"
         )
-    count = min(MOMENTS, int(ends[-1]))
-    spread = (np.arange(count) + 0.5) * ends[-1] / count
-    found = []
-    for at in spread.astype(int):
-        which = int(np.searchsorted(ends, at, side="right"))
-        before = int(ends[which - 1]) if which else 0
-        found.append((which, reach + int(at) - before))
-    return found
+    count = min(PREDICTIONS, int(ends[-1]))
+    candidates = (np.arange(count) + 0.5) * ends[-1] / count
+    targets = []
+    for candidate in candidates.astype(int):
+        recording = int(np.searchsorted(ends, candidate, side="right"))
+        start = int(ends[recording - 1]) if recording else 0
+        targets.append((recording, receptive_field + int(candidate) - start))
+    return targets

@@ -1,6 +1,8 @@
-"""The stack as a picture: the tree of taps that reach one output, how many paths lead to each past sample, and what is made of them.
+"""The stack as a picture: the tree of taps that one output depends on, how many paths lead to each
+past sample, and, where it was measured, how much each past sample influences predictions.
 
-Time runs to the right, as in the paper's figure: the newest sample, lag 0, stands at the right.
+Time runs to the right, as in the figure of the WaveNet paper: the newest sample, lag 0, stands at
+the right.
 """
 
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 
 from wavenet import plotting
 from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts, levels
-from wavenet.analysis.report import PARTS, StackReport
+from wavenet.analysis.report import INFLUENCE_FRACTIONS, StackReport
 from wavenet.arrays import Array
 from wavenet.config import ModelConfig
 from wavenet.errors import OutputError
@@ -19,99 +21,94 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 10.0  # inches
-LINEAR = 64  # samples; longer fields get a logarithmic axis
-COLUMNS = 240  # taps that begin and end within the same 1/240 of the width are drawn as one
-LABELLED = 64  # layers; of more, every second, third, ... is labelled
-SHOWN = 1e6  # times less than the largest influence is the least that is drawn
+# Samples. A longer receptive field gets a logarithmic axis.
+MAX_LINEAR = 64
+# Taps that begin and end within the same 1/240 of the width are drawn as one.
+COLUMNS = 240
+# Layers. Of more, every second, third, ... is labelled.
+MAX_LABELS = 64
+# The least influence that is drawn is this many times less than the largest.
+INFLUENCE_RANGE = 1e6
+# From this many paths to a lag on, they are drawn as powers of ten.
+MAX_LINEAR_PATHS = 30
 BLUE, PALE, RED, ORANGE = "#22577a", "#dde8ef", "#c1121f", "#e07a00"
 
 
-def draw(path: Path, found: StackReport) -> None:
+def draw(path: Path, report: StackReport) -> None:
     """Into a .png or .svg. Raises OutputError."""
-    if found.coverage is None:
+    counts, effective = report.path_counts, report.effective_field
+    if counts is None:
         raise OutputError(
-            f"{path}: {found.name} hears {found.field:,} samples, too many to draw; lower the dilations"
+            f"{path}: {report.name} hears {report.receptive_field:,} samples, too many to draw; "
+            "lower the dilations"
         )
-    layers, levels_up = len(found.report.layers), len(found.config.model.all_offsets)
-    stack = min(10.0, 0.8 + levels_up * max(0.15, 0.42 - levels_up / 125))
-    heights = [stack, 1.5, *[1.9] * (found.influence is not None)]
+    n_levels = len(report.config.model.all_offsets)
+    heights = [min(10.0, 0.8 + n_levels * max(0.15, 0.42 - n_levels / 125)), 1.5]
+    if effective is not None:
+        heights.append(1.9)
     figure = plotting.blank(WIDTH, sum(heights) + 1.0)
-    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    _lag_axis(axes[-1], found)
-    _stack(axes[0], found.config.model, found.coverage)
-    _paths(axes[1], found.coverage)
-    if found.influence is not None:
-        _influence(axes[2], found, found.influence)
-    for one in axes:
-        one.tick_params(axis="x", which="both", bottom=one is axes[-1])
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    top, bottom = panels[0], panels[-1]
+    _lag_axis(bottom, report)
+    _stack_panel(top, report.config.model, counts)
+    _paths_panel(panels[1], counts)
+    if effective is not None:
+        _influence_panel(panels[2], report, effective)
+    for axes in panels:
+        axes.tick_params(axis="x", which="both", bottom=axes is bottom)
         for side in ("top", "right", "left", "bottom"):
-            one.spines[side].set_visible(side == "bottom" and one is not axes[0])
-    title = f"{found.name}: {layers} layers hear {found.field:,} samples = {found.ms(found.field)} ms at {found.sample_rate} Hz"
-    axes[0].set_title(title, loc="left", fontsize=13)
-    axes[-1].set_xlabel(
+            axes.spines[side].set_visible(side == "bottom" and axes is not top)
+    top.set_title(_title(report), loc="left", fontsize=13)
+    bottom.set_xlabel(
         "lag in samples (above) and milliseconds (below); 0 is the newest sample heard"
     )
     plotting.save(figure, path)
 
 
-def _lag_axis(axes: "Axes", found: StackReport) -> None:
-    size = found.field
-    if size > LINEAR:
+def _title(report: StackReport) -> str:
+    samples = f"{report.receptive_field:,} samples = {report.ms(report.receptive_field)} ms"
+    layers = f"{len(report.cost.layers)} layers"
+    return f"{report.name}: {layers} hear {samples} at {report.sample_rate} Hz"
+
+
+def _lag_axis(axes: "Axes", report: StackReport) -> None:
+    size = report.receptive_field
+    if size > MAX_LINEAR:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.set_xlim(1.08 * size, -0.4)
-        ticks = [0, *(10**i for i in range(7) if 10**i < 0.4 * size), size - 1]
-        axes.set_xticks(
-            [d * 10**i for i in range(7) for d in range(2, 10) if d * 10**i < size], minor=True
-        )
+        powers = [10**i for i in range(7)]
+        ticks = [0, *(power for power in powers if power < 0.4 * size), size - 1]
+        multiples = [digit * power for power in powers for digit in range(2, 10)]
+        axes.set_xticks([lag for lag in multiples if lag < size], minor=True)
     else:
         axes.set_xlim(size - 0.6, -0.4)
-        every = -(-size // 16)
-        ticks = list(range(0, size, every))
-    axes.set_xticks(ticks, [f"{t:,}\n{found.ms(t) if t else 0}" for t in ticks])
+        ticks = list(range(0, size, -(-size // 16)))
+    axes.set_xticks(ticks, [f"{lag:,}\n{report.ms(lag) if lag else 0}" for lag in ticks])
 
 
-def _stack(axes: "Axes", model: ModelConfig, found: PathCounts) -> None:
-    """Level 0 are the samples, level i what layer i makes; lines are the taps that the output at the top right depends on."""
-    from matplotlib.collections import LineCollection
+def _stack_panel(axes: "Axes", model: ModelConfig, counts: PathCounts) -> None:
+    """Lines are the taps that the output at the top right depends on.
 
-    offsets, n = model.all_offsets, len(model.all_offsets)
-    nodes = [np.zeros(1, int), *(np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets))][
-        ::-1
-    ]  # lags that matter, by level
-    axes.fill_betweenx(range(n + 1), 0, [lags[-1] for lags in nodes], color=PALE, linewidth=0)
-    for y, taps in enumerate(offsets, start=1):
-        starts = _thinned(axes, nodes[y][:, None])[:, 0]
-        edges = _thinned(
-            axes, np.concatenate([np.column_stack([starts, starts + tap]) for tap in taps])
-        )
-        segments = np.stack(
-            [edges, np.broadcast_to([y, y - 1], edges.shape)], axis=2
-        )  # (edges, ends, x and y)
-        alpha = float(np.clip(10 / np.sqrt(len(edges)), 0.25, 0.9))
-        axes.add_collection(
-            LineCollection(list(segments), colors=BLUE, linewidths=0.7, alpha=alpha)
-        )
-    for y, lags in enumerate(nodes):
-        if len(shown := lags[_alone(axes, lags)]):
-            axes.plot(
-                shown,
-                np.full(len(shown), y),
-                "o",
-                color=BLUE,
-                markersize=2.5 if n > 12 else 4,
-                clip_on=False,
-            )
-    unheard = np.flatnonzero(~found.covered)
-    if found.size <= LINEAR and len(unheard):
-        axes.plot(
-            unheard,
-            np.zeros(len(unheard)),
-            "o",
-            color="white",
-            markeredgecolor=RED,
-            markersize=4,
-            clip_on=False,
-        )
+    Level 0 stands for the samples, level i for the output of layer i.
+    """
+    offsets = model.all_offsets
+    n = len(offsets)
+    # The lags at which each level matters to the output, the samples' first.
+    lags_by_level = [
+        np.zeros(1, int),
+        *(np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets)),
+    ][::-1]
+    oldest = [lags[-1] for lags in lags_by_level]
+    axes.fill_betweenx(range(n + 1), 0, oldest, color=PALE, linewidth=0)
+    for level, taps in enumerate(offsets, start=1):
+        _draw_taps(axes, level, lags_by_level[level], taps)
+    for level, lags in enumerate(lags_by_level):
+        lone_lags = lags[_is_alone(axes, lags)]
+        if len(lone_lags):
+            _draw_nodes(axes, level, lone_lags, color=BLUE, size=2.5 if n > 12 else 4)
+    uncovered = np.flatnonzero(~counts.covered)
+    if counts.size <= MAX_LINEAR and len(uncovered):
+        _draw_nodes(axes, 0, uncovered, color="white", size=4, edge=RED)
     axes.plot([0], [n], "o", color=RED, markersize=7, clip_on=False, zorder=5)
     axes.annotate(
         "output",
@@ -123,88 +120,122 @@ def _stack(axes: "Axes", model: ModelConfig, found: PathCounts) -> None:
         fontsize=10,
     )
     axes.set_ylim(-0.3, n + 0.3)
-    every = -(-n // LABELLED)
-    names = [str(d) for d in model.schedule] + [
-        f"to {taps[-1]}" for taps in offsets[len(model.schedule) :]
-    ]
+    _label_layers(axes, model)
+
+
+def _draw_taps(axes: "Axes", level: int, lags: Array, taps: tuple[int, ...]) -> None:
+    """A line from each lag of a level's output along each tap to the level below."""
+    from matplotlib.collections import LineCollection
+
+    starts = _thinned(axes, lags[:, None])[:, 0]
+    all_edges = np.concatenate([np.column_stack([starts, starts + tap]) for tap in taps])
+    edges = _thinned(axes, all_edges)  # (edges, 2)
+    ys = np.broadcast_to([level, level - 1], edges.shape)
+    segments = np.stack([edges, ys], axis=2)  # (edges, ends, x and y)
+    alpha = float(np.clip(10 / np.sqrt(len(edges)), 0.25, 0.9))
+    axes.add_collection(LineCollection(list(segments), colors=BLUE, linewidths=0.7, alpha=alpha))
+
+
+def _draw_nodes(
+    axes: "Axes", level: int, lags: Array, color: str, size: float, edge: str | None = None
+) -> None:
+    axes.plot(
+        lags,
+        np.full(len(lags), level),
+        "o",
+        color=color,
+        markeredgecolor=edge,
+        markersize=size,
+        clip_on=False,
+    )
+
+
+def _label_layers(axes: "Axes", model: ModelConfig) -> None:
+    n = len(model.all_offsets)
+    names = [str(dilation) for dilation in model.schedule]
+    names += [f"to {taps[-1]}" for taps in model.all_offsets[len(model.schedule) :]]
+    every = -(-n // MAX_LABELS)
     axes.set_yticks([i + 0.5 for i in range(0, n, every)], names[::every])
     axes.tick_params(axis="y", length=0, labelsize=10 if n <= 12 else 8)
     axes.set_ylabel("dilation, first layer at the bottom" if n > 6 else "dilation")
 
 
 def _thinned(axes: "Axes", edges: Array) -> Array:
-    """Of taps (edges, 2) from lag to lag, one for every pair of columns; likewise of lags (lags, 1)."""
-    columns = np.rint(COLUMNS * _across(axes, edges.ravel()).reshape(edges.shape)).astype(int)
-    return edges[np.unique(columns, axis=0, return_index=True)[1]]
+    """Of taps (edges, 2) from lag to lag, one for every pair of columns; also of lags (lags, 1)."""
+    columns = np.rint(COLUMNS * _fraction_across(axes, edges.ravel()).reshape(edges.shape))
+    _, first = np.unique(columns.astype(int), axis=0, return_index=True)
+    return edges[first]
 
 
-def _alone(axes: "Axes", lags: Array) -> Array:
-    """Which lags, ascending, lie more than two columns from their neighbours."""
-    apart = np.abs(np.diff(_across(axes, lags))) * COLUMNS > 2
+def _is_alone(axes: "Axes", lags: Array) -> Array:
+    """Which lags, in ascending order, lie more than two columns from their neighbours."""
+    apart = np.abs(np.diff(_fraction_across(axes, lags))) * COLUMNS > 2
     alone: Array = np.concatenate([[True], apart]) & np.concatenate([apart, [True]])
     return alone
 
 
-def _across(axes: "Axes", lags: Array) -> Array:
-    """Where lags lie across the picture, 0 ... 1."""
-    at = axes.transData.transform(np.column_stack([lags, np.zeros(len(lags))]))
-    placed: Array = np.asarray(axes.transAxes.inverted().transform(at))[:, 0]
-    return placed
+def _fraction_across(axes: "Axes", lags: Array) -> Array:
+    """Where lags lie across the panel, 0 ... 1."""
+    pixels = axes.transData.transform(np.column_stack([lags, np.zeros(len(lags))]))
+    fractions: Array = np.asarray(axes.transAxes.inverted().transform(pixels))[:, 0]
+    return fractions
 
 
-def _paths(axes: "Axes", found: PathCounts) -> None:
-    """Paths to each lag, in powers of ten where they are many; what no path leads to is red."""
-    counts = (
-        found.log2_paths * np.log10(2)
-        if (many := found.log2_paths.max() > np.log2(30))
-        else np.exp2(found.log2_paths)
-    )
-    lags, foot = np.arange(found.size), -0.2 if many else 0.0
-    heard = found.covered
-    if found.size <= LINEAR:
-        axes.bar(lags[heard], counts[heard] - foot, 0.7, bottom=foot, color=BLUE)
+def _paths_panel(axes: "Axes", counts: PathCounts) -> None:
+    """Paths to each lag, in powers of ten where they are many; lags that none leads to are red."""
+    many = bool(counts.log2_paths.max() > np.log2(MAX_LINEAR_PATHS))
+    heights = counts.log2_paths * np.log10(2) if many else np.exp2(counts.log2_paths)
+    # On the logarithmic axis a single path is drawn at 0, so its bar starts below.
+    foot = -0.2 if many else 0.0
+    lags, covered = np.arange(counts.size), counts.covered
+    if counts.size <= MAX_LINEAR:
+        axes.bar(lags[covered], heights[covered] - foot, 0.7, bottom=foot, color=BLUE)
     else:
         edges = np.concatenate([[-0.3], lags[1:] - 0.5, [lags[-1] + 0.5]])
-        axes.stairs(np.where(heard, counts, foot), edges, baseline=foot, fill=True, color=BLUE)
-    top = float(counts[heard].max())
-    spans = [(g.first - 0.45, g.last - g.first + 0.9) for g in found.gaps]
+        filled = np.where(covered, heights, foot)
+        axes.stairs(filled, edges, baseline=foot, fill=True, color=BLUE)
+    top = float(heights[covered].max())
+    height = top - foot
+    spans = [(gap.first - 0.45, gap.last - gap.first + 0.9) for gap in counts.gaps]
     if spans:
-        axes.broken_barh(
-            spans, (foot - 0.12 * (top - foot), 0.09 * (top - foot)), color=RED, linewidth=0
-        )
+        axes.broken_barh(spans, (foot - 0.12 * height, 0.09 * height), color=RED, linewidth=0)
         axes.set_title("red: never heard", loc="right", fontsize=10, color=RED)
-    axes.set_ylim(foot - 0.15 * (top - foot), foot + 1.06 * (top - foot))
+    axes.set_ylim(foot - 0.15 * height, foot + 1.06 * height)
     if many:
         powers = range(0, int(top) + 1, max(1, int(top) // 3))
-        axes.set_yticks(powers, [f"$10^{{{p}}}$" for p in powers])
+        axes.set_yticks(powers, [f"$10^{{{power}}}$" for power in powers])
     else:
         axes.set_yticks(range(0, round(top) + 1, max(1, round(top) // 4)))
     axes.set_ylabel("paths")
 
 
-def _influence(axes: "Axes", found: StackReport, measured: EffectiveReceptiveField) -> None:
-    """Each lag's share, smoothed where many lie close together, and how far back the parts of the whole reach."""
-    shares = 100 * measured.shares
-    edges = np.unique(
-        np.rint(np.concatenate([np.arange(20), np.geomspace(20, len(shares), 60)])).astype(int)
-    )
-    edges = edges[edges <= len(shares)]
-    means = np.add.reduceat(shares, edges[:-1]) / np.diff(edges)
-    axes.stairs(
-        means, np.concatenate([[-0.3], edges[1:] - 0.5]), baseline=1e-12, fill=True, color=ORANGE
-    )
+def _influence_panel(axes: "Axes", report: StackReport, effective: EffectiveReceptiveField) -> None:
+    """Each lag's influence, smoothed where many lie close together, and the extents of parts."""
+    percent = 100 * effective.influence
+    linear, logarithmic = np.arange(20), np.geomspace(20, len(percent), 60)
+    edges = np.unique(np.rint(np.concatenate([linear, logarithmic])).astype(int))
+    edges = edges[edges <= len(percent)]
+    means = np.add.reduceat(percent, edges[:-1]) / np.diff(edges)
+    positions = np.concatenate([[-0.3], edges[1:] - 0.5])
+    axes.stairs(means, positions, baseline=1e-12, fill=True, color=ORANGE)
     axes.set_yscale("log", subs=[])
-    high = float(means.max())
-    axes.set_ylim(high / SHOWN, high * 3)
-    for row, (name, part) in enumerate(PARTS.items()):
-        lag = measured.within(part) - 1
-        axes.axvline(lag, color="black", linewidth=0.9)
+    highest = float(means.max())
+    axes.set_ylim(highest / INFLUENCE_RANGE, highest * 3)
+    for row, (name, fraction) in enumerate(INFLUENCE_FRACTIONS.items()):
+        extent = effective.within(fraction)
+        axes.axvline(extent - 1, color="black", linewidth=0.9)
         axes.annotate(
-            f"{name}: {found.ms(lag + 1)} ms", (lag, 1), xycoords=("data", "axes fraction"), xytext=(-5, -2 - 14 * row),
-            textcoords="offset points", ha="right", va="top", fontsize=10, bbox={"color": "white", "pad": 1},
-        )  # fmt: skip
+            f"{name}: {report.ms(extent)} ms",
+            (extent - 1, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-5, -2 - 14 * row),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=10,
+            bbox={"color": "white", "pad": 1},
+        )
     axes.yaxis.set_major_formatter(lambda percent, _: f"{percent:g}")
     axes.set_ylabel("influence of\na sample, %")
-    axes.set_title(
-        f"measured at {measured.moments} moments of {measured.source}", loc="left", fontsize=10
-    )
+    where = f"measured at {effective.predictions} moments of {effective.source}"
+    axes.set_title(where, loc="left", fontsize=10)

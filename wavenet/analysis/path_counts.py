@@ -1,8 +1,9 @@
-"""Which past samples a stack hears, by how many paths, and which never; how what a network uses is spread over them. No tensors.
+"""Which past samples a stack sees, by how many paths, and which it misses. No tensors.
 
-A layer whose taps hear o1, o2, ... samples back contributes z^o1 + z^o2 + ...; in the product over all layers the coefficient of z^lag
-counts the ways to walk back through the taps to that lag. Residual and skip paths hear what tap 0 hears, so they lead nowhere new and
-are not counted apart. Lag 0 is the newest sample heard, the one just before what is predicted.
+A layer whose taps lie at the offsets o1, o2, ... contributes z^o1 + z^o2 + ...; in the product over
+all layers the coefficient of z^lag counts the ways to walk back through the taps to that lag.
+Residual and skip paths see what tap 0 sees, so they lead nowhere new and are not counted apart.
+Lag 0 is the newest sample of the input, the one just before the sample that is predicted.
 """
 
 import math
@@ -14,13 +15,15 @@ import numpy as np
 
 from wavenet.arrays import Array
 
-Offsets = Sequence[Sequence[int]]  # of every layer's taps, as `ModelConfig.offsets`
-MOST_WORK = 1 << 27  # additions of logarithms: seconds; stacks that need more are not counted
-LISTED = 6  # gaps that are named one by one
+# The offsets of every layer's taps, as `ModelConfig.offsets`.
+Offsets = Sequence[Sequence[int]]
+# Additions of logarithms, which take seconds. The paths of stacks that need more are not counted.
+MAX_ADDITIONS = 1 << 27
+MAX_LISTED_GAPS = 6
 
 
 class Gap(NamedTuple):
-    """Lags first ... last, which nothing hears."""
+    """The lags first ... last, to which no path leads."""
 
     first: int
     last: int
@@ -30,9 +33,10 @@ class Gap(NamedTuple):
 
 
 def levels(offsets: Offsets) -> Iterator[Array]:
-    """From one output down to the samples: log2 of the number of paths from it to each lag of every layer's input, -inf for none.
+    """From one output down to the samples: log2 of the paths to each lag of a layer's input.
 
-    The top layer's input comes first; the last array, of as many lags as the stack hears back, is about the samples themselves.
+    The top layer's input comes first; the last array, as long as the receptive field, is about the
+    samples themselves. Where no path leads stands -inf.
     """
     paths = np.zeros(1)
     for taps in reversed(offsets):
@@ -46,29 +50,33 @@ def levels(offsets: Offsets) -> Iterator[Array]:
 
 @dataclass(frozen=True)
 class PathCounts:
-    """`log2_paths` (field,): of the number of paths to each lag; -inf where none leads."""
+    """`log2_paths` (receptive_field,): of the number of paths to each lag, -inf for none."""
 
     log2_paths: Array = field(repr=False)
 
     @property
     def size(self) -> int:
+        """The receptive field in samples."""
         return len(self.log2_paths)
 
     @property
     def covered(self) -> Array:
-        """(field,) booleans."""
+        """(receptive_field,) booleans: the lags to which a path leads."""
         return np.isfinite(self.log2_paths)
 
     @property
+    def uncovered_count(self) -> int:
+        return self.size - int(self.covered.sum())
+
+    @property
     def gaps(self) -> list[Gap]:
-        edges = np.flatnonzero(
-            np.diff(np.concatenate([[True], self.covered, [True]]).astype(np.int8))
-        )
+        bordered = np.concatenate([[True], self.covered, [True]]).astype(np.int8)
+        edges = np.flatnonzero(np.diff(bordered))
         return [Gap(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
     @property
     def step(self) -> int:
-        """The largest number that divides every lag heard."""
+        """The largest number that divides every covered lag."""
         return int(np.gcd.reduce(np.flatnonzero(self.covered)))
 
     @property
@@ -79,66 +87,76 @@ class PathCounts:
 
 
 def count_paths(offsets: Offsets) -> PathCounts | None:
-    """None where counting would take minutes: for fields of millions of samples."""
+    """None where counting would take minutes: for receptive fields of millions of samples."""
     size = 1 + sum(taps[-1] for taps in offsets)
-    if size * sum(len(taps) for taps in offsets) > MOST_WORK:
+    if size * sum(len(taps) for taps in offsets) > MAX_ADDITIONS:
         return None
-    paths = np.zeros(1)
-    for paths in levels(offsets):  # noqa: B007 - the last is wanted
-        pass
-    return PathCounts(paths)
+    log2_paths = np.zeros(1)
+    for level in levels(offsets):
+        log2_paths = level
+    return PathCounts(log2_paths)
 
 
 @dataclass(frozen=True)
 class EffectiveReceptiveField:
-    """`shares` (field,) of all influence that past samples have, by lag; they sum to 1. Measured at so many moments of `source`."""
+    """How the influence of past samples on predictions is spread over the lags (Luo et al. 2016).
 
-    shares: Array = field(repr=False)
-    moments: int
+    `influence` (receptive_field,) sums to 1. It is the mean over `predictions` samples of `source`.
+    """
+
+    influence: Array = field(repr=False)
+    predictions: int
     source: str
 
-    def within(self, part: float) -> int:
-        """How many of the newest samples together hold this part of it."""
-        return within(self.shares, part)
+    def within(self, fraction: float) -> int:
+        """How many of the newest samples together have this fraction of the influence."""
+        return within(self.influence, fraction)
 
 
-def within(shares: Array, part: float) -> int:
-    """How many of the newest lags together hold `part` of the sum of `shares` (field,), which are not negative."""
-    reached = np.cumsum(shares, dtype=np.float64)
-    return 1 + int(np.searchsorted(reached, part * reached[-1] * (1 - 1e-12)))
+def within(weights: Array, fraction: float) -> int:
+    """How many of the newest lags together hold a fraction of the sum of `weights`.
+
+    `weights` (receptive_field,) are not negative.
+    """
+    cumulated = np.cumsum(weights, dtype=np.float64)
+    threshold = fraction * cumulated[-1] * (1 - 1e-12)
+    return 1 + int(np.searchsorted(cumulated, threshold))
 
 
 def last_cycle(dilations: Sequence[int]) -> int | None:
-    """The layer, counted from 0, at which dilations last fell back to the smallest; None when they never did."""
+    """The layer, from 0, at which dilations last fell back to the smallest; None if never."""
     smallest = min(dilations)
     falls = [i for i in range(1, len(dilations)) if dilations[i] == smallest < dilations[i - 1]]
     return falls[-1] if falls else None
 
 
-def name_gaps(found: PathCounts) -> str:
-    """The gaps in words: all of them when they are few, else the pattern, or the first ones and the longest."""
-    gaps, heard, step = found.gaps, found.covered, found.step
-    missing = found.size - int(heard.sum())
-    regular = step > 1 and bool(heard[::step].all())
-    pattern = (
-        f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; "
-        if step > 1
-        else ""
-    )
-    count = f"{missing:,} of {found.size:,} samples {'is' if missing == 1 else 'are'} never heard"
-    if regular and len(gaps) > LISTED:
-        return pattern + count
-    shown = gaps if len(gaps) <= LISTED else gaps[: LISTED // 2]
-    more = ""
-    if len(gaps) > LISTED:
-        longest = max(gaps, key=lambda g: g.last - g.first)
-        more = f" and {len(gaps) - len(shown):,} more gaps; the longest is lags {longest}"
-    return f"{pattern}{count}: lag{'' if missing == 1 else 's'} {', '.join(map(str, shown))}{more}"
+def name_gaps(counts: PathCounts) -> str:
+    """The gaps in words: all when they are few, else the pattern, or the first and the longest."""
+    gaps, covered, step = counts.gaps, counts.covered, counts.step
+    missing = counts.uncovered_count
+    regular = step > 1 and bool(covered[::step].all())
+    pattern = ""
+    if step > 1:
+        pattern = f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; "
+    verb = "is" if missing == 1 else "are"
+    summary = f"{pattern}{missing:,} of {counts.size:,} samples {verb} never heard"
+    if regular and len(gaps) > MAX_LISTED_GAPS:
+        return summary
+    lags = "lag" if missing == 1 else "lags"
+    if len(gaps) <= MAX_LISTED_GAPS:
+        return f"{summary}: {lags} {', '.join(map(str, gaps))}"
+    listed = gaps[: MAX_LISTED_GAPS // 2]
+    longest = max(gaps, key=lambda gap: gap.last - gap.first)
+    more = f"{len(gaps) - len(listed):,} more gaps; the longest is lags {longest}"
+    return f"{summary}: {lags} {', '.join(map(str, listed))} and {more}"
 
 
-def closing(found: PathCounts) -> list[int]:
-    """Dilations of two-tap layers that, added anywhere, leave no gap: together they hear as far as the longest gap."""
-    longest = max(g.last - g.first + 1 for g in found.gaps)
+def gap_closing_dilations(counts: PathCounts) -> list[int]:
+    """Dilations of two-tap layers that leave no gap wherever they are added.
+
+    Together they see as far back as the longest gap is wide.
+    """
+    longest = max(gap.last - gap.first + 1 for gap in counts.gaps)
     return [2**i for i in range(math.ceil(math.log2(longest + 1)))]
 
 

@@ -1,4 +1,4 @@
-"""All that is known of what one network hears, as numbers for programs and as advice in plain words."""
+"""What is known of a receptive field, as numbers for programs and as advice in plain words."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,31 +8,38 @@ import numpy as np
 from wavenet.analysis.path_counts import (
     EffectiveReceptiveField,
     PathCounts,
-    closing,
     count_paths,
+    gap_closing_dilations,
     last_cycle,
     name_gaps,
 )
 from wavenet.config import Config
 from wavenet.model.cost import ModelCost, model_cost
 
-PARTS = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}  # of the influence, whose extent is told
-CROWDED = 64  # samples that a field must have before it is told where paths crowd
+# The fractions of the influence whose extents are reported, by what they are called.
+INFLUENCE_FRACTIONS = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
+# In a shorter receptive field it says little where half of the paths lead.
+MIN_SAMPLES_FOR_MIDDLE_HALF = 64
 
 
 @dataclass(frozen=True)
 class StackReport:
-    """What `wavenet receptive-field` found out about one source. `coverage` is None where the field is too long to count paths."""
+    """What `wavenet receptive-field` reports of one source.
+
+    `path_counts` is None where the receptive field is too long to count them, `effective_field`
+    where nothing was measured.
+    """
 
     name: str
     config: Config
-    report: ModelCost
-    coverage: PathCounts | None
-    pitch: float  # Hz, whose periods are counted
-    influence: EffectiveReceptiveField | None = None
+    cost: ModelCost
+    path_counts: PathCounts | None
+    pitch: float  # Hz
+    effective_field: EffectiveReceptiveField | None = None
 
     @property
-    def field(self) -> int:
+    def receptive_field(self) -> int:
+        """In samples."""
         return self.config.model.receptive_field
 
     @property
@@ -40,120 +47,146 @@ class StackReport:
         return self.config.audio.sample_rate
 
     def ms(self, samples: float) -> str:
-        """So many samples in milliseconds, without the unit."""
+        """A number of samples in milliseconds, without the unit."""
         ms = 1000 * samples / self.sample_rate
         return f"{ms:,.2f}" if ms < 1 else f"{ms:,.1f}"
 
     def periods(self, samples: float) -> float:
-        """So many samples in periods of the pitch."""
+        """A number of samples in periods of the pitch."""
         return samples * self.pitch / self.sample_rate
 
     def to_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
-        found: dict[str, Any] = {
-            "name": self.name,
-            "sample_rate": self.sample_rate,
-        } | self.report.to_dict()
-        found |= {
+        head = {"name": self.name, "sample_rate": self.sample_rate}
+        return {
+            **head,
+            **self.cost.to_dict(),
             "pitch_hz": self.pitch,
-            "pitch_periods": self.periods(self.field),
-            "coverage": None,
-            "influence": None,
+            "pitch_periods": self.periods(self.receptive_field),
+            "coverage": self._coverage_dict(),
+            "influence": self._influence_dict(),
+            "advice": self.advice(),
         }
-        if (c := self.coverage) is not None:
-            log10 = [
-                round(float(p), 4) if np.isfinite(p) else None for p in c.log2_paths * np.log10(2)
-            ]
-            found["coverage"] = {
-                "samples_heard": int(c.covered.sum()),
-                "gaps": [list(g) for g in c.gaps],
-                "log10_paths": log10,
-            }
-        if (i := self.influence) is not None:
-            extents = {f"samples_within_{100 * part:g}": i.within(part) for part in PARTS.values()}
-            found["influence"] = {
-                "source": i.source,
-                "moments": i.moments,
-                **extents,
-                "shares": [float(f"{s:.6g}") for s in i.shares],
-            }
-        return found | {"advice": self.advice()}
+
+    def _coverage_dict(self) -> dict[str, Any] | None:
+        counts = self.path_counts
+        if counts is None:
+            return None
+        log10_paths = counts.log2_paths * np.log10(2)
+        return {
+            "samples_heard": int(counts.covered.sum()),
+            "gaps": [list(gap) for gap in counts.gaps],
+            "log10_paths": [round(float(p), 4) if np.isfinite(p) else None for p in log10_paths],
+        }
+
+    def _influence_dict(self) -> dict[str, Any] | None:
+        effective = self.effective_field
+        if effective is None:
+            return None
+        extents = {
+            f"samples_within_{100 * fraction:g}": effective.within(fraction)
+            for fraction in INFLUENCE_FRACTIONS.values()
+        }
+        return {
+            "source": effective.source,
+            "moments": effective.predictions,
+            **extents,
+            "shares": [float(f"{i:.6g}") for i in effective.influence],
+        }
 
     def advice(self) -> list[str]:
         """What the figures mean, a sentence each."""
-        return [self._depth(), *self._covered(), *self._cycle(), *self._used()]
+        return [
+            self._depth_advice(),
+            *self._gap_advice(),
+            *self._cycle_advice(),
+            *self._influence_advice(),
+        ]
 
-    def _depth(self) -> str:
-        periods = self.periods(self.field)
-        if periods < 1:
-            period = f"less than one period of {self.pitch:g} Hz ({self.ms(self.sample_rate / self.pitch)} ms)"
-            return f"reaches {self.ms(self.field)} ms back: {period}, so it cannot hear that pitch repeat"
-        return f"reaches {self.ms(self.field)} ms back: a {self.pitch:g} Hz voice repeats {periods:.1f} times in it"
+    def _depth_advice(self) -> str:
+        depth = f"reaches {self.ms(self.receptive_field)} ms back"
+        periods = self.periods(self.receptive_field)
+        if periods >= 1:
+            return f"{depth}: a {self.pitch:g} Hz voice repeats {periods:.1f} times in it"
+        period = f"one period of {self.pitch:g} Hz ({self.ms(self.sample_rate / self.pitch)} ms)"
+        return f"{depth}: less than {period}, so it cannot hear that pitch repeat"
 
-    def _covered(self) -> list[str]:
-        c = self.coverage
-        if c is None:
+    def _gap_advice(self) -> list[str]:
+        counts = self.path_counts
+        if counts is None:
             return ["paths and gaps are not counted: the field is too long"]
-        if c.gaps:
-            dilations = closing(c)
-            listed = " and ".join(", ".join(map(str, dilations)).rsplit(", ", 1))
-            layers = (
-                f"two-tap layers of dilations {listed}"
-                if len(dilations) > 1
-                else f"a two-tap layer of dilation {listed}"
-            )
-            return [name_gaps(c), f"{layers} would close all gaps"]
-        low, high = c.middle_half
-        crowded = (
-            f"; half of all paths lead {self.ms(low)} to {self.ms(high)} ms back"
-            if c.size >= CROWDED
-            else ""
-        )
-        return [f"hears every sample of it{crowded}"]
+        if counts.gaps:
+            *others, last = map(str, gap_closing_dilations(counts))
+            layers = f"a two-tap layer of dilation {last}"
+            if others:
+                layers = f"two-tap layers of dilations {', '.join(others)} and {last}"
+            return [name_gaps(counts), f"{layers} would close all gaps"]
+        if counts.size < MIN_SAMPLES_FOR_MIDDLE_HALF:
+            return ["hears every sample of it"]
+        near, far = counts.middle_half
+        middle = f"half of all paths lead {self.ms(near)} to {self.ms(far)} ms back"
+        return [f"hears every sample of it; {middle}"]
 
-    def _shorter(self) -> tuple[int, PathCounts] | None:
-        """Where the last cycle of dilations begins, and what is heard without it; None without cycles."""
+    def _without_last_cycle(self) -> tuple[int, PathCounts] | None:
+        """The layer at which the last cycle of dilations begins, and the paths without that cycle.
+
+        None for a stack of one cycle, and where paths are not counted.
+        """
         model = self.config.model
         start = last_cycle(model.schedule)
-        if start is None or self.coverage is None:
+        if start is None or self.path_counts is None:
             return None
-        without = count_paths(model.all_offsets[:start] + model.all_offsets[len(model.schedule) :])
-        return (start, without) if without else None
+        offsets_above = model.all_offsets[len(model.schedule) :]
+        counts = count_paths(model.all_offsets[:start] + offsets_above)
+        return (start, counts) if counts else None
 
-    def _cycle(self) -> list[str]:
-        shorter = self._shorter()
-        if shorter is None or self.coverage is None:
+    def _cycle_advice(self) -> list[str]:
+        shorter = self._without_last_cycle()
+        if shorter is None or self.path_counts is None:
             return []
         start, without = shorter
-        nearer = int(self.coverage.covered[: without.size].sum() - without.covered.sum())
-        again = f"{nearer:,} samples that had been gaps" if nearer else "only paths"
-        span = f"{self.ms(without.size)} to {self.ms(self.field)} ms back"
-        return [
-            f"the last cycle (layers {start + 1} to {len(self.config.model.schedule)}) adds what lies {span}; nearer, {again}"
-        ]
+        covered = self.path_counts.covered[: without.size]
+        newly_covered = int(covered.sum() - without.covered.sum())
+        nearer = f"{newly_covered:,} samples that had been gaps" if newly_covered else "only paths"
+        layers = f"layers {start + 1} to {len(self.config.model.schedule)}"
+        span = f"{self.ms(without.size)} to {self.ms(self.receptive_field)} ms back"
+        return [f"the last cycle ({layers}) adds what lies {span}; nearer, {nearer}"]
 
-    def _used(self) -> list[str]:
-        i = self.influence
-        if i is None:
+    def _influence_advice(self) -> list[str]:
+        effective = self.effective_field
+        if effective is None:
             return []
-        half, most, nearly_all = (i.within(part) for part in PARTS.values())
-        extents = f"{self.ms(half)} ms of {self.ms(self.field)}, 90 % within {self.ms(most)}, 99 % within {self.ms(nearly_all)}"
-        periods = f"{self.periods(half):.1f}, {self.periods(most):.1f} and {self.periods(nearly_all):.1f} periods of {self.pitch:g} Hz"
-        lines = [
-            f"half of what it uses lies within {extents} (at {i.moments} moments of {i.source})",
+        half, most, nearly_all = map(effective.within, INFLUENCE_FRACTIONS.values())
+        extents = (
+            f"{self.ms(half)} ms of {self.ms(self.receptive_field)}, "
+            f"90 % within {self.ms(most)}, 99 % within {self.ms(nearly_all)}"
+        )
+        where = f"at {effective.predictions} moments of {effective.source}"
+        periods = (
+            f"{self.periods(half):.1f}, {self.periods(most):.1f} and "
+            f"{self.periods(nearly_all):.1f} periods of {self.pitch:g} Hz"
+        )
+        sentences = [
+            f"half of what it uses lies within {extents} ({where})",
             f"that is {periods}",
         ]
-        if shorter := self._shorter():
-            beyond = 100 * float(i.shares[shorter[1].size :].sum())
-            lines.append(
-                f"what only the last cycle reaches, beyond {self.ms(shorter[1].size)} ms, holds {beyond:.2g} % of it"
+        if shorter := self._without_last_cycle():
+            _, without = shorter
+            percent = 100 * float(effective.influence[without.size :].sum())
+            beyond = f"beyond {self.ms(without.size)} ms"
+            sentences.append(
+                f"what only the last cycle reaches, {beyond}, holds {percent:.2g} % of it"
             )
-        return lines
+        return sentences
 
 
 def stack_report(
-    name: str, config: Config, pitch: float, influence: EffectiveReceptiveField | None = None
+    name: str,
+    config: Config,
+    pitch: float,
+    effective_field: EffectiveReceptiveField | None = None,
 ) -> StackReport:
-    """Everything but the influence follows from the config."""
-    found = model_cost(config.model, config.audio.sample_rate)
-    return StackReport(name, config, found, count_paths(config.model.all_offsets), pitch, influence)
+    """Everything but the measured effective receptive field follows from the config."""
+    cost = model_cost(config.model, config.audio.sample_rate)
+    path_counts = count_paths(config.model.all_offsets)
+    return StackReport(name, config, cost, path_counts, pitch, effective_field)

@@ -1,1 +1,1 @@
-"""Sound in and out: reading, writing, levels, quantisation, mel frames."""
+"""Sound in and out: reading, writing, levels, trimming, quantisation, mel frames."""

@@ -1,7 +1,8 @@
-"""The log-mel frames that a network follows: of a stretch of audio on any device, or of a whole recording at flat memory.
+"""Log-mel frames: of segments of audio on any device, or of a whole recording at flat memory.
 
-A frame is the magnitude spectrum of `model.mel_window` samples under a Hann window, in `model.mel_bands` Slaney mel bands, as
-natural logarithms (Shen et al. 2018, section 2.2). Only `filters` needs librosa.
+A frame is the magnitude spectrum of `model.mel_window` samples under a Hann window, in
+`model.mel_bands` Slaney mel bands, as natural logarithms (Shen et al. 2018, section 2.2). Only
+`filters` needs librosa.
 """
 
 import math
@@ -17,9 +18,14 @@ from wavenet.arrays import Array, Wav
 from wavenet.config import ModelConfig
 from wavenet.errors import ConfigError
 
-LEAST = 1e-5  # nothing quieter is told apart
-FLOOR = math.log(LEAST)  # what silence gives in every band
-BLOCK_FRAMES = 1024  # of a whole recording, computed at once
+# A band's magnitude is clamped to this from below before the logarithm.
+MIN_MAGNITUDE = 1e-5
+
+# What silence gives in every band.
+FLOOR = math.log(MIN_MAGNITUDE)
+
+# Frames of a whole recording that are computed at once.
+BLOCK_FRAMES = 1024
 
 
 def count(samples: int, hop: int) -> int:
@@ -29,13 +35,15 @@ def count(samples: int, hop: int) -> int:
 
 @lru_cache(maxsize=8)
 def filters(sample_rate: int, model: ModelConfig) -> Array:
-    """Weights of every frequency in every band, (bands, window // 2 + 1), read-only. Raises ConfigError if one is deaf."""
+    """Weights of every frequency in every band, (bands, window // 2 + 1), read-only.
+
+    Raises ConfigError when a band would cover no frequency at all.
+    """
     import librosa
 
     bands, window = model.mel_bands, model.mel_window
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # librosa's about deaf bands, which are refused here
+    # librosa warns of empty bands, which are refused below.
+    with warnings.catch_warnings(action="ignore"):
         weights: Array = librosa.filters.mel(
             sr=sample_rate,
             n_fft=window,
@@ -45,19 +53,22 @@ def filters(sample_rate: int, model: ModelConfig) -> Array:
             htk=False,
             norm="slaney",
         )
-    deaf = int((weights.max(axis=1) == 0).sum())
-    if deaf:
+    empty = int((weights.max(axis=1) == 0).sum())
+    if empty:
         raise ConfigError(
-            f"model.mel_bands = {bands}: {deaf} of them would hear nothing: model.mel_window = {window} tells frequencies "
-            f"{sample_rate / window:.3g} Hz apart; use fewer bands or a longer window"
+            f"model.mel_bands = {bands}: {empty} of them would hear nothing: "
+            f"model.mel_window = {window} tells frequencies {sample_rate / window:.3g} Hz apart; "
+            "use fewer bands or a longer window"
         )
+    # The cache hands the same array to everybody.
     weights.flags.writeable = False
     return weights
 
 
 @lru_cache(maxsize=8)
 def _hann(window: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # what is made inside that mode could not be used outside it
+    # A tensor that is made in inference mode could not be used in training afterwards.
+    with torch.inference_mode(False):
         return torch.hann_window(window, device=device)
 
 
@@ -68,7 +79,10 @@ def _filters_on(device: torch.device, sample_rate: int, model: ModelConfig) -> T
 
 
 def magnitudes(wav: Tensor, window: int, hop: int) -> Tensor:
-    """Of each stretch (batch, samples) the spectra under a Hann window, (batch, window // 2 + 1, frames), nothing padded."""
+    """Spectra under a Hann window, (batch, samples) -> (batch, window // 2 + 1, frames).
+
+    Nothing is padded: frame j is of wav[:, j * hop : j * hop + window].
+    """
     assert wav.shape[-1] >= window, f"{wav.shape[-1]} samples make no frame of {window}"
     return torch.stft(
         wav, window, hop, window=_hann(window, wav.device), center=False, return_complex=True
@@ -76,30 +90,36 @@ def magnitudes(wav: Tensor, window: int, hop: int) -> Tensor:
 
 
 def log_mel(wav: Tensor, sample_rate: int, model: ModelConfig) -> Tensor:
-    """Frames of stretches of audio, (batch, samples) -> (batch, bands, frames): frame j is of wav[:, j * hop : j * hop + window]."""
+    """Log-mel frames, (batch, samples) -> (batch, bands, frames).
+
+    Nothing is padded: frame j is of wav[:, j * hop : j * hop + window].
+    """
     with torch.autocast(wav.device.type, enabled=False):
         spectrum = magnitudes(wav, model.mel_window, model.mel_hop)
         bands = _filters_on(wav.device, sample_rate, model) @ spectrum  # (batch, bands, frames)
-    return bands.clamp(min=LEAST).log()
+    return bands.clamp(min=MIN_MAGNITUDE).log()
 
 
-def stretches(wav: Wav, window: int, hop: int) -> Iterator[Wav]:
-    """A whole recording in stretches of up to BLOCK_FRAMES frames, silence around it: frame j is centred on sample j * hop."""
+def padded_blocks(wav: Wav, window: int, hop: int) -> Iterator[Wav]:
+    """A whole recording as overlapping blocks that make up to BLOCK_FRAMES frames each.
+
+    Silence pads both ends, so that frame j of the recording is centred on sample j * hop.
+    """
     frames = count(len(wav), hop)
     for first in range(0, frames, BLOCK_FRAMES):
         last = min(first + BLOCK_FRAMES, frames) - 1
         start = first * hop - window // 2
-        stretch = np.zeros((last - first) * hop + window, np.float32)
-        inside = wav[max(0, start) : start + len(stretch)]
-        stretch[max(0, -start) :][: len(inside)] = inside
-        yield stretch
+        block = np.zeros((last - first) * hop + window, np.float32)
+        inside = wav[max(0, start) : start + len(block)]
+        block[max(0, -start) :][: len(inside)] = inside
+        yield block
 
 
 @torch.no_grad()
 def frames_of(wav: Wav, sample_rate: int, model: ModelConfig) -> Array:
-    """The frames of a whole recording, float32 (frames, bands), as many as `count` says."""
+    """The log-mel frames of a whole recording, float32 (frames, bands); `count` says how many."""
     frames = np.empty((count(len(wav), model.mel_hop), model.mel_bands), np.float32)
-    for i, stretch in enumerate(stretches(wav, model.mel_window, model.mel_hop)):
-        block = log_mel(torch.from_numpy(stretch)[None], sample_rate, model)[0]  # (bands, frames)
-        frames[i * BLOCK_FRAMES :][: block.shape[1]] = block.T.numpy()
+    for i, block in enumerate(padded_blocks(wav, model.mel_window, model.mel_hop)):
+        bands = log_mel(torch.from_numpy(block)[None], sample_rate, model)[0]  # (bands, frames)
+        frames[i * BLOCK_FRAMES :][: bands.shape[1]] = bands.T.numpy()
     return frames

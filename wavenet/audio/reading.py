@@ -1,6 +1,7 @@
-"""Audio files in and out: anything libsndfile reads, as mono float blocks at the rate asked for.
+"""Audio files in: anything libsndfile reads, as mono float blocks at the rate asked for.
 
-Everything streams, so a recording of any length passes at flat memory. Audio is mono throughout: channels are averaged.
+Everything streams, so a recording of any length passes at flat memory. Audio is mono throughout the
+program: channels are averaged here.
 """
 
 import os
@@ -18,22 +19,33 @@ from wavenet.arrays import Wav
 from wavenet.errors import AudioError
 
 BLOCK_SAMPLES = 1 << 18
-MISSING = 0.01  # of a recording's announced length may turn out not to be there
-UNHELPFUL = {  # what libsndfile says, and what it means for a file that is there
+
+# A file may lack this fraction of the length that its header announces; one that lacks more is
+# damaged.
+MAX_MISSING_FRACTION = 0.01
+
+# Messages of libsndfile that help nobody, and what they mean for a file that is there.
+PLAIN_REASONS = {
     "System error": "the disk is full, or refuses",
     "": "damaged",
     "Unspecified internal error": "damaged",
     "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",
-    "Internal psf_fseek() failed": "damaged, or written to a pipe, so that its header gives no length; convert it once",
+    "Internal psf_fseek() failed": (
+        "damaged, or written to a pipe, so that its header gives no length; convert it once"
+    ),
 }
 
 
 def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
-    """Mono blocks of a recording at `sample_rate` Hz. Raises AudioError for what libsndfile cannot read."""
+    """Mono float32 blocks (time,) of a recording at `sample_rate` Hz.
+
+    Raises AudioError for a file that libsndfile cannot read, or whose end is missing.
+    """
     if path.is_dir():
         raise AudioError(f"{path}: is a folder, not a recording; give one audio file")
     if not path.is_file():
-        raise AudioError(f"{path}: {'is not a regular file' if path.exists() else 'no such file'}")
+        problem = "is not a regular file" if path.exists() else "no such file"
+        raise AudioError(f"{path}: {problem}")
     try:
         with _quiet:
             opened = sf.SoundFile(libsndfile_name(path))
@@ -53,12 +65,12 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
                 yield mono if same_rate else resampler.resample_chunk(mono)
             if not same_rate:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-            whole, rate = file.frames, file.samplerate
+            announced, rate = file.frames, file.samplerate
     except (sf.LibsndfileError, OSError, ValueError) as e:
         raise AudioError(f"{path}: cannot be read as audio ({libsndfile_reason(e)})") from None
-    if frames < (1 - MISSING) * whole:
+    if frames < (1 - MAX_MISSING_FRACTION) * announced:
         raise AudioError(
-            f"{path}: damaged: only {frames / rate:.1f} of its {whole / rate:.1f} s can be read"
+            f"{path}: damaged: only {frames / rate:.1f} of its {announced / rate:.1f} s can be read"
         )
 
 
@@ -72,25 +84,28 @@ def readable(path: Path) -> bool:
 
 
 def libsndfile_name(path: Path) -> Any:
-    """As libsndfile takes it: on POSIX a name is any bytes, which soundfile would insist on encoding."""
+    """A path as libsndfile takes it.
+
+    On POSIX a file name may be any bytes, and soundfile would insist on encoding a string.
+    """
     return os.fsencode(path) if os.name == "posix" else str(path)
 
 
 def libsndfile_reason(e: Exception) -> str:
     """Why a file could not be read or written, in the library's words where those say something."""
-    text = (
-        getattr(e, "error_string", "")
-        if isinstance(e, sf.LibsndfileError)
-        else getattr(e, "strerror", None) or e
-    )
-    text = str(text).strip().rstrip(".")
-    return UNHELPFUL.get(text, text)
+    if isinstance(e, sf.LibsndfileError):
+        reason = getattr(e, "error_string", "")
+    else:
+        reason = getattr(e, "strerror", None) or e
+    text = str(reason).strip().rstrip(".")
+    return PLAIN_REASONS.get(text, text)
 
 
 class _Quiet:
-    """Keep the MP3 decoder inside libsndfile from writing its remarks to standard error: it knows no other way to be silenced.
+    """Standard error goes nowhere while a recording is read.
 
-    Threads that read at once share one silence: the first makes it and the last ends it.
+    The MP3 decoder inside libsndfile writes remarks there and knows no other way to be silenced.
+    Threads that read at once share one redirection: the first makes it and the last ends it.
     """
 
     def __init__(self) -> None:
@@ -104,10 +119,11 @@ class _Quiet:
             if self._readers > 1:
                 return
             self._stderr = None
-            with suppress(OSError):  # there may be no standard error to keep clean
+            # There may be no standard error to redirect.
+            with suppress(OSError):
                 self._stderr = os.dup(2)
-                with open(os.devnull, "wb") as nowhere:
-                    os.dup2(nowhere.fileno(), 2)
+                with open(os.devnull, "wb") as null:
+                    os.dup2(null.fileno(), 2)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:

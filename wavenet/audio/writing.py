@@ -9,7 +9,10 @@ import soundfile as sf
 from wavenet.audio.reading import libsndfile_name, libsndfile_reason
 from wavenet.errors import AudioError
 
-SFC_SET_UPDATE_HEADER_AUTO = 0x1061  # of libsndfile's sf_command
+# A command of libsndfile's sf_command, which soundfile does not wrap.
+SFC_SET_UPDATE_HEADER_AUTO = 0x1061
+
+# The format and subtype of libsndfile that each suffix stands for.
 WRITABLE = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_16"),
@@ -24,15 +27,22 @@ def check_writable(path: Path) -> None:
         raise AudioError(
             f"{path}: cannot write this kind of file; use one of {', '.join(WRITABLE)}"
         )
-    if path.is_dir() or not path.parent.is_dir():
-        raise AudioError(
-            f"{path}: {'is a folder' if path.is_dir() else f'the folder {path.parent} does not exist'}; name a file in an existing folder"
-        )
+    if path.is_dir():
+        problem = "is a folder"
+    elif not path.parent.is_dir():
+        problem = f"the folder {path.parent} does not exist"
+    else:
+        return
+    raise AudioError(f"{path}: {problem}; name a file in an existing folder")
 
 
 @contextmanager
 def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
-    """A mono file to write blocks to; its suffix picks the format. What was written stays readable if the block is left early."""
+    """A mono file to write blocks of audio (time,) to, in the format that its suffix stands for.
+
+    What was written stays readable when the body of the `with` statement is left early. Raises
+    AudioError.
+    """
     check_writable(path)
     form, subtype = WRITABLE[path.suffix.lower()]
     try:
@@ -43,9 +53,9 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
         ) from None
     try:
         with file:
-            if (
-                form == "WAV"
-            ):  # its header then tells the true length at every moment, so that even kill -9 leaves a whole file
+            if form == "WAV":
+                # The header then gives the true length after every write, so that even kill -9
+                # leaves a readable file.
                 with suppress(AttributeError):
                     sf._snd.sf_command(file._file, SFC_SET_UPDATE_HEADER_AUTO, sf._ffi.NULL, 1)
             yield file

@@ -1,7 +1,8 @@
-"""The usual way to generate with a cache: per layer a queue of past inputs, per sample a few small PyTorch operations a layer.
+"""Cached generation in eager PyTorch: per layer a queue of past inputs and a few small operations.
 
-What the engines' speed is measured against, and nothing else. It does what the network's own modules do, one product for each tap,
-for the residual path and for the skip path, with the weights prepared once and nothing recorded for gradients. For `plain` models only.
+It is the baseline that the engines' speed is measured against, and nothing else. It computes what
+the network's own modules compute, one product for each tap, for the residual path and for the skip
+path, with the weights prepared once and nothing recorded for gradients. For `plain` models only.
 """
 
 import math
@@ -66,31 +67,31 @@ class EagerStep:
 
     @torch.no_grad()
     def run(self, noise: Noise) -> Tensor:
-        """As many steps as there is noise (batch, time, n_noise); returns the last codes (batch,), on the CPU."""
-        wide = noise_columns(noise, self.distribution.n_noise)
-        for u in torch.from_numpy(wide).transpose(0, 1).contiguous().to(self.last.device):
-            x, total = (
-                self.distribution.embed(self.last, self.embedding),
-                torch.zeros((), device=self.last.device),
-            )
+        """A step for each column of noise (batch, time, n_noise).
+
+        Returns the last codes (batch,), on the CPU.
+        """
+        uniforms = torch.from_numpy(noise_columns(noise, self.distribution.n_noise))
+        for u in uniforms.transpose(0, 1).contiguous().to(self.last.device):
+            x = self.distribution.embed(self.last, self.embedding)  # (batch, R)
+            skips = torch.zeros((), device=self.last.device)
             for taps, bias, residual, skip, queue, dilation in self.layers:
                 queue[self.time % len(queue)] = x
                 h = linear(x, taps[-1], bias)
-                for back, tap in enumerate(reversed(taps[:-1]), 1):
-                    h += linear(queue[(self.time - back * dilation) % len(queue)], tap)
+                for tap, weight in enumerate(reversed(taps[:-1]), start=1):
+                    h += linear(queue[(self.time - tap * dilation) % len(queue)], weight)
                 filtered, gate = h.chunk(2, 1)
                 z = torch.tanh(filtered) * torch.sigmoid(gate)
-                total = total + linear(z, *skip)
+                skips = skips + linear(z, *skip)
                 if residual is not None:
                     x = x + linear(z, *residual)
-            self.last = self.draw(
-                linear(linear(total.relu(), *self.hidden).relu(), *self.output), u
-            )
+            hidden = linear(skips.relu(), *self.hidden)
+            self.last = self.draw(linear(hidden.relu(), *self.output), u)
             self.time += 1
         return self.last.cpu()
 
 
-# --- draws: params (batch, n_params), noise u (batch, n_noise) -> codes (batch,) ----------------------------------------
+# --- draws: params (batch, n_params), noise u (batch, n_noise) -> codes (batch,) ------------------
 
 
 def _categorical(params: Tensor, u: Tensor) -> Tensor:
@@ -108,11 +109,10 @@ def _gaussian(params: Tensor, u: Tensor) -> Tensor:
 
 def _mixture(params: Tensor, u: Tensor, standard: Tensor) -> Tensor:
     logits, means, log_scales = params.chunk(3, 1)
-    chosen = _categorical(logits, u)[:, None]
-    wav = (
-        means.gather(1, chosen)[:, 0] * mixture_mass.MEAN_UNIT
-        + mixture_mass.scales(log_scales.gather(1, chosen))[:, 0] * standard
-    )
+    component = _categorical(logits, u)[:, None]
+    mean = means.gather(1, component)[:, 0] * mixture_mass.MEAN_UNIT
+    scale = mixture_mass.scales(log_scales.gather(1, component))[:, 0]
+    wav = mean + scale * standard
     return (wav * FULL_SCALE).round().clamp(-FULL_SCALE, FULL_SCALE - 1).long() + FULL_SCALE
 
 

@@ -1,8 +1,10 @@
-"""How fast this machine can read weights and multiply, measured with the kernels' own products: the bound that generation meets.
+"""The roofline of generation on this machine: how fast it reads weights and how fast it multiplies.
 
-A sample of one stream has to read every weight of the newest taps, the residual and skip paths and the head once, and the weights of
-the older taps once per block of steps; and it has to multiply by all of them. Whichever takes longer is the bound. Caches that keep
-some of the weights are part of the measurement: it runs over as many bytes as the model has.
+Both are measured with the kernels' own products. A sample of one stream has to read every weight of
+the newest taps, the residual and skip paths and the head once, and the weights of the older taps
+once per block of steps; and it has to multiply by all of them. Whichever takes longer is the bound.
+Caches that keep some of the weights are part of the measurement: it runs over as many bytes as the
+model has.
 """
 
 import time
@@ -17,15 +19,16 @@ from wavenet.engines.cpu.compiled import compiled
 from wavenet.engines.cpu.panels import BLOCK, PANEL, aligned, padded, padded_gate
 from wavenet.engines.cpu.vectors import HOST, LANES, at, move, product
 from wavenet.engines.options import PRECISIONS
-from wavenet.model import parameters
 from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.patterns.shapes import pyramid
 
 INPUTS = 64
+REPETITIONS = 12
 _one, _tall = product(PANEL, 1), product(2, HOST.rows)
 
 
 def read_weights(weights, words, x, y, panels, times):  # type: ignore[no-untyped-def]
-    """Multiply by panel after panel, each read once, `times` over."""
+    """Multiply by one panel after another, `times` times over."""
     for _ in range(times):
         for i in range(panels):
             stride = PANEL * words
@@ -63,95 +66,89 @@ _read_weights, _multiply = compiled(read_weights), compiled(multiply)
 
 @dataclass(frozen=True)
 class Roofline:
-    """Of one core: bytes of weights read per second for each precision, and multiply-adds per second."""
+    """What one core does per second: bytes of weights read in each precision, and multiply-adds."""
 
     bytes_per_second: dict[str, float]
     macs_per_second: float
 
     def bound(self, model: ModelConfig, precision: str, batch: int, threads: int) -> float:
-        """Samples per second, of all streams together, that no engine of this kind can pass."""
+        """Samples per second, of all streams together, that no engine of this kind can exceed."""
         cores = min(threads, max(2, batch))
-        # one stream's weights are divided between the cores; with several, each core reads all of them for its own streams
-        reading = (
-            self.bytes_per_second[precision]
-            * (cores if batch == 1 else batch)
-            / sample_bytes(model, precision)
-        )
-        return min(reading, self.macs_per_second * cores / sample_macs(model))
+        # Cores share the weights of a single stream; with several, each reads all for its streams.
+        readers = cores if batch == 1 else batch
+        reading = self.bytes_per_second[precision] * readers / sample_bytes(model, precision)
+        multiplying = self.macs_per_second * cores / sample_macs(model)
+        return min(reading, multiplying)
 
 
 def sample_bytes(model: ModelConfig, precision: str) -> float:
     """Bytes of weights that one step of any number of streams has to read."""
-    r, g, s, h, params = _wide(model)
-    older = (
-        sum((len(heard) - 1) / min(BLOCK, heard[1]) for heard in model.offsets)
-        * model.residual_channels
-        * 2
-        * g
-    )
-    layer = model.residual_channels * 2 * g + model.gate_channels // 2 * (r + s)
-    head = model.skip_channels * h + model.head_channels * params + _context(model)
-    return (len(model.schedule) * layer + older + head) * (4 if precision == "fp32" else 2)
+    r, g, s, h, n_params = _padded_channels(model)
+    tap = model.residual_channels * 2 * g
+    # A block of steps reads the weights of the older taps once. It ends before one of its own
+    # outputs would be an input of the second tap.
+    older_taps = sum((len(taps) - 1) / min(BLOCK, taps[1]) for taps in model.offsets)
+    layer = tap + model.gate_channels // 2 * (r + s)
+    head = model.skip_channels * h + model.head_channels * n_params + _context_weights(model)
+    weights = len(model.schedule) * layer + older_taps * tap + head
+    return weights * (4 if precision == "fp32" else 2)
 
 
 def sample_macs(model: ModelConfig) -> float:
     """Multiply-adds of one sample, padding included."""
-    r, g, s, h, params = _wide(model)
-    dilated = sum(map(len, model.offsets)) * model.residual_channels * 2 * g
-    paths = len(model.schedule) * model.gate_channels // 2 * (r + s)
-    return (
-        dilated + paths + model.skip_channels * h + model.head_channels * params + _context(model)
-    )
+    r, g, s, h, n_params = _padded_channels(model)
+    taps = sum(map(len, model.offsets)) * model.residual_channels * 2 * g
+    outputs = len(model.schedule) * model.gate_channels // 2 * (r + s)
+    head = model.skip_channels * h + model.head_channels * n_params + _context_weights(model)
+    return taps + outputs + head
 
 
-def _context(model: ModelConfig) -> int:
+def _context_weights(model: ModelConfig) -> int:
     """Weights of the context module, all of which every sample is multiplied by."""
-    shapes = parameters.pyramid(model)
+    shapes = pyramid(model)
     if not shapes:
         return 0
-    channels, branches = model.skip_channels, len(shapes) - 1  # the mean's included
+    # The branch of the running mean is one of them.
+    channels, branches = model.skip_channels, len(shapes) - 1
     p = padded(shapes["mean"][0])
     return (2 * branches - 1) * channels * p + branches * p * padded(channels)
 
 
-def _wide(model: ModelConfig) -> tuple[int, int, int, int, int]:
-    """Channels filled up to whole vectors: R', G', S', H', and of what is predicted."""
-    channels = (model.skip_channels, model.head_channels, distribution_for(model).n_params)
+def _padded_channels(model: ModelConfig) -> tuple[int, int, int, int, int]:
+    """R, G, S, H and the number of predicted parameters, each filled up to whole vectors."""
     return (
         padded(model.residual_channels),
         padded_gate(model.gate_channels // 2),
-        *map(padded, channels),
-    )  # type: ignore[return-value]
+        padded(model.skip_channels),
+        padded(model.head_channels),
+        padded(distribution_for(model).n_params),
+    )
 
 
 def measure(model: ModelConfig) -> Roofline:
     """Takes about a second, and compiles what it needs the first time."""
+    # Inputs and outputs of the products; their values do not matter.
     x, y = aligned(INPUTS * HOST.rows), aligned(PANEL * LANES * HOST.rows)
-    reading = {}
+    bytes_per_second = {}
     for precision in PRECISIONS:
         words, kind = (LANES, np.float32) if precision == "fp32" else (LANES // 2, np.uint32)
         panel_bytes = INPUTS * PANEL * words * 4
         panels = max(1, round(sample_bytes(model, precision) / panel_bytes))
         weights = aligned(panels * INPUTS * PANEL * words, kind)
         times = max(1, round(2e7 / (panels * panel_bytes)))
-        reading[precision] = (
-            panels
-            * panel_bytes
-            * times
-            / _fastest(_read_weights, weights, words, x, y, panels, times)
-        )
+        seconds = _fastest(_read_weights, weights, words, x, y, panels, times)
+        bytes_per_second[precision] = panels * panel_bytes * times / seconds
     times = 20_000
     weights = aligned(INPUTS * 2 * LANES)
-    return Roofline(
-        reading, times * INPUTS * 2 * LANES * HOST.rows / _fastest(_multiply, weights, x, y, times)
-    )
+    macs = times * INPUTS * 2 * LANES * HOST.rows
+    return Roofline(bytes_per_second, macs / _fastest(_multiply, weights, x, y, times))
 
 
 def _fastest(kernel: Callable[..., Any], *arguments: Any) -> float:
-    """Seconds, the best of many: what the machine can do when nothing else wants it."""
-    found = []
-    for _ in range(12):
+    """Seconds, the least of several: what the machine can do when nothing else wants it."""
+    seconds = []
+    for _ in range(REPETITIONS):
         started = time.perf_counter()
         kernel(*arguments)
-        found.append(time.perf_counter() - started)
-    return min(found)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

@@ -1,4 +1,4 @@
-"""The command line: one file a command. Nothing else prints, or names a `--flag`."""
+"""The command line: a module for each command. Nothing else in the package prints."""
 
 from wavenet.cli.main import app
 

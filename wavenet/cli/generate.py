@@ -1,4 +1,7 @@
-"""`wavenet generate`: audio is written as it is made, so that Ctrl-C and a full disk leave what there is."""
+"""`wavenet generate`: new audio, or the continuation of a recording.
+
+It is written as it is generated, so that Ctrl-C and a full disk leave what there is.
+"""
 
 import secrets
 import time
@@ -25,7 +28,8 @@ class GenerateOptions:
 
     model: Path
     seconds: float
-    count: int | None  # one, or one for each label
+    # By default one, or one for each label.
+    count: int | None
     prompt: Path | None
     keep_prompt: bool
     sampling: Sampling
@@ -37,14 +41,18 @@ class GenerateOptions:
 
 
 def render(request: GenerateOptions) -> Iterator[str]:
-    """Generate and write. Yields lines to print. Raises WavenetError before anything is written when something is wrong."""
+    """Generate and write. Yields lines to print.
+
+    Raises WavenetError for wrong options, before anything is written.
+    """
     model = load(request.model)
     if request.keep_prompt and request.prompt is None:
         raise EngineError("--keep-prompt: there is no --prompt to keep")
     count = max(1, len(request.labels)) if request.count is None else request.count
     if count < len(request.labels):
         raise EngineError(
-            f"--label: {len(request.labels)} labels for {count} clips; raise --count, or leave it out for one of each"
+            f"--label: {len(request.labels)} labels for {count} clips; "
+            "raise --count, or leave it out for one of each"
         )
     samples = samples_for(model, request.seconds)
     prompt = None if request.prompt is None else read_prompt(request.prompt, model)
@@ -67,46 +75,49 @@ def render(request: GenerateOptions) -> Iterator[str]:
     yield f"{sampler.engine.describe(count)}, checkpoint of step {model.training.step}, seed {seed}"
     with ExitStack() as open_files:
         files = [open_files.enter_context(writing.writer(path, rate)) for path in paths]
-        kept = 0
+        prompt_samples = 0
         if request.keep_prompt and request.prompt is not None:
             for block in reading.read_blocks(request.prompt, rate):
-                kept += len(block)
+                prompt_samples += len(block)
                 for file in files:
                     file.write(block)
-        made = _write_blocks(sampler, samples, files, rate)
+        written = _write_blocks(sampler, samples, files, rate)
     for i, path in enumerate(paths):
-        after = f" after {kept / rate:.2f} s of prompt" if kept else ""
-        yield f"{path}  {made / rate:.2f} s{after}" + (
-            f", {sampler.labels[i]}" if sampler.labels else ""
-        )
-    if made < samples:
+        line = f"{path}  {written / rate:.2f} s"
+        if prompt_samples:
+            line += f" after {prompt_samples / rate:.2f} s of prompt"
+        if sampler.labels:
+            line += f", {sampler.labels[i]}"
+        yield line
+    if written < samples:
         yield "interrupted: what was made until then is kept"
 
 
 def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rate: int) -> int:
-    """Write every stream's blocks to its file, under a bar that shows times real time. Returns the samples made of each."""
-    made = 0
+    """Write every stream's blocks to its file, under a progress bar.
+
+    Returns the samples written of each stream: fewer than `samples` after Ctrl-C.
+    """
+    written = 0
     started = time.monotonic()
     with bar(samples * len(files), layout=LAYOUT_WITHOUT_COUNT) as progress:
         try:
             for block in sampler.blocks(samples):
                 for file, wav in zip(files, block, strict=True):
                     file.write(wav)
-                made += block.shape[1]
-                speed = made * len(files) / (time.monotonic() - started)
+                written += block.shape[1]
+                speed = written * len(files) / (time.monotonic() - started)
                 progress.set_postfix_str(
                     f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False
                 )
                 progress.update(block.size)
         except KeyboardInterrupt:
             pass
-    return made
+    return written
 
 
 def numbered(path: Path, count: int) -> list[Path]:
     """out.wav for one clip; out-1.wav, out-2.wav, ... for several."""
-    return (
-        [path]
-        if count == 1
-        else [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
-    )
+    if count == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]

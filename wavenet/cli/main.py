@@ -3,83 +3,35 @@
 import json
 import os
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from wavenet.errors import AlreadyReportedError, ConfigError, WavenetError
+from wavenet.cli.failures import OneLineErrors, is_first_rank
+from wavenet.cli.options import (
+    CacheOption,
+    ConfigOption,
+    DeviceOption,
+    EngineOption,
+    ModelArgument,
+    PrecisionOption,
+    SeedOption,
+    SetOption,
+    TemperatureOption,
+    ThreadsOption,
+    TopKOption,
+    TopPOption,
+)
+from wavenet.errors import ConfigError
 
-# Before torch is loaded: its threads wait for each other some microseconds awake, then asleep. Left to itself OpenMP stays awake for
-# milliseconds, and a step takes several times as long as soon as another program wants a core.
+# Set before torch is loaded, so that its threads spin for some microseconds while they wait for
+# each other, and then sleep. By default OpenMP spins for milliseconds, and a step takes several
+# times as long as soon as another program wants a core.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-UsageError: Any = typer.BadParameter.__mro__[
-    1
-]  # click's, which newer versions of Typer bring along under another name
-_NO_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-)  # in torch's RuntimeErrors
-_SPARE_MEMORY = {
-    "train": "lower train.batch or train.segment_seconds, or raise train.accumulate",
-    "generate": "lower --count",
-}
-
-
-class _OneLineErrors(TyperGroup):
-    """Users meet one line, never a traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold any bytes
-        try:
-            return super().invoke(ctx)
-        except AlreadyReportedError:
-            raise typer.Exit(1) from None
-        except (WavenetError, UsageError) as e:
-            if isinstance(e, UsageError) and not _first():
-                raise typer.Exit(1) from None
-            hint = (
-                ""
-                if isinstance(e, WavenetError)
-                else f"; see {' '.join(filter(None, ('wavenet', ctx.invoked_subcommand)))} --help"
-            )
-            message = str(e) if isinstance(e, WavenetError) else e.format_message().rstrip(".")
-            typer.echo(f"wavenet: {message}{hint}", err=True)
-            raise typer.Exit(1) from None
-        except (MemoryError, RuntimeError) as e:
-            if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
-                raise
-            advice = _SPARE_MEMORY.get(
-                ctx.invoked_subcommand, "close other programs, or take a smaller model"
-            )
-            typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
-            raise typer.Exit(1) from None
-        except BrokenPipeError:
-            raise  # the reader of our output has gone (`wavenet evaluate ... | head`): Typer ends quietly
-        except OSError as e:
-            typer.echo(
-                f"wavenet: {e.filename or 'a file'}: {e.strerror or e}; what was finished is kept",
-                err=True,
-            )
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            if _first():
-                typer.echo("wavenet: interrupted; what was finished is kept", err=True)
-            raise typer.Exit(130) from None
-
-
-def _first() -> bool:
-    """False in all but one of the processes that torchrun starts with the same command line: what all see alike is told once."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 app = typer.Typer(
-    cls=_OneLineErrors,
+    cls=OneLineErrors,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -87,50 +39,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a WaveNet on your own recordings and hear it.",
 )
-
-ConfigOption = Annotated[
-    str | None,
-    typer.Option("--config", "-c", help="A preset (see `wavenet presets`) or a .toml file."),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any setting, as key=value: train.learning_rate=3e-4. Repeatable."),
-]
-CacheOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache", help="Where decoded recordings are kept. Default: the user's cache folder."
-    ),
-]
-TemperatureOption = Annotated[
-    float,
-    typer.Option(
-        help="Below 1 is calmer, down to silence; above 1 wilder; 0 always the likeliest."
-    ),
-]
-TopKOption = Annotated[
-    int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")
-]
-TopPOption = Annotated[
-    float,
-    typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all."),
-]
-SeedOption = Annotated[
-    int | None,
-    typer.Option(help="The same seed gives the same audio. Default: a new one, printed."),
-]
-EngineOption = Annotated[
-    str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")
-]
-ModelArgument = Annotated[
-    Path,
-    typer.Argument(
-        help="A run folder (its best checkpoint is taken), a checkpoint file, or demo-voice."
-    ),
-]
-PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
-ThreadsOption = Annotated[int, typer.Option(help="At most so many threads; 0 is as many as help.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 
 
 @app.command()
@@ -147,16 +55,17 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,
     stop_at: Annotated[
-        int | None, typer.Option(help="End this sitting at this step; the schedule stays as it is.")
+        int | None, typer.Option(help="Stop at this step; the schedule stays as it is.")
     ] = None,
     device: DeviceOption = "auto",
     seed: Annotated[
-        int | None, typer.Option(help="Of the weights' start and the choice of windows.")
+        int | None, typer.Option(help="For the initial weights and choice of windows.")
     ] = None,
     label_from: Annotated[
         str | None,
         typer.Option(
-            help="Where labels come from: folder, a .csv of file,label, or a pattern as (?P<label>[a-z]+)_."
+            help="Where labels come from: folder, a .csv of file,label, or a pattern as "
+            "(?P<label>[a-z]+)_."
         ),
     ] = None,
     settings: SetOption = None,
@@ -166,7 +75,7 @@ def train(
     ] = False,
     max_hours: Annotated[
         float | None,
-        typer.Option(help="End this sitting after so many hours; then score, save and stop."),
+        typer.Option(help="Stop after this many hours, having scored and saved."),
     ] = None,
     tensorboard: Annotated[
         bool,
@@ -188,14 +97,17 @@ def train(
     from wavenet.training.session import dry_run as run_dry
     from wavenet.training.session import train as run_session
 
-    extra = [f"train.steps={steps}"] * (steps is not None) + [f"train.seed={seed}"] * (
-        seed is not None
-    )
-    extra += [f"train.label_from={json.dumps(label_from)}"] * (label_from is not None)
+    overrides = list(settings or [])
+    if steps is not None:
+        overrides.append(f"train.steps={steps}")
+    if seed is not None:
+        overrides.append(f"train.seed={seed}")
+    if label_from is not None:
+        overrides.append(f"train.label_from={json.dumps(label_from)}")
     request = TrainOptions(
         folder,
         config,
-        (*(settings or []), *extra),
+        tuple(overrides),
         out,
         stop_at,
         device,
@@ -203,7 +115,8 @@ def train(
         accept_changes or dry_run,
         max_hours,
     )
-    report = TensorBoardReport() if tensorboard and not dry_run and _first() else ConsoleReport()
+    to_board = tensorboard and not dry_run and is_first_rank()
+    report = TensorBoardReport() if to_board else ConsoleReport()
     try:
         if dry_run:
             run_dry(request, report)
@@ -246,7 +159,8 @@ def generate(
     label: Annotated[
         list[str] | None,
         typer.Option(
-            help="Voice or class; repeatable. Clips take them in turn, or without it all that the model knows."
+            help="Voice or class; repeatable. Clips take them in turn, or without it all that the "
+            "model knows."
         ),
     ] = None,
     temperature: TemperatureOption = 1.0,
@@ -293,7 +207,7 @@ def generate(
 def vocode(
     model: ModelArgument,
     inputs: Annotated[
-        list[Path], typer.Argument(help="Recordings to say again, or .npy files of log-mel frames.")
+        list[Path], typer.Argument(help="Recordings to resynthesise, or log-mel frames in .npy.")
     ],
     label: Annotated[
         str | None, typer.Option(help="Voice or class, for a model that knows some.")
@@ -316,15 +230,14 @@ def vocode(
 ) -> None:
     """Make audio from mel frames: those of recordings, or made elsewhere."""
     from wavenet.cli.vocode import VocodeOptions
-    from wavenet.cli.vocode import vocode as follow
+    from wavenet.cli.vocode import vocode as run_vocoder
     from wavenet.engines.options import EngineOptions
     from wavenet.model.distributions.base import Sampling
 
     options = EngineOptions(precision, threads, report=lambda line: typer.echo(line, err=True))
     sampling = Sampling(temperature, top_k, top_p)
-    for line in follow(
-        VocodeOptions(model, tuple(inputs), sampling, seed, engine, out, label, options)
-    ):
+    request = VocodeOptions(model, tuple(inputs), sampling, seed, engine, out, label, options)
+    for line in run_vocoder(request):
         typer.echo(line)
 
 
@@ -351,14 +264,14 @@ def evaluate(
     vocoded: Annotated[
         int,
         typer.Option(
-            help="Recordings that a vocoder says again and is compared on, up to 10 s of each."
+            help="Recordings for a vocoder to resynthesise and compare, up to 10 s of each."
         ),
     ] = 8,
     precision: PrecisionOption = "fp32",
     threads: ThreadsOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """How well a model predicts recordings: bits per sample, beside simple yardsticks."""
+    """How well a model predicts recordings: bits per sample, beside simple baselines."""
     from wavenet.cli.evaluate import evaluate as run_evaluation
     from wavenet.engines.options import EngineOptions
     from wavenet.evaluation.likelihood import EvaluateOptions
@@ -383,7 +296,7 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """How fast each engine generates on this machine, and how fast it could."""
-    name, config = _config_of(source, settings or [])
+    name, config = _load_config(source, settings or [])
     from wavenet.cli.bench import bench as run_bench
 
     for line in run_bench(name, config, as_json, report=lambda line: typer.echo(line, err=True)):
@@ -395,15 +308,16 @@ def receptive_field(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Presets, .toml files, run folders or checkpoints; several are compared. Default: small."
+            help="Presets, .toml files, run folders or checkpoints; several are compared. "
+            "Default: small."
         ),
     ] = None,
     settings: SetOption = None,
-    pitch: Annotated[float, typer.Option(help="In Hz: how many of its periods are heard.")] = 100.0,
+    pitch: Annotated[float, typer.Option(help="In Hz: how many periods the field spans.")] = 100.0,
     on: Annotated[
         Path | None,
         typer.Option(
-            help="A recording or a folder: measure what a trained model makes of its field there."
+            help="A recording or a folder to measure a model's effective receptive field on."
         ),
     ] = None,
     label: Annotated[
@@ -417,13 +331,13 @@ def receptive_field(
     cache: CacheOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """How far back a network hears, through which layers, with which gaps, and what it costs."""
+    """The receptive field of a network, its layers and gaps, and what it costs."""
     from wavenet.cli.receptive_field import ReceptiveFieldOptions, run
 
     names: list[str | None] = [*sources] if sources else [None]
-    found = tuple(_config_of(name, settings or []) for name in names)
+    configs = tuple(_load_config(name, settings or []) for name in names)
     request = ReceptiveFieldOptions(
-        found, pitch, on, label, picture, as_json, not _shows_blocks(), device, cache
+        configs, pitch, on, label, picture, as_json, not _shows_blocks(), device, cache
     )
     for line in run(request):
         typer.echo(line)
@@ -478,8 +392,8 @@ def _shows_blocks() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-def _config_of(source: str | None, settings: list[str]) -> tuple[str, Any]:
-    """The config behind a preset, a file, a run folder or a checkpoint, and what to call it."""
+def _load_config(source: str | None, settings: list[str]) -> tuple[str, Any]:
+    """The name and the config of a preset, a file, a run folder or a checkpoint."""
     from wavenet.config import loading
     from wavenet.model import checkpoint, locate
 
@@ -488,10 +402,11 @@ def _config_of(source: str | None, settings: list[str]) -> tuple[str, Any]:
     if path.is_dir() and name not in loading.preset_names():
         if not (path / "config.toml").exists():
             raise ConfigError(
-                f"{path}: is a folder without config.toml, so not a run; name a preset, a .toml file, a run or a checkpoint"
+                f"{path}: is a folder without config.toml, so not a run; "
+                "name a preset, a .toml file, a run or a checkpoint"
             )
         return name, loading.load(path / "config.toml", settings)
     if path.suffix == checkpoint.SUFFIX or name in locate.bundled():
-        found = checkpoint.load(locate.find(path)).config.to_dict()
-        return name, loading.parse(loading.override(found, settings), name)
+        values = checkpoint.load(locate.find(path)).config.to_dict()
+        return name, loading.parse(loading.override(values, settings), name)
     return name, loading.load(name, settings)

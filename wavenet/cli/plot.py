@@ -1,7 +1,8 @@
-"""`wavenet plot`: the loss of one or several runs, against steps or hours."""
+"""`wavenet plot`: the loss of one or several runs over steps or hours."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from wavenet import plotting
 from wavenet.errors import RunError
@@ -9,7 +10,10 @@ from wavenet.training.run_folder import Run
 
 
 def plot(folders: Sequence[Path], over: str, out: Path) -> Iterator[str]:
-    """Draw the runs' curves into `out`. Yields lines to print. Raises RunError for what is no run, or has not begun."""
+    """Draw the runs' curves into `out`. Yields lines to print.
+
+    Raises RunError for folders that are no runs, and for runs that have not begun.
+    """
     if over not in plotting.AXES:
         raise RunError(f"--over {over}: unknown; use {' or '.join(plotting.AXES)}")
     if out.suffix.lower() != ".png":
@@ -25,16 +29,20 @@ def plot(folders: Sequence[Path], over: str, out: Path) -> Iterator[str]:
     plotting.curves(out, runs, over)
     width = max(len(name) for name in runs)
     for name, metrics in runs.items():
-        last = metrics[-1]
-        scored = [
-            (m["validation_bits"], m["step"])
-            for m in metrics
-            if m.get("validation_bits") is not None
-        ]
-        best = (
-            f"at best {min(scored)[0]:.3f} bits per sample at step {min(scored)[1]}"
-            if scored
-            else "not validated yet"
-        )
-        yield f"{name:{width}}  step {last['step']}, {last['seconds'] / 3600:.2f} hours; {best}"
+        yield f"{name:{width}}  {_summary(metrics)}"
     yield str(out)
+
+
+def _summary(metrics: Sequence[dict[str, Any]]) -> str:
+    """How far a run has come, and its best validation loss."""
+    last = metrics[-1]
+    progress = f"step {last['step']}, {last['seconds'] / 3600:.2f} hours"
+    validations = [
+        (entry["validation_bits"], entry["step"])
+        for entry in metrics
+        if entry.get("validation_bits") is not None
+    ]
+    if not validations:
+        return f"{progress}; not validated yet"
+    bits, step = min(validations)
+    return f"{progress}; at best {bits:.3f} bits per sample at step {step}"

@@ -1,14 +1,16 @@
-"""`wavenet receptive-field`: what one network hears, or several side by side; in theory, and as measured on recordings."""
+"""`wavenet receptive-field`: the receptive field of one network, or of several side by side.
+
+In theory, and as measured on recordings.
+"""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavenet.analysis import tables
+from wavenet.analysis import text
 from wavenet.analysis.path_counts import EffectiveReceptiveField
 from wavenet.analysis.report import StackReport, stack_report
-from wavenet.analysis.text import draw_text
 from wavenet.config import Config
 from wavenet.errors import ConfigError, OutputError
 from wavenet.model import checkpoint, locate
@@ -20,41 +22,44 @@ PICTURES = (".png", ".svg")
 class ReceptiveFieldOptions:
     """What the user asked `wavenet receptive-field` for."""
 
-    sources: tuple[tuple[str, Config], ...]  # what each is called, and its config
+    sources: tuple[tuple[str, Config], ...]  # names and configs
     pitch: float = 100.0  # Hz
-    on: Path | None = None  # a recording or a folder of them, to measure influence on
+    on: Path | None = None  # recordings to measure influence on
     label: str | None = None
     picture: Path | None = None
     as_json: bool = False
-    plain: bool = False  # the output cannot show more than ASCII
+    plain: bool = False  # the output takes only ASCII
     device: str = "auto"
     cache: Path | None = None
 
 
 def run(request: ReceptiveFieldOptions) -> Iterator[str]:
-    """Yields lines to print, or one JSON object (for several sources, a list of them). Raises WavenetError."""
+    """Yields lines to print, or one JSON object (for several sources, a list of them).
+
+    Raises WavenetError.
+    """
     _check(request)
-    found = [
-        stack_report(name, config, request.pitch, _measured(name, config, request))
+    reports = [
+        stack_report(name, config, request.pitch, _measure(name, config, request))
         for name, config in request.sources
     ]
     if request.as_json:
-        plain = [one.to_dict() for one in found]
-        yield json.dumps(plain[0] if len(plain) == 1 else plain, indent=1)
-    elif len(found) == 1:
-        yield from _one(found[0], request.plain)
+        objects = [report.to_dict() for report in reports]
+        yield json.dumps(objects[0] if len(objects) == 1 else objects, indent=1)
+    elif len(reports) == 1:
+        yield from _report_lines(reports[0], request.plain)
     else:
-        yield from tables.side_by_side(found)
+        yield from text.side_by_side(reports)
     if request.picture is not None:
         from wavenet.analysis import figure
 
-        figure.draw(request.picture, found[0])
+        figure.draw(request.picture, reports[0])
         if not request.as_json:
             yield str(request.picture)
 
 
 def _check(request: ReceptiveFieldOptions) -> None:
-    """Raises before anything is measured or drawn."""
+    """Raise ConfigError or OutputError before anything is measured or drawn."""
     picture = request.picture
     if not 1 <= request.pitch <= 20_000:
         raise ConfigError(f"--pitch {request.pitch:g}: must be 1 to 20000 Hz")
@@ -64,16 +69,19 @@ def _check(request: ReceptiveFieldOptions) -> None:
         )
     if picture is not None and picture.suffix.lower() not in PICTURES:
         raise OutputError(
-            f"{picture}: a picture is drawn as {' or '.join(PICTURES)}; name it {picture.stem or 'field'}.png"
+            f"{picture}: a picture is drawn as {' or '.join(PICTURES)}; "
+            f"name it {picture.stem or 'field'}.png"
         )
     if picture is not None and len(request.sources) > 1:
         raise OutputError(
-            f"--picture {picture}: draws one network; name one source instead of {len(request.sources)}"
+            f"--picture {picture}: draws one network; "
+            f"name one source instead of {len(request.sources)}"
         )
     for name, _ in request.sources:
         if request.on is not None and not _has_weights(name):
             raise ConfigError(
-                f"--on {request.on}: {name} has no weights to measure with; name a run or a checkpoint"
+                f"--on {request.on}: {name} has no weights to measure with; "
+                "name a run or a checkpoint"
             )
 
 
@@ -82,7 +90,7 @@ def _has_weights(name: str) -> bool:
     return path.is_dir() or path.suffix == checkpoint.SUFFIX or name in locate.bundled()
 
 
-def _measured(
+def _measure(
     name: str, config: Config, request: ReceptiveFieldOptions
 ) -> EffectiveReceptiveField | None:
     if request.on is None:
@@ -95,11 +103,11 @@ def _measured(
     return measure(model, request.on, request.label, request.device, request.cache)
 
 
-def _one(found: StackReport, plain: bool) -> Iterator[str]:
-    yield from tables.receptive_head(found)
+def _report_lines(report: StackReport, plain: bool) -> Iterator[str]:
+    yield from text.head_lines(report)
     yield ""
-    yield from draw_text(found, plain)
+    yield from text.draw_text(report, plain)
     yield ""
-    yield from tables.receptive_layers(found)
+    yield from text.layer_lines(report)
     yield ""
-    yield from tables.advice_lines(found)
+    yield from text.advice_lines(report)

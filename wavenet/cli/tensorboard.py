@@ -1,4 +1,4 @@
-"""Training as TensorBoard shows it: scalars, audio and spectrograms, in the run's folder `tensorboard`."""
+"""Training for TensorBoard: scalars, audio and spectrograms, in the run's folder `tensorboard`."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ TAGS = {
 
 
 class TensorBoardReport(ConsoleReport):
-    """What the terminal shows, and TensorBoard besides. Raises RunError when it is not installed."""
+    """Writes for TensorBoard besides printing. Raises RunError where that is not installed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class TensorBoardReport(ConsoleReport):
             raise RunError(
                 "--tensorboard: is not installed; pip install tensorboard, or leave it out"
             ) from None
-        self._open: Any = SummaryWriter
+        self._writer_class: Any = SummaryWriter
         self._writer: Any = None
 
     def prepared(self, config: Config, run: Run, corpus: Corpus) -> None:
@@ -37,9 +37,8 @@ class TensorBoardReport(ConsoleReport):
         self._folder = run.folder / "tensorboard"
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
-        self._writer = self._open(
-            self._folder, purge_step=trainer.step + 1
-        )  # what a crash undid is not shown twice
+        # Steps that a crash undid are trained again, and must not be shown twice.
+        self._writer = self._writer_class(self._folder, purge_step=trainer.step + 1)
         self.note(f"board      tensorboard --logdir {self._folder}")
         super().starting(trainer, until, seconds_per_step)
 
@@ -56,13 +55,9 @@ class TensorBoardReport(ConsoleReport):
 
             rate = trainer.config.audio.sample_rate
             wav = np.concatenate(list(reading.read_blocks(sample, rate)))
+            picture = matplotlib.image.imread(sample.with_suffix(".png"))[..., :3]
             self._writer.add_audio("sample", wav[None], trainer.step, sample_rate=rate)
-            self._writer.add_image(
-                "sample",
-                matplotlib.image.imread(sample.with_suffix(".png"))[..., :3],
-                trainer.step,
-                dataformats="HWC",
-            )
+            self._writer.add_image("sample", picture, trainer.step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""`wavenet vocode`: recordings said again from their mel frames, or audio from frames made elsewhere; several at once."""
+"""`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere.
+
+Several inputs are generated in one batch.
+"""
 
 import secrets
 import time
@@ -12,12 +15,13 @@ from wavenet.engines import create_engine
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import AudioError, OutputError
 from wavenet.generation.api import load
-from wavenet.generation.mel_input import MelInput, read_mel_input, require_frames
+from wavenet.generation.mel_input import MelInput, require_frames
 from wavenet.generation.sampler import Sampler, stream_labels
 from wavenet.model.distributions.base import Sampling
 from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
 
-AT_ONCE = 32  # streams; more are no faster, and each takes memory
+# Streams of a batch. More are no faster, and each takes memory.
+MAX_STREAMS = 32
 
 
 @dataclass(frozen=True)
@@ -35,90 +39,101 @@ class VocodeOptions:
 
 
 def vocode(request: VocodeOptions) -> Iterator[str]:
-    """Follow and write. Yields lines to print. Raises WavenetError before anything is written when something is wrong."""
+    """Generate and write. Yields lines to print.
+
+    Raises WavenetError for wrong options and inputs, before anything is written.
+    """
     model = load(request.model)
     require_frames(model.config)
     labels = () if request.label is None else (request.label,)
     stream_labels(model.config.model.labels, labels, 1)
     paths = outputs(request.inputs, request.out)
-    guides = [read_mel_input(path, model) for path in request.inputs]
+    mel_inputs = [MelInput.read(path, model) for path in request.inputs]
+    lengths = [mel_input.samples for mel_input in mel_inputs]
     seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
     engine = create_engine(request.engine, model.config.model, model.weights, request.options)
 
-    def sampler(some: Sequence[int]) -> Sampler:
+    def sampler_of(batch: Sequence[int]) -> Sampler:
         return Sampler(
             model,
             seed=seed,
             sampling=request.sampling,
             engine=engine,
             labels=labels,
-            guides=[guides[i] for i in some],
+            mel_inputs=[mel_inputs[i] for i in batch],
         )
 
-    groups = _groups(guides)
-    first = sampler(groups[0])  # refuses what does not fit
-    yield f"{engine.describe(len(groups[0]))}, checkpoint of step {model.training.step}, seed {seed}"
+    batches = _batches(lengths)
+    # The first sampler refuses what does not fit, before anything is written.
+    first = sampler_of(batches[0])
+    engine_line = engine.describe(len(batches[0]))
+    yield f"{engine_line}, checkpoint of step {model.training.step}, seed {seed}"
     _make_folder(paths)
-    rate, made = model.config.audio.sample_rate, [0] * len(guides)
-    with bar(sum(g.samples for g in guides), layout=LAYOUT_WITHOUT_COUNT) as progress:
+    rate, written = model.config.audio.sample_rate, [0] * len(lengths)
+    with bar(sum(lengths), layout=LAYOUT_WITHOUT_COUNT) as progress:
         started = time.monotonic()
 
         def advance(samples: int) -> None:
-            speed = sum(made) / (time.monotonic() - started)
+            speed = sum(written) / (time.monotonic() - started)
             progress.set_postfix_str(
                 f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False
             )
             progress.update(samples)
 
         try:
-            for some in groups:
+            for batch in batches:
                 _write(
-                    first if some is groups[0] else sampler(some),
-                    some,
-                    [g.samples for g in guides],
+                    first if batch is batches[0] else sampler_of(batch),
+                    batch,
+                    lengths,
                     paths,
                     rate,
-                    made,
+                    written,
                     advance,
                 )
         except KeyboardInterrupt:
             pass
-    for path, source, samples in zip(paths, request.inputs, made, strict=True):
+    for path, source, samples in zip(paths, request.inputs, written, strict=True):
         if samples:
-            yield f"{path}  {samples / rate:.2f} s, after {source}" + (
-                f", {request.label}" if request.label else ""
-            )
-    if sum(made) < sum(g.samples for g in guides):
+            label = f", {request.label}" if request.label else ""
+            yield f"{path}  {samples / rate:.2f} s, after {source}{label}"
+    if sum(written) < sum(lengths):
         yield "interrupted: what was made until then is kept"
 
 
 def _write(
     sampler: Sampler,
-    some: Sequence[int],
+    batch: Sequence[int],
     lengths: Sequence[int],
     paths: Sequence[Path],
     rate: int,
-    made: list[int],
+    written: list[int],
     advance: Callable[[int], None],
 ) -> None:
-    """Make some of the recordings, each into its file, counting what was made of each."""
+    """Generate a batch of inputs, each into its file, counting the samples written of each."""
     with ExitStack() as open_files:
-        files = [open_files.enter_context(writing.writer(paths[i], rate)) for i in some]
-        for blocks in sampler.variable_length_blocks([lengths[i] for i in some]):
+        files = [open_files.enter_context(writing.writer(paths[i], rate)) for i in batch]
+        for blocks in sampler.variable_length_blocks([lengths[i] for i in batch]):
             for stream, wav in blocks:
                 files[stream].write(wav)
-                made[some[stream]] += len(wav)
+                written[batch[stream]] += len(wav)
             advance(sum(len(wav) for _, wav in blocks))
 
 
-def _groups(guides: Sequence[MelInput]) -> list[list[int]]:
-    """Which recordings to make at once: those of similar lengths, since the longest decides how long a batch takes."""
-    order = sorted(range(len(guides)), key=lambda i: -guides[i].samples)
-    return [order[i : i + AT_ONCE] for i in range(0, len(order), AT_ONCE)]
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Which inputs to generate together: those of similar lengths.
+
+    A batch takes as long as the longest of them.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    return [order[i : i + MAX_STREAMS] for i in range(0, len(order), MAX_STREAMS)]
 
 
 def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
-    """Where each result goes: to `out` itself, or for several inputs into a folder of that name. Raises AudioError."""
+    """The path of each result: `out` itself, or for several inputs a file in a folder of that name.
+
+    Raises AudioError.
+    """
     if len(inputs) == 1 and not (out and out.is_dir()):
         paths = [out or Path(f"{inputs[0].stem}-vocoded.wav")]
         writing.check_writable(paths[0])
@@ -132,8 +147,10 @@ def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
         raise AudioError(
             f"{twice}: would be written for two inputs of the same name; give them one at a time"
         )
-    if written := [p for p in paths if p.resolve() in [s.resolve() for s in inputs]]:
-        raise AudioError(f"{written[0]}: is an input itself; choose another -o")
+    resolved_inputs = [source.resolve() for source in inputs]
+    for path in paths:
+        if path.resolve() in resolved_inputs:
+            raise AudioError(f"{path}: is an input itself; choose another -o")
     return paths
 
 

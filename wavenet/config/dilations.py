@@ -1,6 +1,7 @@
-"""Which earlier samples the layers of a stack hear: named schedules of dilations, and the offsets of a layer's taps.
+"""Which past samples the layers of a stack read: named schedules of dilations, and offsets of taps.
 
-Pure arithmetic with the standard library alone. An offset counts samples back from the present, which is offset 0.
+Pure arithmetic with the standard library alone. An offset counts samples back from the present,
+which is offset 0.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,10 @@ from math import gcd
 
 
 def doubling() -> Iterator[int]:
-    """1, 2, 4, 8, ...: with two taps each lag of a cycle is reached by exactly one path, and the field is as wide as it can be."""
+    """1, 2, 4, 8, ...: the widest receptive field without a gap.
+
+    With two taps, exactly one path through a cycle's layers leads to each lag.
+    """
     dilation = 1
     while True:
         yield dilation
@@ -18,7 +22,7 @@ def doubling() -> Iterator[int]:
 
 
 def fibonacci() -> Iterator[int]:
-    """1, 2, 3, 5, 8, 13, ...: grows by 1.6 a layer, so most lags are reached by several paths."""
+    """1, 2, 3, 5, 8, 13, ...: grows by 1.6 a layer, so that several paths lead to most lags."""
     dilation, following = 1, 2
     while True:
         yield dilation
@@ -26,19 +30,22 @@ def fibonacci() -> Iterator[int]:
 
 
 def coprime() -> Iterator[int]:
-    """1, 2, 3, 5, 7, 11, 17, 29, 47, ...: the number nearest to 1.6 times the last one that shares no divisor with any before it.
+    """1, 2, 3, 5, 7, 11, 17, 29, 47, ...: no two dilations of a cycle share a divisor.
 
-    Layers whose dilations share a divisor hear a grid: what they reach from one sample are multiples of it, and the samples between are
-    heard through other paths altogether. Here no two layers of a cycle share one, so any two together reach every residue of each
-    other's dilation, and nothing as coarse as a grid is left. 1.6 is fibonacci's ratio, for the same growth and several paths to a lag.
+    Each is the number nearest to 1.6 times the one before it that shares no divisor with any that
+    came earlier. Layers whose dilations share a divisor read a grid: their lags are multiples of
+    the divisor, and the samples between come in by entirely different paths. Here any two layers of
+    a cycle cover every residue of each other's dilation, so no grid is left. 1.6 is the ratio of
+    `fibonacci`, for the same growth and several paths to a lag.
     """
     chosen = [1]
     while True:
         yield chosen[-1]
-        last, nearest = chosen[-1], round(8 * chosen[-1] / 5)
-        near = (n for away in count() for n in (nearest - away, nearest + away) if n > last)
-        # a prime lies between a number and its double, so there is one
-        chosen.append(next(n for n in near if all(gcd(n, d) == 1 for d in chosen)))
+        last = chosen[-1]
+        target = round(8 * last / 5)
+        by_distance = (n for away in count() for n in (target - away, target + away) if n > last)
+        # The search ends: a prime lies between any number and its double.
+        chosen.append(next(n for n in by_distance if all(gcd(n, d) == 1 for d in chosen)))
 
 
 GROWTHS: dict[str, Callable[[], Iterator[int]]] = {
@@ -51,31 +58,37 @@ GROWTHS: dict[str, Callable[[], Iterator[int]]] = {
 @cache
 def cycle(growth: str, largest: int) -> tuple[int, ...]:
     """A schedule's dilations up to the largest, before it starts again at 1."""
-    found: list[int] = []
+    chosen: list[int] = []
     for dilation in GROWTHS[growth]():
         if dilation > largest:
-            return tuple(found)
-        found.append(dilation)
+            return tuple(chosen)
+        chosen.append(dilation)
     raise AssertionError("schedules grow without end")
 
 
 @cache
 def offsets(kernel_size: int, dilations: Sequence[int], smooth: bool) -> tuple[int, ...]:
-    """How far back a layer's channels hear with a dilation each, from the newest tap, 0, to the oldest.
+    """Offsets that a layer reads with these dilations, from the newest tap's, 0, to the oldest's.
 
-    `smooth` adds the sample before each, since what a tap hears is averaged with what it heard a sample ago.
+    `smooth` adds the sample before each, since a tap then reads the mean of two samples.
     """
-    found = {k * d for d in dilations for k in range(kernel_size)}
-    return tuple(sorted(found | {back + 1 for back in found if smooth}))
+    read = {k * d for d in dilations for k in range(kernel_size)}
+    if smooth:
+        read |= {offset + 1 for offset in read}
+    return tuple(sorted(read))
 
 
 def tap_matrix(
-    kernel_size: int, dilation: int, smooth: bool, heard: Sequence[int]
+    kernel_size: int, dilation: int, smooth: bool, layer_offsets: Sequence[int]
 ) -> list[list[float]]:
-    """How much of each tap of a kernel, oldest first, lies at each of the offsets `heard`, newest first: (offsets, taps), oldest first."""
+    """How much of each tap of a kernel lies at each offset of its layer: (T, K), both oldest first.
+
+    `layer_offsets` comes newest first, as from `offsets`.
+    """
+    taps = [k * dilation for k in reversed(range(kernel_size))]
     rows = []
-    for back in reversed(heard):
-        at = [float(back == k * dilation) for k in reversed(range(kernel_size))]
-        before = [float(back == k * dilation + 1) for k in reversed(range(kernel_size))]
+    for offset in reversed(layer_offsets):
+        at = [float(offset == tap) for tap in taps]
+        before = [float(offset == tap + 1) for tap in taps]
         rows.append([(a + b) / 2 for a, b in zip(at, before, strict=True)] if smooth else at)
     return rows

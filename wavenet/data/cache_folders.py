@@ -1,4 +1,7 @@
-"""Where decoded recordings lie, what they take up, and clearing them: they are decoded again when next needed."""
+"""Where the caches of decoded recordings lie, what they take up, and clearing them.
+
+A cleared cache is decoded again when it is next needed.
+"""
 
 import hashlib
 import json
@@ -20,59 +23,57 @@ NAME = r"-[0-9a-f]{12}$"
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One folder of recordings, decoded with one set of audio settings."""
+    """One cache folder: the recordings of a folder, decoded with one set of audio settings."""
 
-    place: Path
-    folder: str  # of the recordings; "?" when a crash left no word of it
+    path: Path
+    folder: str  # of the recordings; "?" after a crash
     recordings: int
     sample_rate: int  # Hz
     bytes: int
-    used: float  # when it was last indexed, seconds since 1970
+    used: float  # last indexed, seconds since 1970
 
 
 def entries(cache: Path | None = None) -> list[CacheEntry]:
-    """Everything under a cache's place, largest first."""
-    found = []
-    for place in (cache or default_cache()).glob("*/"):
-        if not re.search(NAME, place.name) or not (place / "pcm.bin").exists():
-            continue
-        try:
-            about = json.loads((place / "about.json").read_text(encoding="utf-8"))
-            what = (
-                str(about["folder"]),
-                int(about.get("recordings", 0)),
-                int(about["audio"]["sample_rate"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            what = "?", 0, 0
-        files = [p.stat() for p in place.iterdir()]
-        found.append(
-            CacheEntry(place, *what, sum(f.st_size for f in files), max(f.st_mtime for f in files))
-        )
-    return sorted(found, key=lambda k: -k.bytes)
+    """All cache folders under `cache`, largest first."""
+    folders = (_entry(path) for path in (cache or default_cache()).glob("*/"))
+    return sorted((entry for entry in folders if entry), key=lambda entry: -entry.bytes)
 
 
-def clear(one: CacheEntry) -> None:
+def _entry(path: Path) -> CacheEntry | None:
+    """The entry of a folder; None for a folder that is no cache."""
+    if not re.search(NAME, path.name) or not (path / "pcm.bin").exists():
+        return None
+    try:
+        about = json.loads((path / "about.json").read_text(encoding="utf-8"))
+        folder = str(about["folder"])
+        recordings = int(about.get("recordings", 0))
+        sample_rate = int(about["audio"]["sample_rate"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # A crash came before the file was written, or while it was.
+        folder, recordings, sample_rate = "?", 0, 0
+    files = [file.stat() for file in path.iterdir()]
+    size = sum(file.st_size for file in files)
+    used = max(file.st_mtime for file in files)
+    return CacheEntry(path, folder, recordings, sample_rate, size, used)
+
+
+def clear(entry: CacheEntry) -> None:
     """Delete one cache. Raises CorpusError when it is in use, or cannot be deleted."""
     try:
-        with FileLock(one.place / "lock", timeout=0):
-            for name in (
-                "index.jsonl",
-                "pcm.bin",
-                "about.json",
-            ):  # without its index, what is left counts for nothing
-                (one.place / name).unlink(missing_ok=True)
-            with suppress(
-                PermissionError
-            ):  # Windows deletes no open file, and filelock deletes it there on release
-                (one.place / "lock").unlink(missing_ok=True)
-        one.place.rmdir()
+        with FileLock(entry.path / "lock", timeout=0):
+            # The index goes first: without it, the other files are ignored.
+            for name in ("index.jsonl", "pcm.bin", "about.json"):
+                (entry.path / name).unlink(missing_ok=True)
+            # Windows deletes no open file; there, filelock deletes it on release.
+            with suppress(PermissionError):
+                (entry.path / "lock").unlink(missing_ok=True)
+        entry.path.rmdir()
     except Timeout:
         raise CorpusError(
-            f"{one.place}: another process is indexing it; wait for it to finish"
+            f"{entry.path}: another process is indexing it; wait for it to finish"
         ) from None
     except OSError as e:
-        raise CorpusError(f"{one.place}: cannot be deleted ({e.strerror or e})") from None
+        raise CorpusError(f"{entry.path}: cannot be deleted ({e.strerror or e})") from None
 
 
 def default_cache() -> Path:
@@ -83,6 +84,9 @@ def default_cache() -> Path:
 
 
 def cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path | None) -> Path:
-    key = json.dumps([VERSION, str(folder.resolve()), asdict(settings), trim])
-    safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in folder.resolve().name)[:40]
-    return (cache or default_cache()) / f"{safe}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    """The cache folder of a folder of recordings: another one for every setting that changes it."""
+    resolved = folder.resolve()
+    key = json.dumps([VERSION, str(resolved), asdict(settings), trim])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+    readable_name = "".join(c if c.isalnum() or c in "-_" else "-" for c in resolved.name)[:40]
+    return (cache or default_cache()) / f"{readable_name}-{digest}"

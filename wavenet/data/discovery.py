@@ -1,4 +1,4 @@
-"""Which files of a folder are recordings, by name and where there is no suffix by content."""
+"""Which files of a folder are recordings: by suffix, and where there is none by content."""
 
 import os
 import stat
@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 from wavenet.audio import reading
 from wavenet.data import decoding
 
-READABLE = ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .voc .sph .nist .sf .ircam .paf .avr"
+READABLE = (
+    ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 "
+    ".voc .sph .nist .sf .ircam .paf .avr"
+)
 AUDIO_SUFFIXES = frozenset(f"{READABLE} {decoding.UNREADABLE}".split())
-IRREGULAR = "not a regular file"  # a named pipe would keep us waiting
+# Such as a named pipe, which would block whoever reads it.
+IRREGULAR = "not a regular file"
 
 
 @dataclass(frozen=True)
@@ -23,64 +27,64 @@ class Skipped:
 
 
 class File(NamedTuple):
-    """An audio file of the folder, as it lies there now."""
+    """An audio file of the folder, in its present state."""
 
     name: str
     path: str
-    stamp: dict[str, Any]  # what an entry of the index says of it while it is the same
+    # The part of an index entry by which an unchanged file is recognised.
+    stamp: dict[str, Any]
     problem: str = ""
 
 
 def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
-    """Audio files by suffix (without one, by content) in a fixed order; folders that cannot be read; how many other files there are.
+    """Audio files sorted by name, what was skipped and why, and the number of other files.
 
-    Follows links, but never in circles. A run of ours is left alone: what it rendered is no recording.
+    A file is audio by its suffix, or without one by its content. Skipped are folders that cannot be
+    read, files that are not regular, and run folders of this program: what it rendered is no
+    recording. Links are followed, but never in circles.
     """
     files: list[File] = []
-    closed: list[Skipped] = []
+    skipped: list[Skipped] = []
     ignored = 0
-    seen: set[str] = set()
+    visited: set[str] = set()
 
-    def unreadable(e: OSError) -> None:
-        leave(
-            Path(e.filename).relative_to(folder).as_posix(), f"folder cannot be read ({e.strerror})"
-        )
+    def skip_unreadable(e: OSError) -> None:
+        name = Path(e.filename).relative_to(folder).as_posix()
+        skipped.append(Skipped(name, f"folder cannot be read ({e.strerror})"))
 
-    def leave(name: str, reason: str) -> None:
-        closed.append(Skipped(name, reason))
-
-    for parent, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=skip_unreadable, followlinks=True):
         real, within = os.path.realpath(parent), Path(parent).relative_to(folder)
-        ours = "config.toml" in names and "checkpoints" in folders
-        if ours:
-            leave(within.as_posix(), "a run of this program, not recordings")
-        if ours or real in seen:
+        is_run = "config.toml" in names and "checkpoints" in folders
+        if is_run:
+            skipped.append(Skipped(within.as_posix(), "a run of this program, not recordings"))
+        if is_run or real in visited:
+            # `os.walk` enters the folders that are left in this list.
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         prefix = "" if within == Path() else f"{within.as_posix()}/"
         for base in names:
             suffix = os.path.splitext(base)[1].lower()
-            if base.startswith(".") or (suffix.strip(".") and suffix not in AUDIO_SUFFIXES):
+            has_suffix = bool(suffix.strip("."))
+            if base.startswith(".") or (has_suffix and suffix not in AUDIO_SUFFIXES):
                 ignored += 1
                 continue
             file = make_file(prefix + base, os.path.join(parent, base))
             if file.problem == IRREGULAR:
-                leave(file.name, IRREGULAR)
-            elif suffix.strip(".") or reading.readable(Path(file.path)):
+                skipped.append(Skipped(file.name, IRREGULAR))
+            elif has_suffix or reading.readable(Path(file.path)):
                 files.append(file)
             else:
                 ignored += 1
-    return sorted(files, key=lambda f: f.name), closed, ignored
+    return sorted(files, key=lambda f: f.name), skipped, ignored
 
 
 def make_file(name: str, path: str) -> File:
+    """The file at `path`, which is called `name` relative to the folder, slashes forward."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError as e:
         return File(name, path, {}, f"cannot be read ({e.strerror})")
-    problem = "" if stat.S_ISREG(found.st_mode) else IRREGULAR
-    return File(
-        name, path, {"name": name, "size": found.st_size, "mtime_ns": found.st_mtime_ns}, problem
-    )
+    stamp = {"name": name, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return File(name, path, stamp, "" if stat.S_ISREG(status.st_mode) else IRREGULAR)

@@ -1,4 +1,7 @@
-"""Batches made ahead by a thread, in pinned memory for a GPU, so that the device does not wait for the next one."""
+"""Batches made ahead by a thread, and completed on the device where the network is trained.
+
+For a GPU they wait in pinned memory, so that it never waits for the next one.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +13,11 @@ from torch import Tensor
 
 from wavenet.config import Config
 from wavenet.data.dataset import Batch
-from wavenet.model.conditioning.conditioner import Conditions, Excerpt, conditions
+from wavenet.model.conditioning import windows
+from wavenet.model.conditioning.carriers import ConditioningInput
 
-AHEAD = 3  # batches; a step of the smallest preset on a fast GPU takes longer than making one
+# Batches. A step of the smallest preset on a fast GPU takes longer than making one.
+AHEAD = 3
 
 
 class DeviceBatch(NamedTuple):
@@ -20,40 +25,37 @@ class DeviceBatch(NamedTuple):
 
     x: Tensor  # (batch, receptive_field + segment) codes
     loss_mask: Tensor  # (batch, segment)
-    conditioning: Conditions | None
+    conditioning_input: ConditioningInput | None
     global_count: int = 0  # as `Batch.global_count`
 
     def parts(self, size: int) -> Iterator["DeviceBatch"]:
         """The same windows, up to `size` at a time."""
         for at in range(0, len(self.x), size):
-            windows = slice(at, at + size)
+            part = slice(at, at + size)
             yield DeviceBatch(
-                self.x[windows],
-                self.loss_mask[windows],
-                self.conditioning and self.conditioning.part(windows),
+                self.x[part],
+                self.loss_mask[part],
+                self.conditioning_input and self.conditioning_input.part(part),
             )
 
 
 def to_device(config: Config, batch: Batch, device: torch.device) -> DeviceBatch:
     """A batch of arrays, or of tensors, on the device, where its mel frames are computed."""
     there = _map(batch, lambda a: torch.as_tensor(a).to(device, non_blocking=True))
-    x, counts, model = torch.as_tensor(there.x), torch.as_tensor(there.loss_mask), config.model
-    first = 1 - model.receptive_field  # windows start on frames
-    return DeviceBatch(
-        x,
-        counts,
-        conditions(model, config.audio.sample_rate, there.conditioning_input, first),
-        batch.global_count,
+    conditioning_input = windows.completed(
+        config.model, config.audio.sample_rate, there.conditioning_input
     )
+    x, loss_mask = torch.as_tensor(there.x), torch.as_tensor(there.loss_mask)
+    return DeviceBatch(x, loss_mask, conditioning_input, batch.global_count)
 
 
 def _map(batch: Batch, change: Callable[[Any], Any]) -> Batch:
-    heard = Excerpt(*(None if a is None else change(a) for a in batch.conditioning_input))
-    return Batch(change(batch.x), change(batch.loss_mask), heard, batch.global_count)
+    conditioning_input = batch.conditioning_input.map(change)
+    return Batch(change(batch.x), change(batch.loss_mask), conditioning_input, batch.global_count)
 
 
 class Prefetcher:
-    """`take` batches in the order of their steps; any other order works too, only not ahead."""
+    """`get` batches in the order of their steps; any other order works too, only not ahead."""
 
     def __init__(self, make: Callable[[int], Batch], config: Config, device: torch.device) -> None:
         self._make = make
@@ -64,8 +66,8 @@ class Prefetcher:
 
     def get(self, step: int) -> DeviceBatch:
         """The batch of a step, on the device."""
-        wanted = range(step, step + 1 + AHEAD)
-        self._made = {s: self._made.get(s) or self._thread.submit(self._tensors, s) for s in wanted}
+        steps = range(step, step + 1 + AHEAD)
+        self._made = {s: self._made.get(s) or self._thread.submit(self._tensors, s) for s in steps}
         return to_device(self._config, self._made.pop(step).result(), self._device)
 
     def _tensors(self, step: int) -> Batch:
@@ -75,5 +77,6 @@ class Prefetcher:
         tensor = torch.from_numpy(np.asarray(array))
         if self._device.type != "cuda":
             return tensor
-        with torch.cuda.device(self._device):  # else the first GPU would be opened too
+        # Otherwise the first GPU would be opened too.
+        with torch.cuda.device(self._device):
             return tensor.pin_memory()

@@ -1,11 +1,13 @@
-"""A folder of recordings, decoded once: one file of 16-bit samples and an index that says which recording lies where.
+"""A folder of recordings, decoded once into one file of 16-bit samples and an index.
 
-Layout of a cache folder: `pcm.bin`, little-endian int16, recordings end to end; `index.jsonl`, one line per file, appended
-once its samples are safely on the disk, so that a crash loses at most the last seconds' work; `about.json` for people.
-Later lines replace earlier ones of the same name. Recordings are decoded again only when their content changes.
+Layout of a cache folder: `pcm.bin` holds little-endian int16, recordings end to end. `index.jsonl`
+has one line per file that says where its samples lie; the line is appended once the samples are
+safely on the disk, so that a crash loses at most the last seconds' work. Later lines replace
+earlier ones of the same name. `about.json` is for people and for `wavenet cache`. A recording is
+decoded again only when its content changes.
 
-Threads read ahead and write, this one says where and notes what is done, both in the order of the names: what lies where does not
-depend on how many threads there are.
+Threads probe and write recordings; this thread allocates their places in `pcm.bin` and appends to
+the index, both in the order of the names. So the layout does not depend on the number of threads.
 """
 
 import json
@@ -27,22 +29,23 @@ from wavenet.data.decoding import Probe, Workers
 from wavenet.data.discovery import File, Skipped, audio_files
 from wavenet.errors import CorpusError
 
-COMMIT_SECONDS = 2.0  # of decoding that a crash may undo
-SPARE_BYTES = (
-    1 << 24
-)  # of replaced samples, beside as many as are in use: above it, a cache is made anew
+# How much decoding a crash may undo, in seconds.
+COMMIT_SECONDS = 2.0
+# A cache is made anew when its replaced samples take up this much more than those in use.
+SPARE_BYTES = 1 << 24
+DETAILS = ("sha256", "offset", "samples", "gain_db", "loudest_db", "trimmed_seconds")
 
 
 @dataclass(frozen=True)
 class Recording:
     """One kept file. `offset` and `samples` locate it in pcm.bin."""
 
-    name: str  # relative to the folder, with forward slashes
+    name: str  # relative to the folder, slashes forward
     sha256: str
     offset: int
     samples: int
     gain_db: float
-    loudest_db: float  # dBFS of the loudest 20 ms as recorded
+    loudest_db: float  # dBFS, loudest 20 ms as recorded
     trimmed_seconds: float
     duplicate_of: str | None = None
 
@@ -53,11 +56,11 @@ class Index:
 
     folder: Path
     cache: Path
-    sample_rate: int
+    sample_rate: int  # Hz
     recordings: tuple[Recording, ...]
     skipped: tuple[Skipped, ...]
-    ignored: int = 0  # files that are not audio by name, or hidden
-    decoded: int = 0  # files decoded now rather than found in the cache
+    ignored: int = 0  # files not audio by name, or hidden
+    decoded: int = 0  # files decoded by this call
 
     def pcm(self) -> np.ndarray[Any, np.dtype[np.int16]]:
         """All recordings' samples as one memory map, int16 in -32768 ... 32767."""
@@ -78,84 +81,103 @@ def index_folder(
     threads: int | None = None,
     wait_seconds: float = 0,
 ) -> Index:
-    """Decode what is new in `folder` and return where everything lies. `on_file(done, total)` reports progress.
+    """Decode what is new in `folder` and return where everything lies.
 
-    The first report comes before anything is decoded. As many `threads` decode as there are cores, by default; the result does not
-    depend on it. While another process is indexing the same folder it waits `wait_seconds`, below 0 for ever. Raises CorpusError when
-    that is not enough, or when there is nothing to learn from.
+    `on_file(done, total)` reports progress; the first report comes before anything is decoded.
+    There are as many `threads` as cores by default, and the result does not depend on their number.
+    While another process indexes the same folder, this waits `wait_seconds`, or forever when it is
+    below 0. Raises CorpusError when that is not enough, or when no file can be used.
     """
     folder = folder.expanduser()
     if not folder.is_dir():
-        raise CorpusError(
-            f"{folder}: {'is a file; give the folder it lies in' if folder.exists() else 'no such folder'}"
-        )
-    files, closed, ignored = audio_files(folder)
+        problem = "is a file; give the folder it lies in" if folder.exists() else "no such folder"
+        raise CorpusError(f"{folder}: {problem}")
+    files, skipped, ignored = audio_files(folder)
     if not files:
-        found = f"{ignored} other files" + "".join(f"; {s.name}: {s.reason}" for s in closed[:1])
-        raise CorpusError(
-            f"{folder}: holds no recordings ({found}); wav, flac, ogg, mp3 and what else libsndfile reads"
+        contents = f"{ignored} other files" + "".join(
+            f"; {s.name}: {s.reason}" for s in skipped[:1]
         )
-    place = cache_folder(folder, settings, trim, cache)
+        raise CorpusError(
+            f"{folder}: holds no recordings ({contents}); "
+            "wav, flac, ogg, mp3 and what else libsndfile reads"
+        )
+    path = cache_folder(folder, settings, trim, cache)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / "lock", timeout=wait_seconds):
-            entries, decoded = _update(place, Workers(settings, trim, threads), files, on_file)
-            _describe(place, folder, settings, trim, sum("skip" not in e for e in entries.values()))
+        path.mkdir(parents=True, exist_ok=True)
+        with FileLock(path / "lock", timeout=wait_seconds):
+            entries, decoded = _update(path, Workers(settings, trim, threads), files, on_file)
+            usable = sum("skip" not in entry for entry in entries.values())
+            _describe(path, folder, settings, trim, usable)
     except Timeout:
         raise CorpusError(
             f"{folder}: another process is indexing it; wait for it to finish"
         ) from None
     except OSError as e:
         raise CorpusError(
-            f"{place}: the cache cannot be written ({e.strerror or e}); choose another place with --cache"
+            f"{path}: the cache cannot be written ({e.strerror or e}); "
+            "choose another place with --cache"
         ) from None
-    return _as_index(folder, place, settings.sample_rate, entries, closed, ignored, decoded)
+    recordings, unusable = _recordings(entries)
+    skipped += unusable
+    if not recordings:
+        raise CorpusError(
+            f"{folder}: none of its {len(skipped)} audio files can be used; "
+            f"{skipped[0].name}: {skipped[0].reason}"
+        )
+    return Index(
+        folder, path, settings.sample_rate, tuple(recordings), tuple(skipped), ignored, decoded
+    )
 
 
 def _update(
-    place: Path, workers: Workers, files: list[File], on_file: Callable[[int, int], None] | None
+    cache: Path, workers: Workers, files: list[File], on_file: Callable[[int, int], None] | None
 ) -> tuple[dict[str, dict[str, Any]], int]:
-    """Bring the cache up to date. Returns an index entry per file, in the order of the files, and how many were decoded now."""
-    known, end = _read_index(place)
-    by_content = {e["sha256"]: e for e in known.values()}
+    """Bring a cache folder up to date.
+
+    Returns an index entry per file, in the order of the files, and the number of files decoded.
+    """
+    known, end = _read_index(cache)
+    by_content = {entry["sha256"]: entry for entry in known.values()}
     entries = {f.name: {"skip": f.problem} if f.problem else known.get(f.name, {}) for f in files}
     new = [f for f in files if not f.problem and not f.stamp.items() <= entries[f.name].items()]
-    claimed: set[str] = set()  # contents that are being written
+    # Contents in progress; a duplicate is not written again.
+    claimed: set[str] = set()
     decoded = 0
 
-    def place_it(seen: tuple[File, Probe]) -> tuple[File, Probe, int | None]:
-        """Where in pcm.bin its samples belong, where a content is met for the first time."""
+    def allocate(probed: tuple[File, Probe]) -> tuple[File, Probe, int | None]:
+        """Add the offset in pcm.bin for the samples; None where there are none to write."""
         nonlocal end, decoded
-        file, look = seen
-        first = look.sha256 not in by_content and look.sha256 not in claimed
-        decoded += first and bool(look.sha256)
-        if look.cacheable:
-            claimed.add(look.sha256)
-        offset = end if first and look.samples else None
-        end += look.samples if first else 0
-        return file, look, offset
+        file, probe = probed
+        is_first = probe.sha256 not in by_content and probe.sha256 not in claimed
+        decoded += is_first and bool(probe.sha256)
+        if probe.cacheable:
+            claimed.add(probe.sha256)
+        offset = end if is_first and probe.samples else None
+        end += probe.samples if is_first else 0
+        return file, probe, offset
 
-    def write(placed: tuple[File, Probe, int | None]) -> tuple[File, Probe, dict[str, Any]]:
-        file, look, offset = placed
-        if offset is None or not workers.write(place / "pcm.bin", look, offset):
-            return file, look, look.entry
-        return file, look, {"offset": offset, "samples": look.samples, **look.entry}
+    def write(allocated: tuple[File, Probe, int | None]) -> tuple[File, Probe, dict[str, Any]]:
+        file, probe, offset = allocated
+        if offset is None or not workers.write(cache / "pcm.bin", probe, offset):
+            return file, probe, probe.entry
+        return file, probe, {"offset": offset, "samples": probe.samples, **probe.entry}
 
+    n_known = len(files) - len(new)
     if new and on_file:
-        on_file(len(files) - len(new), len(files))
-    with _appending(place, end) as note, workers:
+        on_file(n_known, len(files))
+    with _appending(cache, end) as append, workers:
         written = workers.in_order(
-            new, lambda file: (file, workers.probe(Path(file.path), by_content)), place_it, write
+            new, lambda file: (file, workers.probe(Path(file.path), by_content)), allocate, write
         )
-        for done, (file, look, entry) in enumerate(written, len(files) - len(new) + 1):
-            entry = by_content.get(look.sha256, entry)
-            if look.samples and "offset" not in entry:
-                entry = {
-                    "skip": decoding.CHANGED
-                }  # or its twin, whose samples it would have shared
-            elif look.cacheable:
-                entry = by_content[look.sha256] = {**entry, **file.stamp, "sha256": look.sha256}
-                note(entry)
+        for done, (file, probe, entry) in enumerate(written, n_known + 1):
+            entry = by_content.get(probe.sha256, entry)
+            if probe.samples and "offset" not in entry:
+                # It changed meanwhile, or a duplicate did whose samples it would have shared.
+                entry = {"skip": decoding.CHANGED}
+            elif probe.cacheable:
+                entry = {**entry, **file.stamp, "sha256": probe.sha256}
+                by_content[probe.sha256] = entry
+                append(entry)
             entries[file.name] = entry
             if on_file:
                 on_file(done, len(files))
@@ -163,7 +185,7 @@ def _update(
 
 
 def _describe(
-    place: Path, folder: Path, settings: AudioConfig, trim: bool, recordings: int
+    cache: Path, folder: Path, settings: AudioConfig, trim: bool, recordings: int
 ) -> None:
     about = {
         "folder": str(folder.resolve()),
@@ -172,23 +194,25 @@ def _describe(
         "version": VERSION,
         "audio": asdict(settings),
     }
-    (place / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    (cache / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 @contextmanager
-def _appending(place: Path, end: int) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A function that notes an entry in the index, whose samples others have written; pcm.bin ends behind its first `end` samples.
+def _appending(cache: Path, end: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A function that appends an entry, whose samples are written already, to the index.
 
-    Entries reach the disk after the samples they point at, every few seconds and when the block is left, however that happens.
+    pcm.bin is cut to its first `end` samples. Entries reach the disk after the samples they point
+    at, every few seconds and when the block is left, however that happens.
     """
-    (place / "pcm.bin").touch()
+    (cache / "pcm.bin").touch()
     pending: list[str] = []
     committed = time.monotonic()
     with (
-        open(place / "pcm.bin", "r+b") as pcm,
-        open(place / "index.jsonl", "a", encoding="utf-8") as index,
+        open(cache / "pcm.bin", "r+b") as pcm,
+        open(cache / "index.jsonl", "a", encoding="utf-8") as index,
     ):
-        pcm.truncate(2 * end)  # of what a crash left half-written
+        # A crash may have left half-written samples behind the end.
+        pcm.truncate(2 * end)
 
         def commit() -> None:
             nonlocal committed
@@ -198,13 +222,13 @@ def _appending(place: Path, end: int) -> Iterator[Callable[[dict[str, Any]], Non
             pending.clear()
             committed = time.monotonic()
 
-        def note(entry: dict[str, Any]) -> None:
+        def append(entry: dict[str, Any]) -> None:
             pending.append(json.dumps(entry) + "\n")
             if time.monotonic() - committed > COMMIT_SECONDS:
                 commit()
 
         try:
-            yield note
+            yield append
         finally:
             if pending:
                 commit()
@@ -215,60 +239,50 @@ def _to_disk(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def _as_index(
-    folder: Path,
-    place: Path,
-    rate: int,
-    entries: dict[str, dict[str, Any]],
-    closed: list[Skipped],
-    ignored: int,
-    decoded: int,
-) -> Index:
+def _recordings(entries: dict[str, dict[str, Any]]) -> tuple[list[Recording], list[Skipped]]:
+    """The recordings, duplicates marked, and the files that entries say are skipped."""
     recordings: list[Recording] = []
-    skipped = list(closed)
-    first: dict[str, str] = {}
-    for name, e in entries.items():
-        if "skip" in e:
-            skipped.append(Skipped(name, e["skip"]))
+    skipped: list[Skipped] = []
+    originals: dict[str, str] = {}
+    for name, entry in entries.items():
+        if "skip" in entry:
+            skipped.append(Skipped(name, entry["skip"]))
             continue
-        twin = first.setdefault(e["sha256"], name)
-        details = {
-            k: e[k]
-            for k in ("sha256", "offset", "samples", "gain_db", "loudest_db", "trimmed_seconds")
-        }
-        recordings.append(Recording(name, **details, duplicate_of=None if twin == name else twin))
-    if not recordings:
-        raise CorpusError(
-            f"{folder}: none of its {len(skipped)} audio files can be used; {skipped[0].name}: {skipped[0].reason}"
-        )
-    return Index(folder, place, rate, tuple(recordings), tuple(skipped), ignored, decoded)
+        original = originals.setdefault(entry["sha256"], name)
+        details = {key: entry[key] for key in DETAILS}
+        duplicate_of = None if original == name else original
+        recordings.append(Recording(name, **details, duplicate_of=duplicate_of))
+    return recordings, skipped
 
 
-def _read_index(place: Path) -> tuple[dict[str, dict[str, Any]], int]:
-    """Entries by name, and where the samples of all entries end, replaced ones included: a run may be reading those.
+def _read_index(cache: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Entries by name, and where the samples of all entries end.
 
-    A last line cut short by a crash is dropped; so is an index that mostly points at replaced samples, or at lost ones.
+    Replaced entries count for the end, because a run may still be reading their samples. A last
+    line cut short by a crash is dropped. An index that mostly points at replaced samples, or at
+    lost ones, is dropped with its samples.
     """
-    path = place / "index.jsonl"
+    index, pcm = cache / "index.jsonl", cache / "pcm.bin"
     entries: dict[str, dict[str, Any]] = {}
-    whole = end = 0
-    if path.exists():
-        for line in path.read_bytes().splitlines(keepends=True):
+    complete_bytes = end = 0
+    if index.exists():
+        for line in index.read_bytes().splitlines(keepends=True):
             try:
                 entry = json.loads(line)
                 end = max(end, entry.get("offset", 0) + entry.get("samples", 0))
                 entries[entry["name"]] = entry
             except (ValueError, KeyError, TypeError, AttributeError):
                 break
-            whole += len(line)
-        os.truncate(path, whole)
-    size = (place / "pcm.bin").stat().st_size if (place / "pcm.bin").exists() else 0
-    used = 2 * sum(
-        samples
-        for _, samples in {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e}
-    )
-    if 2 * end > size or size - used > used + SPARE_BYTES:
-        for name in ("index.jsonl", "pcm.bin"):
-            (place / name).unlink(missing_ok=True)
+            complete_bytes += len(line)
+        os.truncate(index, complete_bytes)
+    size = pcm.stat().st_size if pcm.exists() else 0
+    # Duplicates share their samples, so each place counts once.
+    places = {(e["offset"], e["samples"]) for e in entries.values() if "offset" in e}
+    used = 2 * sum(samples for _, samples in places)
+    is_lost = 2 * end > size
+    is_mostly_replaced = size - used > used + SPARE_BYTES
+    if is_lost or is_mostly_replaced:
+        index.unlink(missing_ok=True)
+        pcm.unlink(missing_ok=True)
         return {}, 0
     return entries, end

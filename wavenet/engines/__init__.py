@@ -1,7 +1,7 @@
-"""Engines turn noise into samples, one after the other. All keep the same promises; they differ in speed.
+"""Engines turn noise into samples, one after the other. They differ in speed and in nothing else.
 
-The caller owns the state: it goes in and is advanced in place, so generation can stop, go on and stream in blocks of any
-size. A fresh state has heard endless silence.
+The caller owns the state. An engine advances it in place, so generation can stop, go on and stream
+in blocks of any size. A fresh state is that of a network which has read endless silence.
 """
 
 import importlib
@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
-from wavenet.engines.conditioning import Conditioning
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
 from wavenet.system.machine import nvidia
 
-ENGINES = {  # fastest first, for one stream
+# From the fastest to the slowest, for one stream.
+ENGINES = {
     "triton": "wavenet.engines.gpu.triton_engine:TritonEngine",
     "numba": "wavenet.engines.cpu.numba_engine:NumbaEngine",
     "cuda-graph": "wavenet.engines.gpu.cuda_graph:CudaGraphEngine",
@@ -38,35 +39,46 @@ class Engine(Protocol):
     ) -> None: ...
 
     def describe(self, batch: int) -> str:
-        """Which engine this is and how it will run so many streams, for the user."""
+        """For the user: which engine this is, and how it will run `batch` streams."""
         ...
 
-    def init_state(self, batch: int, cond: Conditioning | None = None) -> Any:
-        """The state of `batch` streams that have heard nothing but silence, under the first frame of their conditions."""
+    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> Any:
+        """The state of `batch` streams after endless silence, under their first frames."""
         ...
 
     def select(self, state: Any, streams: Sequence[int]) -> Any:
-        """A state whose streams go on from the named ones of `state`, which may be named several times or not at all."""
+        """A new state that continues the streams of `state` with the given numbers, in that order.
+
+        A stream may be selected several times, or not at all.
+        """
         ...
 
-    def prefill(self, state: Any, x: Samples, cond: Conditioning | None = None) -> Params:
-        """Hear given samples x (batch, time). Returns what was predicted for each: params (batch, time, n_params)."""
+    def prefill(self, state: Any, x: Samples, conditioning: Conditioning | None = None) -> Params:
+        """Advance the state by given samples instead of drawn ones.
+
+        x (batch, time) -> params (batch, time, n_params): what was predicted for each sample.
+        """
         ...
 
     def generate(
-        self, state: Any, noise: Noise, sampling: Sampling, cond: Conditioning | None = None
+        self, state: Any, noise: Noise, sampling: Sampling, conditioning: Conditioning | None = None
     ) -> Samples:
-        """Make as many samples as there is noise (batch, time, n_noise); returns codes (batch, time).
+        """Draw one sample for each step of the noise.
 
-        Where one number makes a draw, noise may be (batch, time). Raises EngineError for a sampling that the output does not offer.
+        noise (batch, time, n_noise) -> codes (batch, time). The last axis of the noise may be
+        missing where a draw takes one number. Raises EngineError for a `sampling` that the model's
+        output does not offer.
         """
         ...
 
 
 def candidates() -> list[str]:
-    """Engines that may run on this machine, fastest first. Where there is no GPU nothing is imported to find that out."""
-    here = nvidia()
-    return [name for name in ENGINES if here or name not in ON_GPU]
+    """Engines that may run on this machine, fastest first.
+
+    On a machine without a GPU, nothing is imported to find that out.
+    """
+    has_gpu = nvidia()
+    return [name for name in ENGINES if has_gpu or name not in ON_GPU]
 
 
 def create_engine(
@@ -75,14 +87,18 @@ def create_engine(
     weights: Mapping[str, Array],
     options: EngineOptions | None = None,
 ) -> Engine:
-    """The engine called `name`, loaded with a model; `auto` takes the fastest that serves it here. Raises EngineError."""
+    """The engine called `name`, loaded with a model.
+
+    `auto` is the fastest that runs on this machine and supports the model. Raises EngineError.
+    """
     if name != "auto" and name not in ENGINES:
         raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")
     reason = ""
     for candidate in candidates() if name == "auto" else [name]:
-        module, _, cls = ENGINES[candidate].partition(":")
+        module, _, class_name = ENGINES[candidate].partition(":")
         try:
-            engine: Engine = getattr(importlib.import_module(module), cls)(config, weights, options)
+            engine_class = getattr(importlib.import_module(module), class_name)
+            engine: Engine = engine_class(config, weights, options)
         except ImportError as e:
             reason = str(e)
         except UnsupportedModelError:

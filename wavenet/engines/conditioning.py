@@ -1,128 +1,95 @@
-"""What conditioning makes of a model, as engines take it: each layer's share of h, projected at frame rate.
+"""A model's conditioning as engines take it: projected for every layer, at frame rate, in NumPy.
 
-    c(t) = low + (t / hop - j) * (high - low)        low, high: frames j and j + 1 around sample t
-
-A label is a frame that lasts for ever. `conditioning` says what the frames mean, and computes the same in training.
+`model.conditioning` says what front ends there are, and computes the same in torch for training.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wavenet.arrays import Array
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
-from wavenet.model.conditioning.carriers import FOREVER, scaled
-from wavenet.model.known_labels import labels_line
-
-
-class Conditioning(NamedTuple):
-    """Conditions of a batch from sample `first * hop` on. Before the first sample, a state has heard silence under the first frame."""
-
-    frames: Array  # (batch, F, L, 2G) float32; F is at least 2
-    first: int
-    hop: int
-
-    def part(self, streams: Any) -> "Conditioning":
-        """Of some of the streams."""
-        return self._replace(frames=self.frames[streams])
-
-    def covers(self, time: int, steps: int) -> bool:
-        return (
-            self.first * self.hop <= time
-            and time + steps <= (self.first + self.frames.shape[1] - 1) * self.hop
-        )
+from wavenet.model.conditioning.carriers import Conditioning, conditioning_hop
+from wavenet.model.conditioning.registry import front_ends
 
 
 def require_conditioning(
-    config: ModelConfig, cond: Conditioning | None, batch: int, time: int, steps: int
+    config: ModelConfig, conditioning: Conditioning | None, batch: int, time: int, steps: int
 ) -> None:
-    """Raises EngineError unless `cond` is what the model needs for so many streams and steps."""
-    if not config.condition_channels:
-        if cond is not None:
+    """Raises EngineError unless `conditioning` is what the model needs.
+
+    It must fit `batch` streams and cover `steps` samples from sample `time` on.
+    """
+    required = front_ends(config)
+    if not required:
+        if conditioning is not None:
             raise EngineError(
                 "this model was trained without labels and mel frames: it cannot be told any"
             )
         return
-    if cond is None:
+    if conditioning is None:
+        nouns = " and ".join(front_end.noun for front_end in required)
+        raise EngineError(f"this model is conditioned on {nouns}: give some")
+    frames = conditioning.frames
+    shape = (batch, frames.shape[1], len(config.schedule), config.gate_channels)
+    if frames.shape != shape:
         raise EngineError(
-            "this model is conditioned on " + " and ".join(_kinds(config)) + ": give some"
+            f"conditions of shape {frames.shape} do not fit: "
+            f"(streams, frames, layers, gate channels) are {shape}"
         )
-    shape = (batch, cond.frames.shape[1], len(config.schedule), config.gate_channels)
-    if cond.frames.shape != shape:
+    if not conditioning.covers(time, steps):
         raise EngineError(
-            f"conditions of shape {cond.frames.shape} do not fit: (streams, frames, layers, gate channels) are {shape}"
+            f"conditions of {shape[1]} frames from frame {conditioning.start // conditioning.hop} "
+            f"on do not cover samples {time} to {time + steps}"
         )
-    if not cond.covers(time, steps):
-        raise EngineError(
-            f"conditions of {shape[1]} frames from frame {cond.first} on do not cover samples {time} to {time + steps}"
-        )
-
-
-def _kinds(config: ModelConfig) -> list[str]:
-    return ["mel frames"] * (config.mel_bands > 0) + ["a label"] * (config.label_channels > 0)
 
 
 class Projection:
-    """A model's conditioning weights."""
+    """A model's front ends, and the weights that project their features for every layer."""
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
         self.config = config
-        self.hop = config.mel_hop if config.mel_bands else FOREVER
+        self.hop = conditioning_hop(config)
+        self._front_ends = front_ends(config)
         self._weights = weights
-        layers = [
-            weights[f"stack.layers.{i}.condition.weight"].T for i in range(len(config.schedule))
-        ]  # (C, 2G) each
-        self._matrix = np.ascontiguousarray(np.concatenate(layers, axis=1))
+        layers = range(len(config.schedule))
+        matrices = [weights[f"stack.layers.{i}.condition.weight"].T for i in layers]
+        self._matrix = np.ascontiguousarray(np.concatenate(matrices, axis=1))  # (C, L 2G)
 
-    def features(self, frames: Array | None = None, label: int | None = None) -> Array:
-        """(n, C) of one recording: from its log-mel frames (n, bands) and the number of its label, whichever the network takes."""
+    def features(self, **values: Any) -> Array:
+        """The features (F, C) of one recording.
+
+        Takes a value for each front end under its name, such as `mel=frames, label=0`. Raises
+        EngineError for a value that is missing or has the wrong shape.
+        """
         parts: list[Array] = []
-        if self.config.mel_bands:
-            if frames is None:
-                raise EngineError(
-                    "this model follows mel frames: `wavenet vocode` takes a recording or a file of them"
-                )
-            parts.append(self._condensed(frames))
-        if self.config.label_channels:
-            if label is None:
-                raise EngineError(
-                    f"this model knows labels: name one of {labels_line(self.config.labels)}"
-                )
-            parts.append(
-                np.tile(
-                    self._weights["conditioner.label.weight"][label],
-                    (len(parts[0]) if parts else 1, 1),
-                )
-            )
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        for front_end in self._front_ends:
+            value = values.get(front_end.name)
+            if value is None:
+                raise EngineError(front_end.missing())
+            parts.append(front_end.features(self._weights, value))
+        count = max(map(len, parts))
+        # A label's only row holds for all frames.
+        at_all_frames = [np.broadcast_to(part, (count, part.shape[1])) for part in parts]
+        return np.concatenate(at_all_frames, axis=1).astype(np.float32)
 
-    def cond(self, features: Sequence[Array], time: int, steps: int) -> Conditioning:
-        """For streams that follow `features`, over samples time ... time + steps - 1."""
-        first, last = time // self.hop, (time + max(steps, 1) - 1) // self.hop + 1
-        chosen = [[f[min(j, len(f) - 1)] for j in range(first, last + 1)] for f in features]
-        # frame by frame: the same product in the same order whatever else is computed with it
-        projected = np.array(
-            [[frame @ self._matrix for frame in frames] for frames in chosen], np.float32
-        )
-        return Conditioning(
-            projected.reshape(len(features), last - first + 1, len(self.config.schedule), -1),
-            first,
-            self.hop,
-        )
+    def conditioning(self, features: Sequence[Array], time: int, steps: int) -> Conditioning:
+        """The conditioning of samples `time` to `time + steps - 1`.
 
-    def _condensed(self, frames: Array) -> Array:
-        weight, bias = (
-            self._weights["conditioner.mel.weight"],
-            self._weights["conditioner.mel.bias"],
-        )  # (M, bands, 2 * context + 1)
-        if frames.ndim != 2 or frames.shape[1] != weight.shape[1] or not len(frames):
-            raise EngineError(
-                f"frames of shape {frames.shape}: this model follows (frames, {weight.shape[1]} mel bands)"
-            )
-        c, n = self.config.mel_context, len(frames)
-        padded = scaled(np.pad(np.asarray(frames, np.float32), ((c, c), (0, 0)), mode="edge"))
-        total = bias + sum(padded[k : k + n] @ weight[:, :, k].T for k in range(2 * c + 1))
-        found: Array = np.maximum(total, 0)
-        return found
+        There is a stream for each recording's `features` (F, C). After a recording's last frame the
+        last one holds.
+        """
+        first = time // self.hop
+        # The last sample lies between two frames.
+        last = (time + max(steps, 1) - 1) // self.hop + 1
+        numbers = range(first, last + 1)
+        projected = []
+        for recording in features:
+            rows = [recording[min(number, len(recording) - 1)] for number in numbers]
+            # A product for each frame gives the same bits whatever frames are computed beside it.
+            projected.append([row @ self._matrix for row in rows])
+        frames = np.array(projected, np.float32)  # (batch, F, L 2G)
+        by_layer = frames.reshape(len(features), len(numbers), len(self.config.schedule), -1)
+        return Conditioning(by_layer, first * self.hop, self.hop)

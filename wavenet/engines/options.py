@@ -1,4 +1,4 @@
-"""How an engine is to run: what the user chose, and whom to tell."""
+"""How an engine is to run: what the user chose, and where to report what takes long."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ def say_nothing(_line: str) -> None: ...
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """`precision` of the weights; at most so many `threads`, 0 for as many as help; `report` is told of what takes long, line by line."""
+    """What an engine may use. Raises EngineError for values out of range.
+
+    `precision` is that of the weights. `threads` is the largest number of threads, 0 for as many as
+    help. `report` is called with a line of text about whatever takes long.
+    """
 
     precision: str = "fp32"
     threads: int = 0
@@ -23,12 +27,13 @@ class EngineOptions:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise EngineError(
-                f"--precision {self.precision}: must be fp32, or bf16 for rounded weights, which is faster"
+                f"--precision {self.precision}: must be fp32, or bf16 for rounded weights, "
+                "which is faster"
             )
         if not 0 <= self.threads <= 1024:
             raise EngineError(f"--threads {self.threads}: must be 0 (as many as help) to 1024")
 
     @property
     def most_threads(self) -> int:
-        """Threads that may be used: what was asked for, or a thread for each core this process may use."""
+        """The number of threads the user allows, by default one for each core of this process."""
         return self.threads or cores()

@@ -1,19 +1,25 @@
 """The plain loop, in double precision NumPy: the specification of what every engine computes.
 
     for each sample:
-        x = embedding[the sample before]    (or, of a scalar input, the sample's value * the table's only row)
+        x = embedding[previous sample]           # a scalar input: the sample's value * the only row
+        skips = 0
         for each layer:
-            remember x
-            h = bias + sum over taps of  (x remembered as long ago as the tap's offset) @ conv[tap]
-            h += what the conditions say at this time, between two frames
-            z = tanh(first half of h) * sigmoid(second half)
+            ring[now] = x
+            h = bias + sum over taps of ring[now - the tap's offset] @ conv[tap]
+            h = h + conditioning of this sample, on the straight line between two frames
+            z = tanh(first half of h) * sigmoid(second half of h)
             residual, skip = z @ out + bias
-            x, total = x + residual, total + skip
-        total = what the context module adds to it, from what relu(total) was before
-        params = relu(relu(total) @ hidden + bias) @ output + bias
-        the sample = a draw from params
+            x = x + residual
+            skips = skips + skip
+        skips = skips + context module(relu(skips), present and past)            # if there is one
+        hidden = relu(relu(skips) @ hidden + bias)
+        params = hidden @ output + bias
+        sample = a draw from params
 
-Each stream is computed on its own, so that its samples do not depend on the batch it travels in.
+This is WaveNet (van den Oord et al. 2016) with every layer's past inputs kept in a ring, so that a
+sample costs one step of each layer (Le Paine et al. 2016). Letters in shapes are those of `arrays`,
+weights those of `weights`. Each stream is computed on its own: its samples do not depend on the
+batch that it is generated in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,24 +29,28 @@ import numpy as np
 
 from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
-from wavenet.engines.conditioning import Conditioning, require_conditioning
+from wavenet.engines.conditioning import require_conditioning
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import PackedPyramid, PackedWeights, pack
 from wavenet.errors import EngineError
+from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling, noise_columns
 from wavenet.model.distributions.registry import distribution_for
 
 
 @dataclass
 class Stream:
-    """What one stream remembers: per layer a ring of as many inputs as it hears; the context module's ring; the time; the last sample."""
+    """The state of one stream.
 
-    rings: list[Array]  # (length, R) each
-    skips: (
-        Array  # (reach + 1, S) relu of the skip sums; no rows for a network without context module
-    )
-    time: int
-    last: int
+    A layer's ring holds its inputs, from the one that its oldest tap reads to the present one. What
+    belongs to time t is in row t % length. The context module's ring holds relu(skips) in the same
+    way, and has no rows without such a module.
+    """
+
+    rings: list[Array]  # (oldest offset + 1, R) each
+    skip_ring: Array  # (lag + 1, S)
+    time: int  # samples so far
+    last: int  # code of the last sample
 
 
 class ReferenceEngine:
@@ -54,7 +64,8 @@ class ReferenceEngine:
     ) -> None:
         if options and options.precision != "fp32":
             raise EngineError(
-                f"--precision {options.precision}: the reference engine computes in double precision; use --engine numba"
+                f"--precision {options.precision}: the reference engine computes in double "
+                "precision; use --engine numba"
             )
         self.config = config
         self.distribution = distribution_for(config)
@@ -63,25 +74,26 @@ class ReferenceEngine:
     def describe(self, batch: int) -> str:
         return "reference engine (double precision, 1 thread)"
 
-    def init_state(self, batch: int, cond: Conditioning | None = None) -> list[Stream]:
-        require_conditioning(self.config, cond, batch, 0, 0)
-        if cond is None:
-            return self.select([self._silent(None)], [0] * batch)
-        return [self._silent(frames[0].astype(np.float64)) for frames in cond.frames]
+    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> list[Stream]:
+        require_conditioning(self.config, conditioning, batch, 0, 0)
+        if conditioning is None:
+            return self.select([self._after_silence(None)], [0] * batch)
+        first_frames = conditioning.frames[:, 0].astype(np.float64)  # (batch, L, 2G)
+        return [self._after_silence(frame) for frame in first_frames]
 
     def select(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
-        return [
-            replace(state[i], rings=[r.copy() for r in state[i].rings], skips=state[i].skips.copy())
-            for i in streams
-        ]
+        return [_copied(state[i]) for i in streams]
 
-    def prefill(self, state: list[Stream], x: Samples, cond: Conditioning | None = None) -> Params:
-        require_conditioning(self.config, cond, len(state), state[0].time, x.shape[1])
-        params = np.empty((*x.shape, self.distribution.n_params), np.float32)
+    def prefill(
+        self, state: list[Stream], x: Samples, conditioning: Conditioning | None = None
+    ) -> Params:
+        batch, steps = x.shape
+        require_conditioning(self.config, conditioning, len(state), state[0].time, steps)
+        params = np.empty((batch, steps, self.distribution.n_params), np.float32)
         for b, stream in enumerate(state):
-            for t in range(x.shape[1]):
-                params[b, t] = self._predict(stream, cond and cond.part(b))
-                stream.last = int(x[b, t])
+            for i in range(steps):
+                params[b, i] = self._predict(stream, _conditioning_at(conditioning, b, stream.time))
+                stream.last = int(x[b, i])
         return params
 
     def generate(
@@ -89,77 +101,99 @@ class ReferenceEngine:
         state: list[Stream],
         noise: Noise,
         sampling: Sampling,
-        cond: Conditioning | None = None,
+        conditioning: Conditioning | None = None,
     ) -> Samples:
         self.distribution.check(sampling)
         noise = noise_columns(noise, self.distribution.n_noise)
-        require_conditioning(self.config, cond, len(state), state[0].time, noise.shape[1])
-        x = np.empty(noise.shape[:2], np.int64)
+        batch, steps = noise.shape[:2]
+        require_conditioning(self.config, conditioning, len(state), state[0].time, steps)
+        x = np.empty((batch, steps), np.int64)
         for b, stream in enumerate(state):
-            for t in range(noise.shape[1]):
-                params = self._predict(stream, cond and cond.part(b))
-                x[b, t] = stream.last = int(self.distribution.draw(params, noise[b, t], sampling))
+            for i in range(steps):
+                params = self._predict(stream, _conditioning_at(conditioning, b, stream.time))
+                stream.last = int(self.distribution.draw(params, noise[b, i], sampling))
+                x[b, i] = stream.last
         return x
 
-    def _silent(self, under: Array | None) -> Stream:
-        """A stream that has heard endless silence: all taps of a layer hear the same."""
-        silence, w = self.distribution.silence, self.weights
-        x, total, rings = (
-            self.distribution.embed_array(np.array(silence), w.embedding),
-            np.zeros(w.hidden.shape[0]),
-            [],
-        )
-        for layer, heard in enumerate(w.offsets):
-            rings.append(np.tile(x, (heard[0] + 1, 1)))
-            x, skip = self._layer(layer, [x] * len(heard), under)
-            total += skip
-        skips = np.tile(np.maximum(total, 0), (w.pyramid.reach + 1 if w.pyramid else 0, 1))
-        return Stream(rings, skips, 0, silence)
-
-    def _predict(self, stream: Stream, cond: Conditioning | None) -> Array:
-        """Hear the stream's last sample and predict the next: params (n_params,)."""
-        w = self.weights
-        under = None
-        if cond is not None:
-            low, high = cond.frames[stream.time // cond.hop - cond.first :][:2].astype(np.float64)
-            under = low + stream.time % cond.hop / cond.hop * (high - low)
-        x = self.distribution.embed_array(np.array(stream.last), w.embedding)
-        total = np.zeros(w.hidden.shape[0])
-        for layer, (heard, ring) in enumerate(zip(w.offsets, stream.rings, strict=True)):
-            ring[stream.time % len(ring)] = x
-            x, skip = self._layer(
-                layer, [ring[(stream.time - back) % len(ring)] for back in heard], under
-            )
-            total += skip
+    def _predict(self, stream: Stream, conditioning: Array | None) -> Array:
+        """Advance a stream by its last sample and predict the next one: params (n_params,)."""
+        w, now = self.weights, stream.time
+        x = self.distribution.embed_array(np.array(stream.last), w.embedding)  # (R,)
+        skips = np.zeros(len(w.hidden))  # (S,)
+        for layer, ring in enumerate(stream.rings):
+            ring[now % len(ring)] = x
+            taps = [ring[(now - offset) % len(ring)] for offset in w.offsets[layer]]
+            x, skip = self._layer(layer, taps, conditioning)
+            skips = skips + skip
         if w.pyramid is not None:
-            total += _context(w.pyramid, total, stream.skips, stream.time)
+            skips = skips + _pyramid(w.pyramid, relu(skips), stream.skip_ring, now)
         stream.time += 1
-        hidden = np.maximum(np.maximum(total, 0) @ w.hidden + w.hidden_bias, 0)
+        hidden = relu(relu(skips) @ w.hidden + w.hidden_bias)  # (H,)
         params: Array = hidden @ w.output + w.output_bias
         return params
 
-    def _layer(self, layer: int, taps: list[Array], under: Array | None) -> tuple[Array, Array]:
-        """One gated layer on its taps, oldest first, under conditions (L, 2G): what the next layer hears, and the skip path."""
+    def _layer(
+        self, layer: int, taps: list[Array], conditioning: Array | None
+    ) -> tuple[Array, Array]:
+        """One gated layer on what its taps read, oldest first, under conditioning (L, 2G).
+
+        Returns the next layer's input (R,) and the skip path (S,).
+        """
         w = self.weights
-        h = w.conv_bias[layer] + sum(
-            tap @ matrix for tap, matrix in zip(taps, w.conv[layer], strict=True)
-        )
-        if under is not None:
-            h = h + under[layer]
+        convolved = sum(tap @ matrix for tap, matrix in zip(taps, w.conv[layer], strict=True))
+        h = w.conv_bias[layer] + convolved  # (2G,)
+        if conditioning is not None:
+            h = h + conditioning[layer]
         filtered, gate = np.split(h, 2)
-        out = (np.tanh(filtered) / (1 + np.exp(-gate))) @ w.out[layer] + w.out_bias[layer]
+        # tanh times the sigmoid, 1 / (1 + exp(-gate)).
+        z = np.tanh(filtered) / (1 + np.exp(-gate))  # (G,)
+        out = z @ w.out[layer] + w.out_bias[layer]  # (R + S,)
         residual, skip = np.split(out, [w.residual_channels])
+        # The newest tap reads the layer's present input.
         return taps[-1] + residual, skip
 
+    def _after_silence(self, conditioning: Array | None) -> Stream:
+        """A stream that has read endless silence: all taps of a layer read the same."""
+        w, silence = self.weights, self.distribution.silence
+        x = self.distribution.embed_array(np.array(silence), w.embedding)  # (R,)
+        skips = np.zeros(len(w.hidden))  # (S,)
+        rings = []
+        for layer, offsets in enumerate(w.offsets):
+            rings.append(np.tile(x, (offsets[0] + 1, 1)))
+            x, skip = self._layer(layer, [x] * len(offsets), conditioning)
+            skips = skips + skip
+        skip_rows = 0 if w.pyramid is None else w.pyramid.lag + 1
+        return Stream(rings, np.tile(relu(skips), (skip_rows, 1)), time=0, last=silence)
 
-def _context(w: PackedPyramid, total: Array, ring: Array, time: int) -> Array:
-    """What the context module adds to the skip sum."""
-    ring[time % len(ring)] = now = np.maximum(total, 0)
-    mean = ring[(time - np.arange(w.window)) % len(ring)].mean(0)
-    heard = [
-        np.concatenate([ring[(time - back) % len(ring)], now]) @ taps
-        for back, taps in zip(w.offsets, w.branches, strict=True)
-    ]
-    mixed = np.maximum(np.stack([*heard, mean @ w.mean]) + w.branch_bias, 0)
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def _copied(stream: Stream) -> Stream:
+    rings = [ring.copy() for ring in stream.rings]
+    return replace(stream, rings=rings, skip_ring=stream.skip_ring.copy())
+
+
+def _conditioning_at(conditioning: Conditioning | None, stream: int, time: int) -> Array | None:
+    """One stream's conditioning at one sample, on the straight line between two frames: (L, 2G)."""
+    if conditioning is None:
+        return None
+    frame, offset = divmod(time - conditioning.start, conditioning.hop)
+    low, high = conditioning.frames[stream, frame : frame + 2].astype(np.float64)
+    interpolated: Array = low + offset / conditioning.hop * (high - low)
+    return interpolated
+
+
+def _pyramid(w: PackedPyramid, u: Array, ring: Array, now: int) -> Array:
+    """What the context module adds to the skips, of which u (S,) is the relu: (S,)."""
+    ring[now % len(ring)] = u
+    branches = []
+    for offset, matrix in zip(w.offsets, w.branches, strict=True):
+        older = ring[(now - offset) % len(ring)]
+        branches.append(np.concatenate([older, u]) @ matrix)  # (P,)
+    window = ring[(now - np.arange(w.window)) % len(ring)]  # (window, S)
+    branches.append(window.mean(0) @ w.mean)
+    mixed = relu(np.stack(branches) + w.branch_bias)  # (n + 1, P)
     added: Array = mixed.reshape(-1) @ w.project + w.project_bias
     return added

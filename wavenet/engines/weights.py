@@ -1,49 +1,61 @@
-"""A network's weights as engines read them: contiguous float arrays, inputs before outputs, layers stacked.
+"""A network's weights as engines read them: contiguous, inputs before outputs, layers stacked.
 
-    embedding   (n_inputs, R)
-    conv        L arrays (T, R, 2G)   one tap for each of the layer's offsets, oldest first; columns 0 ... G - 1 feed tanh, the rest
-                                      the sigmoid
-    conv_bias   (L, 2G)
-    out         (L, G, R + S)   the residual path's columns, then the skip path's; the last layer's residual is zero
-    out_bias    (L, R + S)
-    hidden      (S, H), hidden_bias (H,), output (H, n_params), output_bias (n_params,)
-    offsets     L tuples: samples back that each tap hears, in the order of `conv`
-    pyramid     of the context module, or None
+    embedding     (n_inputs, R)
+    conv          L arrays (T, R, 2G): a tap for each of the layer's offsets, oldest first;
+                  columns 0 ... G - 1 feed tanh, the others the sigmoid
+    conv_bias     (L, 2G)
+    out           (L, G, R + S): columns of the residual path, then those of the skip path; nothing
+                  reads the last layer's residual path, which is zero
+    out_bias      (L, R + S)
+    hidden        (S, H)
+    hidden_bias   (H,)
+    output        (H, n_params)
+    output_bias   (n_params,)
+    offsets       L tuples: how many samples back each tap reads, in the order of `conv`
+    pyramid       the context module's weights, or None
 
-Every kind of layer is folded into the dense taps that it equals (see `patterns`), so that engines know one kind only. Only the config
-and NumPy arrays are needed: no torch.
+Layers of the kinds in `model.patterns` are folded into the dense taps that they equal, so engines
+know one kind of layer only. All this takes the config and NumPy arrays, no torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavenet.arrays import Array
-from wavenet.config import ModelConfig, dilations
+from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
-from wavenet.model import parameters
+from wavenet.model.patterns import shapes
+from wavenet.model.patterns.folding import fold
+from wavenet.model.patterns.shapes import is_ordinary
+
+DType = type[np.floating[Any]]
 
 
 class PackedPyramid(NamedTuple):
-    """See `context`. P channels each."""
+    """Weights of the context module, `patterns.pyramid_pooling`, with n branches of P channels.
 
-    branches: Array  # (n, 2S, P): what the skip sum was `offsets` samples ago, then what it is now
+    Each of `branches` multiplies relu(skip sum) of `offsets` samples ago, then that of the present.
+    The last row of `branch_bias` belongs to the mean over the past `window` samples.
+    """
+
+    branches: Array  # (n, 2S, P)
     mean: Array  # (S, P)
-    branch_bias: Array  # (n + 1, P), the mean's last
+    branch_bias: Array  # (n + 1, P)
     project: Array  # ((n + 1) P, S)
     project_bias: Array  # (S,)
     offsets: tuple[int, ...]
     window: int
 
     @property
-    def reach(self) -> int:
-        """Samples before the present that it hears."""
+    def lag(self) -> int:
+        """How many samples back from the present it reads."""
         return max(*self.offsets, self.window - 1)
 
 
 class PackedWeights(NamedTuple):
-    """See the module's text for shapes."""
+    """Weights and offsets of one network; the module's docstring gives the shapes."""
 
     embedding: Array
     conv: tuple[Array, ...]
@@ -67,121 +79,89 @@ def require_finite(weights: Mapping[str, Array]) -> None:
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise EngineError(
-                f"weight {name} holds NaN or infinite numbers: this model is of no use; take an earlier checkpoint"
+                f"weight {name} holds NaN or infinite numbers: this model is of no use; "
+                "take an earlier checkpoint"
             )
 
 
 def pack(
-    config: ModelConfig, weights: Mapping[str, Array], dtype: type[np.floating[Any]] = np.float32
+    config: ModelConfig, weights: Mapping[str, Array], dtype: DType = np.float32
 ) -> PackedWeights:
-    """Pack a checkpoint's weights, or a module's state as NumPy arrays. Raises EngineError when one is not finite."""
-    require_finite(weights)
-    n = len(config.schedule)
+    """The weights of a checkpoint, or of a module's state as NumPy arrays.
 
-    def exact(array: Any) -> Array:
+    Raises EngineError when one is not finite.
+    """
+    require_finite(weights)
+
+    def packed(array: Any) -> Array:
         return np.ascontiguousarray(array, dtype)
 
-    def rows(name: str) -> Array:
-        return np.asarray(weights[f"{name}.weight"])[..., 0].T
-
-    def layer(i: int, name: str) -> str:
-        return f"stack.layers.{i}.{name}"
-
-    def joined(i: int) -> tuple[Array, Array]:
-        skip, skip_bias = rows(layer(i, "skip")), weights[layer(i, "skip.bias")]
-        if i == n - 1:
-            residual, residual_bias = (
-                np.zeros((len(skip), config.residual_channels)),
-                np.zeros(config.residual_channels),
-            )
-        else:
-            residual, residual_bias = rows(layer(i, "residual")), weights[layer(i, "residual.bias")]
-        return np.concatenate([residual, skip], axis=1), np.concatenate([residual_bias, skip_bias])
-
-    out = [joined(i) for i in range(n)]
+    layers = range(len(config.schedule))
+    paths = [_residual_and_skip(config, i, weights) for i in layers]
     return PackedWeights(
-        exact(weights["embedding.weight"]),
-        tuple(exact(fold(config, i, weights)) for i in range(n)),
-        exact([weights[layer(i, "dilated.bias")] for i in range(n)]),
-        exact([w for w, _ in out]),
-        exact([b for _, b in out]),
-        exact(rows("hidden")),
-        exact(weights["hidden.bias"]),
-        exact(rows("output")),
-        exact(weights["output.bias"]),
-        tuple(heard[::-1] for heard in config.offsets),
-        _pyramid(config, weights, exact) if config.context == "pyramid" else None,
+        embedding=packed(weights["embedding.weight"]),
+        conv=tuple(packed(dense_taps(config, i, weights)) for i in layers),
+        conv_bias=packed([weights[f"stack.layers.{i}.dilated.bias"] for i in layers]),
+        out=packed([matrix for matrix, _ in paths]),
+        out_bias=packed([bias for _, bias in paths]),
+        hidden=packed(_matrix(weights, "hidden")),
+        hidden_bias=packed(weights["hidden.bias"]),
+        output=packed(_matrix(weights, "output")),
+        output_bias=packed(weights["output.bias"]),
+        # The config has the newest offset first, taps are packed oldest first.
+        offsets=tuple(offsets[::-1] for offsets in config.offsets),
+        pyramid=_pyramid(config, weights, dtype) if config.context == "pyramid" else None,
     )
 
 
-# --- a layer's dilated convolution -> the kernel (K, R, 2G) that it equals, oldest tap first; as `layers` makes it -------------
+def dense_taps(config: ModelConfig, layer: int, weights: Mapping[str, Array]) -> Array:
+    """A layer's taps, one for each of its offsets, oldest first: (T, R, 2G)."""
+    prefix = f"stack.layers.{layer}.dilated."
+    if is_ordinary(config):
+        kernel = np.asarray(weights[f"{prefix}weight"])  # (2G, R, K)
+        return kernel.transpose(2, 1, 0)
+    names = shapes.convolution(config, layer)
+    return fold(config, layer, {name: weights[prefix + name] for name in names})
 
 
-def _dense(weights: Mapping[str, Array], groups: int) -> Array:
-    kernel = weights["weight"].transpose(2, 1, 0)  # (K, R / groups, 2G)
-    if groups == 1:
-        return kernel
-    taps, inputs, outputs = kernel.shape
-    divided = kernel.reshape(taps, inputs, 2, groups, -1)
-    own = np.eye(groups)  # a group of outputs hears its own group of inputs
-    whole: Array = np.einsum("krhgo,gi->kirhgo", divided, own).reshape(
-        taps, groups * inputs, outputs
-    )
-    return whole
+def _matrix(weights: Mapping[str, Array], name: str) -> Array:
+    """The matrix (inputs, outputs) of a convolution of one tap."""
+    return np.asarray(weights[f"{name}.weight"])[..., 0].T
 
 
-def _separable(weights: Mapping[str, Array], groups: int) -> Array:
-    return np.multiply(weights["depthwise"].transpose(2, 0, 1), weights["pointwise"][:, :, 0].T)
+def _residual_and_skip(
+    config: ModelConfig, layer: int, weights: Mapping[str, Array]
+) -> tuple[Array, Array]:
+    """Matrix (G, R + S) and bias (R + S,) of a layer's two output paths, side by side."""
+    prefix = f"stack.layers.{layer}"
+    skip, skip_bias = _matrix(weights, f"{prefix}.skip"), weights[f"{prefix}.skip.bias"]
+    if layer == len(config.schedule) - 1:
+        # Nothing reads the last layer's residual, so a checkpoint has no weights for it.
+        residual = np.zeros((len(skip), config.residual_channels))
+        residual_bias = np.zeros(config.residual_channels)
+    else:
+        residual = _matrix(weights, f"{prefix}.residual")
+        residual_bias = weights[f"{prefix}.residual.bias"]
+    matrix = np.concatenate([residual, skip], axis=1)
+    return matrix, np.concatenate([residual_bias, skip_bias])
 
 
-def _bottleneck(weights: Mapping[str, Array], groups: int) -> Array:
-    expand, reduce = weights["expand"][:, :, 0], weights["reduce"][:, :, 0]
-    kernel: Array = np.einsum("ob,bck,cr->kro", expand, weights["dilated"], reduce, optimize=True)
-    return kernel
+def _pyramid(config: ModelConfig, weights: Mapping[str, Array], dtype: DType) -> PackedPyramid:
+    def packed(array: Any) -> Array:
+        return np.ascontiguousarray(array, dtype)
 
-
-_KERNELS: dict[str, Callable[[Mapping[str, Array], int], Array]] = {
-    "dense": _dense, "separable": _separable, "bottleneck": _bottleneck, "hybrid": _dense
-}  # fmt: skip
-
-
-def fold(config: ModelConfig, layer: int, weights: Mapping[str, Array]) -> Array:
-    """The dense taps that a layer's dilated convolution equals, one for each of its offsets: (T, R, 2G), oldest first."""
-    names = parameters.convolution(config, layer)
-    arrays = {
-        name: np.asarray(weights[f"stack.layers.{layer}.dilated.{name}"], np.float64)
-        for name in names
-    }
-    kernel = _KERNELS[config.layer](arrays, config.groups)
-    heard, parts = (
-        config.offsets[layer],
-        zip(config.parts[layer], parameters.halves(config), strict=True),
-    )
-    taps = np.zeros((len(heard), config.residual_channels, 2, config.gate_channels // 2))
-    halved = kernel.reshape(*kernel.shape[:2], 2, -1)
-    for dilation, channels in parts:
-        spread = np.array(
-            dilations.tap_matrix(config.kernel_sizes[layer], dilation, config.smooth, heard)
-        )  # (T, K)
-        taps[..., channels] = np.einsum("tk,krhg->trhg", spread, halved[..., channels])
-    return taps.reshape(len(heard), config.residual_channels, -1)
-
-
-def _pyramid(
-    config: ModelConfig, weights: Mapping[str, Array], exact: Callable[[Any], Array]
-) -> PackedPyramid:
     def taps(name: str) -> Array:
-        """(K S, P), oldest first."""
-        weight = np.asarray(weights[f"context.{name}.weight"])
+        """The taps below each other, oldest first: (K S, P)."""
+        weight = np.asarray(weights[f"context.{name}.weight"])  # (P, S, K)
         return weight.transpose(2, 1, 0).reshape(-1, len(weight))
 
-    names = [f"branches.{i}" for i in range(len(config.pyramid_dilations))]
+    branches = [f"branches.{i}" for i in range(len(config.pyramid_dilations))]
     return PackedPyramid(
-        exact([taps(name) for name in names]),
-        exact(taps("mean")),
-        exact([weights[f"context.{name}.bias"] for name in (*names, "mean")]),
-        exact(taps("project")),
-        exact(weights["context.project.bias"]),
-        config.pyramid_dilations,
-        config.pyramid_window,
+        branches=packed([taps(name) for name in branches]),
+        mean=packed(taps("mean")),
+        branch_bias=packed([weights[f"context.{name}.bias"] for name in (*branches, "mean")]),
+        project=packed(taps("project")),
+        project_bias=packed(weights["context.project.bias"]),
+        offsets=config.pyramid_dilations,
+        window=config.pyramid_window,
     )

@@ -1,1 +1,1 @@
-"""How well a model predicts recordings, or copies them."""
+"""How well a model predicts recordings, or resynthesises them."""

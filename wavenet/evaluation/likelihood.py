@@ -1,6 +1,7 @@
 """Bits per sample of recordings under a model, each sample predicted from its exact context.
 
-Recordings are scored in blocks, so that one of any length passes at flat memory. The yardsticks of `baselines` stand beside.
+Recordings are scored in blocks, so that the memory does not grow with their length. The baselines
+of `wavenet.data.baselines` are computed from the same samples.
 """
 
 import math
@@ -26,7 +27,7 @@ from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.training.run_folder import Run
 
-BLOCK_SAMPLES = 1 << 15  # scored at once
+BLOCK_SAMPLES = 1 << 15
 SPLITS = ("all", "tails")
 
 
@@ -40,15 +41,18 @@ class EvaluateOptions:
     engine: str = "parallel"
     device: str = "auto"
     cache: Path | None = None
-    label_from: str | None = None  # how recordings are labelled, if not as in training
-    label: str | None = None  # one label for all of them instead
-    vocoded: int = 8  # recordings that a vocoder says again, to be compared with
+    # How recordings are labelled, if not as in training.
+    label_from: str | None = None
+    # One label for all of them instead.
+    label: str | None = None
+    # How many recordings a vocoder resynthesises.
+    vocoded: int = 8
     options: EngineOptions = field(default_factory=EngineOptions)
 
 
 @dataclass(frozen=True)
 class FileScore:
-    """One recording's figure."""
+    """The score of one recording."""
 
     file: str
     samples: int
@@ -61,20 +65,21 @@ class Totals:
 
     samples: int = 0
     nats: float = 0.0
-    bits_to_16bit: float = 0.0  # between the codes and 16-bit samples
+    # What it takes to tell the 16-bit samples of a code apart.
+    bits_to_16bit: float = 0.0
     lpc_bits: float = 0.0
-    learnt: Array = field(
-        default_factory=lambda: np.zeros(())
-    )  # pairs of codes that the frequencies are counted on
-    scored: Array = field(default_factory=lambda: np.zeros(()))
+    # Counts of pairs of baseline codes: those that frequencies are learnt from, and those scored.
+    learnt_pairs: Array = field(default_factory=lambda: np.zeros(()))
+    scored_pairs: Array = field(default_factory=lambda: np.zeros(()))
 
 
 @dataclass(frozen=True)
 class Score:
-    """A folder's figures, in bits per sample; those of `baselines` are of the same samples."""
+    """The scores of a folder in bits per sample; those of the baselines are of the same samples."""
 
     bits_per_sample: float
-    bits_per_16bit_sample: float  # the same where the codes are 16-bit samples, else what telling those of a code apart would add
+    # With the bits that tell the 16-bit samples of one code apart.
+    bits_per_16bit_sample: float
     unigram_bits: float
     bigram_bits: float
     lpc_bits: float
@@ -84,81 +89,99 @@ class Score:
     vocoded: CopySynthesisScore | None = None
 
 
-def recording_labels(request: EvaluateOptions, index: Index, config: Config) -> dict[str, int]:
-    """Which of the model's labels each recording has. Raises WavenetError."""
-    known, names = config.model.labels, [r.name for r in index.recordings]
+def recording_label_ids(request: EvaluateOptions, index: Index, config: Config) -> dict[str, int]:
+    """The number of each recording's label among the model's. Raises WavenetError."""
+    known = config.model.labels
+    names = [recording.name for recording in index.recordings]
     if request.label is not None:
         return dict.fromkeys(names, known_labels.choose([request.label], known)[0])
     if not known:
         return {}
     try:
-        found = labels.read(names, index.folder, request.label_from or config.train.label_from)
+        by_name = labels.read(names, index.folder, request.label_from or config.train.label_from)
     except CorpusError as e:
         raise CorpusError(f"{e}; or --label with one for all of them") from None
-    for name, label in found.items():
+    for name, label in by_name.items():
         if label not in known:
             raise CorpusError(
-                f"{index.folder}: {name} has the label {label}, and the model knows {known_labels.labels_line(known)}; --label gives one to all"
+                f"{index.folder}: {name} has the label {label}, and the model knows "
+                f"{known_labels.labels_line(known)}; --label gives one to all"
             )
-    return {name: known.index(label) for name, label in found.items()}
+    return {name: known.index(label) for name, label in by_name.items()}
 
 
-def score_recordings(
+def score_recording(
     name: str,
     pcm: NDArray[np.int16],
     start: int,
-    label: int,
+    label_id: int,
     config: Config,
-    nats: Scorer,
+    scorer: Scorer,
     totals: Totals,
     advance: Callable[[int], object],
 ) -> FileScore:
-    """Score one recording from sample `start` on, and add what the yardsticks need to the totals."""
-    reach, stop = config.model.receptive_field, len(pcm)
+    """Score one recording from sample `start` on, and add it to the totals.
+
+    `advance` is called with the number of samples that each block scored.
+    """
+    receptive_field, stop = config.model.receptive_field, len(pcm)
     distribution = distribution_for(config.model)
-    coarse = distribution.baseline_codes
-    hop = config.model.mel_hop if config.model.mel_bands else 1
-
-    def blocks(kind: Distribution, begin: int, end: int, overlap: int = 0) -> Iterator[Samples]:
-        for at in range(begin, end, BLOCK_SAMPLES):
-            yield kind.encode(as_wav(pcm[max(0, at - overlap) : min(end, at + BLOCK_SAMPLES)]))
-
-    found = 0.0
+    # Where the model takes mel frames, a segment begins with a frame.
+    hop = config.model.frame_hop
+    nats = 0.0
     for at in range(start, stop, BLOCK_SAMPLES):
-        begin, end = max(0, at - reach) // hop * hop, min(stop, at + BLOCK_SAMPLES)
+        begin, end = max(0, at - receptive_field) // hop * hop, min(stop, at + BLOCK_SAMPLES)
         x = distribution.encode(as_wav(pcm[begin:end]))
-        found += nats(ScoredSegment(x, at - begin, pcm, begin, label))
+        nats += scorer(ScoredSegment(x, at - begin, pcm, begin, label_id))
         totals.bits_to_16bit += float(distribution.bits_to_16bit(x[at - begin :]).sum())
         advance(end - at)
-    known = (
-        start or stop
-    )  # what frequencies and predictors are learnt from: what came before, else the recording itself
-    totals.learnt = totals.learnt + baselines.pairs(
-        blocks(coarse, 1, known, overlap=1), coarse.levels
-    )
-    totals.scored = totals.scored + baselines.pairs(
-        blocks(coarse, max(1, start), stop, overlap=1), coarse.levels
-    )
-    sums = baselines.autocorrelation(
-        distribution.decode(x).astype(np.float64) for x in blocks(distribution, 0, known)
-    )
-    bits, at = (
-        baselines.lpc_bits(blocks(distribution, 0, stop), baselines.predictor(sums), distribution),
-        0,
-    )
-    for block in bits:
-        totals.lpc_bits += float(block[max(0, start - at) :].sum())
-        at += len(block)
-    totals.nats += found
+    _add_baselines(totals, pcm, start, distribution)
+    totals.nats += nats
     totals.samples += stop - start
-    return FileScore(name, stop - start, found / (stop - start) / math.log(2))
+    return FileScore(name, stop - start, nats / (stop - start) / math.log(2))
+
+
+def _add_baselines(
+    totals: Totals, pcm: NDArray[np.int16], start: int, distribution: Distribution
+) -> None:
+    """Add what the baselines need of a recording that is scored from sample `start` on."""
+    stop, codes = len(pcm), distribution.baseline_codes
+    # The baselines learn from what comes before the scored part, or else from the recording itself.
+    learnt = start or stop
+    learnt_blocks = _encoded_blocks(pcm, codes, 1, learnt, overlap=1)
+    scored_blocks = _encoded_blocks(pcm, codes, max(1, start), stop, overlap=1)
+    totals.learnt_pairs = totals.learnt_pairs + baselines.pairs(learnt_blocks, codes.levels)
+    totals.scored_pairs = totals.scored_pairs + baselines.pairs(scored_blocks, codes.levels)
+    learnt_wavs: Iterator[Array] = (
+        distribution.decode(x).astype(np.float64)
+        for x in _encoded_blocks(pcm, distribution, 0, learnt)
+    )
+    coefficients = baselines.predictor(baselines.autocorrelation(learnt_wavs))
+    all_blocks = _encoded_blocks(pcm, distribution, 0, stop)
+    at = 0
+    for bits in baselines.lpc_bits(all_blocks, coefficients, distribution):
+        totals.lpc_bits += float(bits[max(0, start - at) :].sum())
+        at += len(bits)
+
+
+def _encoded_blocks(
+    pcm: NDArray[np.int16], distribution: Distribution, begin: int, end: int, overlap: int = 0
+) -> Iterator[Samples]:
+    """The codes of samples begin ... end - 1; blocks repeat `overlap` samples of the one before."""
+    for at in range(begin, end, BLOCK_SAMPLES):
+        block = pcm[max(0, at - overlap) : min(end, at + BLOCK_SAMPLES)]
+        yield distribution.encode(as_wav(block))
 
 
 def trained_on(request: EvaluateOptions, index: Index, config: Config) -> int:
-    """How many of the recordings the run has trained on, as far as its folder tells; with tails held out, none."""
+    """How many of the recordings the run has trained on, as far as its folder says.
+
+    With tails held out and scored, none.
+    """
     if request.split == config.train.validation == "tails":
         return 0
-    known = Run(request.model if request.model.is_dir() else request.model.parent.parent).corpus()
-    unused = {*known.get("held_out", []), *known.get("left_out", [])}
-    trained = {sha for name, sha in known.get("recordings", {}).items() if name not in unused}
-    return sum(r.sha256 in trained for r in index.recordings)
+    model = request.model
+    corpus = Run(model if model.is_dir() else model.parent.parent).corpus()
+    unused = {*corpus.get("held_out", []), *corpus.get("left_out", [])}
+    trained = {sha for name, sha in corpus.get("recordings", {}).items() if name not in unused}
+    return sum(recording.sha256 in trained for recording in index.recordings)

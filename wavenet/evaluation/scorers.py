@@ -1,4 +1,7 @@
-"""Ways to predict a recording that is there: by the parallel forward pass, or by an engine that is fed it. Both give the same figure."""
+"""Two ways to compute the likelihood of a recording, which give the same result.
+
+They are the parallel forward pass of training, and the prefill of a generation engine.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,27 +12,32 @@ from numpy.typing import NDArray
 from wavenet.arrays import Array, Samples
 from wavenet.audio.quantization import as_wav
 from wavenet.engines import create_engine
-from wavenet.engines.conditioning import Conditioning, Projection
+from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import require_finite
 from wavenet.errors import EngineError
 from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.registry import distribution_for
 
-FEED_SAMPLES = 1 << 12  # fed to an engine at once
+PREFILL_SAMPLES = 1 << 12  # in one call of an engine
 
 
 class ScoredSegment(NamedTuple):
-    """Part of a recording to predict, with what is heard before it."""
+    """Part of a recording to score, after samples that only serve as its context."""
 
     x: Samples  # (time,) codes
-    context: int  # how many of the first are only heard
-    pcm: NDArray[np.int16]  # the whole recording
-    begin: int  # where in it x begins: on a mel frame, where the model follows any
+    # How many of the first samples are context.
+    context: int
+    # The whole recording.
+    pcm: NDArray[np.int16]
+    # Where in the recording `x` begins: on a mel frame, where the model takes any.
+    begin: int
     label: int
 
 
-Scorer = Callable[[ScoredSegment], float]  # summed over what is predicted
+# Returns the sum of the negative log-likelihoods of the scored samples, in nats.
+Scorer = Callable[[ScoredSegment], float]
 
 
 def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOptions) -> Scorer:
@@ -53,26 +61,28 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
 def _parallel(model: Checkpoint, device_name: str) -> Scorer:
     import torch
 
-    from wavenet.model.conditioning.conditioner import conditions_of
+    from wavenet.model.conditioning.front_end import Source
+    from wavenet.model.conditioning.windows import conditioning_input_of
     from wavenet.model.network import WaveNet
     from wavenet.system.device import pick_device
 
     config = model.config.model
     device = pick_device(device_name)
     network = WaveNet.from_arrays(config, model.weights).to(device).eval()
-    silence, reach = network.distribution.silence, network.receptive_field
+    silence, receptive_field = network.distribution.silence, network.receptive_field
 
     @torch.no_grad()
-    def nats(stretch: ScoredSegment) -> float:
-        padded = np.concatenate([np.full(max(0, reach - stretch.context), silence), stretch.x])
-        heard = torch.from_numpy(padded).to(device)[None]
-        context = max(reach, stretch.context)
-        first, rows = stretch.begin + stretch.context - context + 1, len(padded) - 1
-        given = conditions_of(
-            config, model.config.audio.sample_rate, stretch.pcm, stretch.label, first, rows, device
-        )
-        params = network(heard[:, :-1], given)[:, context - reach :]
-        return float(network.distribution.loss(params, heard[:, context:]) * params.shape[1])
+    def nats(segment: ScoredSegment) -> float:
+        # Before the recording there is silence.
+        missing = max(0, receptive_field - segment.context)
+        padded = np.concatenate([np.full(missing, silence), segment.x])
+        x = torch.from_numpy(padded).to(device)[None]  # (1, context + scored)
+        context = max(receptive_field, segment.context)
+        first, rows = segment.begin + segment.context - context + 1, len(padded) - 1
+        source, rate = Source(segment.pcm, segment.label), model.config.audio.sample_rate
+        inputs = conditioning_input_of(config, rate, source, first, rows, device)
+        params = network(x[:, :-1], inputs)[:, context - receptive_field :]
+        return float(network.distribution.loss(params, x[:, context:]) * params.shape[1])
 
     return nats
 
@@ -86,35 +96,36 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
     distribution = distribution_for(config)
     projection = Projection(config, model.weights) if config.condition_channels else None
 
-    def nats(stretch: ScoredSegment) -> float:
-        features = [_features(model, projection, stretch)] if projection else []
+    def nats(segment: ScoredSegment) -> float:
+        features = [_features(model, projection, segment)] if projection else []
 
-        def cond(time: int, steps: int) -> Conditioning | None:
-            return projection.cond(features, time, steps) if projection else None
+        def conditioning(time: int, steps: int) -> Conditioning | None:
+            return projection.conditioning(features, time, steps) if projection else None
 
-        state, total = engine.init_state(1, cond(0, 0)), 0.0
-        for at in range(0, len(stretch.x), FEED_SAMPLES):
-            block = stretch.x[at : at + FEED_SAMPLES]
-            params = engine.prefill(state, block[None], cond(at, len(block)))[0]
-            total += distribution.nats(params, block)[max(0, stretch.context - at) :].sum()
+        state, total = engine.init_state(1, conditioning(0, 0)), 0.0
+        for at in range(0, len(segment.x), PREFILL_SAMPLES):
+            block = segment.x[at : at + PREFILL_SAMPLES]
+            params = engine.prefill(state, block[None], conditioning(at, len(block)))[0]
+            total += distribution.nats(params, block)[max(0, segment.context - at) :].sum()
         return float(total)
 
     return nats
 
 
-def _features(model: Checkpoint, projection: Projection, stretch: ScoredSegment) -> Array:
-    """What the network is told from where the stretch begins on, (n, C)."""
+def _features(model: Checkpoint, projection: Projection, segment: ScoredSegment) -> Array:
+    """The features that condition the network from the segment's first mel frame on, (n, C)."""
     from wavenet.audio import mel
 
-    config, context, pcm = model.config.model, model.config.model.mel_context, stretch.pcm
-    if not config.mel_bands:
-        return projection.features(label=stretch.label)
-    # the frames around it, computed from some samples more at either end; those of the ends themselves are cut off again
-    first = stretch.begin // config.mel_hop
+    config, context, pcm = model.config.model, model.config.model.mel_context, segment.pcm
+    if not config.follows_frames:
+        return projection.features(label=segment.label)
+    # The frames are computed from some more samples at either end, because the outermost frames see
+    # silence where the recording goes on. Those in front are cut off again.
+    first = segment.begin // config.mel_hop
     spare = -(-config.mel_window // config.mel_hop) + context
     low = max(0, first - spare)
-    high = stretch.begin + len(stretch.x) + (spare + 1) * config.mel_hop
+    high = segment.begin + len(segment.x) + (spare + 1) * config.mel_hop
     frames = mel.frames_of(
         as_wav(pcm[low * config.mel_hop : high]), model.config.audio.sample_rate, config
     )
-    return projection.features(frames, stretch.label)[first - low :]
+    return projection.features(mel=frames, label=segment.label)[first - low :]

@@ -8,7 +8,7 @@ import numpy as np
 from wavenet.arrays import Wav
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError
-from wavenet.generation.mel_input import mel_input_from_audio, mel_input_from_frames
+from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint, locate
@@ -17,7 +17,10 @@ from wavenet.model.distributions.base import Sampling
 
 
 def load(source: str | Path) -> Checkpoint:
-    """A trained model from a run folder (its best checkpoint) or a checkpoint file. Raises CheckpointError."""
+    """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
+
+    Raises CheckpointError.
+    """
     return checkpoint.load(locate.find(Path(source)))
 
 
@@ -36,11 +39,12 @@ def generate(
     precision: str = "fp32",
     threads: int = 0,
 ) -> Wav:
-    """New audio in -1 ... 1 at `model.config.audio.sample_rate`: (time,), or (count, time) when count is above 1.
+    """New audio in -1 ... 1 at `model.config.audio.sample_rate`.
 
-    `prompt` names a recording to continue; it is not part of the result. `label` is one of `model.config.model.labels`; without it clips
-    take them in turn. `precision="bf16"` rounds the weights, for speed; `threads` is
-    the most that may be used, 0 for as many as help. Raises WavenetError for what cannot be done.
+    (time,), or (count, time) when count is above 1. `prompt` names a recording to continue; it is
+    not part of the result. `label` is one of `model.config.model.labels`; without it clips take
+    them in turn. `precision="bf16"` rounds the weights, for speed; `threads` is the most that may
+    be used, 0 for as many as help. Raises WavenetError for what cannot be done.
     """
     options = EngineOptions(precision, threads)
     samples = samples_for(model, seconds)
@@ -79,20 +83,21 @@ def vocode(
     precision: str = "fp32",
     threads: int = 0,
 ) -> Wav | list[Wav]:
-    """A recording (time,) in -1 ... 1 at the model's rate, said again, or audio for log-mel frames (n, bands).
+    """A recording (time,) in -1 ... 1 at the model's rate, resynthesised from its mel frames.
 
-    Several, as a list, are made at once, whatever their lengths; each comes out as it would alone. A model that also knows labels must be
-    told which. Raises WavenetError.
+    Or audio for log-mel frames (n, bands). Several, as a list, are made at once, whatever their
+    lengths; each comes out as it would alone. A model that also knows labels needs one. Raises
+    WavenetError.
     """
     several = isinstance(wav_or_frames, list | tuple)
     sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]
     if not sources:
         return []
-    guides = [
-        mel_input_from_audio(s, model, "wav")
-        if s.ndim == 1
-        else mel_input_from_frames(s, model, "frames")
-        for s in sources
+    mel_inputs = [
+        MelInput.from_audio(source, model, "wav")
+        if source.ndim == 1
+        else MelInput.from_frames(source, model, "frames")
+        for source in sources
     ]
     sampling, names = Sampling(temperature), () if label is None else (label,)
     options = EngineOptions(precision, threads)
@@ -103,11 +108,11 @@ def vocode(
         engine=engine,
         options=options,
         labels=names,
-        guides=guides,
+        mel_inputs=mel_inputs,
     )
-    parts: list[list[Wav]] = [[] for _ in guides]
-    for made in sampler.variable_length_blocks([g.samples for g in guides]):
-        for i, block in made:
+    parts: list[list[Wav]] = [[] for _ in mel_inputs]
+    for blocks in sampler.variable_length_blocks([m.samples for m in mel_inputs]):
+        for i, block in blocks:
             parts[i].append(block)
     wavs = [np.concatenate(p) for p in parts]
     return wavs if several else wavs[0]

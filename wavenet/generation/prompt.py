@@ -21,7 +21,10 @@ class Prompt:
 
 
 def read_prompt(path: Path, model: Checkpoint) -> Prompt:
-    """The end of a recording of any length, as far back as the model hears. Raises AudioError for one that cannot lead anywhere."""
+    """The end of a recording of any length: as much of it as the model's receptive field.
+
+    Raises AudioError for one that cannot be continued.
+    """
     config = model.config
     rate = config.audio.sample_rate
     level = levels.measure(reading.read_blocks(path, rate), rate, config.audio.trim_db)
@@ -32,8 +35,8 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
     if level.silent:
         raise AudioError(f"{path}: is silent; leave out --prompt to start from silence")
     gain = levels.gain_for(level.peak, config.audio.level, config.audio.peak_db)
-    reach = config.model.receptive_field
+    field_samples = config.model.receptive_field
     tail = np.zeros(0, np.float32)
     for block in reading.read_blocks(path, rate):
-        tail = np.concatenate([tail, block])[-reach:]
+        tail = np.concatenate([tail, block])[-field_samples:]
     return Prompt(distribution_for(config.model).encode(tail * np.float32(gain)), gain)

@@ -1,10 +1,11 @@
-"""One self-describing file per checkpoint: safetensors arrays, and JSON metadata that carries the whole config.
+"""One self-describing file per checkpoint: safetensors arrays, and the whole config as metadata.
 
-Nothing is ever unpickled. Writing is atomic: a file under its final name is complete. Importable without torch, so that
-generation on a CPU never loads it.
+Nothing is ever unpickled. Writing is atomic: a file under its final name is complete. This module
+imports no torch, so that generation on a CPU never loads it.
 
-Format 1: arrays `model.*` (weights), `average.*` (their exponential average, used for evaluation and generation) and, for
-resuming, `adam.mean.*` and `adam.square.*`; metadata key `wavenet` holds the JSON of `format`, `config` and `training`.
+Format 1: arrays `model.*` (weights), `average.*` (their exponential moving average, EMA, used for
+evaluation and generation) and, for resuming, `adam.mean.*` and `adam.square.*`; the metadata key
+`wavenet` holds the JSON of `format`, `config` and `training`.
 """
 
 import json
@@ -25,21 +26,25 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True)
 class Training:
-    """Where training stood. `torch` and `threads` matter for bit-exact resuming."""
+    """The state of training besides its arrays.
+
+    `torch` and `threads` have to be the same for bit-exact resuming.
+    """
 
     step: int = 0
     seconds: float = 0.0  # spent training so far
-    validation_bits: float | None = None  # bits per sample, when last evaluated
-    best_bits: float | None = None
+    validation_bits: float | None = None  # per sample, when last evaluated
+    best_bits: float | None = None  # per sample
     best_step: int | None = None
-    folder: str = ""
+    folder: str = ""  # of the recordings
     fingerprint: str = ""  # of the corpus
-    torch: str = ""
+    torch: str = ""  # version
     threads: int = 0
     precision: str = ""
-    skipped: int = 0  # steps whose gradients overflowed in fp16, which moved nothing
-    loss_scale: float | None = None  # of fp16, and for how many steps it has held
-    loss_scale_age: int = 0
+    # Steps that updated nothing, because their gradients overflowed in fp16.
+    skipped: int = 0
+    loss_scale: float | None = None  # of fp16
+    loss_scale_age: int = 0  # steps since it last changed
 
     def __post_init__(self) -> None:
         if self.step < 0:
@@ -55,16 +60,13 @@ class Checkpoint:
     training: Training = field(default_factory=Training)
 
     def part(self, prefix: str) -> dict[str, Array]:
-        """The arrays under `prefix.`, without it."""
-        return {
-            k.removeprefix(f"{prefix}."): v
-            for k, v in self.arrays.items()
-            if k.startswith(f"{prefix}.")
-        }
+        """The arrays whose names start with `prefix.`, named without it."""
+        start = f"{prefix}."
+        return {k.removeprefix(start): v for k, v in self.arrays.items() if k.startswith(start)}
 
     @property
     def weights(self) -> dict[str, Array]:
-        """What to evaluate and generate with: the averaged weights."""
+        """The weights to evaluate and generate with: the EMA."""
         return self.part("average")
 
 
@@ -74,47 +76,53 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def pack(checkpoint: Checkpoint) -> bytes:
-    """What `save` writes."""
+    """The bytes that `save` writes."""
     from safetensors import numpy as safetensors
 
-    about = {
+    metadata = {
         "format": FORMAT,
         "config": checkpoint.config.to_dict(),
         "training": vars(checkpoint.training),
     }
-    return safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(about)})
+    return safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(metadata)})
 
 
 def unpack(data: bytes) -> Checkpoint:
-    """A checkpoint that this version packed, just now."""
+    """The checkpoint in bytes that this version packed in this run; they are trusted."""
     from safetensors import numpy as safetensors
 
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    about = json.loads(header["__metadata__"]["wavenet"])
-    return Checkpoint(parse(about["config"]), safetensors.load(data), Training(**about["training"]))
+    # A safetensors file begins with the size of its JSON header as a 64-bit integer.
+    header_bytes = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + header_bytes])
+    metadata = json.loads(header["__metadata__"]["wavenet"])
+    training = Training(**metadata["training"])
+    return Checkpoint(parse(metadata["config"]), safetensors.load(data), training)
 
 
 def load(path: Path, *, resume: bool = False) -> Checkpoint:
-    """Read a checkpoint; only what generation needs unless `resume`. Raises CheckpointError."""
+    """Read a checkpoint: the EMA only, or with `resume` all arrays. Raises CheckpointError."""
     from pydantic import TypeAdapter, ValidationError
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("wavenet", "null"))
-            if not isinstance(about, dict) or "format" not in about:
+            metadata = json.loads((file.metadata() or {}).get("wavenet", "null"))
+            if not isinstance(metadata, dict) or "format" not in metadata:
                 raise CheckpointError(
                     f"{path}: is a safetensors file, but not a checkpoint of this program"
                 )
-            if about["format"] != FORMAT:
+            if metadata["format"] != FORMAT:
                 raise CheckpointError(
-                    f"{path}: is of format {about['format']}, this version reads format {FORMAT}; upgrade wavenet-audio"
+                    f"{path}: is of format {metadata['format']}, "
+                    f"this version reads format {FORMAT}; upgrade wavenet-audio"
                 )
-            names = [k for k in file.keys() if resume or k.startswith("average.")]  # noqa: SIM118 - not a dict
+            names = list(file.keys())
+            if not resume:
+                names = [name for name in names if name.startswith("average.")]
             checkpoint = Checkpoint(
-                parse(about["config"], str(path)),
-                {k: file.get_tensor(k) for k in names},
-                TypeAdapter(Training).validate_python(about["training"]),
+                parse(metadata["config"], str(path)),
+                {name: file.get_tensor(name) for name in names},
+                TypeAdapter(Training).validate_python(metadata["training"]),
             )
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
@@ -122,7 +130,8 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
         problem = e.errors()[0]
         where = ".".join(["training", *map(str, problem["loc"])])
         raise CheckpointError(
-            f"{path}: not a checkpoint of this program, or a damaged one ({where}: {problem['msg']})"
+            f"{path}: not a checkpoint of this program, or a damaged one "
+            f"({where}: {problem['msg']})"
         ) from None
     except (
         SafetensorError,
@@ -141,19 +150,20 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
 
 
 def _check_arrays(path: Path, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
-    """Raise CheckpointError unless each part, and Adam's moments if there are any, is what the config asks for."""
-    expected = expected_shapes(checkpoint.config)
-    moments = (
-        ("adam.mean", "adam.square")
-        if any(k.startswith("adam.") for k in checkpoint.arrays)
-        else ()
-    )
-    for part in (*parts, *moments):
-        found = {k: v.shape for k, v in checkpoint.part(part).items()}
-        wrong = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+    """Raise CheckpointError unless each part has the shapes that the config asks for, in float32.
+
+    Adam's moments are checked too where there are any.
+    """
+    expected = expected_shapes(checkpoint.config.model)
+    if any(name.startswith("adam.") for name in checkpoint.arrays):
+        parts = (*parts, "adam.mean", "adam.square")
+    for part in parts:
+        shapes = {name: array.shape for name, array in checkpoint.part(part).items()}
+        names = sorted(expected.keys() | shapes.keys())
+        wrong = [name for name in names if expected.get(name) != shapes.get(name)]
         if wrong:
             raise CheckpointError(
-                f"{path}: {part}.{wrong[0]} has shape {found.get(wrong[0], 'missing')}, "
+                f"{path}: {part}.{wrong[0]} has shape {shapes.get(wrong[0], 'missing')}, "
                 f"its config asks for {expected.get(wrong[0], 'none')}"
             )
     for name, array in checkpoint.arrays.items():

@@ -1,36 +1,40 @@
-"""What the stack can hear, and what it costs: pure arithmetic on the config, no tensors."""
+"""The receptive field of a stack and what a network costs: arithmetic on the config, no tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate, islice
 from math import prod
 from typing import Any
 
 from wavenet.config import ModelConfig
 from wavenet.model import parameters
+from wavenet.model.conditioning.registry import front_ends
 from wavenet.model.distributions.registry import distribution_for
+
+FLOAT_BYTES = 4
 
 
 def receptive_field(dilations: Sequence[int], kernel_size: int | Sequence[int] = 2) -> int:
-    """Samples that one output hears: 1 + the sum over layers of (kernel - 1) * dilation."""
+    """Samples that one output covers: 1 + the sum over layers of (kernel - 1) * dilation."""
     kernels = [kernel_size] * len(dilations) if isinstance(kernel_size, int) else kernel_size
     return 1 + sum((k - 1) * d for k, d in zip(kernels, dilations, strict=True))
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer: `reach` is how many input samples its output hears, through it and all layers below."""
+    """One layer, and the receptive field in samples of its output through all layers below."""
 
     dilation: int
     kernel_size: int
-    reach: int
+    receptive_field: int
 
 
 @dataclass(frozen=True)
 class ModelCost:
-    """What `wavenet receptive-field` prints. Multiply-adds are of one generated sample; state is the least a stream needs, in float32.
+    """What `wavenet receptive-field` prints.
 
-    `macs_per_sample` counts the layers as their pattern defines them, `computed_macs_per_sample` as they are computed here: folded.
+    Multiply-adds (macs) are those of one generated sample: `macs_per_sample` counts the layers as
+    their kind defines them, `computed_macs_per_sample` as they are computed here, as dense ones.
+    `state_bytes` is the least that a stream needs, in float32.
     """
 
     receptive_field: int
@@ -42,52 +46,67 @@ class ModelCost:
     layers: tuple[LayerCost, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """What is computed is told where it differs from what the pattern defines."""
-        found = asdict(self)
+        """As JSON, with the computed multiply-adds only where they differ from the defined ones."""
+        fields = asdict(self)
         if self.computed_macs_per_sample == self.macs_per_sample:
-            del found["computed_macs_per_sample"]
-        return found
+            del fields["computed_macs_per_sample"]
+        for layer in fields["layers"]:
+            layer["reach"] = layer.pop("receptive_field")
+        return fields
 
 
 def model_cost(model: ModelConfig, sample_rate: int) -> ModelCost:
-    reaches = accumulate((heard[-1] for heard in model.offsets), initial=1)
-    layers = tuple(
-        LayerCost(*layer)
-        for layer in zip(model.schedule, model.kernel_sizes, islice(reaches, 1, None), strict=True)
-    )
-    field = model.receptive_field
-    r, g, s, h = (
-        model.residual_channels,
-        model.gate_channels // 2,
-        model.skip_channels,
-        model.head_channels,
-    )
-    n, output, context = len(layers), distribution_for(model), parameters.pyramid(model).values()
-    own, computed = parameters.multiply_adds(model)
-    macs = own + n * g * s + (n - 1) * g * r + sum(map(prod, context)) + s * h + h * output.n_params
-    biases = (
-        n * (2 * g + s) + (n - 1) * r + sum(shape[0] for shape in context) + h + output.n_params
-    )
-    table = output.n_inputs * r
-    condensing = (
-        (2 * model.mel_context + 1) * model.mel_bands * model.mel_channels if model.mel_bands else 0
-    )
-    projecting = n * 2 * g * model.condition_channels
-    conditioning = (
-        condensing
-        + projecting
-        + (model.mel_channels if model.mel_bands else 0)
-        + len(model.labels) * model.label_channels
-    )
-    per_frame = condensing + projecting if model.mel_bands else 0  # a label is projected once
-    # a look-up has parameters, but no multiply-adds
-    macs_per_sample = macs + (table if output.scalar_input else 0) + per_frame // model.mel_hop
+    """Receptive field, parameters, multiply-adds and state of a network; `sample_rate` in Hz."""
+    layers = _layers(model)
+    stack_lag = layers[-1].receptive_field - 1
+    kept = model.residual_channels * stack_lag + model.skip_channels * model.context_lag
+    macs = _macs_per_sample(model)
+    defined, computed = parameters.multiply_adds(model)
     return ModelCost(
-        receptive_field=field,
-        receptive_field_ms=1000 * field / sample_rate,
-        parameters=table + macs + biases + conditioning,
-        macs_per_sample=macs_per_sample,
-        computed_macs_per_sample=macs_per_sample + computed - own,
-        state_bytes=4 * (r * (layers[-1].reach - 1) + s * model.context_lag),
+        receptive_field=model.receptive_field,
+        receptive_field_ms=1000 * model.receptive_field / sample_rate,
+        parameters=sum(map(prod, parameters.expected_shapes(model).values())),
+        macs_per_sample=macs,
+        computed_macs_per_sample=macs + computed - defined,
+        state_bytes=FLOAT_BYTES * kept,
         layers=layers,
     )
+
+
+def _layers(model: ModelConfig) -> tuple[LayerCost, ...]:
+    layers = []
+    covered = 1
+    rows = zip(model.schedule, model.kernel_sizes, model.offsets, strict=True)
+    for dilation, kernel_size, offsets in rows:
+        covered += offsets[-1]
+        layers.append(LayerCost(dilation, kernel_size, covered))
+    return tuple(layers)
+
+
+def _macs_per_sample(model: ModelConfig) -> int:
+    """Multiply-adds of one sample, with every dilated convolution as its kind defines it."""
+    shapes = parameters.stack(model) | parameters.context(model) | parameters.head(model)
+    # A scalar input is multiplied by its row; a code looks its row up.
+    if distribution_for(model).scalar_input:
+        shapes |= parameters.embedding(model)
+    return _products(shapes) + _macs_per_frame(model) // model.frame_hop
+
+
+def _macs_per_frame(model: ModelConfig) -> int:
+    """Multiply-adds of one frame's conditioning.
+
+    It is 0 without frames, because what holds for a whole recording is projected only once.
+    """
+    if not model.follows_frames:
+        return 0
+    shapes = parameters.conditioning(model)
+    for front_end in front_ends(model):
+        if not front_end.per_frame:
+            for name in front_end.shapes():
+                del shapes[name]
+    return _products(shapes)
+
+
+def _products(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """One multiply-add for each number of a weight; a bias (outputs,) is only added."""
+    return sum(prod(shape) for shape in shapes.values() if len(shape) > 1)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from wavenet.errors import EngineError
 
-LISTED = 20  # known labels that a message names
+# How many known labels a message names at most.
+LISTED = 20
 
 
-def choose(asked: Sequence[str], known: Sequence[str]) -> list[int]:
-    """Where the labels asked for stand among the known ones. Raises EngineError."""
-    return [_index(composed(label).strip(), known) for label in asked]
+def choose(labels: Sequence[str], known: Sequence[str]) -> list[int]:
+    """The index of each label among the known ones. Raises EngineError for an unknown label."""
+    return [_index(composed(label).strip(), known) for label in labels]
 
 
 def _index(label: str, known: Sequence[str]) -> int:
@@ -25,10 +26,11 @@ def _index(label: str, known: Sequence[str]) -> int:
 
 
 def labels_line(known: Sequence[str]) -> str:
-    """Known labels in a message: not a thousand of them."""
+    """The known labels as a message shows them: the first `LISTED` of many."""
     more = f", ... ({LISTED} of {len(known)})" if len(known) > LISTED else ""
     return ", ".join(known[:LISTED]) + more
 
 
 def composed(text: str) -> str:
+    """Text in Unicode's composed form, NFC."""
     return unicodedata.normalize("NFC", text)

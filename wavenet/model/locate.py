@@ -1,4 +1,4 @@
-"""Which checkpoint a path or a name means: a file, a run folder, or a model that comes along."""
+"""Which checkpoint a path or a name means: a file, a run folder, or a bundled model."""
 
 from pathlib import Path
 
@@ -8,30 +8,34 @@ from wavenet.system import resources
 
 
 def bundled() -> dict[str, Path]:
-    """Trained models that come with the program, by name: inside the wheel, or at the top of a checkout."""
+    """Trained models that come with the program, by name.
+
+    They lie inside the wheel, or at the top of a checkout.
+    """
     return {p.stem: p for p in sorted(resources.folder("models").glob(f"*{SUFFIX}"))}
 
 
 def find(source: Path) -> Path:
-    """The checkpoint file that a path means: itself, the best one of a run folder (the newest when none was validated), or one that comes
-    with the program. Raises CheckpointError."""
+    """The checkpoint file that a path or the name of a bundled model means.
+
+    A file is itself. A run folder means its best checkpoint, or the newest when none was validated.
+    Raises CheckpointError.
+    """
     if not source.exists():
-        ours = bundled()
-        if str(source) in ours:
-            return ours[str(source)]
+        models = bundled()
+        if str(source) in models:
+            return models[str(source)]
         raise CheckpointError(
-            f"{source}: no such run or checkpoint; `wavenet train` makes one, and {', '.join(ours)} comes with the program"
+            f"{source}: no such run or checkpoint; `wavenet train` makes one, "
+            f"and {', '.join(models)} comes with the program"
         )
     if not source.is_dir():
         return source
     folder = source / "checkpoints" if (source / "checkpoints").is_dir() else source
     newest = load_latest(folder)
     if newest is None:
-        hint = (
-            ""
-            if (source / "config.toml").exists()
-            else " (a run folder has config.toml and checkpoints/)"
-        )
+        is_run = (source / "config.toml").exists()
+        hint = "" if is_run else " (a run folder has config.toml and checkpoints/)"
         raise CheckpointError(
             f"{source}: holds no checkpoint yet; train for longer, or name another run{hint}"
         )
@@ -41,23 +45,26 @@ def find(source: Path) -> Path:
 
 
 def step_path(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
     return folder / f"step-{step:08d}{SUFFIX}"
 
 
 def steps(folder: Path) -> list[int]:
     """Steps that have a checkpoint in `folder`, ascending."""
-    found = (p.stem.removeprefix("step-") for p in folder.glob(f"step-*{SUFFIX}"))
-    return sorted(int(s) for s in found if s.isdigit())
+    numbers = (p.stem.removeprefix("step-") for p in folder.glob(f"step-*{SUFFIX}"))
+    return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:
-    """The newest checkpoint in `folder`. Raises CheckpointError that names the one before when it is damaged."""
-    found = steps(folder)
-    if not found:
+    """The newest checkpoint in `folder`, or None.
+
+    Raises CheckpointError when it is damaged, and names the one before.
+    """
+    saved = steps(folder)
+    if not saved:
         return None
     try:
-        return load(step_path(folder, found[-1]), resume=resume)
+        return load(step_path(folder, saved[-1]), resume=resume)
     except CheckpointError as e:
-        raise CheckpointError(
-            f"{e}; delete it to use that of step {found[-2]}" if len(found) > 1 else str(e)
-        ) from None
+        hint = f"; delete it to use that of step {saved[-2]}" if len(saved) > 1 else ""
+        raise CheckpointError(f"{e}{hint}") from None

@@ -1,4 +1,4 @@
-"""Writing files: a name never stands for half a file, and a disk that refuses is one line."""
+"""Writing files: a name never stands for half a file, and a disk that refuses is one error."""
 
 import os
 from collections.abc import Iterator
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from wavenet.errors import OutputError
 
-PARTIAL = ".partial"  # at the end of a name: not whole yet
+# At the end of a file's name while it is being written.
+PARTIAL = ".partial"
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Whatever the system says while `path` is written becomes an OutputError that names it."""
+    """Inside, an OSError becomes an OutputError that names `path`."""
     try:
         yield
     except OSError as e:
@@ -22,7 +23,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write atomically: to a neighbour first, flushed to the disk, then renamed over `path`. Raises OutputError."""
+    """Write `path` atomically: to a file beside it, flushed to the disk, then renamed.
+
+    Raises OutputError.
+    """
     partial = path.with_name(path.name + PARTIAL)
     with writing(path):
         try:

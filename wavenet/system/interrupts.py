@@ -8,24 +8,30 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM (a cluster taking its machine back) came: the first finishes the step and saves, a second breaks off."""
+    """Inside, a first Ctrl-C or SIGTERM only makes the function that this yields return True.
+
+    Long work asks that function between its steps, and finishes and saves when it is True. A second
+    signal acts as it did before, so it breaks the work off. A cluster sends SIGTERM before it takes
+    its machine back.
+    """
     asked = threading.Event()
+    # Python lets the main thread alone handle signals.
     if threading.current_thread() is not threading.main_thread():
         yield asked.is_set
         return
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
-    def put_back() -> None:
-        for number, handler in before.items():
+    def restore() -> None:
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
     def ask(*_: object) -> None:
         asked.set()
-        put_back()
+        restore()
 
-    for number in before:
+    for number in previous:
         signal.signal(number, ask)
     try:
         yield asked.is_set
     finally:
-        put_back()
+        restore()

@@ -7,19 +7,24 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def nvidia() -> bool:
-    """Whether an NVIDIA GPU's driver is here: a look at a few files, where asking PyTorch would take a second and half a gigabyte."""
+    """Whether an NVIDIA GPU's driver is installed.
+
+    Three files tell. Asking PyTorch would take a second and half a gigabyte of memory.
+    """
+    linux, wsl = Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1")
     windows = Path(os.environ.get("SYSTEMROOT", "C:\\Windows"), "System32", "nvcuda.dll")
-    return any(
-        p.exists() for p in (Path("/dev/nvidiactl"), Path("/usr/lib/wsl/lib/libcuda.so.1"), windows)
-    )
+    return any(driver.exists() for driver in (linux, wsl, windows))
 
 
 def machine() -> str:
+    """One line for reports: the processor, its cores, and the versions that decide the speed."""
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -28,10 +33,12 @@ def machine() -> str:
             )
     except (OSError, StopIteration):
         pass
-    found = []
+    versions = []
     for name in ("torch", "numba", "numpy"):
         try:
-            found.append(f"{name} {version(name)}")
+            versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return f"{model}, {cores()} core{'s' * (cores() > 1)}, Python {platform.python_version()}, {', '.join(found)}"
+    plural = "s" if cores() > 1 else ""
+    python = f"Python {platform.python_version()}"
+    return f"{model}, {cores()} core{plural}, {python}, {', '.join(versions)}"

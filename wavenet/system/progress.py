@@ -16,33 +16,37 @@ LAYOUT_WITHOUT_COUNT = "{percentage:3.0f}% |{bar:24}| {remaining} left{postfix}"
 def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any) -> "tqdm[Any]":
     """A progress bar on standard error; call `set_postfix_str(..., refresh=False)` before `update`.
 
-    With `aside` it shows while decoders are silenced, too, which sends standard error to nowhere.
+    With `aside` the bar has a handle of its own on standard error. It shows even while decoders are
+    silenced, which redirects the process's handle to the null device.
     """
-    there: TextIO | None = sys.stderr  # not after `2>&-`
-    interval = 0.2 if there and there.isatty() else 15.0
-    often: Any = {"mininterval": interval, "maxinterval": interval}
-    own = _second_handle(there) if aside and there else None
-    shown = tqdm(
+    # None after `2>&-`.
+    stderr: TextIO | None = sys.stderr
+    # Seconds between two redraws: few lines where the output is a file.
+    interval = 0.2 if stderr and stderr.isatty() else 15.0
+    own = _second_handle(stderr) if aside and stderr else None
+    progress = tqdm(
         total=total,
         bar_format=layout,
-        disable=not there,
+        disable=not stderr,
         dynamic_ncols=True,
-        file=own or there,
-        **often,
+        file=own or stderr,
+        mininterval=interval,
+        maxinterval=interval,
         **options,
     )
     if own:
-        weakref.finalize(shown, own.close)
-    return shown
+        weakref.finalize(progress, own.close)
+    return progress
 
 
 def _second_handle(stderr: TextIO) -> TextIO | None:
-    """A file of its own on what standard error is now; None where that is no file of the process."""
+    """A file of its own on what standard error is now.
+
+    None where `stderr` is not the process's standard error, as in a notebook.
+    """
     try:
-        return (
-            open(os.dup(2), "w", encoding=stderr.encoding, errors=stderr.errors)
-            if stderr.fileno() == 2
-            else None
-        )
+        if stderr.fileno() != 2:
+            return None
+        return open(os.dup(2), "w", encoding=stderr.encoding, errors=stderr.errors)
     except (OSError, ValueError):
         return None

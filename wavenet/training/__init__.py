@@ -1,1 +1,1 @@
-"""A run: its folder, its loop, its processes."""
+"""A run: its folder, its training loop, its processes."""

@@ -1,4 +1,4 @@
-"""What training tells whoever listens: the terminal, TensorBoard, a test."""
+"""What training reports, and to whom: the terminal, TensorBoard, a test."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from wavenet.training.trainer import Trainer
 
 
 class TrainingListener:
-    """What a sitting tells as it goes. Every method may be overridden; by default nothing is shown."""
+    """Is called as a session of training goes on.
+
+    Every method may be overridden; by default nothing is shown.
+    """
 
     def note(self, text: str) -> None: ...
     def indexing(self, done: int, total: int) -> None: ...

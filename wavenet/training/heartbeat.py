@@ -1,4 +1,7 @@
-"""Who of a run's processes is still there. Each counts up in the store that torchrun keeps; who has stopped counting has ended."""
+"""Which of a run's processes are still alive.
+
+Each process counts up in the store that torchrun keeps; one that has stopped counting has ended.
+"""
 
 import threading
 import time
@@ -7,65 +10,77 @@ from datetime import timedelta
 from typing import Any
 
 BEAT_SECONDS = 0.25
-CALL_SECONDS = 3.0  # without a count: ended. Asked only once something has failed, so that nobody is given up for being slow
+
+# A process without a beat for so long has ended. This is looked at only once something has failed,
+# so that nobody is given up for being slow.
+SILENCE_SECONDS = 3.0
+
 STORE_SECONDS = 10.0  # for an answer of the store
 
 
 class Heartbeat:
-    """Counts up from its making until `close`, in a thread of its own. `store` is torch's, which has no complete types."""
+    """Counts up from its construction until `close`, in a thread of its own.
 
-    def __init__(self, store: Any, rank: int, count: int) -> None:
-        self._rank, self._count = rank, count
-        self._store, beats = (
-            store.clone(),
-            store.clone(),
-        )  # else a wait on one would keep the other waiting
-        for each in (self._store, beats):
-            each.set_timeout(timedelta(seconds=STORE_SECONDS))
+    `store` is a torch.distributed.Store, for which torch has no complete types.
+    """
+
+    def __init__(self, store: Any, rank: int, world_size: int) -> None:
+        self._rank, self._world_size = rank, world_size
+        # A connection for each thread: while one waits for an answer, the other must not wait too.
+        self._store, beats = store.clone(), store.clone()
+        for connection in (self._store, beats):
+            connection.set_timeout(timedelta(seconds=STORE_SECONDS))
         self._store.set(f"beat/{rank}", "0")
-        self._over = threading.Event()
+        self._closed = threading.Event()
         self._thread = threading.Thread(
-            target=self._beat, args=(beats,), name="roll call", daemon=True
+            target=self._beat, args=(beats,), name="heartbeat", daemon=True
         )
         self._thread.start()
 
     def ended(self) -> list[int]:
-        """Ranks that have ended without a word of their own. Takes some seconds. Raises RuntimeError when torchrun itself is gone."""
-        others = [r for r in range(self._count) if r != self._rank]
-        first, silent = self._beats(others), set(others)
-        until = time.monotonic() + CALL_SECONDS
-        while silent and time.monotonic() < until:
+        """Ranks that have ended. Takes up to `SILENCE_SECONDS`.
+
+        Raises RuntimeError when torchrun itself has ended.
+        """
+        others = [r for r in range(self._world_size) if r != self._rank]
+        first_beats, silent = self._last_beats(others), set(others)
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while silent and time.monotonic() < deadline:
             time.sleep(BEAT_SECONDS)
-            silent -= {r for r, beat in self._beats(silent).items() if beat != first[r]}
+            beats = self._last_beats(silent)
+            silent -= {r for r, beat in beats.items() if beat != first_beats[r]}
         return sorted(silent)
 
     def announced_exit(self, ranks: Iterable[int]) -> bool:
-        """Whether one of these said itself why it ends: the others among them followed it."""
+        """Whether one of `ranks` said itself why it ends: the others among them followed it."""
         return any(self._store.check([f"left/{r}"]) for r in ranks)
 
-    def speak(self) -> None:
-        """Let the others know that this process ends, and says why."""
+    def announce_exit(self) -> None:
+        """Let the other ranks know that this one ends, and reports the reason itself."""
         self._store.set(f"left/{self._rank}", "")
 
     def is_reporter(self) -> bool:
-        """True for the first of all processes that asks: the one that tells the user."""
-        return bool(self._store.add("told", 1) == 1)
+        """True for the first of all ranks that asks: the one that reports to the user."""
+        return bool(self._store.add("reporter", 1) == 1)
 
     def close(self) -> None:
-        self._over.set()
+        self._closed.set()
         self._thread.join()
 
-    def _beats(self, ranks: Iterable[int]) -> dict[int, bytes]:
-        return {
-            r: self._store.get(key) if self._store.check([key := f"beat/{r}"]) else b""
-            for r in ranks
-        }
+    def _last_beats(self, ranks: Iterable[int]) -> dict[int, bytes]:
+        """The last count of each rank; empty for one that has not begun."""
+        beats = {}
+        for r in ranks:
+            key = f"beat/{r}"
+            beats[r] = self._store.get(key) if self._store.check([key]) else b""
+        return beats
 
     def _beat(self, store: Any) -> None:
         count = 0
-        while not self._over.wait(BEAT_SECONDS):
+        while not self._closed.wait(BEAT_SECONDS):
             count += 1
             try:
                 store.set(f"beat/{self._rank}", str(count))
-            except RuntimeError:  # torchrun has ended, and the store with it
+            except RuntimeError:
+                # torchrun has ended, and the store with it.
                 return

@@ -1,4 +1,7 @@
-"""How much memory a training step takes: arithmetic on the config, checked against real steps in the tests."""
+"""How much memory a training step takes: arithmetic on the config.
+
+The tests check it against real steps.
+"""
 
 from dataclasses import dataclass
 
@@ -6,62 +9,90 @@ from wavenet.config import Config
 from wavenet.model.cost import model_cost
 from wavenet.model.distributions.registry import distribution_for
 
-FLOAT = 4  # bytes
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes at the fullest moment of a step; the program itself comes on top, a few hundred megabytes."""
+    """Bytes at the peak of a step; the program itself comes on top, a few hundred megabytes."""
 
-    weights: int  # weights, gradients, their average, Adam's two moments, and the folded copy that the stack computes with
-    activations: int  # what is kept for the backward pass, and the gradients on their way
+    # Weights, their gradients, their EMA, Adam's two moments, and the folded copy of the weights
+    # that the stack computes with.
+    weights: int
+
+    # What is kept for the backward pass, and the gradients that are computed from it.
+    activations: int
 
     @property
     def total(self) -> int:
         return self.weights + self.activations
 
 
-def estimate(config: Config, number: int, *, blocks: bool) -> Memory:
-    """Memory of a step whose activations take `number` bytes each. `blocks`: rows are worked on in small blocks, as on a CPU."""
-    m, train = config.model, config.train
+def estimate(config: Config, element_bytes: int, *, blocks: bool) -> Memory:
+    """Memory of a step, in bytes.
+
+    `element_bytes` is the size of one activation; with `blocks`, rows are worked on in small
+    blocks, as on a CPU.
+    """
+    model, train = config.model, config.train
+    layers = len(model.schedule)
     windows = -(-train.batch // train.accumulate)
-    field = m.receptive_field
-    rows = [
-        (sum(taps[-1] for taps in m.offsets[i:]) + m.context_lag + config.segment_samples) * windows
-        for i in range(len(m.schedule) + 1)
-    ]
-    group = train.checkpoint_layers or len(m.schedule)
+
+    # Time steps, over all windows, that each layer reads; the last entry is what the top one gives.
+    rows = []
+    for layer in range(layers + 1):
+        context = sum(taps[-1] for taps in model.offsets[layer:]) + model.context_lag
+        rows.append((context + config.segment_samples) * windows)
+
+    # Numbers that each layer keeps for the backward pass, and the most that one checkpointed group
+    # of layers keeps: only its inputs stay while another group is worked on.
     kept = [
-        rows[i] * m.residual_channels + rows[i + 1] * m.gate_channels
-        for i in range(len(m.schedule))
+        rows[layer] * model.residual_channels + rows[layer + 1] * model.gate_channels
+        for layer in range(layers)
     ]
-    groups = [sum(kept[i : i + group]) for i in range(0, len(kept), group)]
-    starts = sum(rows[i] * m.residual_channels for i in range(group, len(kept), group))
-    frames = -(-rows[0] // m.mel_hop) + windows * 2 if m.mel_bands else windows
-    told = (
-        2 * frames * m.gate_channels * len(m.schedule) if m.condition_channels else 0
-    )  # and its gradient
-    on_the_way = rows[0] * m.residual_channels + (0 if blocks else 2 * rows[0] * m.gate_channels)
-    predicted = config.segment_samples * windows
-    # of the pyramid: what is kept, and on the way back a gradient of the skip sums for each place they were heard from
-    context = (9 * rows[-1] + 4 * predicted) * m.skip_channels if m.context == "pyramid" else 0
-    head = predicted * (2 * m.skip_channels + 2 * m.head_channels) + told
-    loss = predicted * distribution_for(m).loss_bytes
-    whole = len(groups) == 1 and not train.checkpoint_layers
-    in_head = (
-        head + context + (groups[0] if whole else rows[0] * m.residual_channels + starts)
-    ) * number + loss
-    in_stack = (head + max(groups) + starts + on_the_way) * number
-    embedded = (
-        0
-        if number == FLOAT
-        else (field - 1 + config.segment_samples) * windows * m.residual_channels * FLOAT
+    checkpoint_every = train.checkpoint_layers or layers
+    groups = [sum(kept[i : i + checkpoint_every]) for i in range(0, layers, checkpoint_every)]
+    group_inputs = sum(
+        rows[i] * model.residual_channels for i in range(checkpoint_every, layers, checkpoint_every)
     )
-    found = model_cost(m, config.audio.sample_rate)
-    folded = (
-        found.computed_macs_per_sample - found.macs_per_sample
-    )  # numbers more than the parameters; their gradients too
+
+    # The projected conditioning and its gradient.
+    frames = -(-rows[0] // model.mel_hop) + windows * 2 if model.follows_frames else windows
+    conditioning = 2 * frames * model.gate_channels * layers if model.condition_channels else 0
+
+    # Gradients that are passed from layer to layer.
+    gradients = rows[0] * model.residual_channels
+    if not blocks:
+        gradients += 2 * rows[0] * model.gate_channels
+
+    # The pyramid keeps its inputs, and in the backward pass has a gradient of the skip sums for
+    # each of its lags.
+    predicted = config.segment_samples * windows
+    pyramid = 0
+    if model.context == "pyramid":
+        pyramid = (9 * rows[-1] + 4 * predicted) * model.skip_channels
+    head = predicted * (2 * model.skip_channels + 2 * model.head_channels) + conditioning
+    loss_bytes = predicted * distribution_for(model).loss_bytes
+
+    # The peak is either in the head or in the stack. Without checkpointing, the stack keeps all its
+    # activations while the head is worked on.
+    if len(groups) == 1 and not train.checkpoint_layers:
+        below_head = groups[0]
+    else:
+        below_head = rows[0] * model.residual_channels + group_inputs
+    in_head = (head + pyramid + below_head) * element_bytes + loss_bytes
+    in_stack = (head + max(groups) + group_inputs + gradients) * element_bytes
+
+    # In half precision the embedded samples are kept in float32 too.
+    embedded = 0
+    if element_bytes != FLOAT_BYTES:
+        embedded_samples = (model.receptive_field - 1 + config.segment_samples) * windows
+        embedded = embedded_samples * model.residual_channels * FLOAT_BYTES
+
+    # A folded layer computes with more numbers than it has parameters, and they have gradients too.
+    cost = model_cost(model, config.audio.sample_rate)
+    folded = cost.computed_macs_per_sample - cost.macs_per_sample
     return Memory(
-        found.parameters * (6 * FLOAT + number) + 2 * folded * number,
+        cost.parameters * (6 * FLOAT_BYTES + element_bytes) + 2 * folded * element_bytes,
         max(in_head, in_stack) + embedded,
     )

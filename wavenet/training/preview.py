@@ -1,4 +1,4 @@
-"""What a model in training sounds like by now."""
+"""The audio that a model in training generates at each evaluation."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,20 +12,22 @@ from wavenet.audio import writing
 from wavenet.data.dataset import Corpus
 from wavenet.data.split import Span
 from wavenet.errors import WavenetError
-from wavenet.generation.mel_input import mel_input_from_cache
+from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import Prompt
 from wavenet.generation.sampler import Sampler
 from wavenet.model.checkpoint import Checkpoint
 
-LEAD_SECONDS = 0.5  # of a held-out recording that a rendered sample starts from
+LEAD_SECONDS = 0.5  # of a held-out recording as the prompt
 
 
 def render_validation_sample(
     model: Checkpoint, corpus: Corpus, folder: Path, note: Callable[[str], None]
 ) -> Path | None:
-    """A wav and a picture in `folder`: the model goes on from the middle of a held-out recording, or says one again.
+    """Write a wav and a picture of it to `folder`: what the model generates by now.
 
-    Returns the wav; None when none is wanted, or when there is something to `note` about it.
+    A network with mel input resynthesises a held-out recording; any other one goes on from the
+    middle of it. Returns the wav's path; None when `train.sample_seconds` is 0, or when rendering
+    failed, which `note` is told.
     """
     seconds, rate = model.config.train.sample_seconds, model.config.audio.sample_rate
     if not seconds:
@@ -35,33 +37,26 @@ def render_validation_sample(
     span = max(corpus.validation or corpus.training, key=len)
     label = model.config.model.labels[span.label : span.label + 1]
     try:
-        if model.config.model.mel_bands:
-            said = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
+        if model.config.model.follows_frames:
+            recording = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
             sampler = Sampler(
                 model,
                 seed=model.config.train.seed,
                 labels=label,
-                guides=[mel_input_from_cache(said, model.config)],
+                mel_inputs=[MelInput.from_cached(recording, model.config)],
             )
-            lead, samples, heard = (
-                said[:0],
-                len(said),
-                "from the mel frames of a held-out recording",
-            )
+            lead, samples = recording[:0], len(recording)
+            caption = "from the mel frames of a held-out recording"
         else:
             lead = _lead(corpus, span, round(LEAD_SECONDS * rate))
             prompt = Prompt(corpus.distribution.encode(lead), gain=1.0)
             sampler = Sampler(model, seed=model.config.train.seed, labels=label, prompt=prompt)
-            heard = f"after {len(lead) / rate:.1f} s of a held-out recording"
+            caption = f"after {len(lead) / rate:.1f} s of a held-out recording"
         wav = np.concatenate([lead, *(block[0] for block in sampler.blocks(samples))])
         with writing.writer(path, rate) as file:
             file.write(wav)
-        plotting.sample(
-            path.with_suffix(".png"),
-            wav,
-            rate,
-            ", ".join([f"step {model.training.step}", *label, heard]),
-        )
+        title = ", ".join([f"step {model.training.step}", *label, caption])
+        plotting.sample(path.with_suffix(".png"), wav, rate, title)
     except WavenetError as e:
         note(f"no sample rendered: {e}")
         return None
@@ -69,6 +64,9 @@ def render_validation_sample(
 
 
 def _lead(corpus: Corpus, span: Span, samples: int) -> Wav:
-    """Up to `samples` before the middle of a stretch: silence alone is a poor start to judge a model by."""
+    """Up to `samples` samples before the middle of a span.
+
+    A recording may begin with silence, which would be a poor prompt to judge a model by.
+    """
     middle = span.start + len(span) // 2
     return corpus.wav(replace(span, start=max(0, middle - samples), stop=middle))

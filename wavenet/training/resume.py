@@ -1,4 +1,4 @@
-"""Which run is meant, what it was trained with, and whether it may go on with what is asked now."""
+"""Which run is meant, what it was trained with, and whether it may go on with other settings."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from wavenet.training.run_folder import Run
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the user asked `wavenet train` for."""
+    """The options of `wavenet train`."""
 
     folder: Path | None = None
     config: str | None = None
@@ -22,71 +22,81 @@ class TrainOptions:
     device: str = "auto"
     cache: Path | None = None
     accept_changes: bool = False
-    max_hours: float | None = None  # of this sitting
+    max_hours: float | None = None  # of this session
 
 
-def open_run(request: TrainOptions) -> tuple[Run, Config]:
-    """The run a request means, new or existing, and the config it asks for."""
-    if request.out is None and request.folder is None:
+def open_run(options: TrainOptions) -> tuple[Run, Config]:
+    """The run that the options name, new or existing, and the config to train it with.
+
+    Raises RunError when the options name no run, or one whose network the config does not fit, and
+    ChangedRunError when the config has other changes that nobody accepted.
+    """
+    if options.out is None and options.folder is None:
         raise RunError("name a folder of recordings, or an existing run with --out to go on with")
-    if request.out is None:
-        assert request.folder is not None
-        wanted = loading.load(request.config or loading.DEFAULT_PRESET, request.settings)
-        run = Run(Path("runs") / f"{request.folder.resolve().name}-{wanted.name}")
+    if options.out is None:
+        assert options.folder is not None
+        config = loading.load(options.config or loading.DEFAULT_PRESET, options.settings)
+        run = Run(Path("runs") / f"{options.folder.resolve().name}-{config.name}")
     else:
-        run = Run(request.out)
+        run = Run(options.out)
     if not run.exists:
-        return run, with_absolute_table(
-            loading.load(request.config or loading.DEFAULT_PRESET, request.settings)
-        )
-    old = run.config()
-    if request.config is not None:
-        wanted = loading.load(request.config, request.settings)
+        config = loading.load(options.config or loading.DEFAULT_PRESET, options.settings)
+        return run, with_absolute_table(config)
+    old_config = run.config()
+    if options.config is not None:
+        config = loading.load(options.config, options.settings)
     else:
-        wanted = loading.parse(
-            loading.override(old.to_dict(), request.settings), str(run.config_file)
-        )
-    wanted = with_absolute_table(wanted)
+        overridden = loading.override(old_config.to_dict(), options.settings)
+        config = loading.parse(overridden, str(run.config_file))
+    config = with_absolute_table(config)
     latest = locate.load_latest(run.checkpoints)
     if latest is not None:
-        if wanted.model.label_channels and not wanted.model.labels:  # a preset does not name them
-            wanted = replace(wanted, model=replace(wanted.model, labels=latest.config.model.labels))
-        changes = loading.differences(latest.config, wanted)
-        if fixed := [c for c in changes if c.startswith(("model.", "audio."))]:
+        if config.model.label_channels and not config.model.labels:
+            # A preset does not name the labels.
+            old_labels = latest.config.model.labels
+            config = replace(config, model=replace(config.model, labels=old_labels))
+        changes = loading.differences(latest.config, config)
+        if unchangeable := [c for c in changes if c.startswith(("model.", "audio."))]:
             raise RunError(
-                f"{run.folder}: was trained otherwise ({'; '.join(fixed)}), which cannot change; start a new run with another --out"
+                f"{run.folder}: was trained otherwise ({'; '.join(unchangeable)}), "
+                "which cannot change; start a new run with another --out"
             )
-        refuse_changes(run, changes, request)
-    elif wanted.model.labels:
-        wanted = replace(
-            wanted, model=replace(wanted.model, labels=())
-        )  # nothing was trained on them yet: they are read again
-    return run, wanted
+        refuse_changes(run, changes, options)
+    elif config.model.labels:
+        # Nothing was trained on these labels yet: they are read again from the recordings.
+        config = replace(config, model=replace(config.model, labels=()))
+    return run, config
 
 
-def with_absolute_table(wanted: Config) -> Config:
-    """With the whole path of a table of labels, so that a run goes on from any folder."""
-    table = Path(wanted.train.label_from).expanduser()
-    if not labels.is_table(wanted.train.label_from) or not table.is_file():
-        return wanted
-    return replace(wanted, train=replace(wanted.train, label_from=str(table.resolve())))
+def with_absolute_table(config: Config) -> Config:
+    """The config with the absolute path of a table of labels, so that a run resumes anywhere."""
+    table = Path(config.train.label_from).expanduser()
+    if not labels.is_table(config.train.label_from) or not table.is_file():
+        return config
+    return replace(config, train=replace(config.train, label_from=str(table.resolve())))
 
 
-def refuse_changes(run: Run, changes: list[str], request: TrainOptions) -> None:
-    """Raise ChangedRunError when there are changes and nobody said that there may be."""
-    if changes and not request.accept_changes:
+def refuse_changes(run: Run, changes: list[str], options: TrainOptions) -> None:
+    """Raise ChangedRunError when there are changes, and no --accept-changes."""
+    if changes and not options.accept_changes:
         raise ChangedRunError(
-            f"{run.folder}: would go on with changes ({'; '.join(changes)}); add --accept-changes if you mean it"
+            f"{run.folder}: would go on with changes ({'; '.join(changes)}); "
+            "add --accept-changes if you mean it"
         )
 
 
-def recordings_folder(request: TrainOptions, run: Run) -> Path:
-    if request.folder is not None:
-        return request.folder
+def recordings_folder(options: TrainOptions, run: Run) -> Path:
+    """The folder of recordings in the options, or else the one that the run remembers.
+
+    Raises RunError when neither names one.
+    """
+    if options.folder is not None:
+        return options.folder
     remembered = run.corpus().get("folder")
     if not remembered:
         raise RunError(
-            f"{run.folder}: does not know its recordings; name their folder: wavenet train FOLDER --out {run.folder}"
+            f"{run.folder}: does not know its recordings; "
+            f"name their folder: wavenet train FOLDER --out {run.folder}"
         )
     return Path(remembered)
 
@@ -108,7 +118,8 @@ def changed_recordings(old: dict[str, str], new: dict[str, str]) -> str:
 
 def changed_labels(old: dict[str, str], new: dict[str, str]) -> str:
     """Which recordings have another label now, in a few words; "" for none."""
-    other = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])
-    return (
-        f"{len(other)} relabelled ({other[0]}: {old[other[0]]} -> {new[other[0]]})" if other else ""
-    )
+    relabelled = sorted(k for k in old.keys() & new.keys() if old[k] != new[k])
+    if not relabelled:
+        return ""
+    first = relabelled[0]
+    return f"{len(relabelled)} relabelled ({first}: {old[first]} -> {new[first]})"

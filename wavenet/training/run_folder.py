@@ -1,4 +1,4 @@
-"""A run folder, which describes itself.
+"""A run folder, which holds all that is known about its run.
 
 config.toml       every setting
 corpus.json       the folder of recordings and what they held
@@ -25,11 +25,8 @@ from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.files import PARTIAL, write_whole, writing
 
-OURS = {
-    "samples",
-    "checkpoints",
-    ".lock",
-}  # what a run that a crash ended before its config was written may hold
+# What a run may hold that a crash ended before its config was written.
+BEFORE_CONFIG = {"samples", "checkpoints", ".lock"}
 
 
 class Run:
@@ -47,11 +44,12 @@ class Run:
         return self.config_file.exists()
 
     def check(self) -> None:
-        """Raise RunError when the folder holds something other than a run, or cannot be made or written."""
+        """Raise RunError when the folder holds something other than a run, or is not writable."""
         nearest = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         if nearest.is_dir() and not os.access(nearest, os.W_OK):
             raise RunError(
-                f"{self.folder}: cannot be written (no permission for {nearest}); choose another --out"
+                f"{self.folder}: cannot be written (no permission for {nearest}); "
+                "choose another --out"
             )
         if not self.folder.exists() and not nearest.is_dir():
             raise RunError(
@@ -60,12 +58,15 @@ class Run:
         if self.exists or not self.folder.exists():
             return
         if not self.folder.is_dir() or any(
-            p.name not in OURS and p.suffix != PARTIAL for p in self.folder.iterdir()
+            p.name not in BEFORE_CONFIG and p.suffix != PARTIAL for p in self.folder.iterdir()
         ):
             raise RunError(f"{self.folder}: exists and is not a run; choose another --out")
 
     def create(self) -> FileLock:
-        """Make the folders, lock the run for this process, and sweep what a crash left half-written. Raises RunError."""
+        """Make the folders, lock the run, and delete files that a crash left half-written.
+
+        Returns the lock, which the caller releases. Raises RunError.
+        """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
@@ -88,9 +89,13 @@ class Run:
         return load_config(self.config_file)
 
     def describe(self, corpus: Corpus) -> None:
-        """Write the config and what became of every recording."""
-        index = corpus.index
+        """Write config.toml, corpus.json and recordings.csv."""
         write_whole(self.config_file, corpus.config.to_toml().encode())
+        self._write_corpus(corpus)
+        self._write_recordings(corpus)
+
+    def _write_corpus(self, corpus: Corpus) -> None:
+        index = corpus.index
         about = {
             "folder": str(index.folder.resolve()),
             "fingerprint": corpus.fingerprint,
@@ -98,8 +103,11 @@ class Run:
         }
         about |= {"labels": corpus.labels} if corpus.labels else {}
         about |= {"held_out": corpus.held_out, "left_out": corpus.left_out}
-        held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
+
+    def _write_recordings(self, corpus: Corpus) -> None:
+        index = corpus.index
+        held_out, left_out = set(corpus.held_out), set(corpus.left_out)
         text = StringIO(newline="")
         table = csv.writer(text)
         table.writerow(
@@ -107,23 +115,14 @@ class Run:
         )
         for r in index.recordings:
             reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
-            use = (
-                "validation"
-                if r.name in held_out
-                else "left out"
-                if r.name in left_out
-                else "training"
-            )
+            use = "training"
+            if r.name in held_out:
+                use = "validation"
+            elif r.name in left_out:
+                use = "left out"
+            seconds = f"{r.samples / index.sample_rate:.3f}"
             table.writerow(
-                [
-                    r.name,
-                    use,
-                    reason,
-                    f"{r.samples / index.sample_rate:.3f}",
-                    r.gain_db,
-                    r.loudest_db,
-                    r.trimmed_seconds,
-                ]
+                [r.name, use, reason, seconds, r.gain_db, r.loudest_db, r.trimmed_seconds]
             )
         for s in index.skipped:
             table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
@@ -132,19 +131,22 @@ class Run:
         )
 
     def corpus(self) -> dict[str, Any]:
-        """What this run was trained on: folder, fingerprint, recordings by name; {} when it never got that far."""
+        """What this run was trained on: folder, fingerprint, recordings by name.
+
+        {} when it never got that far.
+        """
         try:
-            found = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+            about = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return about if isinstance(about, dict) else {}
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint, with all that resuming needs."""
         return locate.load_latest(self.checkpoints, resume=True)
 
     def set_aside(self, step: int) -> None:
-        """Take a checkpoint that training cannot go on from out of the way, keeping the file."""
+        """Rename a checkpoint that training cannot go on from, so that it is not found again."""
         path = locate.step_path(self.checkpoints, step)
         if path.exists():
             path.rename(path.with_suffix(".diverged"))
@@ -175,6 +177,6 @@ class Run:
         return lines
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics of steps that a crash undid, so that each step stands once in a resumed curve."""
+        """Drop the metrics of steps that a crash undid, so that no step is logged twice."""
         kept = [m for m in self.metrics() if m["step"] <= step]
         write_whole(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept).encode())

@@ -1,7 +1,7 @@
-"""One sitting of training: opens or creates a run, indexes the recordings, lets the trainer fit, saves what it makes.
+"""One session of training: opens or creates a run, indexes the recordings, trains, saves.
 
-It prints nothing: a `Report` is told what happens, and the command line's prints it. Of several processes all run these lines; the
-first one opens and writes the run folder, and is the only one with a report.
+It prints nothing: a `TrainingListener` is told what happens, and the command line's prints it. All
+ranks run these lines; rank 0 opens and writes the run folder, and alone has a listener.
 """
 
 import json
@@ -42,166 +42,178 @@ from wavenet.training.trainer import Trainer, learning_rate
 
 LOG_EVERY = 10  # steps
 DRY_RUN_STEPS = 3  # steps timed by a dry run
-RECENT = 50  # steps averaged before judging whether anything is learnt
-LEARNT_SHARE = (
-    0.97  # of the unigram entropy: above it, nothing beyond how often each code occurs was learnt
-)
+RECENT_STEPS = 50  # averaged to judge whether anything is learnt
+
+# Of the unigram entropy: above this fraction, nothing was learnt beyond how often each code occurs.
+LEARNT_FRACTION = 0.97
 
 
-def train(request: TrainOptions, report: TrainingListener) -> Run:
+def train(options: TrainOptions, listener: TrainingListener) -> Run:
     """Train, or go on training. Raises WavenetError; what was finished stays in the run folder."""
     with joined() as processes:
-        return _train(request, report if processes.rank == 0 else TrainingListener(), processes)
+        return _train(options, listener if processes.rank == 0 else TrainingListener(), processes)
 
 
-def _train(request: TrainOptions, report: TrainingListener, processes: SingleProcess) -> Run:
+def _train(options: TrainOptions, listener: TrainingListener, processes: SingleProcess) -> Run:
     started = time.monotonic()
-    request, run, corpus, device = _prepare(request, report, processes)
-    wanted = corpus.config
-    with ExitStack() as held:
+    options, run, corpus, device = _prepare(options, listener, processes)
+    config = corpus.config
+    with ExitStack() as stack:
 
         def lock() -> None:
-            held.callback(run.create().release)
+            stack.callback(run.create().release)
 
         processes.broadcast_from_rank0(lock)
-        trainer = _trainer(request, run, corpus, device, report, processes)
-        until = min(wanted.train.steps, request.stop_at or wanted.train.steps)
-        report.prepared(wanted, run, trainer.corpus)
+        trainer = _trainer(options, run, corpus, device, listener, processes)
+        until = min(config.train.steps, options.stop_at or config.train.steps)
+        listener.prepared(config, run, trainer.corpus)
         if trainer.out_of_patience:
-            report.note(
-                f"{run.folder}: ended at step {trainer.step} because nothing since step {trainer.best_step} was better; to go on: "
+            listener.note(
+                f"{run.folder}: ended at step {trainer.step} because nothing since step "
+                f"{trainer.best_step} was better; to go on: "
                 "--set train.patience=0 --accept-changes"
             )
             return run
-        if trainer.step >= until:
-            report.note(
-                f"{run.folder}: is at step {trainer.step} already; to go on, give a longer schedule: --steps N --accept-changes"
-                if trainer.step >= wanted.train.steps
-                else f"{run.folder}: is at step {trainer.step} already, past --stop-at {until}"
+        if trainer.step >= config.train.steps:
+            listener.note(
+                f"{run.folder}: is at step {trainer.step} already; "
+                "to go on, give a longer schedule: --steps N --accept-changes"
             )
             return run
-        report.starting(trainer, until, trainer.time_step())
-        _fit(
-            trainer,
-            run,
-            until,
-            report,
-            math.inf if request.max_hours is None else started + 3600 * request.max_hours,
-        )
+        if trainer.step >= until:
+            listener.note(
+                f"{run.folder}: is at step {trainer.step} already, past --stop-at {until}"
+            )
+            return run
+        listener.starting(trainer, until, trainer.time_step())
+        hours = options.max_hours
+        deadline = math.inf if hours is None else started + 3600 * hours
+        _fit(trainer, run, until, listener, deadline)
     return run
 
 
-def dry_run(request: TrainOptions, report: TrainingListener) -> None:
-    """Real steps on the user's recordings, of which nothing is kept: what training would take. Raises WavenetError."""
+def dry_run(options: TrainOptions, listener: TrainingListener) -> None:
+    """Time real steps on the user's recordings and keep nothing of them. Raises WavenetError."""
     with joined() as processes:
-        report = report if processes.rank == 0 else TrainingListener()
-        _, run, corpus, device = _prepare(request, report, processes)
+        listener = listener if processes.rank == 0 else TrainingListener()
+        _, run, corpus, device = _prepare(options, listener, processes)
         trainer = Trainer(corpus.config, corpus, device, processes)
-        report.prepared(corpus.config, run, corpus)
-        taken = []
+        listener.prepared(corpus.config, run, corpus)
+        step_seconds = []
         for _ in range(1 + DRY_RUN_STEPS):
             started = time.monotonic()
             trainer.train_step()
-            taken.append(time.monotonic() - started)
-        report.dry_run_done(trainer, statistics.median(taken[1:]))
+            step_seconds.append(time.monotonic() - started)
+        # The first step also warms up.
+        listener.dry_run_done(trainer, statistics.median(step_seconds[1:]))
 
 
 def _prepare(
-    request: TrainOptions, report: TrainingListener, processes: SingleProcess
+    options: TrainOptions, listener: TrainingListener, processes: SingleProcess
 ) -> tuple[TrainOptions, Run, Corpus, torch.device]:
-    """Check what can be checked before recordings are read, then read them. The request is the first process's, in its own places."""
-    asked, run, wanted, folder = processes.broadcast_from_rank0(
-        lambda: _opened(request, processes.world_size),
+    """Check what can be checked before recordings are read, then read them.
+
+    The options returned are those of rank 0, but for the folders, which are this process's own.
+    """
+    shared_options, run, config, folder = processes.broadcast_from_rank0(
+        lambda: _open(options, processes.world_size),
         _pack_opened,
-        partial(_unpack_opened, request),
+        partial(_unpack_opened, options),
     )
-    request = replace(asked, folder=request.folder or folder)
+    options = replace(shared_options, folder=options.folder or folder)
 
-    def place() -> tuple[torch.device, str]:
-        device = processes.device(request.device)
-        if wanted.train.compile:
+    def choose_device() -> tuple[torch.device, str]:
+        device = processes.device(options.device)
+        if config.train.compile:
             check_compiler(device)
-        return device, pick_precision(wanted.train.precision, device)
+        return device, pick_precision(config.train.precision, device)
 
-    def read() -> Corpus:
+    def read_corpus() -> Corpus:
         index = index_folder(
-            request.folder or folder,
-            wanted.audio,
-            trim=wanted.trims,
-            cache=request.cache,
-            on_file=report.indexing,
+            options.folder or folder,
+            config.audio,
+            trim=config.trims,
+            cache=options.cache,
+            on_file=listener.indexing,
             wait_seconds=processes.wait_seconds,
         )
-        return Corpus(index, with_labels(wanted, index), wanted.model.receptive_field)
+        return Corpus(index, with_labels(config, index), config.model.receptive_field)
 
-    device, precision = processes.run_on_all_ranks(place)
+    device, precision = processes.run_on_all_ranks(choose_device)
     how = f"{device.type} in {precision}"
     processes.require_equal_on_all_ranks(
         how,
         lambda name: RunError(
-            f"{name} would not train on {how} as process 0 does; choose --device and train.precision"
+            f"{name} would not train on {how} as process 0 does; "
+            "choose --device and train.precision"
         ),
     )
-    corpus = processes.on_each_machine(read)
+    corpus = processes.on_each_machine(read_corpus)
     processes.require_equal_on_all_ranks(
         (corpus.fingerprint, corpus.config.to_dict()),
         lambda name: CorpusError(
             f"{folder}: {name} has other recordings than process 0; copy the same to every machine"
         ),
     )
-    return request, run, corpus, device
+    return options, run, corpus, device
 
 
-def _opened(request: TrainOptions, processes: int) -> tuple[TrainOptions, Run, Config, Path]:
-    """What is wanted, and where its recordings are."""
-    if request.stop_at is not None and request.stop_at < 1:
-        raise RunError(f"--stop-at {request.stop_at}: must be a step from 1 on")
-    if request.max_hours is not None and not 0 < request.max_hours < math.inf:
-        raise RunError(f"--max-hours {request.max_hours:g}: must be above 0")
-    run, wanted = open_run(request)
-    if (
-        any(s.startswith("train.label_from") for s in request.settings)
-        and not wanted.model.label_channels
-    ):
+def _open(options: TrainOptions, world_size: int) -> tuple[TrainOptions, Run, Config, Path]:
+    """The options, checked, with the run and config that they mean and the recordings' folder."""
+    if options.stop_at is not None and options.stop_at < 1:
+        raise RunError(f"--stop-at {options.stop_at}: must be a step from 1 on")
+    if options.max_hours is not None and not 0 < options.max_hours < math.inf:
+        raise RunError(f"--max-hours {options.max_hours:g}: must be above 0")
+    run, config = open_run(options)
+    sets_labels = any(s.startswith("train.label_from") for s in options.settings)
+    if sets_labels and not config.model.label_channels:
         raise ConfigError(
-            "train.label_from: this configuration takes no labels; use --config voices or --set model.label_channels=16"
+            "train.label_from: this configuration takes no labels; "
+            "use --config voices or --set model.label_channels=16"
         )
-    if wanted.train.batch < processes:
+    if config.train.batch < world_size:
         raise ConfigError(
-            f"train.batch = {wanted.train.batch}: leaves some of {processes} processes without a window; raise it"
+            f"train.batch = {config.train.batch}: leaves some of {world_size} processes "
+            "without a window; raise it"
         )
-    if wanted.model.mel_bands:
-        mel.filters(wanted.audio.sample_rate, wanted.model)  # says whether all bands hear something
+    if config.model.follows_frames:
+        # Raises ConfigError when a band has no frequencies at this rate and window.
+        mel.filters(config.audio.sample_rate, config.model)
     run.check()
-    return request, run, wanted, recordings_folder(request, run)
+    return options, run, config, recordings_folder(options, run)
 
 
 def _pack_opened(opened: tuple[TrainOptions, Run, Config, Path]) -> bytes:
-    request, run, wanted, folder = opened
-    asked = {name: getattr(request, name) for name in ("stop_at", "max_hours", "accept_changes")}
-    return json.dumps([asked, str(run.folder), wanted.to_dict(), str(folder)]).encode()
+    """What `_open` returned, as JSON; of the options those that have to be the same everywhere."""
+    options, run, config, folder = opened
+    shared = {name: getattr(options, name) for name in ("stop_at", "max_hours", "accept_changes")}
+    return json.dumps([shared, str(run.folder), config.to_dict(), str(folder)]).encode()
 
 
-def _unpack_opened(request: TrainOptions, packed: bytes) -> tuple[TrainOptions, Run, Config, Path]:
-    asked, run, wanted, folder = json.loads(packed)
-    return replace(request, **asked), Run(Path(run)), loading.parse(wanted), Path(folder)
+def _unpack_opened(options: TrainOptions, packed: bytes) -> tuple[TrainOptions, Run, Config, Path]:
+    """What `_pack_opened` packed; the rest of the options are this process's own."""
+    shared, run, config, folder = json.loads(packed)
+    return replace(options, **shared), Run(Path(run)), loading.parse(config), Path(folder)
 
 
 def _trainer(
-    request: TrainOptions,
+    options: TrainOptions,
     run: Run,
     corpus: Corpus,
     device: torch.device,
-    report: TrainingListener,
+    listener: TrainingListener,
     processes: SingleProcess,
 ) -> Trainer:
-    """A trainer at the run's last checkpoint. Raises RunError when this would not continue the same run and nobody said so."""
+    """A trainer at the run's last checkpoint.
+
+    Raises ChangedRunError when this would not continue the same run and nobody accepted that.
+    """
 
     def pack(latest: Checkpoint | None) -> bytes:
         return b"" if latest is None else checkpoint.pack(latest)
 
     latest = processes.broadcast_from_rank0(
-        lambda: _taken_up(request, run, corpus),
+        lambda: _resume(options, run, corpus),
         pack,
         lambda data: checkpoint.unpack(data) if data else None,
     )
@@ -209,86 +221,97 @@ def _trainer(
     if latest is None:
         return trainer
     trainer.restore(latest)
-    report.note(f"resuming {run.folder} at step {trainer.step}")
-    was = latest.training
-    if device.type == "cpu" and (was.torch, was.threads) != (
-        torch.__version__,
-        torch.get_num_threads(),
-    ):
-        report.note(
-            f"note: it was trained with torch {was.torch} on {was.threads} threads, now torch {torch.__version__} on "
-            f"{torch.get_num_threads()}: results may differ in the last bits from an uninterrupted run"
+    listener.note(f"resuming {run.folder} at step {trainer.step}")
+    before = latest.training
+    torch_and_threads = (torch.__version__, torch.get_num_threads())
+    if device.type == "cpu" and (before.torch, before.threads) != torch_and_threads:
+        listener.note(
+            f"note: it was trained with torch {before.torch} on {before.threads} threads, "
+            f"now torch {torch.__version__} on {torch.get_num_threads()}: "
+            "results may differ in the last bits from an uninterrupted run"
         )
-    if was.precision and was.precision != trainer.precision:
-        report.note(
-            f"note: it was trained in {was.precision} so far, from now on in {trainer.precision} (train.precision)"
+    if before.precision and before.precision != trainer.precision:
+        listener.note(
+            f"note: it was trained in {before.precision} so far, "
+            f"from now on in {trainer.precision} (train.precision)"
         )
     return trainer
 
 
-def _taken_up(request: TrainOptions, run: Run, corpus: Corpus) -> Checkpoint | None:
-    """The run's last checkpoint, the folder made ready to go on from it. Raises RunError."""
+def _resume(options: TrainOptions, run: Run, corpus: Corpus) -> Checkpoint | None:
+    """The run's last checkpoint, with the folder made ready to go on from it.
+
+    Raises ChangedRunError when the config or the recordings have changed and nobody accepted that.
+    """
     latest = run.latest() if run.exists else None
     if latest is not None:
         changes = loading.differences(latest.config, corpus.config)
         if corpus.fingerprint != latest.training.fingerprint:
             before = run.corpus()
-            changes.append(
-                f"recordings: {changed_recordings(before.get('recordings', {}), corpus.contents)}"
-            )
-            if relabelled := changed_labels(before.get("labels", {}), corpus.labels):
-                changes[-1] += f", {relabelled}"
-        refuse_changes(run, changes, request)
-        if any(
-            c.startswith(("recordings", "train.validation", "train.segment_seconds"))
-            for c in changes
-        ):
-            latest = replace(
-                latest, training=replace(latest.training, best_bits=None, best_step=None)
-            )  # measured on other audio
+            recordings = changed_recordings(before.get("recordings", {}), corpus.contents)
+            relabelled = changed_labels(before.get("labels", {}), corpus.labels)
+            changes.append(f"recordings: {recordings}" + (f", {relabelled}" if relabelled else ""))
+        refuse_changes(run, changes, options)
+        held_out_keys = ("recordings", "train.validation", "train.segment_seconds")
+        if any(c.startswith(held_out_keys) for c in changes):
+            # The best score was measured on other audio.
+            training = replace(latest.training, best_bits=None, best_step=None)
+            latest = replace(latest, training=training)
     run.describe(corpus)
     run.forget_after(latest.training.step if latest else 0)
     return latest
 
 
-# --- fitting ---------------------------------------------------------------------------------------------------------
+# --- fitting -------------------------------------------------------------------------------------
 
 
-def _fit(trainer: Trainer, run: Run, until: int, report: TrainingListener, deadline: float) -> None:
+def _fit(
+    trainer: Trainer, run: Run, until: int, listener: TrainingListener, deadline: float
+) -> None:
+    """Train up to step `until`, or until time.monotonic() passes `deadline`.
+
+    Raises TrainingError, which says how to go on.
+    """
     processes = trainer.processes
     on_step, on_checkpoint = (
-        _records(trainer, run, until, report) if processes.rank == 0 else (_nothing, _nothing)
+        _recorders(trainer, run, until, listener) if processes.rank == 0 else (_ignore, _ignore)
     )
-    late = processes.any_rank(lambda: time.monotonic() > deadline)
+    deadline_reached = processes.any_rank(lambda: time.monotonic() > deadline)
     try:
         with interrupts() as interrupted, processes.translate_peer_loss():
             stop = processes.any_rank(interrupted)
-            trainer.fit(until, on_step=on_step, on_checkpoint=on_checkpoint, stop=stop, late=late)
+            trainer.fit(
+                until,
+                on_step=on_step,
+                on_checkpoint=on_checkpoint,
+                stop=stop,
+                deadline_reached=deadline_reached,
+            )
             processes.broadcast_from_rank0(
-                lambda: report.finished(trainer, run, stop() and trainer.step < until)
+                lambda: listener.finished(trainer, run, stop() and trainer.step < until)
             )
     except LostProcessError as e:
-        raise TrainingError(f"{e}; {_kept(run)}") from None
+        raise TrainingError(f"{e}; {_last_checkpoint_hint(run)}") from None
     except TrainingError as e:
         problem = str(e)
-        processes.broadcast_from_rank0(lambda: _diverged(problem, trainer, run))
+        processes.broadcast_from_rank0(lambda: _raise_diverged(problem, trainer, run))
 
 
-def _records(
-    trainer: Trainer, run: Run, until: int, report: TrainingListener
+def _recorders(
+    trainer: Trainer, run: Run, until: int, listener: TrainingListener
 ) -> tuple[Callable[[float], None], Callable[[bool], None]]:
-    """What writes down and tells a step, and a checkpoint."""
-    recent: deque[float] = deque(maxlen=RECENT)
+    """(on_step, on_checkpoint) for `Trainer.fit`: they write to the run and tell the listener."""
+    recent: deque[float] = deque(maxlen=RECENT_STEPS)
     unigram = trainer.corpus.unigram_bits()
 
     def log(**values: float | None) -> None:
         metrics = {"step": trainer.step, "seconds": round(trainer.seconds, 2)} | values
         run.log(**metrics)
-        report.logged(metrics)
+        listener.logged(metrics)
 
     def on_step(bits: float) -> None:
         recent.append(bits)
-        report.stepped(trainer, bits)
+        listener.stepped(trainer, bits)
         if trainer.step % LOG_EVERY == 0 or trainer.step == until:
             mean = sum(list(recent)[-LOG_EVERY:]) / min(LOG_EVERY, len(recent))
             rate = learning_rate(trainer.step - 1, trainer.config.train)
@@ -300,37 +323,33 @@ def _records(
         if evaluated:
             bits = trainer.validation_bits
             log(validation_bits=None if bits is None else round(bits, 5))
-            report.evaluated(
-                trainer, render_validation_sample(saved, trainer.corpus, run.samples, report.note)
-            )
+            sample = render_validation_sample(saved, trainer.corpus, run.samples, listener.note)
+            listener.evaluated(trainer, sample)
             if warning := nothing_learnt(trainer.step, list(recent), unigram, trainer.config):
-                report.note(warning)
+                listener.note(warning)
 
     return on_step, on_checkpoint
 
 
-def _nothing(_: float) -> None: ...
+def _ignore(_: float) -> None: ...
 
 
-def _kept(run: Run) -> str:
+def _last_checkpoint_hint(run: Run) -> str:
     """How to go on after a process has ended."""
     steps = locate.steps(run.checkpoints)
-    return (
-        f"the last checkpoint is of step {steps[-1]}. Go on with the same command"
-        if steps
-        else "there is no checkpoint of it here yet"
-    )
+    if not steps:
+        return "there is no checkpoint of it here yet"
+    return f"the last checkpoint is of step {steps[-1]}. Go on with the same command"
 
 
-def _diverged(problem: str, trainer: Trainer, run: Run) -> None:
-    raise TrainingError(f"{problem}; {_way_back(trainer, run)}")
+def _raise_diverged(problem: str, trainer: Trainer, run: Run) -> None:
+    raise TrainingError(f"{problem}; {_divergence_hint(trainer, run)}")
 
 
-def _way_back(trainer: Trainer, run: Run) -> str:
+def _divergence_hint(trainer: Trainer, run: Run) -> str:
     """How to go on after weights or gradients stopped being finite."""
-    run.set_aside(
-        trainer.step
-    )  # if the very next step fails, that checkpoint is none to go on from
+    # If the very next step fails, the checkpoint of this step is not one to go on from.
+    run.set_aside(trainer.step)
     good = run.latest()
     if good is None:
         return "there is no checkpoint before it. Start again with a lower train.learning_rate"
@@ -341,13 +360,19 @@ def _way_back(trainer: Trainer, run: Run) -> str:
     )
 
 
-def nothing_learnt(step: int, recent: list[float], unigram: float, settings: Config) -> str | None:
-    """A warning when, well after warm-up, the loss is no better than guessing each sample by how often its code occurs."""
+def nothing_learnt(step: int, recent: list[float], unigram: float, config: Config) -> str | None:
+    """A warning when, well after warm-up, the loss is no better than that of a unigram model.
+
+    `recent` are the losses of the last steps and `unigram` is what guessing each sample by how
+    often its code occurs costs, all in bits per sample.
+    """
     bits = sum(recent) / max(1, len(recent))
-    if step < 2 * settings.train.warmup_steps + RECENT or bits < LEARNT_SHARE * unigram:
+    if step < 2 * config.train.warmup_steps + RECENT_STEPS or bits < LEARNT_FRACTION * unigram:
         return None
     return (
-        f"warning: nothing has been learnt by step {step}: {bits:.2f} bits per sample, and guessing by frequency alone takes "
-        f"{unigram:.2f}. Are these recordings noise, or badly clipped? Else change train.learning_rate (now "
-        f"{settings.train.learning_rate:g}) by a factor of 3 either way"
+        f"warning: nothing has been learnt by step {step}: {bits:.2f} bits per sample, "
+        f"and guessing by frequency alone takes {unigram:.2f}. "
+        "Are these recordings noise, or badly clipped? "
+        f"Else change train.learning_rate (now {config.train.learning_rate:g}) "
+        "by a factor of 3 either way"
     )

@@ -1,6 +1,7 @@
-"""The training loop: batch, forward, loss, backward, clip, step, average. The same lines on a CPU and on a GPU.
+"""The training loop: batch, forward, loss, backward, clip, step, EMA.
 
-All randomness is a pure function of (seed, step), so weights, average, Adam's moments and the step restore a run exactly.
+The same lines run on a CPU and on a GPU. All randomness is a pure function of (seed, step), so the
+weights, their EMA, Adam's moments and the step restore a run exactly.
 """
 
 import math
@@ -26,7 +27,10 @@ TensorList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 def learning_rate(step: int, train: TrainConfig) -> float:
-    """Linear warm-up, then constant, or half a cosine down to a hundredth at the last step."""
+    """The learning rate of a step, counted from 0.
+
+    Linear warm-up, then constant, or half a cosine down to a hundredth at the last step.
+    """
     warm = min(1.0, (step + 1) / (train.warmup_steps + 1))
     if train.schedule == "constant":
         return train.learning_rate * warm
@@ -37,7 +41,10 @@ def learning_rate(step: int, train: TrainConfig) -> float:
 
 
 class Trainer:
-    """A model in training: `train_step` once, or `fit` up to a step. Several processes each have one, at the same step."""
+    """A model in training: `train_step` once, or `fit` up to a step.
+
+    Of several processes each has one, and all are at the same step.
+    """
 
     def __init__(
         self,
@@ -65,10 +72,10 @@ class Trainer:
             betas=(0.9, 0.99),
             weight_decay=config.train.weight_decay,
         )
-        self.scaler = torch.amp.GradScaler(
-            device.type, enabled=self.precision == "fp16"
-        )  # fp16's gradients would vanish unscaled
-        self.skipped = 0  # steps that only found out that the scale was too large
+        # The gradients of fp16 would underflow without a scale.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        # Steps whose scaled gradients overflowed: they lowered the scale and moved no weight.
+        self.skipped = 0
         self.step = 0
         self.seconds = 0.0
         self.validation_bits: float | None = None
@@ -76,14 +83,14 @@ class Trainer:
 
     @property
     def ema_network(self) -> WaveNet:
-        """The network with averaged weights: what is evaluated and generated with."""
+        """The network with the EMA of the weights: what is evaluated and generated with."""
         model = self.ema.module
         assert isinstance(model, WaveNet)
         return model
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether it may end early: the steps of `train.patience` evaluations brought nothing better."""
+        """Whether to end early: the last `train.patience` evaluations brought nothing better."""
         train = self.config.train
         if not train.patience or self.best is None or self.step >= train.steps:
             return False
@@ -100,13 +107,14 @@ class Trainer:
         on_step: Callable[[float], None],
         on_checkpoint: Callable[[bool], None],
         stop: Callable[[], bool],
-        late: Callable[[], bool] = lambda: False,
+        deadline_reached: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Train up to step `until`, until it is `late`, or until `exhausted`.
+        """Train up to step `until`, until `deadline_reached`, or until `out_of_patience`.
 
-        After each step `on_step(bits)`; when a checkpoint is due `on_checkpoint(evaluated)`. `stop` and `late` are asked between
-        steps; at the first a last checkpoint is due and fit returns, at the second all that is due at the end. Raises TrainingError
-        when the loss is no longer finite.
+        Calls `on_step(bits)` after each step, and `on_checkpoint(evaluated)` when a checkpoint is
+        due. `stop` and `deadline_reached` are asked between steps. After `stop` a checkpoint is due
+        and `fit` returns; after `deadline_reached` an evaluation and a checkpoint are due, as at
+        the last step. Raises TrainingError when the loss or the gradient is no longer finite.
         """
         train = self.config.train
         saved = time.monotonic()
@@ -115,7 +123,7 @@ class Trainer:
             bits = self.train_step()
             self.seconds += time.monotonic() - started
             on_step(bits)
-            over = self.step == until or late()
+            over = self.step == until or deadline_reached()
             evaluated = over or self.step % train.evaluate_every == 0
             if evaluated:
                 self.evaluate()
@@ -129,14 +137,18 @@ class Trainer:
                 return
 
     def train_step(self) -> float:
-        """One optimisation step. Returns the batch's loss in bits per sample. Raises TrainingError, the weights untouched."""
+        """One optimisation step. Returns the batch's loss in bits per sample.
+
+        Raises TrainingError, and leaves the weights as they were, when the loss or the gradient is
+        not finite.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config.train)
         loss = self._backward()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
-        nats, length = self.processes.all_reduce_loss(loss, norm)
-        self._require_finite(nats, length)
+        nats, gradient_norm = self.processes.all_reduce_loss(loss, norm)
+        self._require_finite(nats, gradient_norm)
         self.scaler.step(self.optimizer)
         scale = self.scaler.get_scale()
         self.scaler.update()
@@ -146,31 +158,35 @@ class Trainer:
         return nats / math.log(2)
 
     def time_step(self) -> float:
-        """Seconds of one real step's forward and backward pass, the best of three. Leaves the training state as it was."""
+        """Seconds of one real step's forward and backward pass, the best of three.
+
+        Leaves the training state as it was.
+        """
         best = math.inf
         for _ in range(3):
             started = time.monotonic()
-            self._backward().item()  # waits for the device
+            # `item` waits for the device.
+            self._backward().item()
             best = min(best, time.monotonic() - started)
         self.optimizer.zero_grad(set_to_none=True)
         return best
 
     def evaluate(self) -> None:
-        """Score the averaged weights on the held-out audio."""
-        self.validation_bits = bits_per_sample(
-            self.ema_network, self._held_out(), self.processes.all_reduce_sum
-        )
-        if self.validation_bits is not None and (
-            self.best is None or self.validation_bits < self.best[0]
-        ):
-            self.best = (self.validation_bits, self.step)
+        """Score the EMA of the weights on the held-out audio."""
+        bits = bits_per_sample(self.ema_network, self._held_out(), self.processes.all_reduce_sum)
+        self.validation_bits = bits
+        if bits is not None and (self.best is None or bits < self.best[0]):
+            self.best = (bits, self.step)
 
     def _held_out(self) -> Iterator[DeviceBatch]:
         batches = self.processes.shard(self.corpus.validation_batches)()
         return (to_device(self.config, batch, self.device) for batch in batches)
 
     def _backward(self) -> torch.Tensor:
-        """Fill the gradients, one part of the batch after the other. Returns the loss, nats per sample."""
+        """Fill the gradients, one part of the batch after the other.
+
+        Returns the loss (), in nats per sample.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for part in self._losses():
@@ -179,14 +195,18 @@ class Trainer:
         return total
 
     def _losses(self) -> Iterator[torch.Tensor]:
-        """Parts of the mean over all samples that count: their sum, averaged over processes, does not depend on how many there are."""
+        """The losses () of the parts that `train.accumulate` cuts the batch into, nats per sample.
+
+        They are parts of one mean, over all samples in the loss mask of the global batch: their
+        sum, averaged over the ranks, is the same for every number of parts and ranks.
+        """
         batch = self.batches.get(self.step)
-        counted = (
-            batch.global_count / self.processes.world_size
-            if batch.global_count
-            else batch.loss_mask.sum()
-        )
-        batch = batch._replace(loss_mask=batch.loss_mask / counted)
+        if batch.global_count:
+            # DistributedDataParallel divides by the world size too.
+            samples: float | torch.Tensor = batch.global_count / self.processes.world_size
+        else:
+            samples = batch.loss_mask.sum()
+        batch = batch._replace(loss_mask=batch.loss_mask / samples)
         *parts, last = batch.parts(-(-len(batch.x) // self.config.train.accumulate))
         with self.processes.no_sync(self.network):
             for part in parts:
@@ -197,7 +217,8 @@ class Trainer:
         with torch.autocast(
             self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"
         ):
-            params = self.network(part.x[:, :-1], part.conditioning)  # (windows, segment, n_params)
+            x = part.x[:, :-1]  # (windows, receptive_field + segment - 1)
+            params = self.network(x, part.conditioning_input)  # (windows, segment, n_params)
         return self.model.distribution.loss(
             params, part.x[:, self.model.receptive_field :], part.loss_mask
         )
@@ -206,21 +227,25 @@ class Trainer:
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is not finite at step {self.step}")
         if math.isfinite(gradient) or (self.scaler.is_enabled() and self.scaler.get_scale() > 1):
-            return  # fp16 overflows now and then: the scaler skips the step and lowers its scale
+            # fp16 overflows now and then: the scaler skips the step and lowers its scale.
+            return
         raise TrainingError(f"the gradient is not finite at step {self.step}")
 
     def _update_ema(
-        self, averaged: TensorList, new: TensorList, n_averaged: torch.Tensor | int
+        self, ema_params: TensorList, params: TensorList, n_averaged: torch.Tensor | int
     ) -> None:
-        """Decay grows with the steps seen, so that the average of a short run is not its random start."""
-        n = int(n_averaged)
-        decay = min(self.config.train.average_decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(averaged, new, 1 - decay)
+        """Move the EMA towards the new weights, in place.
 
-    # --- state -----------------------------------------------------------------------------------------------------
+        The decay grows with the steps, so that the EMA of a short run is not its random start.
+        """
+        n = int(n_averaged)
+        decay = min(self.config.train.ema_decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(ema_params, params, 1 - decay)
+
+    # --- state -----------------------------------------------------------------------------------
 
     def checkpoint(self) -> Checkpoint:
-        """Everything needed to go on as if never interrupted."""
+        """Everything that is needed to go on as if training had never been interrupted."""
         arrays = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         arrays |= {f"average.{k}": v for k, v in self.ema_network.state_dict().items()}
         for name, parameter in self.model.named_parameters():
@@ -251,7 +276,7 @@ class Trainer:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up a checkpoint loaded with `resume=True`."""
+        """Go on from a checkpoint that was loaded with `resume=True`."""
 
         def tensors(part: str) -> dict[str, torch.Tensor]:
             return {
@@ -262,20 +287,24 @@ class Trainer:
         self.model.load_state_dict(tensors("model"))
         self.ema_network.load_state_dict(tensors("average"))
         means, squares = tensors("adam.mean"), tensors("adam.square")
-        was = checkpoint.training
+        training = checkpoint.training
+        # Adam has not counted the steps that fp16's scaler skipped.
+        adam_steps = float(training.step - training.skipped)
         for name, parameter in self.model.named_parameters():
             if name in means:
                 self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(was.step - was.skipped)), "exp_avg": means[name], "exp_avg_sq": squares[name]
-                }  # fmt: skip
-        self.ema.n_averaged.fill_(was.step)
-        if self.scaler.is_enabled() and was.loss_scale is not None:
-            state = {"scale": was.loss_scale, "_growth_tracker": was.loss_scale_age}
+                    "step": torch.tensor(adam_steps),
+                    "exp_avg": means[name],
+                    "exp_avg_sq": squares[name],
+                }
+        self.ema.n_averaged.fill_(training.step)
+        if self.scaler.is_enabled() and training.loss_scale is not None:
+            state = {"scale": training.loss_scale, "_growth_tracker": training.loss_scale_age}
             self.scaler.load_state_dict(self.scaler.state_dict() | state)
-        self.skipped = was.skipped
-        self.step, self.seconds, self.validation_bits = was.step, was.seconds, was.validation_bits
-        self.best = (
-            (was.best_bits, was.best_step)
-            if was.best_bits is not None and was.best_step is not None
-            else None
-        )
+        self.skipped = training.skipped
+        self.step = training.step
+        self.seconds = training.seconds
+        self.validation_bits = training.validation_bits
+        self.best = None
+        if training.best_bits is not None and training.best_step is not None:
+            self.best = (training.best_bits, training.best_step)

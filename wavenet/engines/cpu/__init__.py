@@ -1,1 +1,1 @@
-"""The engine for CPUs: kernels compiled by numba for the machine they run on."""
+"""The engine for CPUs: kernels that numba compiles for the machine they run on."""

@@ -1,8 +1,9 @@
-"""Compiling the kernels once: numba's cache on disk, and what it does not do by itself.
+"""The kernels as compiled functions, kept in numba's cache on disk.
 
-numba keeps machine code in `__pycache__` or the user's cache folder, and looks only at the file that a kernel stands in to tell whether
-it is out of date. Ours are made of several files and of the host's vector width, so a digest of all of them becomes part of a
-kernel's name, under which numba files it.
+numba keeps machine code in `__pycache__` or in the user's cache folder. To tell whether it is out
+of date, numba looks only at the file in which a kernel stands. Ours are made of several files and
+of the host's vector width, so a digest of all of them becomes part of the name under which numba
+files a kernel.
 """
 
 import hashlib
@@ -22,45 +23,53 @@ from wavenet.engines.cpu.pipeline import consume_stream, produce_stream
 from wavenet.engines.cpu.vectors import HOST, OPTIONS
 
 Report = Callable[[str], object]
-_MOST_SAVES = 40  # more than there are kernels, each of which is saved once
+
+# More than there are kernels, each of which is saved to the cache once.
+_MOST_SAVES = 40
 
 
 def sources() -> dict[str, Path]:
-    """Files that kernels are made of, by module: those in this package that `compiled` imports,
-    whether itself or through another, and what any of these imports from outside the package."""
-    package, imports = __name__.rpartition(".")[0], re.compile(r"^from (wavenet\S*) import", re.M)
-    found: dict[str, Path] = {}
-    waiting = [__name__]
-    while waiting:
-        name = waiting.pop()
+    """The files that kernels are made of, by module.
+
+    These are the modules of this package that `compiled` imports, directly or through another, and
+    whatever any of them imports from the rest of the program.
+    """
+    package = __name__.rpartition(".")[0]
+    imports = re.compile(r"^from (wavenet\S*) import", re.M)
+    files: dict[str, Path] = {}
+    pending = [__name__]
+    while pending:
+        name = pending.pop()
         path = Path(str(sys.modules[name].__file__))
-        found[name] = path
+        files[name] = path
         if name.startswith(package):
-            waiting += set(imports.findall(path.read_text(encoding="utf-8"))) - found.keys()
-    return found
+            imported = set(imports.findall(path.read_text(encoding="utf-8")))
+            pending += imported - files.keys()
+    return files
 
 
 def digest() -> str:
-    """Of all that machine code depends on and numba does not look at."""
-    parts = [path.read_bytes() for _, path in sorted(sources().items())]
-    return hashlib.sha256(b"".join([repr(HOST).encode(), *parts])).hexdigest()[:16]
+    """A digest of all that machine code depends on and numba does not look at."""
+    contents = [path.read_bytes() for _, path in sorted(sources().items())]
+    return hashlib.sha256(b"".join([repr(HOST).encode(), *contents])).hexdigest()[:16]
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile when first called, and remember it on disk where any cache folder can be written."""
+    """A kernel that is compiled at its first call, and kept on disk if a folder can be written."""
     function.__qualname__ = f"{function.__name__}_{digest()}"
     try:
         kernel = njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # numba found no place for its cache
+    except RuntimeError:
+        # numba has no folder for its cache.
         kernel = njit(**OPTIONS)(function)
 
     def call(*arguments: Any) -> Any:
         for _ in range(_MOST_SAVES):
             try:
                 return kernel(*arguments)
-            except (
-                OSError
-            ):  # its cache lies on a full disk; what cannot be saved is compiled all the same
+            except OSError:
+                # The cache lies on a full disk. What cannot be saved is compiled all the same,
+                # so the next try gets past it.
                 continue
         return kernel(*arguments)
 
@@ -68,7 +77,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
-    """Reports the outermost compilation only: it includes the others."""
+    """Reports the outermost compilation only, because it includes the others."""
 
     def __init__(self, report: Report) -> None:
         self.report, self.depth, self.started = report, 0, 0.0
@@ -87,13 +96,14 @@ class _Listener(event.Listener):  # type: ignore[misc]
 
 @contextmanager
 def reporting(report: Report) -> Iterator[None]:
-    """Tell `report` of compilations inside, when they begin and how long they took. What the cache holds is not compiled."""
+    """Call `report` with a line when a compilation inside begins, and one with its duration.
+
+    What comes from the cache is not compiled and not reported.
+    """
     with event.install_listener("numba:compile", _Listener(report)):
         yield
 
 
-advance, produce, consume = (
-    compiled(advance_streams),
-    compiled(produce_stream),
-    compiled(consume_stream),
-)
+advance = compiled(advance_streams)
+produce = compiled(produce_stream)
+consume = compiled(consume_stream)

@@ -1,22 +1,28 @@
-"""One stream on two cores: `lead` does what the next layer waits for, `trail` follows with what can wait.
+"""One stream on two cores: a producer and a consumer of the layers' gates.
 
-    lead                                            trail
-    for each step i:                                older taps of step 0, for every layer
-      x = embedding[the sample before]              for each step i:
-      for each layer l:                               for each layer l:
-        ring[t] = x                                     wait for LED > i L + l
-        wait for TRAILED > i L + l                      total[i] += z[i, l] @ skip + bias
-        z[i, l] = gate(ahead[t] + told[t] + x @ newest) after the last layer: SKIPPED = i + 1
-        LED = i L + l + 1                               older taps of step i + 1, where a block begins there
-        x += z[i, l] @ residual + bias                  TRAILED = (i + 1) L + l + 1
+The producer computes what the next layer waits for, and the consumer follows with what can wait:
+
+    producer                                         consumer
+    for each step i:                                 older taps of step 0, for every layer
+      x = embedding[the previous sample]             for each step i:
+      for each layer l:                                for each layer l:
+        ring[t] = x                                      wait for PRODUCED > i L + l
+        wait for CONSUMED > i L + l                      total[i] += z[i, l] @ skip + bias
+        h = ahead[t] + conditioning + x @ newest         after the last layer: SKIPPED = i + 1
+        z[i, l] = gate(h)                                older taps of step i + 1, where a block
+        PRODUCED = i L + l + 1                             begins there
+        x += z[i, l] @ residual + bias                   CONSUMED = (i + 1) L + l + 1
       wait for SKIPPED > i
-      logits, sample = head(total[i] + context), draw
+      params = head(total[i] + context)
+      the sample = a draw from params
 
-There are no locks and no barriers, only three counts in shared memory that each have one writer. What lies before a count is published
-is visible to who has read it. `trail` is at most one step late, so two places for z and total suffice, and a ring of one row more
-than the older taps reach back.
+There are no locks and no barriers, only three counts in shared memory with one writer each. Whoever
+reads a count sees everything that was written before it was published. The consumer is at most one
+step behind, so z and total need room for two steps, and a ring one row more than its older taps
+read.
 
-The sums are those of `kernels.advance_streams` in the same order: bit for bit the same samples.
+The sums are those of `kernels.advance_streams` in the same order: the samples are the same bit for
+bit.
 """
 
 import os
@@ -25,29 +31,37 @@ from typing import Any
 from numba import types
 
 from wavenet.engines.cpu.kernels import (
-    conditioned,
-    context,
-    gated,
-    gather_taps,
+    add_conditioning,
+    add_context,
+    add_residual,
+    add_skip,
+    embed,
+    gated_activation,
     head,
     precompute_older_taps,
-    residual,
     scratch_pointers,
-    skip,
     weight_pointers,
 )
 from wavenet.engines.cpu.panels import BLOCK
 from wavenet.engines.cpu.sampling import draw
-from wavenet.engines.cpu.vectors import LANES, at, copy, fetch, move, part, publish, published
+from wavenet.engines.cpu.vectors import (
+    LANES,
+    at,
+    copy,
+    move,
+    prefetch,
+    publish,
+    published,
+    subroutine,
+)
 
-STOP, PRODUCED, CONSUMED, SKIPPED, FLAGS = (
-    0,
-    16,
-    32,
-    48,
-    64,
-)  # places in `flags`, far enough apart for cache lines of their own
-SPINS = 2000  # looks at a count, some 10 us, before the core is offered to others: without that, a busy machine crawls
+# Indices into `flags`, far enough apart for cache lines of their own, and its length.
+STOP, PRODUCED, CONSUMED, SKIPPED, FLAGS = 0, 16, 32, 48, 64
+
+# Reads of a count, some 10 us, before the core is offered to other threads. A thread that never
+# offered it would bring a busy machine to a crawl.
+SPINS = 2000
+
 _yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -56,126 +70,114 @@ def available() -> bool:
     return hasattr(os, "sched_yield")
 
 
-@part
-def _wait(flags, place, count):  # type: ignore[no-untyped-def]
-    """Until the other thread has published `count` at `place`. Returns what it has, or -1 when one of them was told to stop."""
-    looks = 0
+@subroutine
+def _wait(flags, index, count):  # type: ignore[no-untyped-def]
+    """Wait until the other thread has published at least `count` at this index of `flags`.
+
+    Returns the published count, or -1 when the threads have to stop.
+    """
+    spins = 0
     while True:
-        found = published(move(flags, place))
-        if found >= count:
-            return found
-        looks += 1
-        if looks > SPINS:
+        current = published(move(flags, index))
+        if current >= count:
+            return current
+        spins += 1
+        if spins > SPINS:
             if published(move(flags, STOP)) != 0:
                 return -1
             _yield_core()
 
 
-def produce_stream(
-    n,
-    weights,
-    plan,
-    work,
-    flags,
-    ring,
-    ahead,
-    time,
-    skips,
-    sums,
-    last,
-    x,
-    noise,
-    params,
-    how,
-    told,
-    begin,
-    end,
-):  # type: ignore[no-untyped-def]
-    """Advance one stream as `advance_streams` does, x (1, steps). Returns whether it came to the end."""
-    w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
-    channels, width, gates = n.r_vectors * LANES, 2 * n.g_vectors * LANES, n.g_vectors * LANES
+def produce_stream(  # type: ignore[no-untyped-def]
+    sizes, weights, plan, scratch, flags, ring, ahead, time, skips, sums, last,
+    x, noise, params, settings, conditioning, begin, end,
+):  # fmt: skip
+    """Advance one stream as `advance_streams` does, x (1, steps), with the help of a consumer.
+
+    Returns whether it came to the end: False when STOP was set before.
+    """
+    w, s, f = weight_pointers(weights), scratch_pointers(scratch), at(flags, 0)
+    channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
+    gates = sizes.g_vectors * LANES
     layers = plan.layers
-    trailed = 0
+    consumed = 0
     for i in range(begin, end):
         t = time + i
-        gather_taps(n, w, last[0], s.x)
-        for layer in range(n.layers):
-            _, _, first, mask, _, phase = layers[layer]
-            count = (i - begin) * n.layers + layer + 1
-            z = move(s.z, ((i & 1) * n.layers + layer) * gates)
-            copy(s.x, at(ring, (first + (t & mask)) * channels), n.r_vectors)
-            if trailed < count:
-                trailed = _wait(f, CONSUMED, count)
-                if trailed < 0:
+        embed(sizes, w, last[0], s.x)
+        for layer in range(sizes.layers):
+            _, _, first_row, mask, _, stagger = layers[layer]
+            count = (i - begin) * sizes.layers + layer + 1
+            z = move(s.z, ((i & 1) * sizes.layers + layer) * gates)
+            copy(s.x, at(ring, (first_row + (t & mask)) * channels), sizes.r_vectors)
+            if consumed < count:
+                consumed = _wait(f, CONSUMED, count)
+                if consumed < 0:
                     return False
-            start = at(ahead, (layer * BLOCK + (t + phase & BLOCK - 1)) * width)
-            if told.hop > 0:
-                conditioned(n, layer, start, told, at(told.frames, 0), t, s.h)
+            start = at(ahead, (layer * BLOCK + ((t + stagger) & (BLOCK - 1))) * width)
+            if conditioning.hop > 0:
+                add_conditioning(
+                    sizes, layer, start, conditioning, at(conditioning.frames, 0), t, s.h
+                )
                 start = s.h
-            gated(n, w, layer, s.x, start, 0, 1, s.h, z)
+            gated_activation(sizes, w, layer, s.x, start, 0, 1, s.h, z)
             publish(move(f, PRODUCED), count)
-            following = (layer + 1) % n.layers
-            later = t if following > 0 else t + 1
-            fetch(
-                at(ahead, (following * BLOCK + (later + layers[following, 5] & BLOCK - 1)) * width),
-                2 * n.g_vectors,
-            )
-            if layer + 1 < n.layers:
-                residual(n, w, layer, z, 1, s.out, s.x)
+            # The consumer wrote the next layer's row of `ahead`, so the other core's cache has it.
+            following = (layer + 1) % sizes.layers
+            following_t = t if following > 0 else t + 1
+            slot = (following_t + layers[following, 5]) & (BLOCK - 1)
+            prefetch(at(ahead, (following * BLOCK + slot) * width), 2 * sizes.g_vectors)
+            if layer + 1 < sizes.layers:
+                add_residual(sizes, w, layer, z, 1, s.out, s.x)
         if _wait(f, SKIPPED, i - begin + 1) < 0:
             return False
-        total = move(s.total, (i & 1) * n.s_vectors * LANES)
-        if n.branches > 0:
-            context(
-                n, w, at(plan.context, 0), t, 1, total, at(skips, 0), at(sums, 0), s.context, s.out
-            )
-        head(n, w, total, 1, s.hidden, s.logits)
-        logits = work.logits[: n.levels]
+        total = move(s.total, (i & 1) * sizes.s_vectors * LANES)
+        if sizes.branches > 0:
+            add_context(
+                sizes, w, at(plan.context_lags, 0), t, 1, total,
+                at(skips, 0), at(sums, 0), s.context, s.out,
+            )  # fmt: skip
+        head(sizes, w, total, 1, s.hidden, s.predicted)
+        predicted = scratch.predicted[: sizes.n_params]
         if noise.shape[1] > 0:
-            x[0, i] = draw(logits, noise[0, i], how)
+            x[0, i] = draw(predicted, noise[0, i], settings)
         else:
-            params[0, i] = logits
+            params[0, i] = predicted
         last[0] = x[0, i]
     return True
 
 
-def consume_stream(n, weights, plan, work, flags, ring, ahead, time, begin, end):  # type: ignore[no-untyped-def]
-    """What `lead_stream` waits for, over the same steps."""
-    w, s, f = weight_pointers(weights), scratch_pointers(work), at(flags, 0)
-    channels, width, gates, skips = (
-        n.r_vectors * LANES,
-        2 * n.g_vectors * LANES,
-        n.g_vectors * LANES,
-        n.s_vectors * LANES,
-    )
-    out, z = (
-        move(s.out, max(channels, skips)),
-        move(s.z, 2 * n.layers * gates),
-    )  # what lies before is lead's
-    layers, backs = plan.layers, plan.backs
-    led = 0
+def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, time, begin, end):  # type: ignore[no-untyped-def]
+    """Compute what `produce_stream` waits for, over the same steps. Returns early at STOP."""
+    w, s, f = weight_pointers(weights), scratch_pointers(scratch), at(flags, 0)
+    channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
+    gates, skips = sizes.g_vectors * LANES, sizes.s_vectors * LANES
+    # What lies before these belongs to the producer.
+    out, z = move(s.out, max(channels, skips)), move(s.z, 2 * sizes.layers * gates)
+    layers, lags = plan.layers, plan.lags
+    produced = 0
     for i in range(begin - 1, end):
         total = (i & 1) * skips
-        for layer in range(n.layers):
-            older, taps, first, mask, block, phase = layers[layer]
+        for layer in range(sizes.layers):
+            first_tap, taps, first_row, mask, block, stagger = layers[layer]
             if i >= begin:
-                count = (i - begin) * n.layers + layer + 1
-                if led < count:
-                    led = _wait(f, PRODUCED, count)
-                    if led < 0:
+                count = (i - begin) * sizes.layers + layer + 1
+                if produced < count:
+                    produced = _wait(f, PRODUCED, count)
+                    if produced < 0:
                         return
                 if layer == 0:
-                    work.total[total : total + skips] = 0
-                # all of it at once: number by number, each cache line would be waited for on its own
-                copy(move(s.z, ((i & 1) * n.layers + layer) * gates), z, n.g_vectors)
-                skip(n, w, layer, z, 1, out, move(s.total, total))
-                if layer + 1 == n.layers:
+                    scratch.total[total : total + skips] = 0
+                # All of z is copied first: the product reads it number by number, and would wait
+                # for each of its cache lines in turn.
+                copy(move(s.z, ((i & 1) * sizes.layers + layer) * gates), z, sizes.g_vectors)
+                add_skip(sizes, w, layer, z, 1, out, move(s.total, total))
+                if layer + 1 == sizes.layers:
                     publish(move(f, SKIPPED), i - begin + 1)
             t = time + i + 1
-            if i + 1 < end and t + phase & block - 1 == 0:
-                slot = layer * BLOCK + (t + phase & BLOCK - 1)
-                memory, to = at(ring, first * channels), at(ahead, slot * width)
+            if i + 1 < end and (t + stagger) & (block - 1) == 0:
+                slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
                 precompute_older_taps(
-                    n, w, layer, older, taps, at(backs, older), t, mask, block, memory, to, s.heard
-                )
-            publish(move(f, CONSUMED), (i - begin + 1) * n.layers + layer + 1)
+                    sizes, w, layer, first_tap, taps, at(lags, first_tap), t, mask, block,
+                    at(ring, first_row * channels), at(ahead, slot * width), s.gathered,
+                )  # fmt: skip
+            publish(move(f, CONSUMED), (i - begin + 1) * sizes.layers + layer + 1)

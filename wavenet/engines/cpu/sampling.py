@@ -1,4 +1,7 @@
-"""How the CPU kernels draw a sample from what was predicted. `distributions` says what each draw computes."""
+"""How the CPU kernels draw a sample from what the network predicts.
+
+`model.distributions` is the specification of each draw.
+"""
 
 import math
 from typing import NamedTuple
@@ -8,7 +11,7 @@ import numpy as np
 from wavenet.arrays import Array
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import aligned
-from wavenet.engines.cpu.vectors import LANES, at, exponentials, part, sum_of
+from wavenet.engines.cpu.vectors import LANES, at, exponentials, subroutine, sum_of
 from wavenet.errors import EngineError
 from wavenet.model.distributions.base import Distribution, Sampling
 from wavenet.model.distributions.mixture_mass import LARGEST_LOG_SCALE, LEAST_SCALE, MEAN_UNIT
@@ -17,60 +20,67 @@ CATEGORICAL, LOGISTIC, GAUSSIAN = 0, 1, 2
 KINDS = {"categorical": CATEGORICAL, "logistic": LOGISTIC, "gaussian": GAUSSIAN}
 
 
-class Draw(NamedTuple):
-    """How to draw, as `Sampling`, and memory for it."""
+class DrawSettings(NamedTuple):
+    """How to draw, and memory for it.
+
+    The fields of `Sampling`, but for `top_k`: here it is at most `n_params`, never 0 for all.
+    """
 
     kind: int
     temperature: float
     top_k: int
     top_p: float
-    p: Array  # (levels)
-    heap: Array  # (levels), int64
+    p: Array  # (n_params,)
+    heap: Array  # (n_params,) int64
 
 
 def require_known(distribution: Distribution) -> None:
-    """Raises EngineError for an output that none of the draws here is for."""
+    """Raises EngineError for a kind of output that has no draw here."""
     if distribution.kind not in KINDS:
         raise EngineError(
             f"the numba engine has no draw for a {distribution.kind} output; use --engine reference"
         )
 
 
-def draw_as(distribution: Distribution, sampling: Sampling) -> Draw:
+def draw_settings(distribution: Distribution, sampling: Sampling) -> DrawSettings:
+    """The settings and memory with which kernels draw from this distribution."""
     n = distribution.n_params
-    top_k = min(sampling.top_k or n, n)
-    kind = KINDS[distribution.kind]
-    return Draw(
-        kind,
-        float(sampling.temperature),
-        top_k,
-        float(sampling.top_p),
-        aligned(n),
-        aligned(n, np.int64),
+    return DrawSettings(
+        kind=KINDS[distribution.kind],
+        temperature=float(sampling.temperature),
+        top_k=min(sampling.top_k or n, n),
+        top_p=float(sampling.top_p),
+        p=aligned(n),
+        heap=aligned(n, np.int64),
     )
 
 
-@part
-def draw(params, noise, how):  # type: ignore[no-untyped-def]
-    """One code: params (levels), noise (n_noise)."""
-    if how.kind == CATEGORICAL:
-        return _categorical(params, noise[0], how)
-    return _mixture(params, noise, how)
+@subroutine
+def draw(params, noise, settings):  # type: ignore[no-untyped-def]
+    """One code, from the arrays params (n_params,) and noise (n_noise,)."""
+    if settings.kind == CATEGORICAL:
+        return _categorical(params, noise[0], settings)
+    return _mixture(params, noise, settings)
 
 
-@part
-def _categorical(logits, noise, how):  # type: ignore[no-untyped-def]
-    """As `Categorical.draw` says, in float32."""
-    levels, p = len(logits), how.p
+@subroutine
+def _categorical(logits, noise, settings):  # type: ignore[no-untyped-def]
+    """A code drawn as `Categorical.draw` does, in float32.
+
+    With p = exp((logits - largest) / temperature), and p = 0 for codes that top-k or top-p leave
+    out, it is the first code at which the sum of p exceeds noise * the sum of all p.
+    """
+    levels, p = len(logits), settings.p
     top = 0
     for i in range(levels):
         if logits[i] > logits[top]:
             top = i
-    if how.temperature == 0:
+    if settings.temperature == 0:
         return top
-    exponentials(at(logits, 0), logits[top], np.float32(how.temperature), at(p, 0), levels // LANES)
-    if how.top_k < levels or how.top_p < 1:
-        _keep_likeliest(p, how.top_k, how.top_p, how.heap)
+    temperature = np.float32(settings.temperature)
+    exponentials(at(logits, 0), logits[top], temperature, at(p, 0), levels // LANES)
+    if settings.top_k < levels or settings.top_p < 1:
+        _keep_likeliest(p, settings.top_k, settings.top_p, settings.heap)
     total = 0.0
     for i in range(0, levels, LANES):
         total += sum_of(at(p, i))
@@ -78,8 +88,9 @@ def _categorical(logits, noise, how):  # type: ignore[no-untyped-def]
     cumulative = 0.0
     chosen = top
     for i in range(0, levels, LANES):
-        beyond = cumulative + sum_of(at(p, i))
-        if beyond > threshold:  # it is one of this vector's
+        with_vector = cumulative + sum_of(at(p, i))
+        if with_vector > threshold:
+            # The code is one of this vector's.
             for j in range(i, i + LANES):
                 cumulative += p[j]
                 if p[j] > 0:
@@ -87,21 +98,23 @@ def _categorical(logits, noise, how):  # type: ignore[no-untyped-def]
                 if cumulative > threshold:
                     break
             break
-        cumulative = beyond
+        cumulative = with_vector
     return chosen
 
 
-@part
+@subroutine
 def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
-    """Zero all but the top_k largest, and of those all but the fewest that hold top_p of what is left. Ties go to the lower code.
+    """Zero all of p but the `top_k` likeliest codes, and of those all but the likeliest `top_p`.
 
-    A heap hands out codes from the likeliest on, for as long as they are kept.
+    The second step keeps the fewest codes that hold at least `top_p` of the probability left by the
+    first. Ties go to the lower code. A heap hands out codes from the likeliest on, for as long as
+    they are kept, and ends up with them at its end, the likeliest last.
     """
     levels = len(p)
     for i in range(levels):
         heap[i] = i
     for i in range(levels // 2 - 1, -1, -1):
-        _sink(p, heap, i, levels)
+        _sift_down(p, heap, i, levels)
     mass = 0.0
     for i in range(levels):
         mass += p[i]
@@ -113,11 +126,11 @@ def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
         before += p[heap[0]]
         size -= 1
         heap[0], heap[size] = heap[size], heap[0]
-        _sink(p, heap, 0, size)
+        _sift_down(p, heap, 0, size)
         kept += 1
     mass = before if top_k < levels else mass
     before = 0.0
-    for rank in range(levels):  # taken codes lie at the end, the likeliest last
+    for rank in range(levels):
         code = heap[levels - 1 - rank]
         q = p[code]
         if rank >= kept or before >= top_p * mass:
@@ -125,9 +138,9 @@ def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
         before += q
 
 
-@part
-def _sink(p, heap, i, size):  # type: ignore[no-untyped-def]
-    """Let the code at place i of a heap sink below likelier ones."""
+@subroutine
+def _sift_down(p, heap, i, size):  # type: ignore[no-untyped-def]
+    """Move the code at index i of a heap down, below all likelier ones."""
     while True:
         best = i
         for child in (2 * i + 1, 2 * i + 2):
@@ -141,42 +154,47 @@ def _sink(p, heap, i, size):  # type: ignore[no-untyped-def]
         i = best
 
 
-@part
-def _mixture(params, noise, how):  # type: ignore[no-untyped-def]
-    """As `LogisticMixture.draw` and `GaussianMixture.draw` say, in float64."""
+@subroutine
+def _mixture(params, noise, settings):  # type: ignore[no-untyped-def]
+    """A code drawn as `LogisticMixture.draw` and `GaussianMixture.draw` do, in float64.
+
+    `params` holds the logits of all components' weights, then their means, then their log-scales.
+    """
     components = len(params) // 3
-    if how.temperature == 0:
+    if settings.temperature == 0:
         chosen = _highest_peak(params, components)
     else:
-        chosen = _component(params, components, np.float64(noise[0]), how.temperature)
-    spread = _scale(params, components, chosen) * how.temperature
-    standard = (
-        _logistic(np.float64(noise[1]))
-        if how.kind == LOGISTIC
-        else _normal(np.float64(noise[1]), np.float64(noise[2]))
-    )
-    wav = np.float64(params[components + chosen]) * MEAN_UNIT + spread * standard
+        chosen = _component(params, components, np.float64(noise[0]), settings.temperature)
+    scale = _scale(params, components, chosen) * settings.temperature
+    if settings.kind == LOGISTIC:
+        standard = _standard_logistic(np.float64(noise[1]))
+    else:
+        standard = _standard_normal(np.float64(noise[1]), np.float64(noise[2]))
+    wav = np.float64(params[components + chosen]) * MEAN_UNIT + scale * standard
     return int(min(max(np.rint(wav * FULL_SCALE), -FULL_SCALE), FULL_SCALE - 1)) + FULL_SCALE
 
 
-@part
-def _logistic(u):  # type: ignore[no-untyped-def]
+@subroutine
+def _standard_logistic(u):  # type: ignore[no-untyped-def]
+    """A draw from the logistic distribution, by its quantile function."""
     return math.log(u / (1 - u))
 
 
-@part
-def _normal(u, v):  # type: ignore[no-untyped-def]
+@subroutine
+def _standard_normal(u, v):  # type: ignore[no-untyped-def]
+    """A draw from the normal distribution (Box and Muller 1958)."""
     return math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
 
 
-@part
+@subroutine
 def _scale(params, components, i):  # type: ignore[no-untyped-def]
+    """The scale of component i."""
     return math.exp(min(np.float64(params[2 * components + i]), LARGEST_LOG_SCALE)) + LEAST_SCALE
 
 
-@part
+@subroutine
 def _component(params, components, noise, temperature):  # type: ignore[no-untyped-def]
-    """The first whose weight, with all those before, passes `noise` of the whole."""
+    """The first component at which the sum of weights exceeds `noise` * the sum of all."""
     top = np.float64(params[0])
     for i in range(1, components):
         top = max(top, np.float64(params[i]))
@@ -191,9 +209,9 @@ def _component(params, components, noise, temperature):  # type: ignore[no-untyp
     return components - 1
 
 
-@part
+@subroutine
 def _highest_peak(params, components):  # type: ignore[no-untyped-def]
-    """The first of largest weight over scale."""
+    """The first of the components with the largest weight / scale."""
     best, highest = 0, -np.inf
     for i in range(components):
         height = params[i] - math.log(_scale(params, components, i))

@@ -1,8 +1,10 @@
-"""Whether sharing the work between threads pays at present: on a busy machine waiting for each other costs more than it brings.
+"""Whether several threads are faster than one at present, decided by timing both.
 
-Both ways give the same samples, so both are simply tried, briefly and now and then, and the faster one does the rest. A way that loses
-again is tried half as often, until it wins. Sharing is looked at for a few steps first: where other programs hold the cores, every
-step waits for a turn of theirs, and even a short trial would take long.
+On a busy machine, threads that wait for each other cost more than they bring. Both ways give the
+same samples, so both are simply tried, briefly and now and then, and the faster one does the rest.
+A way that loses again is tried half as often, until it wins. A trial of several threads begins with
+a probe of a few steps: where other programs hold the cores, every step waits until one of them
+yields, and even a short trial would take long.
 """
 
 import math
@@ -10,63 +12,84 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FEWEST = 16  # steps worth timing: fewer say more about the call than about the loop
-LOOK = 4  # steps of a look
-HOPELESS, CALL = (
-    3,
-    0.001,
-)  # a look may take so many times as long as working alone, and so many seconds besides to begin with
-TRIAL, STRETCH = (
-    0.004,
-    0.015,
-)  # seconds that a trial should take, and the work between two looks at the clock
-SOONEST, LATEST = 0.25, 4.0  # seconds of work between trials
+# Fewer steps than this are not timed: they say more about the call than about the loop.
+MIN_TIMED_STEPS = 16
+
+# A probe passes if it takes at most this many times as long as one thread would, not counting the
+# seconds that a first call may need to begin.
+PROBE_STEPS = 4
+PROBE_FACTOR, PROBE_OVERHEAD_SECONDS = 3, 0.001
+
+# The time that a trial should take, and the work between two looks at the clock.
+TRIAL_SECONDS, SEGMENT_SECONDS = 0.004, 0.015
+
+# Seconds of work between trials.
+MIN_TRIAL_INTERVAL, MAX_TRIAL_INTERVAL = 0.25, 4.0
 
 
 class ThreadScheduler:
+    """Chooses one thread or several for each segment of work, and times it.
+
+    `seconds` per step, keyed by whether several threads did the work, are from the last measurement
+    of each way. `seconds_since_trial` counts seconds of work, and the next trial comes when they
+    exceed `trial_interval`.
+    """
+
     def __init__(self) -> None:
-        self.seconds = {
-            False: math.nan,
-            True: math.nan,
-        }  # per step when last measured, alone and shared
-        self.worked, self.patience = 0.0, SOONEST
-        self._kind = ""  # of what was last asked for: "look", "trial" or ""
+        self.seconds = {False: math.nan, True: math.nan}
+        self.seconds_since_trial, self.trial_interval = 0.0, MIN_TRIAL_INTERVAL
+        # What `next` asked for last: "probe", "trial" or "".
+        self._kind = ""
 
     @property
-    def faster(self) -> bool:
-        """Whether to share; not as long as one of the two is unknown."""
+    def parallel_is_faster(self) -> bool:
+        """Whether several threads are faster; False as long as either way was not measured."""
         return self.seconds[True] < self.seconds[False]
 
     def next(self, steps: int) -> tuple[int, bool]:
-        """How many of the next steps to do at once, and whether to share them."""
-        looked, self._kind = self._kind == "look", ""
-        if steps < FEWEST:
-            return steps, self.faster
+        """How many of the next `steps` to do at once, and whether in several threads."""
+        probed, self._kind = self._kind == "probe", ""
+        if steps < MIN_TIMED_STEPS:
+            return steps, self.parallel_is_faster
         if math.isnan(self.seconds[False]):
-            return min(steps, 4 * FEWEST), False
-        if not (looked or self.worked > self.patience or math.isnan(self.seconds[True])):
-            return min(steps, self._in(STRETCH)), self.faster
-        shared = looked or not self.faster
-        self._kind = "look" if shared and not looked else "trial"
-        return LOOK if self._kind == "look" else min(steps, self._in(TRIAL)), shared
+            return min(steps, 4 * MIN_TIMED_STEPS), False
+        trial_is_due = (
+            probed
+            or self.seconds_since_trial > self.trial_interval
+            or math.isnan(self.seconds[True])
+        )
+        if not trial_is_due:
+            return min(steps, self._steps_in(SEGMENT_SECONDS)), self.parallel_is_faster
+        parallel = probed or not self.parallel_is_faster
+        if parallel and not probed:
+            self._kind = "probe"
+            return PROBE_STEPS, parallel
+        self._kind = "trial"
+        return min(steps, self._steps_in(TRIAL_SECONDS)), parallel
 
-    def _in(self, seconds: float) -> int:
-        return max(FEWEST, round(seconds / min(self.seconds.values())))
+    def _steps_in(self, seconds: float) -> int:
+        """The number of steps that the faster way does in this time."""
+        return max(MIN_TIMED_STEPS, round(seconds / min(self.seconds.values())))
 
     @contextmanager
-    def measuring(self, steps: int, shared: bool) -> Iterator[None]:
+    def measuring(self, steps: int, parallel: bool) -> Iterator[None]:
+        """Time the work inside, which `next` asked for."""
         started = time.perf_counter()
         yield
         passed = time.perf_counter() - started
-        self.worked += passed
-        if self._kind == "look":
-            if passed < HOPELESS * LOOK * self.seconds[False] + CALL:
-                return  # worth a trial
+        self.seconds_since_trial += passed
+        if self._kind == "probe":
+            alone = PROBE_STEPS * self.seconds[False]
+            if passed < PROBE_FACTOR * alone + PROBE_OVERHEAD_SECONDS:
+                # A trial follows.
+                return
             self._kind, self.seconds[True] = "trial", passed / steps
-        elif steps >= FEWEST:
-            self.seconds[shared] = passed / steps
+        elif steps >= MIN_TIMED_STEPS:
+            self.seconds[parallel] = passed / steps
         if self._kind == "trial":
-            self.worked, self.patience = 0.0, min(LATEST, 2 * self.patience)
+            self.seconds_since_trial = 0.0
+            self.trial_interval = min(MAX_TRIAL_INTERVAL, 2 * self.trial_interval)
             self._kind = ""
-        elif shared and self.faster:
-            self.patience = SOONEST  # it has proved itself for more than a trial
+        elif parallel and self.parallel_is_faster:
+            # Several threads were faster in ordinary work too, so the next trial may come soon.
+            self.trial_interval = MIN_TRIAL_INTERVAL

@@ -1,20 +1,24 @@
-"""A network as tensors on one device, for the engines that run there: its weights, what streams remember, and given samples heard at once.
+"""A network on one device, for the engines that run there: its weights, states, and the prefill.
 
-    rings    | layer 0: t-1  t | layer 1: t-3  t-2  t-1  t | layer 2: ...          row of time t: first + (t & mask)
+A state holds every layer's past inputs, up to those that its oldest tap reads:
 
-Given samples take one parallel pass, which predicts each of them and leaves in the rings what a step for each would have left:
+    rings    | layer 0: t-1  t | layer 1: t-3  t-2  t-1  t | layer 2: ...
+             the row of time t is start + (t & mask)
 
-    x = embedding[the samples before]                                                            (time, R)
+The prefill takes given samples in one parallel pass. It predicts each of them and leaves in the
+rings what a step for each would have left there:
+
+    x = embedding[previous samples]                                              (time, R)
     for each layer:
-        heard = what its ring remembers, then x                                                  (reach + time, R)
-        h = bias + sum over taps of (heard, as many rows up as the tap hears back) @ conv[tap]   (time, 2G)
-        h += what the conditions say at each time, between two frames
+        inputs = past inputs from the ring, then x                               (lag + time, R)
+        h = bias + sum over taps of (inputs of `offset` rows before) @ conv[tap] (time, 2G)
+        h += conditioning of each step, on straight lines between frames
         z = tanh(first half of h) * sigmoid(second half)
         residual, skip = z @ out + bias
         x, total = x + residual, total + skip
     params = relu(relu(total) @ hidden + bias) @ output + bias
 
-Streams take it one after the other, so that none depends on the batch it travels in.
+Streams are prefilled one after the other, so that none depends on the batch that it is part of.
 """
 
 import os
@@ -28,18 +32,24 @@ from torch import Tensor
 
 from wavenet.arrays import Array, Params, Samples
 from wavenet.config import ModelConfig
-from wavenet.engines.conditioning import Conditioning, require_conditioning
+from wavenet.engines.conditioning import require_conditioning
 from wavenet.engines.weights import PackedWeights, pack
 from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.registry import distribution_for
 
-PASS_SAMPLES = (
-    1 << 14
-)  # that one parallel pass takes at most: its activations stay within some tens of megabytes
+# Samples of one parallel pass at most, which keeps its activations within some tens of megabytes.
+PREFILL_SAMPLES = 1 << 14
+
+# How many channels an engine keeps for a number of channels; those that are added are zero.
+Width = Callable[[int], int]
 
 
 class Weights(NamedTuple):
-    """As `PackedWeights`, but that every layer has as many taps as the one with most, and each tap says how far back it hears."""
+    """As `PackedWeights`, but all layers have K taps, as many as the one with most of them.
+
+    A layer with fewer has further taps, without weight, in front.
+    """
 
     embedding: Tensor  # (n_inputs, R)
     conv: Tensor  # (L, K, R, 2G)
@@ -50,27 +60,43 @@ class Weights(NamedTuple):
     hidden_bias: Tensor  # (H,)
     output: Tensor  # (H, N)
     output_bias: Tensor  # (N,)
-    backs: Tensor  # (L, K) int64, samples; the newest tap, 0, last
-    firsts: Tensor  # (L,) int64: each ring's first row
-    masks: Tensor  # (L,) int64: each ring's length, a power of two, less one
+    offsets: Tensor  # (L, K) int64, samples; the newest, 0, last
+    ring_starts: Tensor  # (L,) int64: each ring's first row
+    ring_masks: Tensor  # (L,) int64: length, a power of two, less one
+
+
+class Ring(NamedTuple):
+    """Where one layer's past inputs lie, and how many samples back its taps read them."""
+
+    offsets: list[int]
+    start: int
+    mask: int
+
+    def rows(self, time: int, count: int, device: torch.device) -> Tensor:
+        """The rows of `count` samples from `time` on."""
+        return self.start + (torch.arange(time, time + count, device=device) & self.mask)
 
 
 @dataclass
 class DeviceState:
-    """All streams' memory: rings (batch, rows, R), the time they share, and their last samples (batch,) int64."""
+    """The state of all streams, which are at the same time."""
 
-    rings: Tensor
+    rings: Tensor  # (batch, rows, R)
     time: int
-    last: Tensor
+    last: Tensor  # (batch,) int64: codes of the last samples
 
 
 def device_for(engine: str) -> torch.device:
-    """The current CUDA GPU; the CPU under TRITON_INTERPRET=1, Triton's own switch, for tests. Raises UnfitError where there is no GPU."""
+    """The current CUDA GPU; raises UnsupportedModelError where there is none.
+
+    Under TRITON_INTERPRET=1, which is Triton's own switch for tests, it is the CPU.
+    """
     if os.environ.get("TRITON_INTERPRET") == "1":
         return torch.device("cpu")
     if torch.version.cuda is None:
         raise UnsupportedModelError(
-            f"--engine {engine}: this PyTorch ({torch.__version__}) is built without CUDA; install one with it, or use numba"
+            f"--engine {engine}: this PyTorch ({torch.__version__}) is built without CUDA; "
+            "install one with it, or use numba"
         )
     if not torch.cuda.is_available():
         raise UnsupportedModelError(
@@ -83,63 +109,65 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, for tests"
 
 
-def padded_conditioning(width: Callable[[int], int], frames: Array) -> Array:
-    """Both halves of the last axis, 2G, filled up with zeros to the width that G takes."""
-    halves = frames.reshape(*frames.shape[:-1], 2, -1)
-    return _wide(halves, -1, width(halves.shape[-1])).reshape(*frames.shape[:-1], -1)
-
-
-def laid_out(
-    packed: PackedWeights, width: Callable[[int], int], precision: str
-) -> dict[str, Array]:
-    """The arrays of `Weights`. `width` says how many channels are kept for so many, the others zero; in bf16, matrices are rounded."""
-    r, s = packed.residual_channels, packed.hidden.shape[0]
-    most = max(
-        map(len, packed.conv)
-    )  # taps; layers with fewer get some that hear the present with no weight
-    conv = np.stack([np.pad(taps, ((most - len(taps), 0), (0, 0), (0, 0))) for taps in packed.conv])
-    backs = np.array(
-        [[0] * (most - len(heard)) + list(heard) for heard in packed.offsets], np.int64
-    )
-    out, out_bias = (
-        [_wide(a, -1, width(a.shape[-1])) for a in np.split(b, [r], axis=-1)]
-        for b in (packed.out, packed.out_bias)
-    )
+def device_arrays(packed: PackedWeights, width: Width, precision: str) -> dict[str, Array]:
+    """The arrays of `Weights`, in NumPy. In bf16 the matrices are rounded, the rest is not."""
+    taps = max(map(len, packed.conv))
+    conv, offsets = [], []
+    for layer_taps, layer_offsets in zip(packed.conv, packed.offsets, strict=True):
+        missing = taps - len(layer_taps)
+        conv.append(np.pad(layer_taps, ((missing, 0), (0, 0), (0, 0))))
+        # A tap without weight reads the present.
+        offsets.append([0] * missing + list(layer_offsets))
     matrices = {
-        "conv": padded_conditioning(width, _wide(conv, -2, width(r))),
-        "out": _wide(np.concatenate(out, -1), -2, width(packed.out.shape[1])),
-        "hidden": _wide(_wide(packed.hidden, 0, width(s)), 1, width(packed.hidden.shape[1])),
-        "output": _wide(
-            _wide(packed.output, 0, width(packed.output.shape[0])), 1, width(packed.output.shape[1])
-        ),
+        "conv": _widened(_widened_halves(np.stack(conv), width), width, -2),
+        "out": _widened(_widened_paths(packed, packed.out, width), width, -2),
+        "hidden": _widened(packed.hidden, width, 0, 1),
+        "output": _widened(packed.output, width, 0, 1),
     }
     if precision == "bf16":
-        matrices = {
-            name: torch.tensor(a).bfloat16().float().numpy() for name, a in matrices.items()
-        }
-    lengths = [
-        1 << int(taps.max()).bit_length() for taps in backs
-    ]  # the oldest tap and the present, and up to a power of two
+        matrices = {name: _rounded(matrix) for name, matrix in matrices.items()}
+    # From the oldest tap to the present, and up to a power of two.
+    lengths = [1 << max(layer_offsets).bit_length() for layer_offsets in offsets]
     return matrices | {
-        "embedding": _wide(packed.embedding, -1, width(r)),
-        "conv_bias": padded_conditioning(width, packed.conv_bias),
-        "out_bias": np.concatenate(out_bias, -1),
-        "hidden_bias": _wide(packed.hidden_bias, -1, width(len(packed.hidden_bias))),
-        "output_bias": _wide(packed.output_bias, -1, width(len(packed.output_bias))),
-        "backs": backs,
-        "firsts": np.cumsum([0, *lengths[:-1]], dtype=np.int64),
-        "masks": np.array(lengths, np.int64) - 1,
+        "embedding": _widened(packed.embedding, width, -1),
+        "conv_bias": _widened_halves(packed.conv_bias, width),
+        "out_bias": _widened_paths(packed, packed.out_bias, width),
+        "hidden_bias": _widened(packed.hidden_bias, width, -1),
+        "output_bias": _widened(packed.output_bias, width, -1),
+        "offsets": np.array(offsets, np.int64),
+        "ring_starts": np.cumsum([0, *lengths[:-1]], dtype=np.int64),
+        "ring_masks": np.array(lengths, np.int64) - 1,
     }
 
 
-def _wide(array: Array, axis: int, size: int) -> Array:
+def _widened(array: Array, width: Width, *axes: int) -> Array:
+    """The array with as many channels along `axes` as `width` asks for."""
     missing = [(0, 0)] * array.ndim
-    missing[axis] = (0, size - array.shape[axis])
+    for axis in axes:
+        channels = array.shape[axis]
+        missing[axis] = (0, width(channels) - channels)
     return np.pad(array, missing)
 
 
+def _widened_halves(array: Array, width: Width) -> Array:
+    """The same along the last axis, 2G, where each half of the gate becomes as wide as G asks."""
+    halves = array.reshape(*array.shape[:-1], 2, -1)
+    return _widened(halves, width, -1).reshape(*array.shape[:-1], -1)
+
+
+def _widened_paths(packed: PackedWeights, array: Array, width: Width) -> Array:
+    """The same along the last axis, R + S, of which each part becomes as wide as it asks."""
+    paths = np.split(array, [packed.residual_channels], axis=-1)
+    return np.concatenate([_widened(path, width, -1) for path in paths], axis=-1)
+
+
+def _rounded(matrix: Array) -> Array:
+    rounded: Array = torch.tensor(matrix).bfloat16().float().numpy()
+    return rounded
+
+
 class Network:
-    """A model's weights on a device, in one kind of number, and what streams of it remember."""
+    """A model's weights on a device, in one kind of number, and what its streams' states hold."""
 
     def __init__(
         self,
@@ -149,154 +177,157 @@ class Network:
         dtype: torch.dtype,
         *,
         precision: str = "fp32",
-        width: Callable[[int], int] = int,
+        width: Width = int,
     ) -> None:
         self.config, self.device, self.dtype, self.width = config, device, dtype, width
         self.distribution = distribution_for(config)
         packed = pack(config, weights)
         if packed.pyramid is not None:
             raise UnsupportedModelError(
-                f"model.context = {config.context}: the engines for GPUs have no path for it; use --engine numba"
+                f"model.context = {config.context}: the engines for GPUs have no path for it; "
+                "use --engine numba"
             )
-        arrays = laid_out(packed, width, precision)
-        self.weights = Weights(
-            **{
-                k: torch.tensor(a, dtype=None if a.dtype == np.int64 else dtype, device=device)
-                for k, a in arrays.items()
-            }
-        )
+        arrays = device_arrays(packed, width, precision)
+        self.weights = Weights(**{name: self._tensor(array) for name, array in arrays.items()})
         self.layers, self.taps, self.r = self.weights.conv.shape[:3]
         self.g, self.s = self.weights.out.shape[1], self.weights.hidden.shape[0]
-        self._plan = list(
-            zip(
-                arrays["backs"].tolist(),
-                arrays["firsts"].tolist(),
-                arrays["masks"].tolist(),
-                strict=True,
-            )
-        )
-        self.ring_rows = self._plan[-1][1] + self._plan[-1][2] + 1
+        columns = (arrays[name].tolist() for name in ("offsets", "ring_starts", "ring_masks"))
+        self._rings = [Ring(*row) for row in zip(*columns, strict=True)]
+        last = self._rings[-1]
+        self.ring_rows = last.start + last.mask + 1
 
-    def check(self, memory: DeviceState, batch: int, steps: int, cond: Conditioning | None) -> None:
-        """Raises EngineError unless so many streams can go on from this memory for so many steps."""
-        if batch != len(memory.last):
-            raise EngineError(f"{batch} streams do not go on from a state of {len(memory.last)}")
-        require_conditioning(self.config, cond, batch, memory.time, steps)
+    def _tensor(self, array: Array) -> Tensor:
+        dtype = None if array.dtype == np.int64 else self.dtype
+        return torch.tensor(array, dtype=dtype, device=self.device)
+
+    def check(
+        self, state: DeviceState, batch: int, steps: int, conditioning: Conditioning | None
+    ) -> None:
+        """Raises EngineError unless `batch` streams can go on from the state for `steps` steps."""
+        if batch != len(state.last):
+            raise EngineError(f"{batch} streams do not go on from a state of {len(state.last)}")
+        require_conditioning(self.config, conditioning, batch, state.time, steps)
 
     @torch.no_grad()
-    def silent(self, batch: int, cond: Conditioning | None) -> DeviceState:
-        """Streams that have heard endless silence: all taps of a layer hear the same."""
-        require_conditioning(self.config, cond, batch, 0, 0)
+    def after_silence(self, batch: int, conditioning: Conditioning | None) -> DeviceState:
+        """Streams that have read endless silence: all taps of a layer read the same."""
+        require_conditioning(self.config, conditioning, batch, 0, 0)
         silence = torch.full((1,), self.distribution.silence, device=self.device)
-        starts = [None] if cond is None else self.frames(cond)[:, 0]
+        first_frames = [None] if conditioning is None else self.frames(conditioning)[:, 0]
         rings = torch.empty(
-            len(starts), self.ring_rows, self.r, dtype=self.dtype, device=self.device
+            len(first_frames), self.ring_rows, self.r, dtype=self.dtype, device=self.device
         )
-        for ring, told in zip(rings, starts, strict=True):
-            x = self.distribution.embed(silence, self.weights.embedding)
-            for layer, (_, first, mask) in enumerate(self._plan):
-                ring[first : first + mask + 1] = x
-                x, _ = self._layer(layer, [x] * self.taps, None if told is None else told[layer])
-        memory = DeviceState(rings, 0, silence.expand(len(rings)).clone())
-        return memory if len(rings) == batch else self.select(memory, [0] * batch)
+        for stream_rings, frame in zip(rings, first_frames, strict=True):
+            x = self.distribution.embed(silence, self.weights.embedding)  # (1, R)
+            for layer, ring in enumerate(self._rings):
+                stream_rings[ring.start : ring.start + ring.mask + 1] = x
+                conditions = None if frame is None else frame[layer]
+                x, _ = self._layer(layer, [x] * self.taps, conditions)
+        state = DeviceState(rings, 0, silence.expand(len(rings)).clone())
+        return state if len(rings) == batch else self.select(state, [0] * batch)
 
-    def select(self, memory: DeviceState, streams: Sequence[int]) -> DeviceState:
-        which = torch.tensor(streams, device=self.device)
-        return DeviceState(memory.rings[which], memory.time, memory.last[which])
+    def select(self, state: DeviceState, streams: Sequence[int]) -> DeviceState:
+        indices = torch.tensor(streams, device=self.device)
+        return DeviceState(state.rings[indices], state.time, state.last[indices])
 
-    def frames(self, cond: Conditioning) -> Tensor:
-        """Conditions (batch, F, L, 2G)."""
-        return torch.tensor(
-            padded_conditioning(self.width, cond.frames), dtype=self.dtype, device=self.device
-        )
+    def frames(self, conditioning: Conditioning) -> Tensor:
+        """The frames on the device, as wide as the weights: (batch, F, L, 2G)."""
+        frames = _widened_halves(conditioning.frames, self.width)
+        return torch.tensor(frames, dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
-    def prefill(self, memory: DeviceState, x: Samples, cond: Conditioning | None) -> Params:
-        """Hear given samples x (batch, time); params (batch, time, n_params)."""
-        self.check(memory, len(x), x.shape[1], cond)
+    def prefill(self, state: DeviceState, x: Samples, conditioning: Conditioning | None) -> Params:
+        """Advance the state by x (batch, time) -> params (batch, time, n_params)."""
+        self.check(state, len(x), x.shape[1], conditioning)
         if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
             raise EngineError(
-                f"samples {x.min()} to {x.max()}: must be codes from 0 to {self.distribution.levels - 1}"
+                f"samples {x.min()} to {x.max()}: must be codes from 0 to "
+                f"{self.distribution.levels - 1}"
             )
-        params = np.empty((*x.shape, self.distribution.n_params), np.float32)
+        n_params = self.distribution.n_params
+        params = np.empty((*x.shape, n_params), np.float32)
         codes = torch.tensor(x, dtype=torch.int64, device=self.device)
-        frames = None if cond is None else self.frames(cond)
-        for start in range(0, x.shape[1], PASS_SAMPLES):
-            heard = codes[:, start : start + PASS_SAMPLES]
+        frames = None if conditioning is None else self.frames(conditioning)
+        for start in range(0, x.shape[1], PREFILL_SAMPLES):
+            block = codes[:, start : start + PREFILL_SAMPLES]
+            steps = block.shape[1]
             for b in range(len(x)):
-                told = (
-                    None
-                    if cond is None or frames is None
-                    else self._told(cond, frames[b], memory.time, heard.shape[1])
-                )
-                found = self._pass(
-                    memory.rings[b],
-                    memory.time,
-                    torch.cat([memory.last[b : b + 1], heard[b, :-1]]),
-                    told,
-                )
-                params[b, start : start + heard.shape[1]] = (
-                    found[:, : self.distribution.n_params].cpu().numpy()
-                )
-            memory.time += heard.shape[1]
-            memory.last = heard[:, -1].clone()
+                previous = torch.cat([state.last[b : b + 1], block[b, :-1]])
+                conditions = None
+                if conditioning is not None and frames is not None:
+                    offset = state.time - conditioning.start
+                    conditions = self._interpolated(frames[b], offset, conditioning.hop, steps)
+                predicted = self._parallel_pass(state.rings[b], state.time, previous, conditions)
+                params[b, start : start + steps] = predicted[:, :n_params].cpu().numpy()
+            state.time += steps
+            state.last = block[:, -1].clone()
         return params
 
-    def _told(self, cond: Conditioning, frames: Tensor, time: int, steps: int) -> Tensor:
-        """What one stream is told at each of the times: frames (F, L, 2G) -> (L, steps, 2G)."""
-        since = [time - cond.first * cond.hop + i for i in range(steps)]
-        low = torch.tensor([t // cond.hop for t in since], device=self.device)
-        share = torch.tensor(
-            [t % cond.hop / cond.hop for t in since], dtype=self.dtype, device=self.device
-        )
-        # one layer's frames lie next to each other: each is then taken apart and joined on its own
+    def _interpolated(self, frames: Tensor, offset: int, hop: int, steps: int) -> Tensor:
+        """One stream's conditioning at each step: frames (F, L, 2G) -> (L, steps, 2G).
+
+        The first step lies `offset` samples after the first frame.
+        """
+        offsets = range(offset, offset + steps)
+        low = torch.tensor([t // hop for t in offsets], device=self.device)
+        interp_weights = [t % hop / hop for t in offsets]
+        after = torch.tensor(interp_weights, dtype=self.dtype, device=self.device)
+        # Each layer's result lies in one piece.
         by_layer = frames.transpose(0, 1)
-        return torch.lerp(by_layer[:, low], by_layer[:, low + 1], share[:, None])
+        return torch.lerp(by_layer[:, low], by_layer[:, low + 1], after[:, None])
 
-    def _pass(self, rings: Tensor, time: int, before: Tensor, told: Tensor | None) -> Tensor:
-        """The parallel pass of one stream over the samples that follow each of `before` (time,): params (time, N). rings: (rows, R)."""
-        w, steps = self.weights, len(before)
-        x = self.distribution.embed(before, w.embedding)
+    def _parallel_pass(
+        self, rings: Tensor, time: int, previous: Tensor, conditions: Tensor | None
+    ) -> Tensor:
+        """Predict the samples that follow each of `previous` (time,) in one stream.
+
+        rings (rows, R), conditions (L, time, 2G) -> params (time, N).
+        """
+        w, steps = self.weights, len(previous)
+        x = self.distribution.embed(previous, w.embedding)  # (time, R)
         total = torch.zeros(steps, self.s, dtype=self.dtype, device=self.device)
-        for layer, (backs, first, mask) in enumerate(self._plan):
-            reach = max(backs)
-            heard = torch.cat([rings[self._rows(time - reach, reach, first, mask)], x])
-            kept = min(steps, mask + 1)
-            rings[self._rows(time + steps - kept, kept, first, mask)] = x[steps - kept :]
-            taps = [heard[reach - back : reach - back + steps] for back in backs]
-            x, skip = self._layer(layer, taps, None if told is None else told[layer])
+        for layer, ring in enumerate(self._rings):
+            lag = max(ring.offsets)
+            past = rings[ring.rows(time - lag, lag, self.device)]
+            inputs = torch.cat([past, x])  # (lag + time, R)
+            kept = min(steps, ring.mask + 1)
+            rings[ring.rows(time + steps - kept, kept, self.device)] = x[steps - kept :]
+            taps = [inputs[lag - offset : lag - offset + steps] for offset in ring.offsets]
+            x, skip = self._layer(layer, taps, None if conditions is None else conditions[layer])
             total += skip
-        return torch.addmm(
-            w.output_bias, torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu(), w.output
-        )
+        hidden = torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu()  # (time, H)
+        return torch.addmm(w.output_bias, hidden, w.output)
 
-    def _rows(self, time: int, count: int, first: int, mask: int) -> Tensor:
-        """A ring's rows of so many times from `time` on."""
-        return first + (torch.arange(time, time + count, device=self.device) & mask)
+    def _layer(
+        self, layer: int, taps: list[Tensor], conditions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """One gated layer on what its taps read, oldest first: (time, R) each.
 
-    def _layer(self, layer: int, taps: list[Tensor], told: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One gated layer on its taps (rows, R), oldest first: what the next layer hears, and the skip path."""
+        Returns the next layer's input (time, R) and the skip path (time, S).
+        """
         w = self.weights
-        h = torch.addmm(w.conv_bias[layer], torch.cat(taps, 1), w.conv[layer].flatten(0, 1))
-        if told is not None:
-            h = h + told
+        conv = w.conv[layer].flatten(0, 1)  # (K R, 2G)
+        h = torch.addmm(w.conv_bias[layer], torch.cat(taps, 1), conv)
+        if conditions is not None:
+            h = h + conditions
         filtered, gate = h.chunk(2, 1)
-        out = torch.addmm(
-            w.out_bias[layer], torch.tanh(filtered) * torch.sigmoid(gate), w.out[layer]
-        )
+        z = torch.tanh(filtered) * torch.sigmoid(gate)  # (time, G)
+        out = torch.addmm(w.out_bias[layer], z, w.out[layer])  # (time, R + S)
         return taps[-1] + out[:, : self.r], out[:, self.r :]
 
 
 class DeviceEngine:
-    """What an engine does as its network does it."""
+    """What an engine leaves to its network."""
 
     _network: Network
 
-    def init_state(self, batch: int, cond: Conditioning | None = None) -> DeviceState:
-        return self._network.silent(batch, cond)
+    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> DeviceState:
+        return self._network.after_silence(batch, conditioning)
 
     def select(self, state: DeviceState, streams: Sequence[int]) -> DeviceState:
         return self._network.select(state, streams)
 
-    def prefill(self, state: DeviceState, x: Samples, cond: Conditioning | None = None) -> Params:
-        return self._network.prefill(state, x, cond)
+    def prefill(
+        self, state: DeviceState, x: Samples, conditioning: Conditioning | None = None
+    ) -> Params:
+        return self._network.prefill(state, x, conditioning)

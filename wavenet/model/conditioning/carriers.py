@@ -1,11 +1,75 @@
-"""What carries conditioning."""
+"""The two things that carry conditioning: what front ends read, and what they make of it.
 
-from typing import Any
+A `ConditioningInput` begins on the host, as arrays cut from recordings, and ends on the device
+where the network is trained. A `Conditioning` is what layers add to their gates, at frame rate: the
+network's own `Conditioner` makes one for a batch, `engines.conditioning` one for its streams.
+"""
 
-FOREVER = 1 << 62  # samples: the hop of a label, which never changes
-_MIDDLE, _SPREAD = -5.0, 3.0  # of natural log-mels in speech and music, near enough
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from wavenet.config import ModelConfig
+
+# The hop, in samples, of what never changes along a recording.
+FOREVER = 1 << 62
 
 
-def scaled(frames: Any) -> Any:
-    """Log-mels -> numbers of about unit size."""
-    return (frames - _MIDDLE) / _SPREAD
+def conditioning_hop(config: ModelConfig) -> int:
+    """Samples from one frame of a network's conditioning to the next."""
+    return config.frame_hop if config.follows_frames else FOREVER
+
+
+class ConditioningInput(NamedTuple):
+    """What a batch's front ends read, as NumPy arrays or, on the training device, as tensors.
+
+    `values` has an entry for each front end, under its name, with the batch first. What an entry
+    holds before and after it reaches the device is the front end's own business.
+
+    `frame_range` (batch, 2) places the frames of those that have some: the number, within its
+    recording, of a window's first frame, neighbours counted, and that of the recording's last one.
+    Frame j lies at sample j * hop. `frame_offset` counts the samples from the window's first frame,
+    neighbours not counted, to the sample that its first row predicts.
+    """
+
+    values: dict[str, Any]
+    frame_range: Any = None
+    frame_offset: int = 0
+
+    def map(self, change: Callable[[Any], Any]) -> "ConditioningInput":
+        """The same with every array changed."""
+        values = {name: change(value) for name, value in self.values.items()}
+        frame_range = None if self.frame_range is None else change(self.frame_range)
+        return ConditioningInput(values, frame_range, self.frame_offset)
+
+    def part(self, windows: slice) -> "ConditioningInput":
+        """That of some of the windows."""
+        return self.map(lambda array: array[windows])
+
+
+class Conditioning(NamedTuple):
+    """Frames that are joined by straight lines to condition every sample.
+
+        c(t) = low + (t - start - j * hop) / hop * (high - low)     low, high: frames j and j + 1
+
+    For the network's stack `frames` is (F, batch, C): features, which each layer projects. For
+    engines it is (batch, F, L, 2G) in float32: projected for every layer, filter's half first, F at
+    least 2.
+
+    `start` is the sample at which the first frame lies: counted from the one that the first row
+    predicts, or for engines from a stream's first. `hop` is the samples from frame to frame.
+    """
+
+    frames: Any
+    start: int
+    hop: int
+
+    def select(self, streams: Any) -> "Conditioning":
+        """That of some of an engine's streams."""
+        return self._replace(frames=self.frames[streams])
+
+    def covers(self, time: int, steps: int) -> bool:
+        """Whether an engine's frames reach from sample `time` over the next `steps`."""
+        return (
+            self.start <= time
+            and time + steps <= self.start + (self.frames.shape[1] - 1) * self.hop
+        )

@@ -1,9 +1,10 @@
-"""What the network predicts about the next sample. Here alone is known how audio becomes codes, and predictions audio.
+"""What the network predicts about the next sample, as a protocol that every kind of output fulfils.
 
     Categorical                        one of 16 to 1024 mu-law levels
-    LogisticMixture, GaussianMixture   one of 65,536 16-bit samples, in few numbers
+    LogisticMixture, GaussianMixture   one of 65,536 16-bit samples, in few parameters
 
-Everything else asks `of` for a model's and never which one it is.
+Only the distributions know how audio becomes codes, and how predictions become audio. Everything
+else asks `distribution_for` for a model's distribution and never which kind it is.
 """
 
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from wavenet.errors import EngineError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wavenet.model.distributions.categorical import Categorical
-
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw from a prediction. `top_k = 0` and `top_p = 1` leave it whole; `temperature = 0` takes the likeliest code."""
+    """How to sample from a prediction.
+
+    `top_k = 0` and `top_p = 1` keep every code; `temperature = 0` takes the likeliest code.
+    Raises EngineError for values out of range.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
@@ -29,7 +32,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100:
             raise EngineError(
-                f"temperature {self.temperature}: must be 0 (always the likeliest) to 100; 1 samples the model as it is"
+                f"temperature {self.temperature}: must be 0 (always the likeliest) to 100; "
+                "1 samples the model as it is"
             )
         if self.top_k < 0:
             raise EngineError(f"top-k {self.top_k}: must be 0 (off) or a number of codes to keep")
@@ -38,40 +42,69 @@ class Sampling:
 
 
 class Distribution(Protocol):
-    """What every kind of output does. Codes x are integers 0 ... levels - 1; params are the n_params numbers predicted for each."""
+    """What every kind of output does.
+
+    Codes x are integers 0 ... levels - 1; params are the n_params numbers predicted for each.
+    """
 
     @property
-    def kind(self) -> str: ...  # what an engine chooses its own draw by
+    def kind(self) -> str:
+        """The name by which an engine chooses its own sampling code."""
+        ...
+
     @property
-    def levels(self) -> int: ...  # number of codes
+    def levels(self) -> int:
+        """Number of codes."""
+        ...
+
     @property
-    def n_params(self) -> int: ...  # numbers predicted per sample
+    def n_params(self) -> int:
+        """Numbers predicted per sample."""
+        ...
+
     @property
-    def n_noise(self) -> int: ...  # uniforms that one draw takes
+    def n_noise(self) -> int:
+        """Uniform random numbers that one sample takes."""
+        ...
+
     @property
-    def scalar_input(
-        self,
-    ) -> bool: ...  # a sample is heard as its value times the input table's only row, not as a row of its own
+    def scalar_input(self) -> bool:
+        """Whether a sample enters as its value times the only row of the input table.
+
+        Otherwise every code has a row of its own.
+        """
+        ...
+
     @property
-    def n_inputs(self) -> int: ...  # rows of the input table
+    def n_inputs(self) -> int:
+        """Rows of the input table."""
+        ...
+
     @property
-    def input_std(
-        self,
-    ) -> float: ...  # of the input table at the start: what is heard then has about unit size
+    def input_std(self) -> float:
+        """Initial standard deviation of the input table, which embeds audio at about unit size."""
+        ...
+
     @property
-    def loss_bytes(self) -> int: ...  # per sample, of what the loss and its gradient keep
+    def loss_bytes(self) -> int:
+        """Bytes per sample that the loss and its gradient keep."""
+        ...
+
     @property
-    def silence(self) -> int: ...  # the code of a zero sample
+    def silence(self) -> int:
+        """The code of a zero sample."""
+        ...
+
     @property
-    def baseline_codes(
-        self,
-    ) -> "Categorical": ...  # the codes on which the yardsticks of `baselines` count frequencies
+    def baseline_codes(self) -> "Distribution":
+        """The codes whose frequencies `wavenet.data.baselines` counts."""
+        ...
 
     def encode(self, wav: Array) -> Samples: ...
     def decode(self, x: Array) -> Wav: ...
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
-        """What the network hears: codes (...), table (n_inputs, R) -> (..., R)."""
+        """The network's input: codes (...), table (n_inputs, R) -> (..., R)."""
         ...
 
     def embed_array(self, x: Array, table: Array) -> Array:
@@ -79,26 +112,32 @@ class Distribution(Protocol):
         ...
 
     def initial_bias(self) -> Array:
-        """Of the output layer (n_params,)."""
+        """Initial bias of the output layer (n_params,)."""
         ...
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        """Negative log-likelihood in nats, summed with `weights` (batch, time), or its mean over all samples.
+        """Negative log-likelihood in nats, summed with `weights` (batch, time), else averaged.
 
         params (batch, time, n_params), x (batch, time).
         """
         ...
 
     def nats(self, params: Params, x: Samples) -> Array:
-        """Negative log-likelihood of each code, in float64: params (time, n_params), x (time,) -> (time,)."""
+        """Negative log-likelihood of each code in nats, computed in float64.
+
+        params (time, n_params), x (time,) -> (time,).
+        """
         ...
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
-        """The oracle every engine's own draw is tested against: params (..., n_params), noise (..., n_noise) -> codes (...)."""
+        """Sample codes. Every engine's own sampling code is tested against this one.
+
+        params (..., n_params), noise (..., n_noise) -> codes (...).
+        """
         ...
 
     def check(self, sampling: Sampling) -> None:
-        """Raise EngineError for what this kind cannot be asked."""
+        """Raise EngineError when this kind does not support the options."""
         ...
 
     def edges(self) -> Array:
@@ -106,12 +145,18 @@ class Distribution(Protocol):
         ...
 
     def bits_to_16bit(self, x: Array) -> Array:
-        """log2 of how many 16-bit samples share each code. Added to bits per sample, it makes all kinds' figures comparable."""
+        """log2 of the number of 16-bit samples that share each code.
+
+        Added to bits per sample, it makes the figures of all kinds comparable.
+        """
         ...
 
 
 def noise_columns(noise: Noise, n_noise: int) -> Noise:
-    """Noise as (batch, time, n_noise); where each draw takes one number, the last axis may be missing. Raises EngineError."""
+    """Noise as (batch, time, n_noise). Raises EngineError for another shape.
+
+    The last axis may be missing where each sample takes one number.
+    """
     wide = noise[..., None] if noise.ndim == 2 and n_noise == 1 else noise
     if wide.ndim != 3 or wide.shape[2] != n_noise:
         raise EngineError(f"noise of shape {noise.shape}: must be (batch, time, {n_noise})")

@@ -7,19 +7,21 @@ import numpy as np
 
 from wavenet.arrays import Array, Params, Samples, Wav
 from wavenet.audio import quantization
+from wavenet.model.distributions.base import Sampling
 
 if TYPE_CHECKING:
     from torch import Tensor
-from wavenet.model.distributions.base import Sampling
 
-COARSE_LEVELS = (
-    256  # mu-law levels on which frequencies are counted where there are too many codes to count
-)
+# Mu-law levels whose frequencies are counted where a distribution has too many codes to count.
+BASELINE_LEVELS = 256
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of `levels` mu-law codes (van den Oord et al. 2016, section 2.2); params are a logit a code."""
+    """One of `levels` mu-law codes (van den Oord et al. 2016, section 2.2).
+
+    params are one logit per code.
+    """
 
     levels: int
 
@@ -38,9 +40,8 @@ class Categorical:
 
     @property
     def loss_bytes(self) -> int:
-        return (
-            3 * 4 * self.levels
-        )  # log-probabilities, their gradient and that of the logits, in single precision
+        # The log-probabilities, their gradient and the gradient of the logits, in float32.
+        return 3 * 4 * self.levels
 
     @property
     def silence(self) -> int:
@@ -62,35 +63,33 @@ class Categorical:
         return embedding(x, table)
 
     def embed_array(self, x: Array, table: Array) -> Array:
-        found: Array = table[x]
-        return found
+        embedded: Array = table[x]
+        return embedded
 
     def initial_bias(self) -> Array:
         return np.zeros(self.levels, np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        """Softmax in float32."""
+        """Softmax cross-entropy in float32."""
         from torch.nn.functional import cross_entropy
 
-        # time before batch: so the network's rows lie in memory, and flattening them copies nothing
-        nats = cross_entropy(
-            params.transpose(0, 1).flatten(0, 1).float(), x.t().flatten(), reduction="none"
-        )
+        # In memory the rows lie time before batch, so flattening in this order copies nothing.
+        logits = params.transpose(0, 1).flatten(0, 1).float()  # (time * batch, levels)
+        nats = cross_entropy(logits, x.t().flatten(), reduction="none")
         return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
 
     def nats(self, params: Params, x: Samples) -> Array:
         logits = params.astype(np.float64)
-        most = logits.max(axis=1)
-        found: Array = (
-            np.log(np.exp(logits - most[:, None]).sum(axis=1)) + most - logits[np.arange(len(x)), x]
-        )
-        return found
+        largest = logits.max(axis=1)
+        log_sum = np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest
+        nats: Array = log_sum - logits[np.arange(len(x)), x]
+        return nats
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
-        """Noise may come without its last axis, of length 1.
+        """Keep the top_k likeliest codes, and of those the fewest that together hold top_p.
 
-        Keep the top_k likeliest codes, of those the fewest that together hold top_p, then walk the codes in their natural
-        order until their summed probability passes `noise`. Ties go to the lower code.
+        The kept codes are then walked in their natural order until their summed probability passes
+        `noise`. Ties go to the lower code. Noise may come without its last axis, of length 1.
         """
         if sampling.temperature == 0:
             likeliest: Samples = np.argmax(params, axis=-1)
@@ -106,18 +105,16 @@ class Categorical:
         kept = np.zeros_like(p)
         np.put_along_axis(kept, order, ranked, -1)
         cumulative = np.cumsum(kept, axis=-1)
-        threshold = (
-            np.asarray(noise, np.float64).reshape(*params.shape[:-1], 1) * cumulative[..., -1:]
-        )
-        drawn: Samples = np.argmax(cumulative > threshold, axis=-1)
+        uniform = np.asarray(noise, np.float64).reshape(*params.shape[:-1], 1)
+        drawn: Samples = np.argmax(cumulative > uniform * cumulative[..., -1:], axis=-1)
         return drawn
 
     def check(self, sampling: Sampling) -> None:
-        """Anything goes."""
+        """Every option is supported."""
 
     def edges(self) -> Array:
         return quantization.edges(self.levels)
 
     def bits_to_16bit(self, x: Array) -> Array:
-        found: Array = quantization.bits_to_16bit(self.levels)[x]
-        return found
+        bits: Array = quantization.bits_to_16bit(self.levels)[x]
+        return bits

@@ -1,4 +1,4 @@
-"""Mixtures over 65,536 16-bit samples, in few numbers."""
+"""Mixtures over 65,536 16-bit samples, in few parameters."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -9,23 +9,23 @@ from wavenet.arrays import Array, Params, Samples, Wav
 from wavenet.audio import quantization
 from wavenet.errors import EngineError
 from wavenet.model.distributions import mixture_mass
+from wavenet.model.distributions.base import Sampling
+from wavenet.model.distributions.categorical import BASELINE_LEVELS, Categorical
 
 if TYPE_CHECKING:
     from torch import Tensor
-from wavenet.model.distributions.base import Sampling
-from wavenet.model.distributions.categorical import COARSE_LEVELS, Categorical
 
-WIDEST, NARROWEST = (
-    0.3,
-    0.003,
-)  # scales that a mixture's components start with: they differ, so that each finds something to do
+# The initial scales of a mixture's components lie between these two. They differ, so that the
+# components do not all learn the same.
+WIDEST, NARROWEST = 0.3, 0.003
 
 
 @dataclass(frozen=True)
 class _Mixture:
-    """A weighted sum of K bell curves over audio, each 16-bit sample taking the mass of its bin.
+    """A weighted sum of K densities over audio; each 16-bit sample has the mass of its bin.
 
-    params: K weight logits, K means in MEAN_UNIT of full scale, K log-scales. Means may lie beyond -1 ... 1: the last codes take the tails.
+    params: K weight logits, K means in MEAN_UNIT of full scale, K log-scales. Means may lie beyond
+    -1 ... 1: the first and the last code take the tails.
     """
 
     components: int
@@ -33,9 +33,10 @@ class _Mixture:
     levels: ClassVar[int] = quantization.LEVELS_16BIT
     scalar_input: ClassVar[bool] = True
     n_inputs: ClassVar[int] = 1
-    input_std: ClassVar[float] = 10.0  # recordings have an rms near 0.1
+    # Recordings have an rms near 0.1.
+    input_std: ClassVar[float] = 10.0
     silence: ClassVar[int] = quantization.FULL_SCALE
-    baseline_codes: ClassVar[Categorical] = Categorical(COARSE_LEVELS)
+    baseline_codes: ClassVar[Categorical] = Categorical(BASELINE_LEVELS)
 
     @property
     def n_params(self) -> int:
@@ -48,23 +49,21 @@ class _Mixture:
         return quantization.decode_16bit(x)
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
-        return ((x - quantization.FULL_SCALE).to(table.dtype) / quantization.FULL_SCALE)[
-            ..., None
-        ] * table[0]
+        wav = (x - quantization.FULL_SCALE).to(table.dtype) / quantization.FULL_SCALE
+        return wav[..., None] * table[0]
 
     def embed_array(self, x: Array, table: Array) -> Array:
-        found: Array = self.decode(x)[..., None] * table[0]
-        return found
+        embedded: Array = self.decode(x)[..., None] * table[0]
+        return embedded
 
     def initial_bias(self) -> Array:
         log_scales = np.log(np.geomspace(WIDEST, NARROWEST, self.components))
         return np.concatenate([np.zeros(2 * self.components), log_scales]).astype(np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        rows = self._precise(
-            params.transpose(0, 1).flatten(0, 1)
-        )  # time before batch: see Categorical
-        logits, means, log_scales = rows.chunk(3, -1)  # (samples, K) each
+        # Time before batch, for the same reason as in `Categorical.loss`.
+        rows = self._in_loss_precision(params.transpose(0, 1).flatten(0, 1))
+        logits, means, log_scales = rows.chunk(3, -1)  # (time * batch, K) each
         codes = x.t().flatten()[:, None].to(rows.device)
         masses = self._log_mass(
             codes, means * mixture_mass.MEAN_UNIT, mixture_mass.scales(log_scales)
@@ -74,37 +73,36 @@ class _Mixture:
         return total.float().to(params.device)
 
     def nats(self, params: Params, x: Samples) -> Array:
-        logits, means, scales = _curves(params)
-        joint = (
-            logits
-            - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-            + self._log_mass_array(x[:, None], means, scales)
-        )
-        found: Array = -np.logaddexp.reduce(joint, axis=1)
-        return found
+        logits, means, scales = _split(params)
+        log_weights = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        joint = log_weights + self._log_mass_array(x[:, None], means, scales)
+        nats: Array = -np.logaddexp.reduce(joint, axis=1)
+        return nats
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
-        """The first uniform walks the components in their natural order, the others make a draw from the chosen one, rounded to a code.
+        """The first uniform selects a component, the others sample from it; then round to a code.
 
-        Temperature divides the weights' logits and multiplies the scales; at 0 it is the centre of the highest peak.
+        The components are walked in their natural order. Temperature divides the weights' logits
+        and multiplies the scales; at 0 the sample is the centre of the highest peak.
         """
-        logits, means, scales = _curves(params)
+        logits, means, scales = _split(params)
         noise = np.asarray(noise, np.float64)
         if sampling.temperature == 0:
-            chosen = np.argmax(logits - np.log(scales), axis=-1)[..., None]
+            chosen = np.argmax(logits - np.log(scales), axis=-1)
         else:
             cumulative = np.cumsum(np.exp(logits / sampling.temperature), axis=-1)
-            chosen = np.argmax(cumulative > noise[..., :1] * cumulative[..., -1:], axis=-1)[
-                ..., None
-            ]
-        mean, scale = (np.take_along_axis(a, chosen, -1)[..., 0] for a in (means, scales))
-        return self.encode(mean + scale * sampling.temperature * self._standard(noise[..., 1:]))
+            chosen = np.argmax(cumulative > noise[..., :1] * cumulative[..., -1:], axis=-1)
+        mean = np.take_along_axis(means, chosen[..., None], -1)[..., 0]
+        scale = np.take_along_axis(scales, chosen[..., None], -1)[..., 0]
+        standard = self._standard_sample(noise[..., 1:])
+        return self.encode(mean + scale * sampling.temperature * standard)
 
     def check(self, sampling: Sampling) -> None:
         for option, value, off in (("--top-k", sampling.top_k, 0), ("--top-p", sampling.top_p, 1)):
             if value != off:
                 raise EngineError(
-                    f"{option} {value}: chooses among mu-law levels, and this model has none; use --temperature"
+                    f"{option} {value}: chooses among mu-law levels, and this model has none; "
+                    "use --temperature"
                 )
 
     def edges(self) -> Array:
@@ -113,8 +111,8 @@ class _Mixture:
     def bits_to_16bit(self, x: Array) -> Array:
         return np.zeros(np.shape(x))
 
-    def _precise(self, params: "Tensor") -> "Tensor":
-        """As precise as `_log_mass` needs it."""
+    def _in_loss_precision(self, params: "Tensor") -> "Tensor":
+        """params in the precision, and on the device, that `_log_mass` needs."""
         raise NotImplementedError
 
     def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
@@ -122,15 +120,19 @@ class _Mixture:
         raise NotImplementedError
 
     def _log_mass_array(self, x: Array, means: Array, scales: Array) -> Array:
+        """The same in NumPy."""
         raise NotImplementedError
 
-    def _standard(self, noise: Array) -> Array:
-        """A draw from the curve of mean 0 and scale 1: noise (..., n_noise - 1) -> (...)."""
+    def _standard_sample(self, noise: Array) -> Array:
+        """Samples of the density with mean 0 and scale 1: noise (..., n_noise - 1) -> (...)."""
         raise NotImplementedError
 
 
-def _curves(params: Array) -> tuple[Array, Array, Array]:
-    """params (..., 3 K) -> weight logits, the largest 0; means and scales of audio; (..., K) each in float64."""
+def _split(params: Array) -> tuple[Array, Array, Array]:
+    """params (..., 3 K) -> weight logits, means and scales, (..., K) each, in float64.
+
+    The largest logit is 0; means and scales are in units of audio.
+    """
     logits, means, log_scales = np.split(np.asarray(params, np.float64), 3, axis=-1)
     return (
         logits - logits.max(axis=-1, keepdims=True),
@@ -140,20 +142,18 @@ def _curves(params: Array) -> tuple[Array, Array, Array]:
 
 
 class LogisticMixture(_Mixture):
-    """Of logistic curves (Salimans et al. 2017; van den Oord et al. 2018 for 16-bit audio)."""
+    """Logistic components (Salimans et al. 2017; van den Oord et al. 2018 for 16-bit audio)."""
 
     kind: ClassVar[str] = "logistic"
-    n_noise: ClassVar[int] = (
-        2  # the component; a share of the mass below, which the curve's quantile turns into a value
-    )
+    # One uniform selects the component, one goes through the logistic quantile function.
+    n_noise: ClassVar[int] = 2
 
     @property
     def loss_bytes(self) -> int:
-        return (
-            30 * 4 * self.components
-        )  # as measured: what each component's mass is made of, in single precision
+        # Measured: the intermediate results of each component's mass, in float32.
+        return 30 * 4 * self.components
 
-    def _precise(self, params: "Tensor") -> "Tensor":
+    def _in_loss_precision(self, params: "Tensor") -> "Tensor":
         return params.float()
 
     def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
@@ -162,25 +162,27 @@ class LogisticMixture(_Mixture):
     def _log_mass_array(self, x: Array, means: Array, scales: Array) -> Array:
         return mixture_mass.logistic_log_mass_array(x, means, scales)
 
-    def _standard(self, noise: Array) -> Array:
+    def _standard_sample(self, noise: Array) -> Array:
         drawn: Array = np.log(noise[..., 0] / (1 - noise[..., 0]))
         return drawn
 
 
 class GaussianMixture(_Mixture):
-    """Of normal curves."""
+    """Normal components."""
 
     kind: ClassVar[str] = "gaussian"
-    n_noise: ClassVar[int] = 3  # the component; two that make a normal number (Box and Muller 1958)
+    # One uniform selects the component, two make a normal number (Box and Muller 1958).
+    n_noise: ClassVar[int] = 3
 
     @property
     def loss_bytes(self) -> int:
-        return 48 * 8 * self.components  # as measured, in double precision
+        # Measured, in float64.
+        return 48 * 8 * self.components
 
-    def _precise(self, params: "Tensor") -> "Tensor":
-        return (
-            params.cpu() if params.device.type == "mps" else params
-        ).double()  # Apple's GPUs have no float64
+    def _in_loss_precision(self, params: "Tensor") -> "Tensor":
+        # Apple's GPUs have no float64.
+        on_device = params.cpu() if params.device.type == "mps" else params
+        return on_device.double()
 
     def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
         return mixture_mass.gaussian_log_mass(x, means, scales)
@@ -188,6 +190,6 @@ class GaussianMixture(_Mixture):
     def _log_mass_array(self, x: Array, means: Array, scales: Array) -> Array:
         return mixture_mass.gaussian_log_mass_array(x, means, scales)
 
-    def _standard(self, noise: Array) -> Array:
+    def _standard_sample(self, noise: Array) -> Array:
         drawn: Array = np.sqrt(-2 * np.log(noise[..., 0])) * np.cos(2 * np.pi * noise[..., 1])
         return drawn

@@ -1,12 +1,8 @@
 """Which distribution a model predicts: the only place that asks for its name."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from wavenet.config import ModelConfig
-
-if TYPE_CHECKING:
-    pass
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.categorical import Categorical
 from wavenet.model.distributions.mixture import GaussianMixture, LogisticMixture

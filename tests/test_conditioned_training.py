@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 from tests.conftest import BOTH, SMALL, VOCODER, VOICES, noisy, tone
 from wavenet.cli.main import app
 from wavenet.config import Config, ModelConfig
-from wavenet.evaluation import likelihood
 from wavenet.model import checkpoint, locate
 
 
@@ -378,7 +377,7 @@ def test_scores_survive_an_interrupted_comparison(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(likelihood, "say_again", interrupted)
+    monkeypatch.setattr("wavenet.cli.evaluate.resynthesize", interrupted)
     shown = wavenet("evaluate", run, voices)
     assert shown.exit_code == 0
     assert "by linear prediction" in shown.stdout

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests import conv1d_form
-from tests.conftest import CONDITIONED, SMALL, VARIANTS, network, some_conditions
+from tests import pattern_reference
+from tests.conftest import CONDITIONED, SMALL, VARIANTS, network, some_inputs
 from wavenet.config import ModelConfig
-from wavenet.model import stack
-from wavenet.model.conditioning.conditioner import Conditions
+from wavenet.model import fused_stack
+from wavenet.model.conditioning.carriers import ConditioningInput
+from wavenet.model.fused_stack import LayerWeights, StackShape, gated_stack
 from wavenet.model.network import WaveNet, WaveNetStack
-from wavenet.model.stack import LayerWeights, StackShape, gated_stack
 
 SHAPES = [
     SMALL,
@@ -58,13 +58,9 @@ def example(config: ModelConfig, batch: int = 3, segment: int = 29) -> tuple[Wav
     return model, x
 
 
-def conditions_for(config: ModelConfig, x: Tensor) -> Conditions | None:
-    given = some_conditions(config, *x.shape)
-    return (
-        given._replace(frames=given.frames.double())
-        if given and given.frames is not None
-        else given
-    )
+def double_inputs(config: ModelConfig, x: Tensor) -> ConditioningInput | None:
+    inputs = some_inputs(config, *x.shape)
+    return inputs and inputs.map(lambda a: a.double() if a.is_floating_point() else a)
 
 
 def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
@@ -95,19 +91,19 @@ def assert_same_gradients(
 @pytest.mark.parametrize("batch", [1, 3])
 def test_time_major_equals_convolutions(config: ModelConfig, batch: int) -> None:
     model, x = example(config, batch)
-    given = conditions_for(config, x)
-    expected = conv1d_form.forward(model, x, given)
-    torch.testing.assert_close(model(x, given), expected, rtol=1e-12, atol=1e-12)
-    assert_same_gradients(gradients(model, model(x, given)), gradients(model, expected))
+    inputs = double_inputs(config, x)
+    expected = pattern_reference.forward(model, x, inputs)
+    torch.testing.assert_close(model(x, inputs), expected, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x, inputs)), gradients(model, expected))
 
 
 def test_float32_is_as_exact_as_convolutions_are() -> None:
     model, x = example(ModelConfig(layers=20, dilation_cycle=16), segment=300)
-    exact = conv1d_form.forward(model, x)
+    exact = pattern_reference.forward(model, x)
     single = model.float()
     ours, theirs = (
         (f(x).double() - exact).abs().max()
-        for f in (single, lambda x: conv1d_form.forward(single, x))
+        for f in (single, lambda x: pattern_reference.forward(single, x))
     )
     assert ours < 2 * theirs
     assert theirs > 0
@@ -132,7 +128,7 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
 
     first, last, path = layer(), layer(), [random(residual, gate // 2), random(residual)]
     predicted = 3
-    x = random((predicted + sum(heard[-1] for heard in offsets)) * batch, residual)
+    x = random((predicted + sum(back[-1] for back in offsets)) * batch, residual)
     inputs = [x, *first, *last, *path]
 
     def run(x: Tensor, *w: Tensor) -> Tensor:
@@ -149,24 +145,24 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
 def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(CONDITIONED["labels and mel"], kernel_size=3)
     model, x = example(config, batch=3, segment=700)
-    given = conditions_for(config, x)
-    whole, expected = model(x, given), gradients(model, model(x, given))
-    monkeypatch.setattr(stack, "BLOCK_BYTES", block_bytes)
-    blocks = stack._blocks(2100, 40, torch.zeros(1, dtype=torch.float64), 3)
+    inputs = double_inputs(config, x)
+    whole, expected = model(x, inputs), gradients(model, model(x, inputs))
+    monkeypatch.setattr(fused_stack, "BLOCK_BYTES", block_bytes)
+    blocks = fused_stack._blocks(2100, 40, torch.zeros(1, dtype=torch.float64), 3)
     assert len(blocks) > 2
-    torch.testing.assert_close(model(x, given), whole, rtol=1e-12, atol=1e-12)
-    assert_same_gradients(gradients(model, model(x, given)), expected)
+    torch.testing.assert_close(model(x, inputs), whole, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x, inputs)), expected)
 
 
 @pytest.mark.parametrize("config", SHAPES)
 @pytest.mark.parametrize("group", [1, 2, 3, 100])
 def test_checkpointed_equals_not_checkpointed(config: ModelConfig, group: int) -> None:
     model, x = example(config)
-    given = conditions_for(config, x)
-    params, expected = model(x, given), gradients(model, model(x, given))
+    inputs = double_inputs(config, x)
+    params, expected = model(x, inputs), gradients(model, model(x, inputs))
     model.stack.checkpoint_every = group
-    assert torch.equal(model(x, given), params)
-    found = gradients(model, model(x, given))
+    assert torch.equal(model(x, inputs), params)
+    found = gradients(model, model(x, inputs))
     assert all(torch.equal(found[n], g) for n, g in expected.items())
 
 
@@ -210,7 +206,7 @@ def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision
     exact = model(x)
     expected = gradients(model, exact)
     with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = model(x), conv1d_form.forward(model, x)
+        ours, theirs = model(x), pattern_reference.forward(model, x)
     assert 0 < (ours.float() - exact).abs().mean() < 2 * (theirs.float() - exact).abs().mean()
     found, usual = gradients(model, ours.float()), gradients(model, theirs.float())
     for name, g in expected.items():

@@ -1,0 +1,50 @@
+"""Options that several commands have, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help="A preset (see `wavenet presets`) or a .toml file."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting, as key=value: train.learning_rate=3e-4. Repeatable."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", help="Where decoded recordings are kept. Default: the user's cache folder."
+    ),
+]
+TemperatureOption = Annotated[
+    float,
+    typer.Option(
+        help="Below 1 is calmer, down to silence; above 1 wilder; 0 always the likeliest."
+    ),
+]
+TopKOption = Annotated[
+    int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")
+]
+TopPOption = Annotated[
+    float,
+    typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all."),
+]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(help="The same seed gives the same audio. Default: a new one, printed."),
+]
+EngineOption = Annotated[
+    str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")
+]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="A run folder (its best checkpoint is taken), a checkpoint file, or demo-voice."
+    ),
+]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
+ThreadsOption = Annotated[int, typer.Option(help="The most threads to use; 0 is as many as help.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]

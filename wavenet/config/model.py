@@ -1,0 +1,318 @@
+"""The settings of [model]: a network's sizes, and what follows from them by arithmetic."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wavenet.config import dilations
+from wavenet.config.checks import Checked, is_power_of_two, require
+
+
+@dataclass(frozen=True)
+class ModelConfig(Checked):
+    """The network's sizes, in the field's terms."""
+
+    layers: int = 30
+
+    # Dilations grow from layer to layer up to the largest, then start again at 1; see
+    # `wavenet.config.dilations`.
+    dilation_cycle: int = 512
+    growth: Literal["doubling", "fibonacci", "coprime"] = "doubling"
+
+    # An explicit list, one per layer. It replaces layers, dilation_cycle and growth.
+    dilations: tuple[int, ...] | None = None
+
+    # Taps of the dilated convolutions: one number, or one for each layer.
+    kernel_size: int | tuple[int, ...] = 2
+
+    # Kind of dilated convolution; see `wavenet.model.patterns`.
+    layer: Literal["dense", "separable", "bottleneck", "hybrid"] = "dense"
+
+    # Groups that a dense convolution's channels are divided into. Each reads its own channels only.
+    groups: int = 1
+
+    # Channels of a bottleneck layer's dilated convolution; 0 is a quarter of residual_channels.
+    bottleneck_channels: int = 0
+
+    # Average what a convolution makes now and a sample ago, against the grid that dilations leave.
+    smooth: bool = False
+
+    residual_channels: int = 64
+    gate_channels: int = 128  # both halves: tanh and sigmoid
+    skip_channels: int = 64
+
+    # A module before the head that also reads the skip sum at earlier samples; see
+    # `wavenet.model.patterns.pyramid_pooling`. Its branches read it at these dilations, and its
+    # last branch reads the mean over a window of samples.
+    context: Literal["none", "pyramid"] = "none"
+    pyramid_dilations: tuple[int, ...] = (1, 6, 12, 18)
+    pyramid_window: int = 256
+
+    # Between the skip sum and the output.
+    head_channels: int = 64
+
+    # What is predicted: mu-law levels, or a mixture over 16-bit samples.
+    output: Literal["mulaw", "logistic", "gaussian"] = "mulaw"
+    levels: int = 256  # with output = "mulaw"
+    mixtures: int = 10  # components, with the others
+
+    # Channels of the embedding of a label (a voice, a class). 0: the network knows no labels.
+    label_channels: int = 0
+
+    # The labels that the network knows, collected from the recordings when training starts.
+    labels: tuple[str, ...] = ()
+
+    # Bands of the log-mel frames that the network is conditioned on. 0: on none.
+    mel_bands: int = 0
+    mel_hop: int = 256  # samples between frames
+    mel_window: int = 1024  # samples that a frame covers
+    mel_low_hz: float = 0.0
+    mel_high_hz: float = 8000.0
+
+    # Each frame and this many to each side of it are condensed to mel_channels.
+    mel_context: int = 2
+    mel_channels: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(1 <= self.layers <= 1000, "model.layers", self.layers, "must be 1 to 1000")
+        cycle, doubling = self.dilation_cycle, self.growth == "doubling"
+        require(
+            1 <= cycle <= 2**20 and (not doubling or is_power_of_two(cycle)),
+            "model.dilation_cycle",
+            cycle,
+            f"must be {'a power of two up to' if doubling else '1 to'} 2^20",
+        )
+        if self.dilations is not None:
+            require(
+                1 <= len(self.dilations) <= 1000,
+                "model.dilations",
+                list(self.dilations),
+                "must list 1 to 1000 dilations",
+            )
+            for d in self.dilations:
+                require(
+                    1 <= d <= 2**20,
+                    "model.dilations",
+                    list(self.dilations),
+                    f"{d} is not within 1 to 2^20",
+                )
+        for name in ("residual_channels", "gate_channels", "skip_channels", "head_channels"):
+            value = getattr(self, name)
+            require(1 <= value <= 8192, f"model.{name}", value, "must be 1 to 8192")
+        require(
+            self.gate_channels % 2 == 0,
+            "model.gate_channels",
+            self.gate_channels,
+            "counts both halves, so it must be even",
+        )
+        levels = self.levels
+        require(
+            16 <= levels <= 1024 and is_power_of_two(levels),
+            "model.levels",
+            levels,
+            "must be a power of two from 16 to 1024",
+        )
+        require(
+            1 <= self.mixtures <= 100,
+            "model.mixtures",
+            self.mixtures,
+            "must be 1 to 100 components",
+        )
+        require(
+            0 <= self.label_channels <= 1024,
+            "model.label_channels",
+            self.label_channels,
+            "must be 0 (no labels) to 1024",
+        )
+        require(
+            len(set(self.labels)) == len(self.labels),
+            "model.labels",
+            list(self.labels),
+            "must all be different",
+        )
+        require(
+            not self.labels or self.label_channels > 0,
+            "model.labels",
+            list(self.labels),
+            "needs model.label_channels above 0",
+        )
+        require(
+            0 <= self.mel_bands <= 512,
+            "model.mel_bands",
+            self.mel_bands,
+            "must be 0 (no frames) to 512",
+        )
+        require(
+            16 <= self.mel_window <= 2**16,
+            "model.mel_window",
+            self.mel_window,
+            "must be 16 to 65536 samples",
+        )
+        require(
+            1 <= self.mel_hop <= self.mel_window,
+            "model.mel_hop",
+            self.mel_hop,
+            "must be 1 to model.mel_window samples",
+        )
+        require(
+            0 <= self.mel_low_hz < self.mel_high_hz,
+            "model.mel_low_hz",
+            self.mel_low_hz,
+            "must be 0 to below model.mel_high_hz",
+        )
+        require(
+            0 <= self.mel_context <= 64,
+            "model.mel_context",
+            self.mel_context,
+            "must be 0 to 64 frames",
+        )
+        require(
+            1 <= self.mel_channels <= 1024,
+            "model.mel_channels",
+            self.mel_channels,
+            "must be 1 to 1024",
+        )
+        self._check_patterns()
+
+    def _check_patterns(self) -> None:
+        """What the kinds of layers and the context module require of their sizes."""
+        layers = len(self.schedule)
+        kernel = self.kernel_size if isinstance(self.kernel_size, int) else list(self.kernel_size)
+        require(
+            len(self.kernel_sizes) == layers,
+            "model.kernel_size",
+            kernel,
+            f"must be one number, or one for each of {layers} layers",
+        )
+        require(
+            all(2 <= k <= 64 for k in self.kernel_sizes),
+            "model.kernel_size",
+            kernel,
+            "must be 2 to 64 taps",
+        )
+        groups, bottleneck = self.groups, self.bottleneck_channels
+        residual, half = self.residual_channels, self.gate_channels // 2
+        require(
+            groups == 1 or self.layer == "dense",
+            "model.groups",
+            groups,
+            'divides the convolution of model.layer = "dense" only',
+        )
+        divides = groups >= 1 and residual % groups == 0 and half % groups == 0
+        require(
+            divides,
+            "model.groups",
+            groups,
+            f"must divide {residual} residual channels and {half}, half the gate channels",
+        )
+        require(
+            0 <= bottleneck <= 8192,
+            "model.bottleneck_channels",
+            bottleneck,
+            "must be 0 (a quarter of the residual channels) to 8192",
+        )
+        require(
+            not bottleneck or self.layer == "bottleneck",
+            "model.bottleneck_channels",
+            bottleneck,
+            'is of model.layer = "bottleneck" only',
+        )
+        require(
+            self.layer != "hybrid" or half > 1,
+            "model.gate_channels",
+            self.gate_channels,
+            "must be at least 4 for a hybrid layer",
+        )
+        branches, window = self.pyramid_dilations, self.pyramid_window
+        fits = 1 <= len(branches) <= 16 and all(1 <= d <= 2**20 for d in branches)
+        require(
+            fits,
+            "model.pyramid_dilations",
+            list(branches),
+            "must list 1 to 16 dilations of 1 to 2^20",
+        )
+        require(2 <= window <= 2**20, "model.pyramid_window", window, "must be 2 to 2^20 samples")
+        # One for each dilation, and one for the mean over the window.
+        all_branches = len(branches) + 1
+        require(
+            self.context == "none" or self.skip_channels >= all_branches,
+            "model.skip_channels",
+            self.skip_channels,
+            f"must be at least {all_branches}, one for each branch of the pyramid",
+        )
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """Dilation of every layer, in samples: `dilations`, or else the cycle over and over."""
+        if self.dilations is not None:
+            return self.dilations
+        cycle = dilations.cycle(self.growth, self.dilation_cycle)
+        return tuple(cycle[i % len(cycle)] for i in range(self.layers))
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """Taps of every layer's kernel."""
+        if isinstance(self.kernel_size, int):
+            return (self.kernel_size,) * len(self.schedule)
+        return self.kernel_size
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """The dilations in every layer: one, or two in a hybrid layer.
+
+        Those are of the first half of its channels, which is not dilated, and of the other half.
+        """
+        return tuple((1, d) if self.layer == "hybrid" else (d,) for d in self.schedule)
+
+    @property
+    def offsets(self) -> tuple[tuple[int, ...], ...]:
+        """The offsets of every layer's taps, in samples, from the newest, 0, to the oldest."""
+        return tuple(
+            dilations.offsets(taps, layer_dilations, self.smooth)
+            for taps, layer_dilations in zip(self.kernel_sizes, self.parts, strict=True)
+        )
+
+    @property
+    def all_offsets(self) -> tuple[tuple[int, ...], ...]:
+        """`offsets`, and last those at which the context module, if any, reads the skip sum."""
+        if self.context == "none":
+            return self.offsets
+        context_offsets = {*self.pyramid_dilations, *range(self.pyramid_window)}
+        return (*self.offsets, tuple(sorted(context_offsets)))
+
+    @property
+    def context_lag(self) -> int:
+        """How many samples back the context module reads the skip sum; 0 without one."""
+        if self.context == "none":
+            return 0
+        return max(*self.pyramid_dilations, self.pyramid_window - 1)
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that one prediction can depend on."""
+        return 1 + sum(layer_offsets[-1] for layer_offsets in self.offsets) + self.context_lag
+
+    @property
+    def plain(self) -> bool:
+        """Whether all layers are ordinary dilated convolutions, and there is no context module."""
+        return (
+            self.layer == "dense"
+            and self.groups == 1
+            and not self.smooth
+            and self.context == "none"
+        )
+
+    @property
+    def follows_frames(self) -> bool:
+        """Whether the network is conditioned on mel frames, which makes it a vocoder."""
+        return self.mel_bands > 0
+
+    @property
+    def frame_hop(self) -> int:
+        """Samples between frames of conditioning; 1 when the network follows none."""
+        return self.mel_hop if self.follows_frames else 1
+
+    @property
+    def condition_channels(self) -> int:
+        """Conditioning channels of a layer: condensed mel frames, then the label's embedding."""
+        return (self.mel_channels if self.follows_frames else 0) + self.label_channels

@@ -1,0 +1,93 @@
+"""What a front end is: something that a network can be conditioned on."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavenet.arrays import Array
+from wavenet.config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wavenet.model.conditioning.modules import FrontEndModule
+
+
+class Source(NamedTuple):
+    """A recording, as front ends may read it."""
+
+    # All of it, at the level that the network is trained at.
+    pcm: NDArray[np.int16]
+    # Which of the network's labels it has.
+    label: int
+
+
+class FrontEnd(ABC):
+    """One kind of conditioning, of one network. Importable without torch.
+
+    Training goes `excerpt` -> `on_device` -> `module`; generation computes the same `features` in
+    NumPy from a value that it is given.
+    """
+
+    # Its entry in `ConditioningInput.values`; its weights are `conditioner.NAME.*`.
+    name: ClassVar[str]
+    # Whether it has frames along the recording, `ModelConfig.frame_hop` apart; else one value for
+    # all of it.
+    per_frame: ClassVar[bool]
+    # How messages speak of a value, and of a network that has this front end.
+    noun: ClassVar[str]
+    trait: ClassVar[str]
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+
+    @staticmethod
+    @abstractmethod
+    def enabled(config: ModelConfig) -> bool:
+        """Whether a network has this front end."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Numbers per frame that every layer projects."""
+
+    @abstractmethod
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each of its weights."""
+
+    @abstractmethod
+    def missing(self) -> str:
+        """What a user is told who gives no value to generate with."""
+
+    @abstractmethod
+    def features(self, weights: Mapping[str, Array], value: Any) -> Array:
+        """(frames, channels) of one recording, or (1, channels) of what holds for all of it.
+
+        `weights` are the network's, by name. Raises EngineError for a value of the wrong shape.
+        """
+
+    @abstractmethod
+    def module(self) -> "FrontEndModule":
+        """The same for training, as a torch module."""
+
+    @abstractmethod
+    def excerpt(self, source: Source, low: int, high: int) -> Array:
+        """What one window reads of its recording, without the batch axis.
+
+        Frames `low` to `high` condition it, neighbours counted. They may lie outside the recording.
+        """
+
+    def on_device(self, value: "Tensor", sample_rate: int) -> "Tensor":
+        """Excerpts (batch, ...), now on the training device, as the module takes them."""
+        return value
+
+    def peak(self, excerpt: Array) -> int:
+        """The loudest 16-bit sample in an excerpt, at least 1: a gain must not clip it."""
+        return 1
+
+    def with_gain(self, excerpt: Array, factor: float) -> Array:
+        """The excerpt of the same recording played louder or softer."""
+        return excerpt

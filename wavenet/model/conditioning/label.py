@@ -1,0 +1,51 @@
+"""The label of a recording, such as a voice or a class: global conditioning, a vector for each
+label.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wavenet.arrays import Array
+from wavenet.config import ModelConfig
+from wavenet.model.conditioning.front_end import FrontEnd, Source
+from wavenet.model.known_labels import labels_line
+
+if TYPE_CHECKING:
+    from wavenet.model.conditioning.modules import FrontEndModule
+
+
+class LabelFrontEnd(FrontEnd):
+    """A value is the label's number among `ModelConfig.labels`."""
+
+    name = "label"
+    per_frame = False
+    noun = "a label"
+    trait = "knows labels"
+
+    @staticmethod
+    def enabled(config: ModelConfig) -> bool:
+        return config.label_channels > 0
+
+    @property
+    def channels(self) -> int:
+        return self.config.label_channels
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"conditioner.label.weight": (len(self.config.labels), self.channels)}
+
+    def missing(self) -> str:
+        return f"this model knows labels: name one of {labels_line(self.config.labels)}"
+
+    def features(self, weights: Mapping[str, Array], value: Any) -> Array:
+        vector: Array = weights["conditioner.label.weight"][value]
+        return vector[None]
+
+    def module(self) -> "FrontEndModule":
+        from wavenet.model.conditioning.modules import LabelEmbedding
+
+        return LabelEmbedding(len(self.config.labels), self.channels)
+
+    def excerpt(self, source: Source, low: int, high: int) -> Array:
+        return np.array(source.label)

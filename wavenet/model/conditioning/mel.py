@@ -1,0 +1,99 @@
+"""Log-mel frames: local conditioning, of a vocoder.
+
+Each is condensed together with its neighbours.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wavenet.arrays import Array
+from wavenet.audio import gain
+from wavenet.config import ModelConfig
+from wavenet.errors import EngineError
+from wavenet.model.conditioning.front_end import FrontEnd, Source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wavenet.model.conditioning.modules import FrontEndModule
+
+# Of natural log-mels in speech and music, near enough.
+MEAN, DEVIATION = -5.0, 3.0
+
+
+class MelFrontEnd(FrontEnd):
+    """A value is (frames, bands), natural logarithms of mel magnitudes as `audio.mel` makes them.
+
+    Training reads the recording's audio and computes the frames on the device.
+    """
+
+    name = "mel"
+    per_frame = True
+    noun = "mel frames"
+    trait = "follows mel frames"
+
+    @staticmethod
+    def enabled(config: ModelConfig) -> bool:
+        return config.mel_bands > 0
+
+    @property
+    def channels(self) -> int:
+        return self.config.mel_channels
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        m = self.config
+        weight = (m.mel_channels, m.mel_bands, 2 * m.mel_context + 1)
+        return {"conditioner.mel.weight": weight, "conditioner.mel.bias": (m.mel_channels,)}
+
+    def missing(self) -> str:
+        return "this model follows mel frames: `wavenet vocode` takes a recording or a file of them"
+
+    def features(self, weights: Mapping[str, Array], value: Any) -> Array:
+        # (M, bands, 2 * context + 1)
+        weight, bias = weights["conditioner.mel.weight"], weights["conditioner.mel.bias"]
+        if value.ndim != 2 or value.shape[1] != weight.shape[1] or not len(value):
+            raise EngineError(
+                f"frames of shape {value.shape}: "
+                f"this model follows (frames, {weight.shape[1]} mel bands)"
+            )
+        context, count = self.config.mel_context, len(value)
+        padding = ((context, context), (0, 0))
+        padded = scaled(np.pad(np.asarray(value, np.float32), padding, mode="edge"))
+        taps = range(2 * context + 1)
+        total = bias + sum(padded[k : k + count] @ weight[:, :, k].T for k in taps)
+        features: Array = np.maximum(total, 0)
+        return features
+
+    def module(self) -> "FrontEndModule":
+        from wavenet.model.conditioning.modules import FrameEncoder
+
+        m = self.config
+        return FrameEncoder(m.mel_bands, m.mel_channels, m.mel_context, scaled)
+
+    def excerpt(self, source: Source, low: int, high: int) -> Array:
+        """The audio (samples,) that the frames are computed from, silence outside the recording."""
+        hop, window = self.config.mel_hop, self.config.mel_window
+        begin = low * hop - window // 2
+        audio = np.zeros((high - low) * hop + window, np.int16)
+        inside = source.pcm[max(0, begin) : max(0, begin + len(audio))]
+        audio[max(0, -begin) :][: len(inside)] = inside
+        return audio
+
+    def on_device(self, value: "Tensor", sample_rate: int) -> "Tensor":
+        """Audio (batch, samples) -> log-mel frames (batch, frames, bands)."""
+        from wavenet.audio import mel
+
+        return mel.log_mel(value.float() / 32768, sample_rate, self.config).transpose(1, 2)
+
+    def peak(self, excerpt: Array) -> int:
+        return gain.peak(excerpt)
+
+    def with_gain(self, excerpt: Array, factor: float) -> Array:
+        return gain.scaled(excerpt, factor)
+
+
+def scaled(frames: Any) -> Any:
+    """Log-mels as numbers of about unit size; arrays or tensors."""
+    return (frames - MEAN) / DEVIATION
