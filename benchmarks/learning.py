@@ -145,7 +145,7 @@ def train(
 
 
 def update(emas: dict[float, list[Tensor]], trainer: Trainer) -> None:
-    """Move each EMA towards the new weights; early on its decay grows, as the trainer's own does."""
+    """Move each EMA towards the new weights. Early on its decay grows, as the trainer's does."""
     for decay, ema in emas.items():
         weight = 1 - min(decay, (1 + trainer.step) / (10 + trainer.step))
         torch._foreach_lerp_(ema, list(trainer.model.parameters()), weight)

@@ -17,12 +17,12 @@ import librosa
 import numpy as np
 import soundfile as sf
 
-from wavenet.arrays import Array, Wav
 from wavenet.audio.quantization import as_wav
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CheckpointError
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
+from wavenet.glossary import Array, Wav
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.distributions.base import Sampling
@@ -91,7 +91,7 @@ def frames(clips: list[Wav], rate: int) -> Array:
 
 
 def frechet(a: Array, b: Array) -> float:
-    """The Fréchet distance of the Gaussians that fit two sets of frames: a square root, so in dB."""
+    """Of the Gaussians that fit two sets of frames: the distance is a square root, so in dB."""
     va, vb = np.cov(a.T), np.cov(b.T)
     roots = np.sqrt(np.maximum(np.linalg.eigvals(va @ vb).real, 0)).sum()
     means = ((a.mean(0) - b.mean(0)) ** 2).sum()

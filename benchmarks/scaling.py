@@ -1,10 +1,12 @@
-"""One process and two on this machine, and what the exchange of gradients would cost on 8 and 64 GPUs.
+"""One process and two on this machine, and what exchanging gradients would cost on more.
 
     python benchmarks/scaling.py [PRESET ...]
 
-The contestants take steps of the same global batch in turns, and ratios are taken within each round: one process of one thread, one of
-two threads, two of one thread each. Of two, a step is over when the slower one is. The second table is arithmetic: it takes the
-gradient's bytes and a step's products from the model, the rest from the assumptions printed above it. No GPU was measured.
+The first table is measured: one process of one thread, one of two threads, and two of one thread
+each take steps of the same global batch in turns, and ratios are taken within each round. Of two
+processes, a step is over when the slower one is. The second table is arithmetic, for 8 and 64 GPUs:
+it takes the gradient's bytes and a step's products from the model, the rest from the assumptions
+printed above it. No GPU was measured.
 """
 
 import argparse
@@ -15,19 +17,21 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import distributed
-from training import Noise, work
+from training import NoiseCorpus, work
 
 from wavenet.config import Config, loading
-from wavenet.data.dataset import Batch
+from wavenet.data.dataset import Batch, Corpus
 from wavenet.model.network import WaveNet
 from wavenet.system.machine import machine
 from wavenet.training.distributed import joined
 from wavenet.training.trainer import Trainer
 
 ROUNDS, PRESETS = 9, ("small", "paper")
+# Processes, and threads of each.
 SETUPS = {
     "1 process, 1 thread": (1, 1),
     "1 process, 2 threads": (1, 2),
@@ -35,12 +39,12 @@ SETUPS = {
 }
 SETTINGS = ["train.precision=fp32", "train.batch=4"]
 REDUCTIONS = 20  # of which the median is taken
-WINDOWS = 8  # a GPU's share of the batch
-RATES = (
-    20e12,
-    100e12,
-)  # FLOP/s that a GPU is assumed to sustain on these products: 2 and 10 % of what an H100 could do in bf16
-LINKS = {  # processes, bytes a second of the slowest link in the ring, seconds from one to the next
+WINDOWS = 8  # of each GPU
+# FLOP/s that a GPU is assumed to sustain on these products: 2 and 10 % of what an H100 could do in
+# bf16.
+RATES = (20e12, 100e12)
+# World size, bytes a second of the slowest link in the ring, seconds from one rank to the next.
+LINKS = {
     "8 GPUs, NVLink": (8, 300e9, 5e-6),
     "64 GPUs, 400 Gbit/s InfiniBand": (64, 40e9, 10e-6),
     "64 GPUs, 10 Gbit/s Ethernet": (64, 1.1e9, 50e-6),
@@ -48,23 +52,30 @@ LINKS = {  # processes, bytes a second of the slowest link in the ring, seconds 
 }
 
 
-class Shares(Noise):
-    """Stands for a corpus of noise, of which each process makes its share."""
+class ShardedNoise(NoiseCorpus):
+    """Stands for a corpus of noise, of whose batches each rank gets its shard."""
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
-        whole = super().batch(step)
+        batch = super().batch(step)
         if ranks == 1:
-            return whole
+            return batch
         return Batch(
-            whole.x[rank::ranks], whole.loss_mask[rank::ranks], whole=int(whole.loss_mask.sum())
+            batch.x[rank::ranks],
+            batch.loss_mask[rank::ranks],
+            global_count=int(batch.loss_mask.sum()),
         )
 
 
-def contestant(preset: str) -> None:
-    """Answer each line on standard input with the seconds of a step, or of exchanging its gradients alone."""
+def run_case(preset: str) -> None:
+    """Be one process of a case.
+
+    It answers each line on standard input with the seconds of a step, or with those of exchanging
+    the gradients alone.
+    """
     settings = loading.load(preset, SETTINGS)
     with joined() as processes:
-        trainer = Trainer(settings, Shares(settings), torch.device("cpu"), processes)  # type: ignore[arg-type]
+        corpus = cast(Corpus, ShardedNoise(settings))
+        trainer = Trainer(settings, corpus, torch.device("cpu"), processes)
         gradients = torch.zeros(parameters(settings))
         for _ in range(3):
             trainer.train_step()
@@ -78,12 +89,14 @@ def contestant(preset: str) -> None:
             print(time.perf_counter() - started, flush=True)
 
 
-class Contestant:
-    """Its processes, started and warm."""
+class Case:
+    """The processes of one setup, started and warm."""
 
     def __init__(self, preset: str, processes: int, threads: int) -> None:
-        self.store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        meeting = {
+        self.store: Any = distributed.TCPStore(  # type: ignore[attr-defined]
+            "127.0.0.1", 0, is_master=True, wait_for_workers=False
+        )
+        rendezvous = {
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(self.store.port),
             "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -92,13 +105,13 @@ class Contestant:
             {"GOMP_SPINCOUNT": "2000"}
             | os.environ
             | {"OMP_NUM_THREADS": str(threads), "WORLD_SIZE": str(processes)}
-            | meeting
+            | rendezvous
         )
-        line = [sys.executable, __file__, "--contestant", preset]
+        command = [sys.executable, __file__, "--contestant", preset]
         pipe = subprocess.PIPE
         self.processes = [
             subprocess.Popen(
-                line, stdin=pipe, stdout=pipe, text=True, env=common | {"RANK": str(r)}
+                command, stdin=pipe, stdout=pipe, text=True, env=common | {"RANK": str(r)}
             )
             for r in range(processes)
         ]
@@ -124,23 +137,25 @@ class Contestant:
 
 def measured(preset: str, rounds: int) -> Iterator[str]:
     settings = loading.load(preset, SETTINGS)
-    running = {name: Contestant(preset, *setup) for name, setup in SETUPS.items()}
-    times = [{name: c.seconds("step") for name, c in running.items()} for _ in range(rounds)]
-    exchange = statistics.median(
-        running["2 processes, 1 thread"].seconds("exchange") for _ in range(REDUCTIONS)
-    )
-    for c in running.values():
-        c.end()
+    cases = {name: Case(preset, *setup) for name, setup in SETUPS.items()}
+    times = [{name: case.seconds("step") for name, case in cases.items()} for _ in range(rounds)]
+    two = cases["2 processes, 1 thread"]
+    exchange = statistics.median(two.seconds("exchange") for _ in range(REDUCTIONS))
+    for case in cases.values():
+        case.end()
     predicted = settings.train.batch * settings.segment_samples
     yield f"{preset}, {settings.train.batch} windows of {settings.segment_samples:,} samples a step"
     yield f"{'':24}{'s a step':>9} {'samples/s':>10} {'x 1 process':>12}"
-    for name in running:
+    for name in cases:
         median = statistics.median(t[name] for t in times)
         ratio = statistics.median(t["1 process, 1 thread"] / t[name] for t in times)
         yield f"{name:24}{median:>9.3f} {predicted / median:>10,.0f} {ratio:>12.2f}"
     step = statistics.median(t["2 processes, 1 thread"] for t in times)
     size = f"{4 * parameters(settings) / 1e6:.2f} MB"
-    yield f"gradients of {size}, exchanged alone in {1000 * exchange:.1f} ms: {exchange / step:.2%} of a step of the two"
+    yield (
+        f"gradients of {size}, exchanged alone in {1000 * exchange:.1f} ms: "
+        f"{exchange / step:.2%} of a step of the two"
+    )
 
 
 def parameters(settings: Config) -> int:
@@ -148,40 +163,53 @@ def parameters(settings: Config) -> int:
 
 
 def ring(size: int, count: int, bandwidth: float, latency: float) -> float:
-    """Seconds of an all-reduce of so many bytes: each goes round twice but for its own part, in 2 (count - 1) hops."""
-    return 2 * (count - 1) / count * size / bandwidth + 2 * (count - 1) * latency
+    """Seconds of an all-reduce of `size` bytes in a ring of `count` ranks.
+
+    Every byte goes round twice, but for a rank's own part: 2 (count - 1) hops.
+    """
+    hops = 2 * (count - 1)
+    return hops / count * size / bandwidth + hops * latency
 
 
 def expected(presets: list[str]) -> Iterator[str]:
-    yield f"{WINDOWS} windows a GPU; nothing overlaps: step = products / rate + all-reduce of the gradients + all-reduce of a few bytes"
+    yield (
+        f"{WINDOWS} windows a GPU; nothing overlaps: "
+        "step = products / rate + all-reduce of the gradients + all-reduce of a few bytes"
+    )
     yield "all-reduce = 2 (n - 1) / n bytes / bandwidth + 2 (n - 1) latency"
     for name, (count, bandwidth, latency) in LINKS.items():
-        yield f"  {name}: {bandwidth / 1e9:g} GB/s and {1e6 * latency:g} us from one of {count} to the next"
+        yield (
+            f"  {name}: {bandwidth / 1e9:g} GB/s and {1e6 * latency:g} us "
+            f"from one of {count} to the next"
+        )
     yield f"{'':15}{'':32}{'all-reduces':>12}" + "".join(
         f" {f'step at {r / 1e12:g} TFLOP/s':>22} {'x 1 GPU':>8}" for r in RATES
     )
     for preset in presets:
         settings = loading.load(preset, SETTINGS)
-        share = replace(settings, train=replace(settings.train, batch=WINDOWS, accumulate=1))
+        shard = replace(settings, train=replace(settings.train, batch=WINDOWS, accumulate=1))
         for name, (count, bandwidth, latency) in LINKS.items():
-            cost = ring(4 * parameters(settings), count, bandwidth, latency) + ring(
-                16, count, bandwidth, latency
-            )
+            gradients = ring(4 * parameters(settings), count, bandwidth, latency)
+            # The loss and the gradient's norm, among other numbers.
+            cost = gradients + ring(16, count, bandwidth, latency)
             row = f"{preset:15}{name:32}{1000 * cost:>9.2f} ms"
             for rate in RATES:
-                alone = work(share, recomputed=False) / rate
+                alone = work(shard, recomputed=False) / rate
                 row += f" {1000 * (alone + cost):>19.1f} ms {count * alone / (alone + cost):>8.1f}"
             yield row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(
+        description="One process and two on this machine, and what the exchange of gradients "
+        "would cost on 8 and 64 GPUs."
+    )
     parser.add_argument("presets", nargs="*", default=PRESETS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--contestant", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contestant:
-        contestant(options.contestant)
+        run_case(options.contestant)
         return
     print(f"{machine()}; medians of {options.rounds} rounds")
     for preset in options.presets:

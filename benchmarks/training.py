@@ -2,11 +2,12 @@
 
     python benchmarks/training.py [--device cuda] [--peer CHECKOUT] [--learn FOLDER --minutes 8]
 
-Every contestant is a process of its own, so that its peak memory is its own; rounds of all alternate, so that a change in the
-machine's speed falls on all; ratios are taken within each round. A step is all of it: making the batch, forward, backward,
-clipping, Adam, averaging. `--peer` adds the module of a checkout of r9y9/wavenet_vocoder, trained its own way; it pads with zeros
-instead of hearing real context, so it computes fewer rows for the same predicted samples. `--learn` trains `paper` on a folder
-afterwards and prints its validation curve.
+Every case is a process of its own, so that its peak memory is its own. Rounds of all alternate, so
+that a change in the machine's speed falls on all, and ratios are taken within each round. A step is
+all of it: making the batch, forward, backward, clipping, Adam, EMA. `--peer` adds the module of a
+checkout of r9y9/wavenet_vocoder, trained its own way. It pads with zeros instead of reading real
+context, so it computes fewer rows for the same predicted samples. `--learn` trains `paper` on a
+folder afterwards and prints its validation curve.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from torch.func import functional_call
 
 from wavenet.cli.console import ConsoleReport
 from wavenet.config import Config, loading
-from wavenet.data.dataset import Batch
+from wavenet.data.dataset import Batch, Corpus
 from wavenet.data.loader import DeviceBatch
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.reference import ReferenceWaveNet
@@ -39,12 +40,13 @@ from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
 ROUNDS = 7
-UNTOLD = "model.mel_bands=0"  # the other contestants take no conditions
+# The other networks take no conditioning.
+UNCONDITIONED = "model.mel_bands=0"
 SETUPS = {
     "paper": ["train.batch=4", "train.segment_seconds=0.5", "train.precision=fp32"],
     "r9y9-mulaw256": ["train.batch=2", "train.segment_seconds=0.3628", "train.precision=fp32"],
 }
-OURS = {
+VARIANTS = {
     "time-major": [],
     "in groups of 5 layers": ["train.checkpoint_layers=5"],
     "in 2 parts": ["train.accumulate=2"],
@@ -57,22 +59,21 @@ ON_CPU = ("time-major", "in groups of 5 layers", "in 2 parts", "bf16", "compiled
 BASE, PEER = "nn.Conv1d", "r9y9's module"
 
 
-# --- a contestant, in its own process -------------------------------------------------------------------------------
+# --- a case, in its own process -------------------------------------------------------------------
 
 
-class Noise:
-    """Stands for a corpus: windows of random codes."""
+class NoiseCorpus:
+    """Stands for a corpus, of which a training step asks batches alone: windows of random codes."""
 
     def __init__(self, settings: Config) -> None:
         self.config = settings
         self.field = settings.model.receptive_field
 
     def batch(self, step: int) -> Batch:
-        shape = (self.config.train.batch, self.field + self.config.segment_samples)
-        x = np.random.default_rng(step).integers(
-            0, distribution_for(self.config.model).levels, shape
-        )
-        return Batch(x, np.ones((shape[0], self.config.segment_samples), np.float32))
+        windows, segment = self.config.train.batch, self.config.segment_samples
+        levels = distribution_for(self.config.model).levels
+        x = np.random.default_rng(step).integers(0, levels, (windows, self.field + segment))
+        return Batch(x, np.ones((windows, segment), np.float32))
 
 
 class Convolutions(Trainer):
@@ -83,7 +84,7 @@ class Convolutions(Trainer):
         return ReferenceWaveNet(self.config.model).to(self.device)
 
     def _loss(self, part: DeviceBatch) -> torch.Tensor:
-        weights = dict(self.model.named_parameters())
+        weights: dict[str, torch.Tensor] = dict(self.model.named_parameters())
         params = functional_call(self.readable, weights, (part.x[:, :-1],))
         return self.model.distribution.loss(
             params, part.x[:, self.model.receptive_field :], part.loss_mask
@@ -91,22 +92,29 @@ class Convolutions(Trainer):
 
 
 def peer_step(checkout: str, settings: Config, device: torch.device) -> Callable[[], object]:
-    """A step of r9y9's module at the preset's sizes: one-hot input, Adam at 1e-3, one segment a window."""
+    """A step of r9y9's module at the preset's sizes.
+
+    It has one-hot input, windows of one segment, and Adam at 1e-3.
+    """
     m, segment = settings.model, settings.segment_samples
     training = Training(module(checkout, m).to(device), m.levels)
     x = torch.randint(0, m.levels, (settings.train.batch, segment + 1), device=device)
     return lambda: training.step(x)
 
 
-def contestant(name: str, preset: str, device_name: str, peer: str) -> None:
-    """Answer each line on standard input with the seconds of one step, and the end of it with the peak memory in bytes."""
+def run_case(name: str, preset: str, device_name: str, peer: str) -> None:
+    """Be the process of one case.
+
+    It answers each line on standard input with the seconds of one step, and the end of the input
+    with the peak memory in bytes.
+    """
     device = pick_device(device_name)
-    settings = loading.load(preset, [UNTOLD, *SETUPS[preset], *OURS.get(name, [])])
+    settings = loading.load(preset, [UNCONDITIONED, *SETUPS[preset], *VARIANTS.get(name, [])])
     if name == PEER:
         step = peer_step(peer, settings, device)
     else:
         kind = Convolutions if name == BASE else Trainer
-        step = kind(settings, Noise(settings), device).train_step  # type: ignore[arg-type]
+        step = kind(settings, cast(Corpus, NoiseCorpus(settings)), device).train_step
     for _ in range(2):
         step()
     print("ready", flush=True)
@@ -114,35 +122,32 @@ def contestant(name: str, preset: str, device_name: str, peer: str) -> None:
         started = time.perf_counter()
         step()
         if device.type == "cuda":
-            torch.cuda.synchronize(device)  # Adam and averaging included
+            # `train_step` waits for the loss alone, not for Adam and the EMA.
+            torch.cuda.synchronize(device)
         print(time.perf_counter() - started, flush=True)
     print(peak_bytes(device), flush=True)
 
 
-# --- all of them ------------------------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 
 def main() -> None:
     options = parse()
     if options.contestant:
-        contestant(options.contestant, options.preset, options.device, options.peer)
+        run_case(options.contestant, options.preset, options.device, options.peer)
         return
     device = pick_device(options.device)
-    where = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} threads"
-    )
+    where = f"{torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
     print(f"{machine()}; {where}; medians of {options.rounds} rounds")
     rates = {
         name: matrix_rate(dtype, device)
         for name, dtype in PRECISIONS.items()
         if device.type == "cuda" or name != "fp16"
     }
-    print(
-        "matrix products alone: "
-        + ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items())
-    )
+    shown = [f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items()]
+    print(f"matrix products alone: {', '.join(shown)}")
     seconds = {preset: table(preset, options, device, rates) for preset in options.presets}
     if options.learn:
         learn(options, seconds.get("paper", 1.0))
@@ -152,102 +157,95 @@ def table(
     preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]
 ) -> float:
     """Print one preset's rows. Returns the seconds of a step of ours."""
-    settings = loading.load(preset, [UNTOLD, *SETUPS[preset]])
+    settings = loading.load(preset, [UNCONDITIONED, *SETUPS[preset]])
     predicted = settings.train.batch * settings.segment_samples
-    names = (
-        [PEER] * bool(options.peer)
-        + [BASE]
-        + [n for n in OURS if device.type == "cuda" or n in ON_CPU]
-    )
-    found = race(names, preset, options)
+    peers = [PEER] if options.peer else []
+    variants = [name for name in VARIANTS if device.type == "cuda" or name in ON_CPU]
+    names = [*peers, BASE, *variants]
+    results = race(names, preset, options)
     print(f"\n{preset}, {settings.train.batch} windows of {settings.segment_samples:,} samples")
     print(
-        f"{'':24}{'s a step':>9} {'samples/s':>10} {'x ' + BASE:>12} {'peak memory':>12} {'share of matrix rate':>21}"
+        f"{'':24}{'s a step':>9} {'samples/s':>10} {'x ' + BASE:>12} {'peak memory':>12} "
+        f"{'share of matrix rate':>21}"
     )
     for name in names:
-        times, peak = found[name]
+        times, peak = results[name]
         if not times:
             print(f"{name:24}failed: {peak}")
             continue
         median = statistics.median(times)
-        ratio = statistics.median(a / b for a, b in zip(found[BASE][0], times, strict=True))
-        rate = rates["bf16" if "bf16" in name else "fp16" if "fp16" in name else "fp32"]
-        share = (
-            ""
-            if name == PEER
-            else f"{work(settings, recomputed='groups' in name) / median / rate:.0%}"
-        )
+        ratio = statistics.median(a / b for a, b in zip(results[BASE][0], times, strict=True))
+        precision = next((p for p in ("bf16", "fp16") if p in name), "fp32")
+        of_rate = ""
+        if name != PEER:
+            flops = work(settings, recomputed="groups" in name)
+            of_rate = f"{flops / median / rates[precision]:.0%}"
         print(
-            f"{name:24}{median:>9.3f} {predicted / median:>10,.0f} {ratio:>12.2f} {peak / 1e6:>9,.0f} MB {share:>21}",
+            f"{name:24}{median:>9.3f} {predicted / median:>10,.0f} {ratio:>12.2f} "
+            f"{peak / 1e6:>9,.0f} MB {of_rate:>21}",
             flush=True,
         )
-    return statistics.median(
-        found["bf16" if device.type == "cuda" else "time-major"][0]
-    )  # as `learn` will train
+    # The case that `learn` will train as.
+    return statistics.median(results["bf16" if device.type == "cuda" else "time-major"][0])
 
 
 def race(
     names: list[str], preset: str, options: argparse.Namespace
 ) -> dict[str, tuple[list[float], Any]]:
-    """Step times of every contestant, a round of all after the other, and peak memory (or what it failed with)."""
+    """Step times of every case, in rounds of all, and its peak memory, or what it failed with."""
     running = {name: start(name, preset, options) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
-    ready = [name for name in names if running[name].stdout.readline() == "ready\n"]  # type: ignore[union-attr]
+    ready = [name for name in names if read_line(running[name]) == "ready\n"]
     for _ in range(options.rounds):
         for name in ready:
             process = running[name]
             assert process.stdin is not None
-            assert process.stdout is not None
             process.stdin.write("\n")
             process.stdin.flush()
-            times[name].append(float(process.stdout.readline()))
-    ends = {name: process.communicate() for name, process in running.items()}
-    return {
-        n: (times[n], int(out) if n in ready else (error.strip().splitlines() or ["?"])[-1])
-        for n, (out, error) in ends.items()
-    }
+            times[name].append(float(read_line(process)))
+    results: dict[str, tuple[list[float], Any]] = {}
+    for name, process in running.items():
+        out, error = process.communicate()
+        last_words = (error.strip().splitlines() or ["?"])[-1]
+        results[name] = times[name], int(out) if name in ready else last_words
+    return results
+
+
+def read_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def start(name: str, preset: str, options: argparse.Namespace) -> "subprocess.Popen[str]":
     """GOMP_SPINCOUNT as the command line sets it, for all of them."""
-    command = [
-        sys.executable,
-        __file__,
-        "--contestant",
-        name,
-        "--preset",
-        preset,
-        "--device",
-        options.device,
-        "--peer",
-        options.peer,
-    ]
+    command = [sys.executable, __file__, "--contestant", name, "--preset", preset]
+    command += ["--device", options.device, "--peer", options.peer]
+    environment = {"GOMP_SPINCOUNT": "2000"} | os.environ
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        command,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        env={"GOMP_SPINCOUNT": "2000"} | os.environ,
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
     )
 
 
 def work(settings: Config, recomputed: bool) -> float:
-    """Floating-point operations of a step's matrix products: two a multiply-add, backward twice the forward pass."""
+    """Floating-point operations of a step's matrix products.
+
+    They are two for each multiply-add, and the backward pass has twice those of the forward pass.
+    `recomputed`: with checkpointing, the layers' forward pass is computed a second time.
+    """
     m, t = settings.model, settings.train
     g = m.gate_channels // 2
-    rows = [
-        t.batch * (sum(taps[-1] for taps in m.offsets[i + 1 :]) + settings.segment_samples)
-        for i in range(len(m.schedule))
-    ]
     predicted = t.batch * settings.segment_samples
-    per_row = m.kernel_size * m.residual_channels * 2 * g + g * m.residual_channels
-    stack = sum(rows) * per_row + len(rows) * predicted * g * m.skip_channels
-    head = predicted * (
-        m.skip_channels * m.head_channels + m.head_channels * distribution_for(m).n_params
-    )
-    return 2 * (3 * (stack + head) + recomputed * sum(rows) * per_row)
+    layers = 0
+    for i, kernel_size in enumerate(m.kernel_sizes):
+        # A layer computes what the layers above it read, and no more.
+        context = sum(offsets[-1] for offsets in m.offsets[i + 1 :])
+        rows = t.batch * (context + settings.segment_samples)
+        layers += rows * (kernel_size * m.residual_channels * 2 * g + g * m.residual_channels)
+    skips = len(m.schedule) * predicted * g * m.skip_channels
+    n_params = distribution_for(m).n_params
+    head = predicted * (m.skip_channels * m.head_channels + m.head_channels * n_params)
+    return 2 * (3 * (layers + skips + head) + recomputed * layers)
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
@@ -257,40 +255,39 @@ def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
     best = float("inf")
     for _ in range(10):
         started = time.perf_counter()
-        (a @ a)[0, 0].item()  # waits for the device
+        # `item` waits for the device.
+        (a @ a)[0, 0].item()
         best = min(best, time.perf_counter() - started)
     return 2 * n**3 / best
 
 
 def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
-    """Train `paper` on real recordings for so many minutes, on a schedule that ends there."""
+    """Train `paper` on real recordings for some minutes, on a schedule that ends there."""
     steps = max(50, round(options.minutes * 60 * 0.9 / seconds_per_step))
-    settings = [
+    settings = (
         *SETUPS["paper"],
         "train.precision=auto",
         "train.validation=tails",
         "train.sample_seconds=0",
-    ]
-    settings += [f"train.steps={steps}", f"train.evaluate_every={max(1, steps // 8)}", *options.set]
-    out = Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}"
-    hours = options.minutes / 60
-    run = train(
-        TrainOptions(
-            Path(options.learn),
-            "paper",
-            tuple(settings),
-            out,
-            device=options.device,
-            max_hours=hours,
-        ),
-        ConsoleReport(),
+        f"train.steps={steps}",
+        f"train.evaluate_every={max(1, steps // 8)}",
+        *options.set,
     )
+    train_options = TrainOptions(
+        Path(options.learn),
+        "paper",
+        settings,
+        Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}",
+        device=options.device,
+        max_hours=options.minutes / 60,
+    )
+    run = train(train_options, ConsoleReport())
     print()
     curve(run)
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", default=list(SETUPS), help=f"of {', '.join(SETUPS)}")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=ROUNDS)

@@ -1,21 +1,30 @@
-"""Who speaks? A judge of clips made with a label, which knows nothing of the network: does it hear the voice that was asked for?
+"""Who speaks? A judge of clips made with a label, which knows nothing of the network.
 
-    python benchmarks/voices.py REAL                            how far the judge can be trusted
-    python benchmarks/voices.py REAL --clips FOLDER             and whom it hears in FOLDER/<label>/*.wav
-    python benchmarks/voices.py REAL --make RUN [--count 100] [--seconds 2] [--seed 1] [--clips FOLDER]      makes the clips first
+    python benchmarks/voices.py REAL
+    python benchmarks/voices.py REAL --clips FOLDER
+    python benchmarks/voices.py REAL --make RUN [--count 100] [--seconds 2] [--seed 1]
+                                     [--clips FOLDER]
 
-REAL holds a folder of recordings for every speaker, such as the Free Spoken Digit Dataset sorted by speaker; the last number in a
-file's name is its take, and the first quarter of the takes is held back: the judge's own accuracy is measured on it.
+The first says how far the judge can be trusted. The second says also which speaker it recognises in
+FOLDER/<label>/*.wav, and whether that is the one that was asked for. The third makes the clips
+first.
 
-A clip becomes frames of 32 ms at 8 kHz, 40 mel bands in dB. Frames 40 dB below the loudest are dropped and the power of the others is
-brought to an average of 1, so that neither level nor pauses nor length count. Mean and standard deviation over time of the bands and
-of MFCCs 1 to 19 are what is classified, by logistic regression. It learns from each recording as it is, through 8 bits of mu-law and
-in white noise, alone and in strings of four, because a network's clips are longer and noisier than one spoken digit.
+REAL holds a folder of recordings for every speaker, such as the Free Spoken Digit Dataset sorted by
+speaker. The last number in a file's name is its take, and the first quarter of the takes is held
+back: the judge's own accuracy is measured on it.
 
-Logistic regression was chosen by cross-validation within the training part of the digits (five folds of takes): like a support vector
-machine (RBF, C = 10) it is right in 99.8 % of the recordings as they are; of strings in noise 10 dB below them, more than it learned
-from, it knows 100 %, the other 98.1 %. It knows no way to say that it hears no voice at all, so hiss is given to somebody; only a clip
-without sound counts as heard from nobody.
+A clip becomes frames of 32 ms at 8 kHz, 40 mel bands in dB. Frames 40 dB below the loudest are
+dropped and the power of the others is brought to an average of 1, so that neither level nor pauses
+nor length count. Mean and standard deviation over time of the bands and of MFCCs 1 to 19 are what
+is classified, by logistic regression. It learns from each recording as it is, through 8 bits of
+mu-law and in white noise, alone and in strings of four, because a network's clips are longer and
+noisier than one spoken digit.
+
+Logistic regression was chosen by cross-validation within the training part of the digits (five
+folds of takes): like a support vector machine (RBF, C = 10) it is right in 99.8 % of the recordings
+as they are; of strings in noise 10 dB below them, more than it learned from, it recognises 100 %,
+the other 98.1 %. It has no class for what is no voice at all, so it gives hiss to somebody; only a
+clip without sound counts as nobody's.
 """
 
 import argparse
@@ -29,11 +38,11 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from wavenet.arrays import Array, Wav
+from wavenet.glossary import Array, Wav
 
 RATE = 8000  # Hz
 FRAME, HOP, BANDS, MFCCS = 256, 80, 40, 20
@@ -45,11 +54,14 @@ STRING = 4  # recordings to a string
 NOBODY = "none"
 
 
-# --- what is classified ------------------------------------------------------------------------------------------------
+# --- what is classified ---------------------------------------------------------------------------
 
 
 def frames(wav: Wav) -> Array:
-    """Log-mel frames of what sounds: (frames, BANDS), in dB relative to their average power. None for silence."""
+    """Log-mel frames of what sounds: (frames, BANDS), in dB relative to their average power.
+
+    Silence has no frames.
+    """
     wav = wav - wav.mean() if len(wav) else wav
     if len(wav) < FRAME or np.abs(wav).max() < 10 ** (SILENCE_DBFS / 20):
         return np.zeros((0, BANDS))
@@ -57,8 +69,8 @@ def frames(wav: Wav) -> Array:
         y=wav, sr=RATE, n_fft=FRAME, hop_length=HOP, n_mels=BANDS, center=False
     ).T
     total = power.sum(axis=1)
-    kept = total > total.max() * 10 ** (-DROPPED_DB / 10)
-    return np.asarray(librosa.power_to_db(power[kept] / total[kept].mean(), amin=1e-6, top_db=None))
+    loud = total > total.max() * 10 ** (-DROPPED_DB / 10)
+    return np.asarray(librosa.power_to_db(power[loud] / total[loud].mean(), amin=1e-6, top_db=None))
 
 
 def features(mel: Array) -> Array:
@@ -68,10 +80,9 @@ def features(mel: Array) -> Array:
 
 
 def mu_law(wav: Wav) -> Wav:
-    """As a network of 256 levels hears a recording."""
-    return np.asarray(
-        librosa.mu_expand(librosa.mu_compress(wav.clip(-1, 1), mu=255), mu=255), np.float32
-    )
+    """A recording quantised as for a network of 256 levels."""
+    codes = librosa.mu_compress(wav.clip(-1, 1), mu=255)
+    return np.asarray(librosa.mu_expand(codes, mu=255), np.float32)
 
 
 def in_noise(wav: Wav, db: float, rng: np.random.Generator) -> Wav:
@@ -92,7 +103,8 @@ class Real:
 
     def examples(self, rng: np.random.Generator | None = None) -> tuple[list[Array], list[str]]:
         """Features and speaker of every recording; with `rng`, of strings that share none."""
-        found: list[tuple[Array, str]] = []
+        inputs: list[Array] = []
+        speakers: list[str] = []
         for speaker in self.speakers:
             mels = [mel for mel in map(frames, self.wavs[speaker]) if len(mel)]
             if rng is not None:
@@ -101,8 +113,9 @@ class Real:
                     np.concatenate([mels[i] for i in order[at : at + STRING]])
                     for at in range(0, len(order), STRING)
                 ]
-            found += [(features(mel), speaker) for mel in mels]
-        return [x for x, _ in found], [speaker for _, speaker in found]
+            inputs += [features(mel) for mel in mels]
+            speakers += [speaker] * len(mels)
+        return inputs, speakers
 
 
 class Judge:
@@ -117,10 +130,9 @@ class Judge:
             real.changed(mu_law),
             real.changed(lambda wav: in_noise(wav, rng.uniform(10, 40), rng)),
         ):
-            for x, who in (
-                version.examples(),
-                *(version.examples(rng) for _ in range(STRING)),
-            ):  # as many strings as recordings
+            # A string holds several recordings: this way there are as many strings as recordings.
+            strings = [version.examples(rng) for _ in range(STRING)]
+            for x, who in (version.examples(), *strings):
                 inputs += x
                 speakers += who
         self.model = make_pipeline(
@@ -128,45 +140,52 @@ class Judge:
         )
         self.model.fit(np.stack(inputs), speakers)
 
-    def hears(self, wav: Wav) -> str:
+    def speaker(self, wav: Wav) -> str:
         mel = frames(wav)
         return str(self.model.predict(features(mel)[None])[0]) if len(mel) else NOBODY
 
     def right(self, examples: tuple[list[Array], list[str]]) -> tuple[int, int]:
-        """How many of some examples are recognised, and how many there are."""
+        """The number of examples that are recognised, and of all of them."""
         x, who = examples
         return int((self.model.predict(np.stack(x)) == np.array(who)).sum()), len(who)
 
 
-# --- figures -----------------------------------------------------------------------------------------------------------
+# --- figures --------------------------------------------------------------------------------------
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927)."""
-    z, share = 1.959964, right / total
-    middle = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    """The 95 % interval of a proportion (Wilson 1927)."""
+    z, p = 1.959964, right / total
+    middle = p + z * z / (2 * total)
+    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
     return (middle - half) / (1 + z * z / total), (middle + half) / (1 + z * z / total)
 
 
-def share(what: str, right: int, total: int) -> str:
+def accuracy_line(what: str, right: int, total: int) -> str:
     low, high = wilson(right, total)
-    return f"{what:44} {right:>4} of {total:>4}  {100 * right / total:5.1f} %   95 %: {100 * low:.1f} to {100 * high:.1f}"
+    return (
+        f"{what:44} {right:>4} of {total:>4}  {100 * right / total:5.1f} %   "
+        f"95 %: {100 * low:.1f} to {100 * high:.1f}"
+    )
 
 
 def confusion(wavs: dict[str, list[Wav]], judge: Judge, speakers: Sequence[str]) -> tuple[int, int]:
-    """Print whom the judge hears (columns) in the clips of each label (rows). Returns how many it recognises, and of how many."""
+    """Print the speakers recognised (columns) in the clips of each label (rows).
+
+    Returns the number of clips that are recognised, and that of all.
+    """
     width = max(12, *(len(s) + 2 for s in speakers))
     print(f"{'heard:':16}" + "".join(f"{s:>{width}}" for s in (*speakers, NOBODY)))
     right = 0
     for label in sorted(wavs):
-        heard = [judge.hears(wav) for wav in wavs[label]]
-        print(f"{label:16}" + "".join(f"{heard.count(s):>{width}}" for s in (*speakers, NOBODY)))
-        right += heard.count(label)
+        recognised = [judge.speaker(wav) for wav in wavs[label]]
+        counts = [recognised.count(s) for s in (*speakers, NOBODY)]
+        print(f"{label:16}" + "".join(f"{count:>{width}}" for count in counts))
+        right += recognised.count(label)
     return right, sum(map(len, wavs.values()))
 
 
-# --- recordings and clips ----------------------------------------------------------------------------------------------
+# --- recordings and clips -------------------------------------------------------------------------
 
 
 def read(path: Path) -> Wav:
@@ -175,66 +194,56 @@ def read(path: Path) -> Wav:
 
 def by_label(folder: Path) -> dict[str, list[Path]]:
     """The audio files in each subfolder."""
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in SUFFIXES:
-            found.setdefault(path.parent.name, []).append(path)
-    if not found:
+            files.setdefault(path.parent.name, []).append(path)
+    if not files:
         sys.exit(f"{folder}: holds no folders of recordings, one for every speaker")
-    return found
+    return files
 
 
 def take(path: Path) -> int:
     numbers: list[str] = re.findall(r"\d+", path.stem)
-    return int(numbers[-1]) if numbers else sys.exit(f"{path}: its name holds no number of a take")
+    if not numbers:
+        sys.exit(f"{path}: its name holds no number of a take")
+    return int(numbers[-1])
 
 
 def split(folder: Path) -> tuple[Real, Real]:
     """Real recordings to learn from, and those held back."""
-    learned: dict[str, list[Wav]] = {}
-    held: dict[str, list[Wav]] = {}
+    training: dict[str, list[Wav]] = {}
+    held_back: dict[str, list[Wav]] = {}
     for speaker, paths in by_label(folder).items():
         takes = sorted({take(path) for path in paths})
         first = set(takes[: math.ceil(HELD_BACK * len(takes))])
-        learned[speaker] = [read(path) for path in paths if take(path) not in first]
-        held[speaker] = [read(path) for path in paths if take(path) in first]
-        if not learned[speaker]:
+        training[speaker] = [read(path) for path in paths if take(path) not in first]
+        held_back[speaker] = [read(path) for path in paths if take(path) in first]
+        if not training[speaker]:
             sys.exit(
                 f"{folder / speaker}: holds one take only; there must be several, to hold some back"
             )
-    if len(learned) < 2:
+    if len(training) < 2:
         sys.exit(f"{folder}: holds one speaker only; there must be several, to tell apart")
-    return Real(learned), Real(held)
+    return Real(training), Real(held_back)
 
 
 def make(options: argparse.Namespace, speakers: Sequence[str], folder: Path) -> None:
-    """Generate clips of every speaker as FOLDER/<label>/clip-1.wav and on, each speaker with a seed of its own."""
+    """Generate clips of every speaker as FOLDER/<label>/clip-1.wav and on.
+
+    Each speaker has a seed of its own.
+    """
     count = max(1, options.count // len(speakers))
     if folder.exists() and any(folder.iterdir()):
         sys.exit(
-            f"{folder}: is not empty; leave --make out to judge the clips in it, or name a new folder"
+            f"{folder}: is not empty; leave --make out to judge the clips in it, or name a new "
+            "folder"
         )
     for i, label in enumerate(speakers):
         (folder / label).mkdir(parents=True)
-        command = [
-            sys.executable,
-            "-m",
-            "wavenet",
-            "generate",
-            options.make,
-            "--label",
-            label,
-            "--count",
-            count,
-        ]
-        command += [
-            "--seconds",
-            options.seconds,
-            "--seed",
-            options.seed + i,
-            "-o",
-            folder / label / "clip.wav",
-        ]
+        command = [sys.executable, "-m", "wavenet", "generate", options.make]
+        command += ["--label", label, "--count", count, "--seconds", options.seconds]
+        command += ["--seed", options.seed + i, "-o", folder / label / "clip.wav"]
         result = subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL)
         if result.returncode:
             sys.exit(result.returncode)
@@ -245,45 +254,47 @@ def judge_clips(folder: Path, judge: Judge, speakers: Sequence[str]) -> None:
     unknown = sorted(clips.keys() - set(speakers))
     if unknown:
         sys.exit(
-            f"{folder / unknown[0]}: there are no real recordings of {unknown[0]}; the judge knows {', '.join(speakers)}"
+            f"{folder / unknown[0]}: there are no real recordings of {unknown[0]}; "
+            f"the judge knows {', '.join(speakers)}"
         )
     wavs = {label: [read(path) for path in paths] for label, paths in clips.items()}
     seconds = [len(wav) / RATE for some in wavs.values() for wav in some]
     print(
-        f"\nclips, {len(seconds)} of {min(seconds):.1f} to {max(seconds):.1f} s; rows: the label asked for"
+        f"\nclips, {len(seconds)} of {min(seconds):.1f} to {max(seconds):.1f} s; "
+        "rows: the label asked for"
     )
     right, total = confusion(wavs, judge, speakers)
-    print(share(f"recognised (by chance {100 / len(speakers):.0f} %)", right, total))
+    print(accuracy_line(f"recognised (by chance {100 / len(speakers):.0f} %)", right, total))
 
 
 def main() -> None:
     options = parse()
-    learned, held = split(options.real)
-    judge = Judge(learned)
-    print(
-        f"the judge learned from {sum(map(len, learned.wavs.values()))} recordings of {len(learned.speakers)} speakers"
-    )
+    training, held_back = split(options.real)
+    judge = Judge(training)
+    speakers = training.speakers
+    count = sum(map(len, training.wavs.values()))
+    print(f"the judge learned from {count} recordings of {len(speakers)} speakers")
     print("\nreal recordings held back; rows: who speaks")
-    print(share("as they are", *confusion(held.wavs, judge, learned.speakers)))
+    print(accuracy_line("as they are", *confusion(held_back.wavs, judge, speakers)))
     rng = np.random.default_rng(1)
-    print(share("through 8 bits of mu-law", *judge.right(held.changed(mu_law).examples())))
-    print(
-        share(
-            "in white noise 20 dB below",
-            *judge.right(held.changed(lambda wav: in_noise(wav, 20, rng)).examples()),
-        )
-    )
-    print(share(f"in strings of {STRING}", *judge.right(held.examples(rng))))
+    quantised = held_back.changed(mu_law)
+    print(accuracy_line("through 8 bits of mu-law", *judge.right(quantised.examples())))
+    noisy = held_back.changed(lambda wav: in_noise(wav, 20, rng))
+    print(accuracy_line("in white noise 20 dB below", *judge.right(noisy.examples())))
+    print(accuracy_line(f"in strings of {STRING}", *judge.right(held_back.examples(rng))))
     with tempfile.TemporaryDirectory() as place:
         folder = options.clips or Path(place, "clips")
         if options.make:
-            make(options, learned.speakers, folder)
+            make(options, speakers, folder)
         if options.make or options.clips:
-            judge_clips(folder, judge, learned.speakers)
+            judge_clips(folder, judge, speakers)
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Who speaks? A judge of clips made with a label, which knows nothing of the "
+        "network: does it hear the voice that was asked for?"
+    )
     parser.add_argument("real", type=Path, help="real recordings: a folder for every speaker")
     parser.add_argument(
         "--clips",

@@ -131,7 +131,7 @@ def some_inputs(
     shape = (batch, count + 2 * context, config.mel_bands)
     values["mel"] = -5 + 3 * torch.randn(shape, generator=generator)
     # The window begins a frame before its recording and ends one behind it.
-    frame_ranges = torch.tensor([[-context - 1, count - 3]]).expand(batch, -1)
+    frame_ranges = torch.tensor([[-1, count - 3]]).expand(batch, -1)
     return ConditioningInput(values, frame_ranges, offset % config.frame_hop)
 
 
@@ -165,7 +165,7 @@ def inputs_of(
     last = len(recordings[0]["mel"]) - 1
     number = torch.arange(low, high + 1).clamp(0, last)
     values["mel"] = torch.stack([torch.from_numpy(r["mel"])[number] for r in recordings])
-    frame_ranges = torch.tensor([[low, last]]).expand(len(recordings), -1)
+    frame_ranges = torch.tensor([[low + config.mel_context, last]]).expand(len(recordings), -1)
     return ConditioningInput(values, frame_ranges, first % config.frame_hop)
 
 

@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 
 from tests.conftest import STARTER, noisy, tone
-from wavenet.arrays import Samples
+from wavenet.glossary import Samples
 from wavenet.audio import quantization
 from wavenet.audio.quantization import as_wav
 from wavenet.config import AudioConfig
@@ -76,7 +76,7 @@ def test_masses_of_all_codes_sum_to_one_and_are_laplace() -> None:
         expected = laplace.cdf(edges[1:]) - laplace.cdf(edges[:-1])
         visible = expected > 1e-6
         np.testing.assert_allclose(np.exp2(-bits)[visible], expected[visible], rtol=1e-6)
-        # Far out too, where the mass itself underflows.
+        # This holds far out too, where the mass itself underflows.
         assert np.isfinite(bits).all()
 
 

@@ -28,7 +28,7 @@ def test_a_name_is_enough_to_hear_one(tmp_path: Path, monkeypatch: pytest.Monkey
     assert said.exit_code == 0, said.stderr
     wav, rate = sf.read(f"{NAME}-1.wav")
     assert (len(wav), rate) == (24000, 16000)
-    # The level of every tenth of a second.
+    # This is the level of each tenth of a second.
     loudness = np.sqrt(np.mean(wav.reshape(-1, 1600) ** 2, axis=1))
     assert loudness.max() > 0.02, "it whispers or is silent"
     assert np.mean(np.abs(wav) > 0.98) < 0.001, "it clips"

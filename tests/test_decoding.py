@@ -1,4 +1,7 @@
-"""Decoding by several threads: the result does not depend on them, and what cannot go on stops at once."""
+"""Decoding by several threads.
+
+The result does not depend on them, and what cannot go on stops at once.
+"""
 
 import hashlib
 import os
@@ -32,21 +35,21 @@ def index(
     return index_folder(folder, AUDIO, trim=True, cache=cache, threads=threads, on_file=on_file)
 
 
-def contents(found: Index) -> tuple[str, str]:
+def contents(indexed: Index) -> tuple[str, str]:
     """What the samples and the index of a cache hold."""
-    pcm, lines = ((found.cache / name).read_bytes() for name in ("pcm.bin", "index.jsonl"))
+    pcm, lines = ((indexed.cache / name).read_bytes() for name in ("pcm.bin", "index.jsonl"))
     return hashlib.sha256(pcm).hexdigest(), hashlib.sha256(lines).hexdigest()
 
 
 @pytest.fixture
 def mixed(make_folder: Callable[..., Path]) -> Path:
-    """Many lengths, twins far apart and next to each other, and every way to be of no use."""
+    """Many lengths, duplicates far apart and next to each other, and every way to be of no use."""
     files = {f"{i:02}.wav": noisy(0.2 + (i * 7 % 5) / 3, seed=i) for i in range(30)}
     files |= {
-        "00_twin.wav": files["00.wav"],
-        "31_twin.wav": files["07.wav"],
+        "00_copy.wav": files["00.wav"],
+        "31_copy.wav": files["07.wav"],
         "32.wav": np.zeros(8000),
-        "32_twin.wav": np.zeros(8000),
+        "32_copy.wav": np.zeros(8000),
     }
     files |= {"33.wav": tone(0.01), "34.flac": tone(9.0), "35.flac": tone(0.7, hertz=300)}
     folder = make_folder(files)
@@ -62,23 +65,25 @@ def test_a_cache_is_the_same_bit_for_bit_whatever_the_number_of_threads(
 ) -> None:
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 1 << 19)
     one = index(mixed, tmp_path / "one", 1)
-    monkeypatch.setattr(decoding, "SHORT_SAMPLES", short)  # all read twice, some, none
+    # Of the files, all are read twice, or some, or none.
+    monkeypatch.setattr(decoding, "SHORT_SAMPLES", short)
     monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
-    look = Workers.probe
+    probe = Workers.probe
 
     def unevenly(self: Workers, path: Path, known: Any) -> Probe:
-        time.sleep(0.02 * (int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 3 == 0))
-        return look(self, path, known)
+        if int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 3 == 0:
+            time.sleep(0.02)
+        return probe(self, path, known)
 
     monkeypatch.setattr(Workers, "probe", unevenly)
     for threads in (2, 5):
         many = index(mixed, tmp_path / str(threads), threads)
         assert contents(many) == contents(one)
-        assert replace(many, cache=one.cache) == one  # names, places, twins, reasons, counts
+        # Names, places, duplicates, reasons and counts are the same.
+        assert replace(many, cache=one.cache) == one
     assert len(one.skipped) == 6
-    assert (
-        one.decoded == 30 + 1 + 1 + 2 + 2
-    )  # different noises, silence, too short, tones, unreadable ones
+    # These are different noises, silence, one too short, tones and unreadable ones.
+    assert one.decoded == 30 + 1 + 1 + 2 + 2
 
 
 def test_only_the_new_file_is_read(
@@ -89,24 +94,29 @@ def test_only_the_new_file_is_read(
     (folder / "10_new.wav").write_bytes((folder / "10.wav").read_bytes())
     sf.write(folder / "05.wav", tone(0.5), 8000)
     read: list[str] = []
-    read_blocks, hashed = reading.read_blocks, hashlib.file_digest
-    monkeypatch.setattr(
-        reading, "read_blocks", lambda path, rate: read.append(path.name) or read_blocks(path, rate)
-    )
-    monkeypatch.setattr(
-        hashlib,
-        "file_digest",
-        lambda file, how: read.append(Path(file.name).name) or hashed(file, how),
-    )
+    read_blocks, file_digest = reading.read_blocks, hashlib.file_digest
+
+    def noting_decoder(path: Path, rate: int) -> Any:
+        read.append(path.name)
+        return read_blocks(path, rate)
+
+    def noting_hasher(file: Any, algorithm: Any) -> Any:
+        read.append(Path(file.name).name)
+        return file_digest(file, algorithm)
+
+    monkeypatch.setattr(reading, "read_blocks", noting_decoder)
+    monkeypatch.setattr(hashlib, "file_digest", noting_hasher)
     after = index(folder, tmp_path, 2)
-    assert sorted(read) == ["05.wav", "05.wav", "10_new.wav"]  # hashed and decoded, hashed
+    # One was hashed and decoded, the other hashed.
+    assert sorted(read) == ["05.wav", "05.wav", "10_new.wav"]
     assert after.decoded == 1
     lines = (after.cache / "index.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 22
-    kept = {r.name: r.offset for r in after.recordings if r.name != "05.wav"}
-    assert (
-        kept.items() >= {r.name: r.offset for r in before.recordings if r.name != "05.wav"}.items()
+    offsets, old_offsets = (
+        {r.name: r.offset for r in cache.recordings if r.name != "05.wav"}
+        for cache in (after, before)
     )
+    assert offsets.items() >= old_offsets.items()
 
 
 def test_replaced_samples_cost_a_new_cache_only_when_they_are_most_of_it(
@@ -119,25 +129,27 @@ def test_replaced_samples_cost_a_new_cache_only_when_they_are_most_of_it(
         sf.write(folder / "0.wav", noisy(0.5, seed=100 + again), 8000)
         assert index(folder, tmp_path, 2).decoded == 1
     sf.write(folder / "0.wav", noisy(0.5, seed=200), 8000)
-    assert index(folder, tmp_path, 2).decoded == 1  # as much is replaced as is used
-    assert index(folder, tmp_path, 2).decoded == 4  # more
+    # As much is replaced as is used.
+    assert index(folder, tmp_path, 2).decoded == 1
+    # More is replaced.
+    assert index(folder, tmp_path, 2).decoded == 4
 
 
 def test_progress_counts_every_file_once_and_only_when_there_is_work(
     mixed: Path, tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int]] = []
-    index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
-    assert told == [(i, 40) for i in range(1, 41)]  # one cannot be opened at all
-    told.clear()
-    index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
-    assert [now for now in told if now[0] == now[1]] == [
-        (40, 40)
-    ]  # those that cannot be read are tried again
-    told.clear()
+    progress: list[tuple[int, int]] = []
+    index(mixed, tmp_path, 3, on_file=lambda *now: progress.append(now))
+    # One cannot be opened at all.
+    assert progress == [(i, 40) for i in range(1, 41)]
+    progress.clear()
+    index(mixed, tmp_path, 3, on_file=lambda *now: progress.append(now))
+    # Those that cannot be read are tried again.
+    assert [now for now in progress if now[0] == now[1]] == [(40, 40)]
+    progress.clear()
     sf.write(mixed / "36.wav", tone(0.4), 8000)
-    index(mixed, tmp_path, 3, on_file=lambda *now: told.append(now))
-    assert told[-1] == (41, 41)
+    index(mixed, tmp_path, 3, on_file=lambda *now: progress.append(now))
+    assert progress[-1] == (41, 41)
 
 
 def test_ctrl_c_leaves_what_was_finished(make_folder: Callable[..., Path], tmp_path: Path) -> None:
@@ -153,7 +165,7 @@ def test_ctrl_c_leaves_what_was_finished(make_folder: Callable[..., Path], tmp_p
     assert not [t for t in threading.enumerate() if t.name.startswith("decoding")]
 
 
-def test_a_long_recording_is_given_up_at_the_next_block(
+def test_a_long_recording_is_abandoned_at_the_next_block(
     make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder({"a.wav": noisy(0.3), "b.wav": noisy(20.0, seed=1)})
@@ -173,22 +185,23 @@ def test_a_long_recording_is_given_up_at_the_next_block(
     monkeypatch.setattr(reading, "read_blocks", counted)
     with pytest.raises(KeyboardInterrupt):
         index(folder, tmp_path, 2, on_file=interrupt)
-    assert len(blocks) < 40  # of 160
+    # It has 160 blocks.
+    assert len(blocks) < 40
 
 
 def test_no_more_than_a_few_recordings_are_in_memory(
     make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the first one takes: the others wait for it rather than pile up."""
+    """However long the first one takes, the others wait for it rather than pile up."""
     folder = make_folder({f"{i:03}.wav": noisy(0.2, seed=i) for i in range(60)})
-    look, looked, seen = Workers.probe, [], []
+    probe, probed, seen = Workers.probe, [], []
 
     def slow(self: Workers, path: Path, known: Any) -> Probe:
-        looked.append(path.name)
+        probed.append(path.name)
         if path.name == "000.wav":
             time.sleep(0.3)
-            seen.append(len(looked))
-        return look(self, path, known)
+            seen.append(len(probed))
+        return probe(self, path, known)
 
     monkeypatch.setattr(Workers, "probe", slow)
     index(folder, tmp_path, 2)
@@ -201,41 +214,42 @@ def test_a_full_disk_is_one_line(
     folder = make_folder({f"{i:02}.wav": noisy(0.3, seed=i) for i in range(20)})
     write = Workers.write
 
-    def filling(self: Workers, pcm: Path, look: Probe, offset: int) -> bool:
+    def filling(self: Workers, pcm: Path, probe: Probe, offset: int) -> bool:
         if offset > 20_000:
             raise OSError(28, "No space left on device")
-        return write(self, pcm, look, offset)
+        return write(self, pcm, probe, offset)
 
     with monkeypatch.context() as patch:
         patch.setattr(Workers, "write", filling)
-        with pytest.raises(
-            CorpusError,
-            match=r"the cache cannot be written \(No space left on device\); choose another place with --cache",
-        ):
+        message = (
+            r"the cache cannot be written \(No space left on device\); "
+            r"choose another place with --cache"
+        )
+        with pytest.raises(CorpusError, match=message):
             index(folder, tmp_path / "cache", 2)
     assert 0 < index(folder, tmp_path / "cache", 2).decoded < 15
 
 
-def test_the_twin_of_a_recording_that_changed_meanwhile_does_not_share_its_samples(
+def test_the_duplicate_of_a_recording_that_changed_meanwhile_does_not_share_its_samples(
     make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder({"a.wav": noisy(0.5), "b.wav": noisy(0.5), "c.wav": tone(0.5)})
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(Workers, "write", lambda self, pcm, look, offset: look.path.name != "a.wav")
-        found = index(folder, tmp_path / "cache", 2)
+        patch.setattr(Workers, "write", lambda self, pcm, probe, offset: probe.path.name != "a.wav")
+        partial = index(folder, tmp_path / "cache", 2)
     changed = "changed while it was read; train again when it is finished"
-    assert [(s.name, s.reason) for s in found.skipped] == [("a.wav", changed), ("b.wav", changed)]
+    reasons = [(s.name, s.reason) for s in partial.skipped]
+    assert reasons == [("a.wav", changed), ("b.wav", changed)]
     again = index(folder, tmp_path / "cache", 2)
     assert [r.name for r in again.recordings] == ["a.wav", "b.wav", "c.wav"]
     first = again.recordings[0]
-    np.testing.assert_allclose(
-        again.pcm()[first.offset :][: first.samples] / 32768, noisy(0.5), atol=4e-5
-    )
+    pcm = again.pcm()[first.offset :][: first.samples]
+    np.testing.assert_allclose(pcm / 32768, noisy(0.5), atol=4e-5)
 
 
 def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    """Else one would remember the other's silence as standard error, and put it back for good."""
+    """Otherwise one would take the other's silence for standard error and restore that for good."""
     inside = threading.Barrier(2)
 
     def read(wait: float) -> None:
@@ -249,8 +263,8 @@ def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixtur
         thread.start()
     for thread in threads:
         thread.join()
-    os.write(2, b"an error of ours")
-    assert capfd.readouterr().err == "an error of ours"
+    os.write(2, b"an error")
+    assert capfd.readouterr().err == "an error"
 
 
 def test_the_bar_shows_while_decoders_are_silenced() -> None:

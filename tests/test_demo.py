@@ -24,10 +24,10 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def speech(make_folder: Callable[..., Path]) -> Path:
-    return make_folder(
-        {f"{i}.wav": tone(2.5, 16000, 120 + 9 * i) + noisy(2.5, 16000, i, 0.01) for i in range(5)},
-        16000,
-    )
+    files = {
+        f"{i}.wav": tone(2.5, 16000, 120 + 9 * i) + noisy(2.5, 16000, i, 0.01) for i in range(5)
+    }
+    return make_folder(files, 16000)
 
 
 def test_the_demo_ends_with_audio_and_a_picture(
@@ -50,10 +50,10 @@ def test_a_demo_of_other_recordings_is_not_mixed_in(
     quick: None, make_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     list(demo.run_demo(speech(make_folder), tmp_path / "demo", None, None))
-    with pytest.raises(
-        RunError,
-        match="holds a demo of other recordings or length; delete it, or choose another place with -o",
-    ):
+    message = (
+        "holds a demo of other recordings or length; delete it, or choose another place with -o"
+    )
+    with pytest.raises(RunError, match=message):
         list(demo.run_demo(None, tmp_path / "demo", None, None))
 
 

@@ -25,9 +25,8 @@ def test_draws_follow_the_predicted_probabilities() -> None:
 def test_temperature_sharpens_and_zero_takes_the_likeliest() -> None:
     logits = np.tile(_logits([0.4, 0.6]), (1000, 1))
     noise = (np.arange(1000) + 0.5) / 1000
-    assert (D.draw(logits, noise, Sampling(temperature=0.5)) == 1).mean() == pytest.approx(
-        0.36 / 0.52, abs=2e-3
-    )
+    sharpened = D.draw(logits, noise, Sampling(temperature=0.5))
+    assert (sharpened == 1).mean() == pytest.approx(0.36 / 0.52, abs=2e-3)
     assert (D.draw(logits, noise, Sampling(temperature=0)) == 1).all()
     assert D.draw(np.zeros((1, 16)), np.array([0.9]), Sampling(temperature=0)) == [0]
 
@@ -47,14 +46,12 @@ def test_top_p_keeps_the_fewest_that_hold_it() -> None:
 
 
 def test_loss_leaves_padding_out() -> None:
-    params, x = (
-        torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0)),
-        torch.arange(10).reshape(2, 5),
-    )
-    counts = torch.ones(2, 5)
-    counts[1, :3] = 0
+    params = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.arange(10).reshape(2, 5)
+    loss_mask = torch.ones(2, 5)
+    loss_mask[1, :3] = 0
     expected = D.loss(params[:1], x[:1]) * 5 + D.loss(params[1:, 3:], x[1:, 3:]) * 2
-    assert torch.allclose(D.loss(params, x, counts), expected)
+    assert torch.allclose(D.loss(params, x, loss_mask), expected)
 
 
 @pytest.mark.parametrize(
@@ -67,36 +64,33 @@ def test_impossible_sampling_is_refused(bad: dict[str, float]) -> None:
 
 
 def test_noise_may_come_with_or_without_its_last_axis() -> None:
-    params, noise = (
-        np.random.default_rng(0).standard_normal((2, 3, 16)),
-        np.random.default_rng(1).random((2, 3)),
-    )
+    params = np.random.default_rng(0).standard_normal((2, 3, 16))
+    noise = np.random.default_rng(1).random((2, 3))
     assert (D.draw(params, noise, Sampling()) == D.draw(params, noise[..., None], Sampling())).all()
     assert noise_columns(noise, 1).shape == (2, 3, 1)
     for wrong, columns in ((noise, 2), (noise[..., None], 3), (noise[0], 1)):
-        with pytest.raises(
-            EngineError, match=rf"noise of shape .*: must be \(batch, time, {columns}\)"
-        ):
+        message = rf"noise of shape .*: must be \(batch, time, {columns}\)"
+        with pytest.raises(EngineError, match=message):
             noise_columns(wrong, columns)
 
 
 @pytest.mark.parametrize("levels", [16, 256, 1024])
-def test_finer_bits_count_the_16_bit_samples_of_a_code(levels: int) -> None:
-    """Spread evenly over its samples, a code's probability makes a distribution over 16-bit samples: it sums to one."""
+def test_bits_to_16bit_count_the_16_bit_samples_of_a_code(levels: int) -> None:
+    """A code's probability, spread evenly over its samples, is a distribution over 16-bit samples.
+
+    It sums to one.
+    """
     samples = np.arange(-32768, 32768) / 32768
     x = quantization.encode(samples, levels)
-    found = Categorical(levels).bits_to_16bit(x)
+    bits = Categorical(levels).bits_to_16bit(x)
     for code in (0, levels // 4, levels // 2, levels - 1):
-        assert found[x == code] == pytest.approx(np.log2((x == code).sum()))
-    assert (2**-found).sum() == pytest.approx(len(np.unique(x)))
+        assert bits[x == code] == pytest.approx(np.log2((x == code).sum()))
+    assert (2**-bits).sum() == pytest.approx(len(np.unique(x)))
     assert (GaussianMixture(2).bits_to_16bit(np.arange(65536)) == 0).all()
 
 
 def test_nats_are_the_loss() -> None:
-    params, x = (
-        torch.randn(1, 50, 16, generator=torch.Generator().manual_seed(0)),
-        torch.arange(50)[None] % 16,
-    )
-    assert D.nats(params[0].numpy(), x[0].numpy()).mean() == pytest.approx(
-        D.loss(params, x).item(), rel=1e-6
-    )
+    params = torch.randn(1, 50, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.arange(50)[None] % 16
+    nats = D.nats(params[0].numpy(), x[0].numpy())
+    assert nats.mean() == pytest.approx(D.loss(params, x).item(), rel=1e-6)

@@ -39,63 +39,62 @@ def assert_worse(worse: metrics.CopyMetrics, better: metrics.CopyMetrics, names:
 
 
 def test_a_copy_has_no_distance(speech: np.ndarray[Any, Any]) -> None:
-    found = metrics.compare(speech, speech.copy(), RATE, MODEL)
-    assert (found.spectral_convergence, found.log_stft_db, found.mel_db) == (0, 0, 0)
+    scores = metrics.compare(speech, speech.copy(), RATE, MODEL)
+    assert (scores.spectral_convergence, scores.log_stft_db, scores.mel_db) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("rate", [RATE, 22050])
 def test_a_copy_is_as_intelligible_and_as_good(speech: np.ndarray[Any, Any], rate: int) -> None:
     pytest.importorskip("pystoi")
     pytest.importorskip("pesq")
-    found = metrics.compare(speech, speech.copy(), rate, MODEL)
-    assert found.stoi == pytest.approx(1, abs=1e-6)
-    assert found.pesq is not None
-    assert 4.6 < found.pesq < 4.7
+    scores = metrics.compare(speech, speech.copy(), rate, MODEL)
+    assert scores.stoi == pytest.approx(1, abs=1e-6)
+    assert scores.pesq is not None
+    assert 4.6 < scores.pesq < 4.7
 
 
 def test_more_noise_is_worse_in_every_figure(speech: np.ndarray[Any, Any]) -> None:
     levels = [
         metrics.compare(speech, with_noise(speech, a), RATE, MODEL) for a in (0.001, 0.01, 0.1)
     ]
-    there = {f.name for f in fields(metrics.CopyMetrics) if getattr(levels[0], f.name) is not None}
-    assert there >= {"spectral_convergence", "log_stft_db", "mel_db"}
+    measured = {
+        f.name for f in fields(metrics.CopyMetrics) if getattr(levels[0], f.name) is not None
+    }
+    assert measured >= {"spectral_convergence", "log_stft_db", "mel_db"}
     for better, worse in pairwise(levels):
-        assert_worse(worse, better, there)
+        assert_worse(worse, better, measured)
 
 
 def test_half_the_amplitude_is_6_db_away() -> None:
     wav = np.random.default_rng(0).uniform(-0.5, 0.5, RATE).astype(np.float32)
-    found = metrics.compare(wav, wav / 2, RATE, MODEL)
-    assert found.spectral_convergence == pytest.approx(0.5, abs=1e-5)
-    assert found.log_stft_db == pytest.approx(20 * np.log10(2), abs=1e-3)
-    assert found.mel_db == pytest.approx(20 * np.log10(2), abs=1e-3)
+    scores = metrics.compare(wav, wav / 2, RATE, MODEL)
+    assert scores.spectral_convergence == pytest.approx(0.5, abs=1e-5)
+    assert scores.log_stft_db == pytest.approx(20 * np.log10(2), abs=1e-3)
+    assert scores.mel_db == pytest.approx(20 * np.log10(2), abs=1e-3)
 
 
 def test_distances_do_not_depend_on_the_size_of_the_blocks(
     speech: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy = with_noise(speech, 0.01)
-    whole = metrics.compare(speech, noisy, RATE, MODEL)
+    at_once = metrics.compare(speech, noisy, RATE, MODEL)
     monkeypatch.setattr(mel, "BLOCK_FRAMES", 7)
-    found = metrics.compare(speech, noisy, RATE, MODEL)
-    assert found.spectral_convergence == pytest.approx(whole.spectral_convergence, rel=1e-5)
-    assert found.log_stft_db == pytest.approx(whole.log_stft_db, rel=1e-5)
+    in_blocks = metrics.compare(speech, noisy, RATE, MODEL)
+    assert in_blocks.spectral_convergence == pytest.approx(at_once.spectral_convergence, rel=1e-5)
+    assert in_blocks.log_stft_db == pytest.approx(at_once.log_stft_db, rel=1e-5)
 
 
 def test_griffin_lim_is_close_but_no_copy(speech: np.ndarray[Any, Any]) -> None:
     frames = mel.frames_of(speech, RATE, MODEL)
-    made = metrics.griffin_lim(frames, len(speech), RATE, MODEL)
-    assert made.dtype == np.float32
-    assert made.shape == speech.shape
-    np.testing.assert_array_equal(made, metrics.griffin_lim(frames, len(speech), RATE, MODEL))
-    found = metrics.compare(speech, made, RATE, MODEL)
-    assert 0.1 < found.mel_db < 3
-    assert_worse(
-        found,
-        metrics.compare(speech, speech, RATE, MODEL),
-        {"spectral_convergence", "log_stft_db", "mel_db"},
-    )
-    assert found.mel_db < metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL).mel_db
+    wav = metrics.griffin_lim(frames, len(speech), RATE, MODEL)
+    assert wav.dtype == np.float32
+    assert wav.shape == speech.shape
+    np.testing.assert_array_equal(wav, metrics.griffin_lim(frames, len(speech), RATE, MODEL))
+    scores = metrics.compare(speech, wav, RATE, MODEL)
+    assert 0.1 < scores.mel_db < 3
+    copy = metrics.compare(speech, speech, RATE, MODEL)
+    assert_worse(scores, copy, {"spectral_convergence", "log_stft_db", "mel_db"})
+    assert scores.mel_db < metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL).mel_db
 
 
 @pytest.mark.parametrize("window", [512, 511])
@@ -111,9 +110,9 @@ def test_missing_packages_leave_their_figures_out(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pystoi", None)
     monkeypatch.setitem(sys.modules, "pesq", None)
-    found = metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL)
-    assert (found.stoi, found.pesq) == (None, None)
-    assert found.mel_db > 0
+    scores = metrics.compare(speech, with_noise(speech, 0.01), RATE, MODEL)
+    assert (scores.stoi, scores.pesq) == (None, None)
+    assert scores.mel_db > 0
 
 
 @pytest.mark.parametrize(
@@ -124,20 +123,20 @@ def test_what_the_measures_refuse_is_none_without_a_word(
 ) -> None:
     wav = wav.astype(np.float32)
     with warnings.catch_warnings(action="error"):
-        found = metrics.compare(wav, wav, RATE, MODEL)
-    assert found == metrics.CopyMetrics(0, 0, 0, None, None)
+        scores = metrics.compare(wav, wav, RATE, MODEL)
+    assert scores == metrics.CopyMetrics(0, 0, 0, None, None)
     assert capfd.readouterr() == ("", "")
 
 
-def test_broken_audio_has_no_figures_of_hearing(speech: np.ndarray[Any, Any]) -> None:
+def test_broken_audio_has_no_perceptual_scores(speech: np.ndarray[Any, Any]) -> None:
     broken = speech.copy()
     broken[5000] = np.nan
-    found = metrics.compare(speech, broken, RATE, MODEL)
-    assert (found.stoi, found.pesq) == (None, None)
+    scores = metrics.compare(speech, broken, RATE, MODEL)
+    assert (scores.stoi, scores.pesq) == (None, None)
 
 
 def test_pesq_of_many_utterances(speech: np.ndarray[Any, Any]) -> None:
-    """The package itself dies of 60."""
+    """The package itself crashes on 60 of them."""
     pytest.importorskip("pesq")
     utterance = np.concatenate([speech[: RATE // 2], np.zeros(RATE // 2, np.float32)])
     wav = np.tile(utterance, 60)

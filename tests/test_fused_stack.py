@@ -1,4 +1,7 @@
-"""The time-major stack against ordinary convolutions: values, gradients, blocks, groups, precisions."""
+"""The fused, time-major stack against ordinary convolutions.
+
+Values and gradients agree for every block size, checkpointing interval and precision.
+"""
 
 from dataclasses import replace
 
@@ -64,7 +67,7 @@ def double_inputs(config: ModelConfig, x: Tensor) -> ConditioningInput | None:
 
 
 def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
-    """Of a loss in which every output counts differently."""
+    """The gradients of a loss in which every output has a weight of its own."""
     model.zero_grad()
     weights = torch.randn(
         params.shape, dtype=params.dtype, generator=torch.Generator().manual_seed(2)
@@ -74,12 +77,12 @@ def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
 
 
 def assert_same_gradients(
-    found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-12
+    actual: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float = 1e-12
 ) -> None:
-    assert found.keys() == expected.keys()
+    assert actual.keys() == expected.keys()
     for name, g in expected.items():
         torch.testing.assert_close(
-            found[name],
+            actual[name],
             g,
             rtol=tolerance,
             atol=tolerance * g.abs().max().item(),
@@ -89,7 +92,7 @@ def assert_same_gradients(
 
 @pytest.mark.parametrize("config", SHAPES)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_time_major_equals_convolutions(config: ModelConfig, batch: int) -> None:
+def test_the_fused_stack_equals_convolutions(config: ModelConfig, batch: int) -> None:
     model, x = example(config, batch)
     inputs = double_inputs(config, x)
     expected = pattern_reference.forward(model, x, inputs)
@@ -101,12 +104,10 @@ def test_float32_is_as_exact_as_convolutions_are() -> None:
     model, x = example(ModelConfig(layers=20, dilation_cycle=16), segment=300)
     exact = pattern_reference.forward(model, x)
     single = model.float()
-    ours, theirs = (
-        (f(x).double() - exact).abs().max()
-        for f in (single, lambda x: pattern_reference.forward(single, x))
-    )
-    assert ours < 2 * theirs
-    assert theirs > 0
+    fused_error = (single(x).double() - exact).abs().max()
+    reference_error = (pattern_reference.forward(single, x).double() - exact).abs().max()
+    assert fused_error < 2 * reference_error
+    assert reference_error > 0
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3])
@@ -128,7 +129,8 @@ def test_hand_written_gradients_pass_gradcheck(kernel_size: int) -> None:
 
     first, last, path = layer(), layer(), [random(residual, gate // 2), random(residual)]
     predicted = 3
-    x = random((predicted + sum(back[-1] for back in offsets)) * batch, residual)
+    lag = sum(taps[-1] for taps in offsets)
+    x = random((predicted + lag) * batch, residual)
     inputs = [x, *first, *last, *path]
 
     def run(x: Tensor, *w: Tensor) -> Tensor:
@@ -155,18 +157,18 @@ def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("config", SHAPES)
-@pytest.mark.parametrize("group", [1, 2, 3, 100])
-def test_checkpointed_equals_not_checkpointed(config: ModelConfig, group: int) -> None:
+@pytest.mark.parametrize("checkpoint_every", [1, 2, 3, 100])
+def test_checkpointed_equals_not_checkpointed(config: ModelConfig, checkpoint_every: int) -> None:
     model, x = example(config)
     inputs = double_inputs(config, x)
     params, expected = model(x, inputs), gradients(model, model(x, inputs))
-    model.stack.checkpoint_every = group
+    model.stack.checkpoint_every = checkpoint_every
     assert torch.equal(model(x, inputs), params)
-    found = gradients(model, model(x, inputs))
-    assert all(torch.equal(found[n], g) for n, g in expected.items())
+    checkpointed = gradients(model, model(x, inputs))
+    assert all(torch.equal(checkpointed[n], g) for n, g in expected.items())
 
 
-def test_nothing_is_kept_when_no_gradient_is_wanted() -> None:
+def test_nothing_is_kept_under_no_grad() -> None:
     model, x = example(SMALL)
     expected = model(x)
     with torch.no_grad():
@@ -187,17 +189,17 @@ def test_two_forwards_before_one_backward() -> None:
     )
     model.zero_grad()
     ((first + second) * weights).sum().backward()
-    assert_same_gradients(
-        {n: p.grad for n, p in model.named_parameters() if p.grad is not None}, separate
-    )
+    together = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert_same_gradients(together, separate)
 
 
 def test_every_gradient_has_memory_of_its_own() -> None:
-    """Else clipping in place would scale those that share it over and over."""
+    """Otherwise, clipping in place would scale gradients that share memory several times."""
     model, x = example(SMALL)
     model(x).sum().backward()
-    places = [p.grad.untyped_storage().data_ptr() for p in model.parameters() if p.grad is not None]
-    assert len(set(places)) == len(places) == len(list(model.parameters()))
+    present = [p.grad for p in model.parameters() if p.grad is not None]
+    addresses = [g.untyped_storage().data_ptr() for g in present]
+    assert len(set(addresses)) == len(addresses) == len(list(model.parameters()))
 
 
 def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision() -> None:
@@ -206,18 +208,18 @@ def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision
     exact = model(x)
     expected = gradients(model, exact)
     with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = model(x), pattern_reference.forward(model, x)
-    assert 0 < (ours.float() - exact).abs().mean() < 2 * (theirs.float() - exact).abs().mean()
-    found, usual = gradients(model, ours.float()), gradients(model, theirs.float())
+        fused, reference = model(x), pattern_reference.forward(model, x)
+    fused_error = (fused.float() - exact).abs().mean()
+    assert 0 < fused_error < 2 * (reference.float() - exact).abs().mean()
+    fused_gradients = gradients(model, fused.float())
+    reference_gradients = gradients(model, reference.float())
     for name, g in expected.items():
-        assert found[name].dtype == torch.float32
-        assert (found[name] - g).norm() < 2 * (usual[name] - g).norm(), name
+        assert fused_gradients[name].dtype == torch.float32
+        error = (fused_gradients[name] - g).norm()
+        assert error < 2 * (reference_gradients[name] - g).norm(), name
 
 
 def test_a_stack_alone_takes_time_before_batch() -> None:
     stack = WaveNetStack(SMALL)
-    assert stack(torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)).shape == (
-        5,
-        2,
-        SMALL.skip_channels,
-    )
+    x = torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)
+    assert stack(x).shape == (5, 2, SMALL.skip_channels)

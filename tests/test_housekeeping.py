@@ -29,16 +29,15 @@ def lines(folder: Path | None = None, clear: bool = False, cache: Path | None = 
 
 def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> None:
     one, other = folders
-    found = entries()
-    assert [(k.folder, k.recordings, k.sample_rate) for k in found] == [
+    listed = entries()
+    assert [(e.folder, e.recordings, e.sample_rate) for e in listed] == [
         (str(one), 2, 16000),
         (str(one), 2, 8000),
         (str(other), 1, 8000),
     ]
-    assert found[0].bytes > 2 * 16000
-    assert sum(p.stat().st_size for k in found for p in k.path.iterdir()) == sum(
-        k.bytes for k in found
-    )
+    assert listed[0].bytes > 2 * 16000
+    on_disk = sum(p.stat().st_size for e in listed for p in e.path.iterdir())
+    assert on_disk == sum(e.bytes for e in listed)
     text = lines()
     assert text.count(str(one)) == 2
     assert "0.1 MB in " in text
@@ -47,9 +46,10 @@ def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> N
 def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
     one, other = folders
     assert "cleared: " in lines(one, clear=True)
-    assert [k.folder for k in entries()] == [str(other)]
+    assert [e.folder for e in entries()] == [str(other)]
     assert "holds no decoded recordings of" in lines(one)
-    assert index_folder(one, SLOW, trim=False).decoded == 2  # and is made anew when needed
+    # It is decoded anew when needed.
+    assert index_folder(one, SLOW, trim=False).decoded == 2
     lines(clear=True)
     assert entries() == []
     assert not any(folders[0].parent.rglob("pcm.bin"))
@@ -57,16 +57,16 @@ def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
 
 
 def test_a_cache_in_use_is_not_cleared(folders: tuple[Path, Path]) -> None:
-    found = entries()[0]
+    entry = entries()[0]
     with (
-        FileLock(found.path / "lock"),
+        FileLock(entry.path / "lock"),
         pytest.raises(CorpusError, match="another process is indexing it"),
     ):
         lines(clear=True)
-    assert (found.path / "pcm.bin").exists()
+    assert (entry.path / "pcm.bin").exists()
 
 
-def test_folders_that_are_gone_and_caches_without_a_word_are_told(
+def test_folders_that_are_gone_and_caches_without_a_description_are_listed_as_such(
     folders: tuple[Path, Path],
 ) -> None:
     _, other = folders
@@ -84,7 +84,7 @@ def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
         lines(cache=tmp_path / "no")
 
 
-def test_a_folder_that_is_not_of_ours_is_never_touched(
+def test_a_folder_that_is_no_cache_is_never_touched(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "mine" / "voices").mkdir(parents=True)

@@ -1,4 +1,7 @@
-"""Imports point one way, heavy ones wait, and only the command line prints: read from the source and tried."""
+"""Imports point one way, heavy ones wait, and only the command line prints.
+
+Some of this is read from the source, the rest is tried.
+"""
 
 import ast
 import importlib.util
@@ -9,9 +12,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "wavenet"
-# From the ground up: a package imports from those before it. Of one rank are those that know nothing of each other.
+# From the ground up: a package imports from those before it.
+# Packages that know nothing of each other have one rank.
 RANKS: list[set[str]] = [
-    {"errors", "arrays"},
+    {"errors", "glossary"},
     {"system"},
     {"config"},
     {"audio"},
@@ -30,15 +34,15 @@ OPEN_DOORS = {"config", "engines", "cli"}
 
 
 def modules() -> dict[str, ast.Module]:
-    found = {}
+    trees = {}
     for path in PACKAGE.rglob("*.py"):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        found[name] = ast.parse(path.read_text(encoding="utf-8"))
-    return found
+        trees[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return trees
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """Names of our own modules and symbols that a file imports, anywhere in it."""
+    """The names of modules and symbols of this program that a file imports, anywhere in it."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "wavenet":
@@ -63,9 +67,9 @@ def test_no_module_imports_itself_through_others() -> None:
     uses = {}
     for name, tree in trees.items():
         top = [n for n in tree.body if isinstance(n, ast.ImportFrom)]
-        found = set().union(*map(imported, top)) if top else set()
+        targets = set().union(*map(imported, top)) if top else set()
         uses[name.removesuffix(".__init__")] = {
-            next((f for f in (x, x.rpartition(".")[0]) if f in names), "") for x in found
+            next((f for f in (x, x.rpartition(".")[0]) if f in names), "") for x in targets
         }
     done: set[str] = set()
     while ready := {n for n in uses if n not in done and uses[n] - {"", n} <= done}:
@@ -108,11 +112,9 @@ def test_nothing_is_ever_unpickled() -> None:
 
 def loaded_by(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(' '.join(sorted(sys.modules)))"
-    return set(
-        subprocess.run(
-            [sys.executable, "-c", script], check=True, capture_output=True, text=True
-        ).stdout.split()
-    )
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    return set(result.stdout.split())
 
 
 def test_generating_never_imports_torch() -> None:
@@ -193,4 +195,5 @@ def test_public_names_are_there() -> None:
 
     for name in wavenet.__all__:
         assert callable(getattr(wavenet, name)), name
-    assert callable(wavenet.generate)  # not shadowed by a module of that name
+    # No module of that name shadows it.
+    assert callable(wavenet.generate)

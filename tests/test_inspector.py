@@ -1,4 +1,7 @@
-"""`wavenet receptive-field`, as typed: the drawing, tables side by side, pictures, and what stays unloaded."""
+"""`wavenet receptive-field`, as typed.
+
+The drawing, tables side by side, pictures, and what stays unloaded.
+"""
 
 import json
 import os
@@ -49,8 +52,11 @@ def test_one_source_gets_a_drawing_a_table_and_advice() -> None:
 
 def test_gaps_are_said_and_drawn() -> None:
     out = wavenet("receptive-field", "small", *GAPPY).stdout
-    said = "only every 4th sample is heard; 12 of 17 samples are never heard: lags 1-3, 5-7, 9-11, 13-15"
-    assert said in " ".join(out.split())
+    gaps = (
+        "only every 4th sample is heard; 12 of 17 samples are never heard: "
+        "lags 1-3, 5-7, 9-11, 13-15"
+    )
+    assert gaps in " ".join(out.split())
     assert re.search(r"1 │ ▇▇▇ {9}███ {9}███ {9}███ {9}▇▇▇$", out, re.MULTILINE)
 
 
@@ -62,8 +68,8 @@ def test_gaps_are_said_and_drawn() -> None:
 def test_drawings_keep_to_100_columns_and_plain_ones_to_ascii(
     settings: list[str], plain: bool
 ) -> None:
-    found = stack_report("a", loading.load("small", [f"model.{s}" for s in settings]), 100)
-    lines = draw_text(found, plain)
+    report = stack_report("a", loading.load("small", [f"model.{s}" for s in settings]), 100)
+    lines = draw_text(report, plain)
     assert max(map(len, lines)) <= 100
     assert "\n".join(lines).isascii() == plain
     assert any("heard" in line for line in lines) == (settings == ["dilations=[3,9,27,81,243]"])
@@ -118,27 +124,16 @@ def test_several_sources_stand_side_by_side(model: Path) -> None:
     assert "paper: only every 4th sample is heard; 12 of 17" in gappy
 
 
-def test_json_tells_coverage_and_influence(model: Path, recordings: Path) -> None:
-    found = json.loads(
+def test_json_reports_coverage_and_influence(model: Path, recordings: Path) -> None:
+    report = json.loads(
         wavenet("receptive-field", model, "--on", recordings, "--pitch", 400, "--json").stdout
     )
-    assert found["coverage"]["samples_heard"] == 11
-    assert found["coverage"]["gaps"] == []
-    assert [round(10**p) for p in found["coverage"]["log10_paths"]] == [
-        1,
-        2,
-        3,
-        4,
-        4,
-        4,
-        4,
-        4,
-        3,
-        2,
-        1,
-    ]
-    assert found["pitch_periods"] == pytest.approx(11 / 20)
-    influence = found["influence"]
+    assert report["coverage"]["samples_heard"] == 11
+    assert report["coverage"]["gaps"] == []
+    paths = [round(10**p) for p in report["coverage"]["log10_paths"]]
+    assert paths == [1, 2, 3, 4, 4, 4, 4, 4, 3, 2, 1]
+    assert report["pitch_periods"] == pytest.approx(11 / 20)
+    influence = report["influence"]
     assert influence.keys() == {
         "source",
         "moments",
@@ -148,13 +143,8 @@ def test_json_tells_coverage_and_influence(model: Path, recordings: Path) -> Non
         "shares",
     }
     assert sum(influence["shares"]) == pytest.approx(1, abs=1e-4)
-    assert (
-        1
-        <= influence["samples_within_50"]
-        <= influence["samples_within_90"]
-        <= influence["samples_within_99"]
-        <= 11
-    )
+    within = [influence[f"samples_within_{percent}"] for percent in (50, 90, 99)]
+    assert 1 <= within[0] <= within[1] <= within[2] <= 11
     several = json.loads(wavenet("receptive-field", "small", "paper", *GAPPY, "--json").stdout)
     assert [one["name"] for one in several] == ["small", "paper"]
     assert several[0]["coverage"]["gaps"] == [[1, 3], [5, 7], [9, 11], [13, 15]]
@@ -162,7 +152,7 @@ def test_json_tells_coverage_and_influence(model: Path, recordings: Path) -> Non
     assert several[0]["influence"] is None
 
 
-def test_measured_influence_is_told_and_compared(
+def test_measured_influence_is_reported_and_compared(
     model: Path, recordings: Path, tmp_path: Path
 ) -> None:
     out = " ".join(wavenet("receptive-field", model, "--on", recordings / "a.wav").stdout.split())
@@ -190,10 +180,8 @@ def test_pictures_are_drawn(settings: list[str], tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == str(path)
     drawn = matplotlib.image.imread(path)[..., :3]
     assert drawn.shape[1] == 1100
-    for rows in (
-        drawn[: len(drawn) // 2],
-        drawn[len(drawn) // 2 :],
-    ):  # neither the stack nor the paths are blank
+    # Neither the stack nor the paths are blank.
+    for rows in (drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]):
         assert (rows < 0.9).any(axis=2).mean() > 0.005
 
 
@@ -207,31 +195,26 @@ def test_a_measurement_adds_a_panel_and_an_svg_is_the_same_each_time(
         matplotlib.image.imread(tmp_path / name) for name in ("measured.png", "theory.png")
     )
     assert len(measured) > len(theory) + 150
-    assert wavenet(
-        "receptive-field", model, "--json", "--picture", tmp_path / "a.SVG"
-    ).stdout.startswith("{")
-    svg = (tmp_path / "a.SVG").read_text(encoding="utf-8")
+    path = tmp_path / "a.SVG"
+    assert wavenet("receptive-field", model, "--json", "--picture", path).stdout.startswith("{")
+    svg = path.read_text(encoding="utf-8")
     assert svg.startswith("<?xml")
     assert len(svg) > 10_000
     assert "<dc:date>" not in svg
 
 
-def test_a_picture_of_wide_measured_fields_has_every_panel(tmp_path: Path) -> None:
-    shares = np.geomspace(1, 1e-9, 20_476)
+def test_a_picture_of_wide_measured_receptive_fields_has_every_panel(tmp_path: Path) -> None:
+    influence = np.geomspace(1, 1e-9, 20_476)
+    measured = EffectiveReceptiveField(influence / influence.sum(), 64, "here")
     wide = loading.load("small", ["model.layers=60", "model.dilation_cycle=2048"])
-    figure.draw(
-        tmp_path / "a.png",
-        stack_report("wide", wide, 100, EffectiveReceptiveField(shares / shares.sum(), 64, "here")),
-    )
+    figure.draw(tmp_path / "a.png", stack_report("wide", wide, 100, measured))
     assert len(matplotlib.image.imread(tmp_path / "a.png")) > 1200
 
 
-def test_a_field_too_long_to_draw_is_refused(tmp_path: Path) -> None:
+def test_a_receptive_field_too_long_to_draw_is_refused(tmp_path: Path) -> None:
     endless = Config(model=ModelConfig(layers=42, dilation_cycle=2**20, kernel_size=64))
-    with pytest.raises(
-        OutputError,
-        match=r"a.png: custom hears 264,241,027 samples, too many to draw; lower the dilations",
-    ):
+    message = r"a.png: custom hears 264,241,027 samples, too many to draw; lower the dilations"
+    with pytest.raises(OutputError, match=message):
         figure.draw(tmp_path / "a.png", stack_report("custom", endless, 100))
 
 

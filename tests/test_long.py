@@ -1,4 +1,4 @@
-"""Hours of audio: memory stays flat. Run by `make test-long`."""
+"""Hours of audio: memory stays flat. `make test-long` runs these tests."""
 
 import subprocess
 import sys
@@ -104,7 +104,8 @@ def test_a_warm_cache_of_ten_hours_costs_a_fraction_of_making_it(
     assert [report["decoded"] for report in (cold, warm, more)] == [4000, 0, 1]
     assert warm["cpu"] < cold["cpu"] / 20
     assert more["cpu"] < cold["cpu"] / 20
-    assert cold["peak"] < small["peak"] + 40  # megabytes
+    # The peaks are in megabytes.
+    assert cold["peak"] < small["peak"] + 40
 
 
 @on_linux
@@ -118,5 +119,6 @@ def test_training_on_ten_hours_starts_as_on_minutes_at_flat_memory_and_with_chea
     few, many = (hundred_hours.child("train", folder, "tiny", 60) for folder in folders)
     assert many["prepared_cpu"] < 1.5 * few["prepared_cpu"]
     assert many["first_step_cpu"] < few["first_step_cpu"] + 5 * few["step_cpu"]
-    assert many["late"] < many["early"] + 40  # megabytes
+    # Memory early and late in training is in megabytes.
+    assert many["late"] < many["early"] + 40
     assert many["batch"] < 0.05 * many["step_cpu"]

@@ -120,7 +120,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         k + struct.pack(">I", len(v)) + b"\0\0" + v
         for k, v in ((b"COMM", b"\0eng"), (b"COMM", b""), (b"TIT2", b""))
     )
-    # Both sizes are what a program writes that writes to a pipe.
+    # A program that writes to a pipe cannot know the sizes in the header.
     streamed = plain[:4] + b"\xff" * 4 + plain[8:40] + b"\xff" * 4 + plain[44:]
     # These tags make the decoder complain.
     tagged = b"ID3\x03\0\0" + struct.pack(">I", len(frames)) + frames + mp3
@@ -221,7 +221,7 @@ def test_a_run_on_it_names_every_skipped_file_and_learns(
     with open(run.folder / "recordings.csv", encoding="utf-8") as f:
         rows = {row["file"]: row for row in csv.DictReader(f)}
     assert {name for name, row in rows.items() if row["use"] == "skipped"} == SKIPPED.keys()
-    # The test's config has another sample rate, and with it other durations.
+    # At the lower sample rate of this config, the file of one sample is empty and not too short.
     for name, reason in SKIPPED.items():
         assert reason in rows[name]["reason"] or reason.startswith("too short")
     assert rows["stereo_16_copy.wav"]["reason"] == "same content as stereo_16.wav"
@@ -272,7 +272,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
     ]
     a, c = (index.pcm()[r.offset : r.offset + r.samples] for r in index.recordings)
     assert (a == c).all()
-    # By now, the half of it is a finished file.
+    # It no longer changes, and what is left of it is a file of its own.
     assert [r.name for r in indexed(folder).recordings] == ["a.wav", "b.wav", "c.wav"]
 
 

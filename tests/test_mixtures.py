@@ -52,8 +52,8 @@ def test_masses_of_all_codes_sum_to_one(d: Distribution, params: np.ndarray) -> 
 def test_loss_and_gradient_are_finite_and_the_loss_equals_the_scored_nats(
     d: Distribution, params: np.ndarray
 ) -> None:  # type: ignore[type-arg]
-    edges = [0, 1, 32767, 32768, 65534, 65535]
-    codes = np.concatenate([edges, np.random.default_rng(0).integers(0, 65536, 60)])
+    extremes = [0, 1, 32767, 32768, 65534, 65535]
+    codes = np.concatenate([extremes, np.random.default_rng(0).integers(0, 65536, 60)])
     p = torch.tensor(np.tile(params, (len(codes), 1)), dtype=torch.float32)
     for x, row in zip(codes, p, strict=True):
         row.requires_grad_()

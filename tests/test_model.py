@@ -1,3 +1,5 @@
+"""The network: its receptive field, how it starts, and what it refuses."""
+
 import math
 from dataclasses import replace
 

@@ -52,7 +52,8 @@ KNOWN = [
     (ModelConfig(layers=10, layer="bottleneck", kernel_size=3), 2047),
     (ModelConfig(layers=10, layer="hybrid"), 1024),
     (ModelConfig(dilations=(1, 1), layer="hybrid", kernel_size=(4, 2)), 5),
-    (ModelConfig(layers=10, smooth=True), 1034),  # a sample more for each layer
+    # Smoothing adds a sample for each layer.
+    (ModelConfig(layers=10, smooth=True), 1034),
     (ModelConfig(layers=10, context="pyramid", pyramid_window=64), 1024 + 63),
     (
         ModelConfig(layers=10, context="pyramid", pyramid_dilations=(100, 7), pyramid_window=64),

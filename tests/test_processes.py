@@ -1,4 +1,4 @@
-"""Several processes that train one model: the same as one, and what becomes of them when something goes wrong."""
+"""Several processes that train one model learn as one does, and end well when one of them fails."""
 
 import ctypes
 import json
@@ -45,7 +45,10 @@ SETTINGS = (
 
 @pytest.fixture
 def command(training_folder: Path, config_file: Path, tmp_path: Path) -> list[object]:
-    """`wavenet train` with three windows, some short: two processes differ in how many, in how many parts, and in how much counts."""
+    """`wavenet train` with three windows, some short.
+
+    Two processes then have different numbers of windows, of parts, and of samples in the loss.
+    """
     settings = [word for s in SETTINGS for word in ("--set", s)]
     return ["train", training_folder, "-c", config_file, "--cache", tmp_path / "cache", *settings]
 
@@ -54,19 +57,18 @@ def command(training_folder: Path, config_file: Path, tmp_path: Path) -> list[ob
 def alone(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Run]]:
-    """The same in this process, in one thread."""
+    """The same training in this process, in one thread."""
     monkeypatch.setattr("wavenet.training.session.LOG_EVERY", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
     def run(out: Path, steps: int, stop_at: int | None = None) -> Run:
         settings = (*SETTINGS, f"train.steps={steps}")
-        return train(
-            TrainOptions(
-                training_folder, str(config_file), settings, out, stop_at, cache=tmp_path / "cache"
-            ),
-            TrainingListener(),
+        cache = tmp_path / "cache"
+        options = TrainOptions(
+            training_folder, str(config_file), settings, out, stop_at, cache=cache
         )
+        return train(options, TrainingListener())
 
     yield run
     torch.set_num_threads(threads)
@@ -88,19 +90,20 @@ def assert_alike(a: Run, b: Run, step: int) -> None:
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
-    curves = [
-        [
-            (m["step"], m.get("train_bits"), m.get("validation_bits"))
-            for m in run.metrics()
-            if m["step"] <= step
-        ]
-        for run in (a, b)
-    ]
-    assert (
-        len(curves[0]) == len(curves[1]) == step + step // 6
-    )  # every step's loss, every sixth's validation
-    for x, y in zip(*curves, strict=True):
+    first, second = curve(a, step), curve(b, step)
+    # Every step has a loss, and every sixth a validation.
+    assert len(first) == len(second) == step + step // 6
+    for x, y in zip(first, second, strict=True):
         assert x == pytest.approx(y, abs=2e-5)
+
+
+def curve(run: Run, until: int) -> list[tuple[Any, ...]]:
+    """(step, training bits, validation bits) of each entry of the log up to a step."""
+    return [
+        (m["step"], m.get("train_bits"), m.get("validation_bits"))
+        for m in run.metrics()
+        if m["step"] <= until
+    ]
 
 
 def findings(folder: Path) -> list[dict[str, Any]]:
@@ -110,26 +113,26 @@ def findings(folder: Path) -> list[dict[str, Any]]:
 def test_two_processes_learn_as_one_does_and_either_goes_on_from_the_other(
     command: list[object], alone: Callable[..., Run], tmp_path: Path
 ) -> None:
-    whole, shared = alone(tmp_path / "whole", 18), tmp_path / "shared"
-    code, out, err = finished(
-        torchrun(*command, "-o", shared, "--steps", 18, "--stop-at", 6, watched=tmp_path)
-    )
+    single, shared = alone(tmp_path / "single", 18), tmp_path / "shared"
+    started = torchrun(*command, "-o", shared, "--steps", 18, "--stop-at", 6, watched=tmp_path)
+    code, out, err = finished(started)
     assert code == 0, err
     assert out.count("recordings ") == out.count("step      6  validation") == 1
     assert "in each of 2 processes" in out
-    assert_alike(whole, Run(shared), 6)
+    assert_alike(single, Run(shared), 6)
     first, second = findings(tmp_path)
-    assert first["state"] == second["state"]  # bit for bit: weights, their average, Adam's moments
+    # The weights, their EMA and Adam's moments agree bit for bit.
+    assert first["state"] == second["state"]
     assert (first["step"], first["bits"]) == (second["step"], second["bits"])
     assert any(str(shared) in path for path in first["written"])
     assert not any(str(shared) in path for path in second["written"])
-    assert_alike(whole, alone(shared, 18, 12), 12)
+    assert_alike(single, alone(shared, 18, 12), 12)
     pair = Pair(tmp_path / "pair", *command, "-o", shared, "--steps", 18)
     (code, out, err), *others = pair.wait()
     assert code == 0, err
     assert "resuming" in out
     assert others == [(0, "", "")]
-    assert_alike(whole, Run(shared), 18)
+    assert_alike(single, Run(shared), 18)
     first, second = findings(tmp_path / "pair")
     assert first["state"] == second["state"]
 
@@ -142,32 +145,32 @@ def test_a_process_that_is_killed_is_named_and_torchrun_goes_on(
     started = torchrun(
         *command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **{DYING: "1:14"}
     )
-    code, said, err = finished(started)
+    code, stdout, err = finished(started)
     assert code == 0, err
     assert len(lines(err)) == 1, err
     assert re.fullmatch(
-        rf"wavenet: process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12. Go on with the same command",
+        rf"wavenet: process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12. "
+        "Go on with the same command",
         lines(err)[0],
     )
-    assert f"resuming {out} at step 12" in said
-    assert said.count("done. Hear it with") == 1
-    assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)
+    assert f"resuming {out} at step 12" in stdout
+    assert stdout.count("done. Hear it with") == 1
+    assert_alike(alone(tmp_path / "single", 18), Run(out), 18)
 
 
 def elsewhere(rank: int) -> None:
-    """Each process on a machine of its own, as far as relative paths go."""
-    place = Path(os.environ[FINDINGS]).parent / f"machine-{rank}"
-    place.mkdir(exist_ok=True)
-    os.chdir(place)
+    """Put each process on a machine of its own, as far as relative paths go."""
+    machine = Path(os.environ[FINDINGS]).parent / f"machine-{rank}"
+    machine.mkdir(exist_ok=True)
+    os.chdir(machine)
 
 
 def test_only_the_first_process_needs_the_run_folder(command: list[object], tmp_path: Path) -> None:
-    first = Pair(
-        tmp_path / "a", *command, "-o", "run", "--steps", 18, "--stop-at", 6, prepare=elsewhere
-    ).wait()
-    again = Pair(
-        tmp_path / "b", "train", "-o", "run", "--cache", tmp_path / "cache", prepare=elsewhere
-    ).wait()
+    steps = ("--steps", 18, "--stop-at", 6)
+    pair = Pair(tmp_path / "a", *command, "-o", "run", *steps, prepare=elsewhere)
+    first = pair.wait()
+    resume = ("train", "-o", "run", "--cache", tmp_path / "cache")
+    again = Pair(tmp_path / "b", *resume, prepare=elsewhere).wait()
     assert [code for code, _, _ in first + again] == [0] * 4, first + again
     assert "resuming run at step 6" in again[0][1]
     one, other = findings(tmp_path / "b")
@@ -176,16 +179,17 @@ def test_only_the_first_process_needs_the_run_folder(command: list[object], tmp_
     assert not (tmp_path / "machine-1" / "run").exists()
 
 
-def test_shares_are_the_batch(training_folder: Path, small_config: Config) -> None:
+def test_shards_make_up_the_batch(training_folder: Path, small_config: Config) -> None:
     index = index_folder(training_folder, small_config.audio, trim=small_config.trims)
     corpus = Corpus(index, small_config, small_config.model.receptive_field)
-    whole, *shares = corpus.batch(3), *(corpus.batch(3, rank, 2) for rank in (0, 1))
-    assert [len(share.x) for share in shares] == [2, 1]
-    assert (np.concatenate([shares[0].x, shares[1].x])[[0, 2, 1]] == whole.x).all()
-    assert {share.global_count for share in shares} == {int(whole.loss_mask.sum())}
+    batch = corpus.batch(3)
+    shards = [corpus.batch(3, rank, 2) for rank in (0, 1)]
+    assert [len(shard.x) for shard in shards] == [2, 1]
+    assert (np.concatenate([shards[0].x, shards[1].x])[[0, 2, 1]] == batch.x).all()
+    assert {shard.global_count for shard in shards} == {int(batch.loss_mask.sum())}
     scored = [
-        sum(b.loss_mask.sum() for b in corpus.validation_batches(rank, ranks))
-        for rank, ranks in ((0, 1), (0, 2), (1, 2))
+        sum(b.loss_mask.sum() for b in corpus.validation_batches(rank, world_size))
+        for rank, world_size in ((0, 1), (0, 2), (1, 2))
     ]
     assert scored[0] == scored[1] + scored[2]
     assert min(scored) > 0
@@ -196,9 +200,9 @@ def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_p
     pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
     wait_for(lambda: bool(locate.steps(out / "checkpoints")))
     os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
-    (code, said, err), *others = pair.wait()
+    (code, stdout, err), *others = pair.wait()
     assert (code, others) == (0, [(0, "", "")]), err
-    step = int(said.split("stopped at step ")[1].split(",")[0])
+    step = int(stdout.split("stopped at step ")[1].split(",")[0])
     assert locate.steps(out / "checkpoints")[-1] == step
     assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
 
@@ -207,7 +211,7 @@ def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_p
 def test_the_first_process_may_die_too(
     torchrun_too: bool, command: list[object], tmp_path: Path
 ) -> None:
-    """And torchrun's signal, or two, may come while the other still asks who is there."""
+    """Torchrun's signal, or two, may come while the other still asks which processes live."""
     out = tmp_path / "run"
     pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
     wait_for(lambda: bool(locate.steps(out / "checkpoints")))
@@ -218,8 +222,8 @@ def test_the_first_process_may_die_too(
     for _ in range(0 if torchrun_too else 2):
         os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
         time.sleep(0.2)
-    (code, _, _), (other, said, err) = pair.wait()
-    assert (code, other, said) == (-signal.SIGKILL, 1, "")
+    (code, _, _), (other, stdout, err) = pair.wait()
+    assert (code, other, stdout) == (-signal.SIGKILL, 1, "")
     who = (
         "torchrun has ended, on the machine of process 0 at least"
         if torchrun_too
@@ -232,37 +236,35 @@ def test_the_first_process_may_die_too(
 
 
 def stuck(rank: int) -> None:
-    """The first process waits where no handler of a signal runs, as for an exchange between GPUs."""
+    """Let the first process wait where no signal handler runs, as in an all-reduce between GPUs."""
 
-    def settle(self: ProcessGroup, *values: torch.Tensor) -> tuple[float, float]:
+    def all_reduce_or_hang(self: ProcessGroup, *values: torch.Tensor) -> tuple[float, float]:
         calls.append(1)
         if len(calls) > 8:
             (folder / "stuck").touch()
             for _ in range(2):
                 ctypes.CDLL(None).pthread_mutex_lock(mutex)
-        return before(self, *values)
+        return all_reduce_loss(self, *values)
 
     calls: list[int] = []
-    folder, mutex, before = (
-        Path(os.environ[FINDINGS]),
-        ctypes.create_string_buffer(128),
-        ProcessGroup.all_reduce_loss,
-    )
+    folder = Path(os.environ[FINDINGS])
+    mutex = ctypes.create_string_buffer(128)
+    all_reduce_loss = ProcessGroup.all_reduce_loss
     distributed.STUCK_SECONDS = 0.5
     if rank == 0:
-        ProcessGroup.all_reduce_loss = settle  # type: ignore[method-assign, assignment]
+        ProcessGroup.all_reduce_loss = all_reduce_or_hang  # type: ignore[method-assign, assignment]
 
 
-def test_a_process_that_waits_for_a_dead_one_still_says_so(
+def test_a_process_that_waits_for_a_dead_one_still_reports_it(
     command: list[object], tmp_path: Path
 ) -> None:
-    pair = Pair(
-        tmp_path / "pair", *command, "-o", tmp_path / "run", "--steps", 100_000, prepare=stuck
-    )
+    endless = (*command, "-o", tmp_path / "run", "--steps", 100_000)
+    pair = Pair(tmp_path / "pair", *endless, prepare=stuck)
     wait_for(lambda: (tmp_path / "pair" / "stuck").exists())
     os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
     time.sleep(5)
-    assert pair.processes[0].is_alive()  # all are there: it waits on
+    # As long as all processes live, it goes on waiting.
+    assert pair.processes[0].is_alive()
     pair.processes[1].kill()
     os.kill(pair.processes[0].pid or 0, signal.SIGTERM)
     (code, _, err), _ = pair.wait()
@@ -272,9 +274,9 @@ def test_a_process_that_waits_for_a_dead_one_still_says_so(
     ]
 
 
-def wait_for(found: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
-    while not found():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -289,7 +291,7 @@ def test_max_hours_ends_all_at_one_step(command: list[object], tmp_path: Path) -
 
 
 def spoil(rank: int) -> None:
-    """A weight of one process is no number."""
+    """Make the second process's loss NaN."""
     losses = Trainer._losses
     Trainer._losses = lambda self: (
         x * (float("nan") if rank and self.step >= 7 else 1) for x in losses(self)
@@ -297,13 +299,13 @@ def spoil(rank: int) -> None:
 
 
 def other_recordings(rank: int) -> None:
-    """A machine whose folder lacks a file."""
+    """Let the second process's folder lack a file."""
     listed = pcm_cache.audio_files
     pcm_cache.audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
 
 
 def unreadable(rank: int) -> None:
-    """A machine without the folder."""
+    """Let the second process's folder be empty."""
     if rank:
         pcm_cache.audio_files = lambda folder: ([], [], 0)
 
@@ -316,13 +318,17 @@ def full_disk(rank: int) -> None:
 
 
 def no_memory(rank: int) -> None:
-    """The second process fails in the middle of a step, which the first is then left alone with."""
+    """Let the second process fail in the middle of a step, where the first waits for it."""
+
+    def fail(self: Trainer) -> Any:
+        raise RuntimeError("not enough memory")
+
     if rank:
-        Trainer._backward = lambda self: (_ for _ in ()).throw(RuntimeError("not enough memory"))  # type: ignore[method-assign]
+        Trainer._backward = fail  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
-    ("prepare", "settings", "who", "said"),
+    ("prepare", "settings", "reporter", "message"),
     [
         (None, ["--stop-at", "0"], 0, "--stop-at 0: must be a step from 1 on"),
         (
@@ -348,13 +354,15 @@ def no_memory(rank: int) -> None:
             spoil,
             [],
             0,
-            "the loss is not finite at step 7; the last good checkpoint is of step 6. Go on from it with: wavenet train --out",
+            "the loss is not finite at step 7; the last good checkpoint is of step 6. "
+            "Go on from it with: wavenet train --out",
         ),
         (
             other_recordings,
             [],
             0,
-            f"process 1 of 2 ({HOST}) has other recordings than process 0; copy the same to every machine",
+            f"process 1 of 2 ({HOST}) has other recordings than process 0; "
+            "copy the same to every machine",
         ),
         (unreadable, [], 1, f"process 1 of 2 ({HOST}): .*: holds no recordings"),
         (full_disk, [], 0, "checkpoints: cannot be written (No space left on device)"),
@@ -362,57 +370,49 @@ def no_memory(rank: int) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_what_goes_wrong_is_told_once(
+def test_what_goes_wrong_is_reported_once(
     prepare: Callable[[int], None] | None,
     settings: list[str],
-    who: int,
-    said: str,
+    reporter: int,
+    message: str,
     command: list[object],
     tmp_path: Path,
 ) -> None:
-    found = Pair(
-        tmp_path / "pair",
-        *command,
-        *settings,
-        "-o",
-        tmp_path / "run",
-        "--steps",
-        18,
-        prepare=prepare,
-    ).wait()
-    assert [code for code, _, _ in found] == [1, 1], found
-    assert [len(lines(err)) for _, _, err in found] == [int(who == 0), int(who == 1)], found
-    pattern = re.escape(said).replace(re.escape(HOST), HOST).replace(re.escape(".*"), ".*")
-    assert re.match(f"wavenet: (.*: )?{pattern}", lines(found[who][2])[0])
-    assert not any("Traceback" in err for _, _, err in found), found
+    out = ("-o", tmp_path / "run", "--steps", 18)
+    results = Pair(tmp_path / "pair", *command, *settings, *out, prepare=prepare).wait()
+    assert [code for code, _, _ in results] == [1, 1], results
+    reports = [int(rank == reporter) for rank in (0, 1)]
+    assert [len(lines(err)) for _, _, err in results] == reports, results
+    pattern = re.escape(message).replace(re.escape(HOST), HOST).replace(re.escape(".*"), ".*")
+    assert re.match(f"wavenet: (.*: )?{pattern}", lines(results[reporter][2])[0])
+    assert not any("Traceback" in err for _, _, err in results), results
 
 
 def test_a_dry_run_tries_all_processes(command: list[object], tmp_path: Path) -> None:
-    (code, out, err), *others = Pair(
-        tmp_path / "pair", *command, "-o", tmp_path / "run", "--dry-run"
-    ).wait()
+    pair = Pair(tmp_path / "pair", *command, "-o", tmp_path / "run", "--dry-run")
+    (code, out, err), *others = pair.wait()
     assert (code, others) == (0, [(0, "", "")]), err
-    assert (
-        "step       3 windows of 2,400 samples, each after 11 of context, 1 at a time, in fp32 on cpu (1 threads) in each of 2"
-        in out
+    step = (
+        "step       3 windows of 2,400 samples, each after 11 of context, 1 at a time, "
+        "in fp32 on cpu (1 threads) in each of 2"
     )
+    assert step in out
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_and_variants_share_too(
+def test_half_precision_and_variants_train_in_two_processes_too(
     precision: str, command: list[object], tmp_path: Path
 ) -> None:
-    """fp16's scaler skips the same steps everywhere; a layer with a buffer; labels of which one process may see few."""
-    settings = [
-        word
-        for s in (f"train.precision={precision}", "model.smooth=true", "model.label_channels=3")
-        for word in ("--set", s)
-    ]
+    """The scaler of fp16 skips the same steps in both processes.
+
+    The layers have a buffer, and one process may see few of the labels.
+    """
+    changes = (f"train.precision={precision}", "model.smooth=true", "model.label_channels=3")
+    settings = [word for s in changes for word in ("--set", s)]
     labels = ["--label-from", "[0-9sh]*(?P<label>.)"]
-    pair = Pair(
-        tmp_path / "pair", *command, *settings, *labels, "-o", tmp_path / "run", "--steps", 6
-    )
+    out = ("-o", tmp_path / "run", "--steps", 6)
+    pair = Pair(tmp_path / "pair", *command, *settings, *labels, *out)
     assert [code for code, *_ in pair.wait()] == [0, 0]
     first, second = findings(tmp_path / "pair")
     assert first["state"] == second["state"]
@@ -422,18 +422,16 @@ def test_half_precision_and_variants_share_too(
 def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     one = object.__new__(ProcessGroup)
     one.world_size, one._local_rank, one._local_world_size = 4, 1, 4
-    taken: list[object] = []
+    devices: list[object] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "set_device", devices.append)
     monkeypatch.setattr(distributed, "pick_device", torch.device)
-    assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == taken[0]
+    assert one.device("auto") == one.device("cuda") == torch.device("cuda:1") == devices[0]
     assert one.device("cpu") == torch.device("cpu")
     one._local_rank = 2
-    with pytest.raises(
-        RunError,
-        match="--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2",
-    ):
+    message = "--device auto: 4 processes for 2 GPUs; start torchrun with --nproc-per-node 2"
+    with pytest.raises(RunError, match=message):
         one.device("auto")
 
 
@@ -447,14 +445,16 @@ def test_one_process_agrees_with_itself() -> None:
 def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "JOIN_MINUTES", 0.01)
     for rank, other in ((0, 1), (1, 0)):
-        with pytest.raises(
-            RunError, match=f"process {other} of 2 did not come within 0.01 minutes"
-        ):
+        message = f"process {other} of 2 did not come within 0.01 minutes"
+        with pytest.raises(RunError, match=message):
             distributed._rendezvous(torch.distributed.HashStore(), rank, 2)
 
 
-def test_one_word_is_enough_for_all_that_ended() -> None:
-    """Process 1 ends because process 0 said that it does: process 2, which sees both gone, has nothing to add."""
+def test_one_announced_exit_is_enough_for_all_that_ended() -> None:
+    """Process 1 ends because process 0 announced its exit.
+
+    Process 2, which sees both gone, has nothing to report.
+    """
     store = torch.distributed.HashStore()
     first, third = Heartbeat(store, 0, 3), Heartbeat(store, 2, 3)
     assert not third.announced_exit([0, 1])
@@ -469,12 +469,10 @@ def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None
     store = torch.distributed.HashStore()
     with ThreadPoolExecutor(2) as pool:
         for start in range(3):
-            late = pool.submit(distributed._rendezvous, store, start % 2, 2)
+            peer = pool.submit(distributed._rendezvous, store, start % 2, 2)
             time.sleep(0.1)
-            (one, hosts), (other, _) = (
-                distributed._rendezvous(store, 1 - start % 2, 2),
-                late.result(),
-            )
+            one, hosts = distributed._rendezvous(store, 1 - start % 2, 2)
+            other, _ = peer.result()
             assert hosts == [socket.gethostname()] * 2
             one.set("said", str(start))
             assert other.get("said") == str(start).encode()
@@ -486,31 +484,30 @@ def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None
 def test_two_machines_train_as_one_process_does(
     by: str, dies: bool, command: list[object], alone: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """Two torchruns that meet over loopback, a process each, of which one may be killed: both then start again."""
+    """Two torchruns with a process each meet over loopback.
+
+    Where one process is killed, both start again.
+    """
     out, port = tmp_path / "run", free_port()
-    where = (f"--rdzv-backend={by}", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=a")
+    rendezvous = (f"--rdzv-backend={by}", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=a")
     if by == "static":
-        where = ("--master-addr=127.0.0.1", f"--master-port={port}")
-    how = ("--nnodes=2", f"--max-restarts={int(dies)}", *where)
+        rendezvous = ("--master-addr=127.0.0.1", f"--master-port={port}")
+    how = ("--nnodes=2", f"--max-restarts={int(dies)}", *rendezvous)
     more = {DYING: "1:14"} if dies else {}
     each = [(*how, *[f"--node-rank={n}"] * (by == "static")) for n in (0, 1)]
     machines = [
         torchrun(*command, "-o", out, "--steps", 18, watched=tmp_path, how=how, **more)
         for how in each
     ]
-    codes, said, errors = zip(*map(finished, machines), strict=True)
+    codes, outputs, errors = zip(*map(finished, machines), strict=True)
     assert codes == (0, 0), errors
-    assert "".join(said).count("done. Hear it with") == 1
-    told = [line for err in errors for line in lines(err)]
-    assert [
-        bool(
-            re.search(rf"process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12", line)
-        )
-        for line in told
-    ] == [True] * dies
+    assert "".join(outputs).count("done. Hear it with") == 1
+    messages = [line for err in errors for line in lines(err)]
+    expected = rf"process 1 of 2 \({HOST}\) ended; the last checkpoint is of step 12"
+    assert [bool(re.search(expected, message)) for message in messages] == [True] * dies
     first, second = findings(tmp_path)
     assert first["state"] == second["state"]
-    assert_alike(alone(tmp_path / "whole", 18), Run(out), 18)
+    assert_alike(alone(tmp_path / "single", 18), Run(out), 18)
 
 
 @pytest.mark.long
@@ -519,7 +516,7 @@ def test_ctrl_c_at_torchrun_saves(command: list[object], tmp_path: Path) -> None
     started = torchrun(*command, "-o", out, "--steps", 100_000)
     wait_for(lambda: bool(locate.steps(out / "checkpoints")))
     started.send_signal(signal.SIGINT)
-    _, said, err = finished(started)
-    step = int(said.split("stopped at step ")[1].split(",")[0])
+    _, stdout, err = finished(started)
+    step = int(stdout.split("stopped at step ")[1].split(",")[0])
     assert locate.steps(out / "checkpoints")[-1] == step
     assert not lines(err)

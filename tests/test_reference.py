@@ -1,4 +1,4 @@
-"""The readable network is the trained one: same weights, same values, same gradients, on every preset."""
+"""The readable network is the trained one on every preset: same weights, values and gradients."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ PREDICTED = 24
 
 
 def presets() -> dict[str, ModelConfig]:
-    """Every preset's network; those that find their labels in recordings get some."""
+    """Every preset's network; those that take their labels from recordings get some."""
     models = {name: loading.load(name).model for name in loading.preset_names()}
     return {
         name: replace(model, labels=("ada", "bob")) if model.label_channels else model
@@ -24,7 +24,7 @@ def presets() -> dict[str, ModelConfig]:
 
 @pytest.mark.parametrize("config", presets().values(), ids=presets())
 def test_the_readable_network_agrees_in_values_and_gradients(config: ModelConfig) -> None:
-    # In double precision: in single, each is off by more than they differ.
+    # In double precision, since in single each is further from the truth than they differ.
     fast = network(config).double()
     readable = ReferenceWaveNet.from_arrays(config, fast.state_dict()).double()
     generator = torch.Generator().manual_seed(0)
@@ -48,5 +48,5 @@ def test_the_readable_network_agrees_in_values_and_gradients(config: ModelConfig
 
 def test_layers_that_are_not_shown_are_refused() -> None:
     config = VARIANTS["separable"]
-    with pytest.raises(ValueError, match="use network.WaveNet"):
+    with pytest.raises(ValueError, match=r"use network\.WaveNet"):
         ReferenceWaveNet.from_arrays(config, WaveNet(config).state_dict())

@@ -1,3 +1,5 @@
+"""Noise, prompts, and samples: the same for a seed, however they are drawn."""
+
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +73,8 @@ def test_memory_does_not_grow_with_length() -> None:
 
     def peak(samples: int) -> int:
         sampler = Sampler(model, seed=1, engine="numba")
-        next(sampler.blocks(1))  # compiled by now
+        # The first block compiles the kernels.
+        next(sampler.blocks(1))
         tracemalloc.start()
         for _ in sampler.blocks(samples):
             pass
@@ -79,11 +82,14 @@ def test_memory_does_not_grow_with_length() -> None:
         tracemalloc.stop()
         return most
 
-    assert peak(200_000) < 2 * peak(5_000)  # of forty times as long
+    assert peak(200_000) < 2 * peak(5_000)
 
 
-def test_a_prompt_is_heard_at_its_own_level(make_folder: Callable[..., Path]) -> None:
-    """With levels brought to a peak, a quiet prompt and its loud twin continue alike, each at its own loudness."""
+def test_a_prompt_is_continued_at_its_own_level(make_folder: Callable[..., Path]) -> None:
+    """With `audio.level = "peak"`, a quiet prompt and the same one louder continue alike.
+
+    Each continuation has the loudness of its prompt.
+    """
     plain = as_checkpoint(network(SMALL))
     config = Config(audio=AudioConfig(sample_rate=8000, level="peak"), model=SMALL)
     model = wavenet.Checkpoint(config, plain.arrays)
@@ -101,9 +107,8 @@ def test_a_prompt_of_any_length_and_rate_continues(make_folder: Callable[..., Pa
     full = tone(2.0, amplitude=0.8)
     folder = make_folder({"long.wav": full, "end.wav": full[-11:], "two.wav": full[-2:]})
     continued = wavenet.generate(model, 0.05, 3, prompt=folder / "long.wav")
-    assert (
-        continued == wavenet.generate(model, 0.05, 3, prompt=folder / "end.wav")
-    ).all()  # only its receptive field matters
+    # Only the last samples matter, as many as the receptive field has.
+    assert (continued == wavenet.generate(model, 0.05, 3, prompt=folder / "end.wav")).all()
     assert (continued != wavenet.generate(model, 0.05, 3, prompt=folder / "two.wav")).any()
     several = wavenet.generate(model, 0.05, 3, count=3, prompt=folder / "long.wav")
     assert (several[0] == continued).all()

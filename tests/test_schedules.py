@@ -1,4 +1,4 @@
-"""Which samples back the layers hear."""
+"""Dilations of every growth, and the offsets of every kind of layer."""
 
 from itertools import combinations, pairwise
 from math import gcd
@@ -31,10 +31,10 @@ def test_coprime_dilations_share_no_divisor_and_grow_like_fibonaccis() -> None:
 
 @pytest.mark.parametrize("growth", dilations.GROWTHS)
 def test_a_cycle_of_two_taps_leaves_no_gap(growth: str) -> None:
-    heard = {0}
+    lags = {0}
     for dilation in dilations.cycle(growth, 60):
-        heard |= {back + dilation for back in heard}
-    assert heard == set(range(max(heard) + 1))
+        lags |= {lag + dilation for lag in lags}
+    assert lags == set(range(max(lags) + 1))
 
 
 def test_offsets_of_every_pattern() -> None:

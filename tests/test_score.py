@@ -1,4 +1,4 @@
-"""`wavenet evaluate`: the same exact figure by every way to predict."""
+"""`wavenet evaluate`: every scorer gives the same exact figure."""
 
 import json
 import math
@@ -47,8 +47,8 @@ def folder(make_folder: Callable[..., Path]) -> Path:
 
 def everything(model: Path, folder: Path, **more: object) -> dict[str, object]:
     (line,) = evaluate.evaluate(EvaluateOptions(model, folder, **more), as_json=True)  # type: ignore[arg-type]
-    found: dict[str, object] = json.loads(line)
-    return found
+    report: dict[str, object] = json.loads(line)
+    return report
 
 
 evaluated = everything
@@ -56,19 +56,19 @@ evaluated = everything
 
 @pytest.mark.parametrize("split", ["all", "tails"])
 @pytest.mark.parametrize(
-    "told", [SMALL, VOICES, VOCODER, BOTH], ids=["nothing", "a label", "mel", "both"]
+    "config", [SMALL, VOICES, VOCODER, BOTH], ids=["nothing", "a label", "mel", "both"]
 )
-def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
-    told: ModelConfig, split: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_scorer_gives_the_same_bits_in_any_blocks(
+    config: ModelConfig, split: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, label = tmp_path / "told.safetensors", "bob" if told.labels else None
-    checkpoint.save(model, as_checkpoint(network(told)))
+    model, label = tmp_path / "model.safetensors", "bob" if config.labels else None
+    checkpoint.save(model, as_checkpoint(network(config)))
 
     def evaluated(model: Path, folder: Path, **more: object) -> dict[str, object]:
         return everything(model, folder, label=label, split=split, vocoded=0, **more)
 
-    whole = evaluated(model, folder)
-    assert whole["samples"] == (9600 + 5600 + 24000 if split == "all" else 960 + 2400)
+    parallel = evaluated(model, folder)
+    assert parallel["samples"] == (9600 + 5600 + 24000 if split == "all" else 960 + 2400)
     for engine, block in (
         ("parallel", 1000),
         ("numba", 1 << 15),
@@ -78,14 +78,14 @@ def test_every_way_to_predict_gives_the_same_bits_in_any_blocks(
         monkeypatch.setattr(likelihood, "BLOCK_SAMPLES", block)
         monkeypatch.setattr(scorers, "PREFILL_SAMPLES", 64)
         other = evaluated(model, folder, engine=engine)
-        assert other["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-6)
+        assert other["bits_per_sample"] == pytest.approx(parallel["bits_per_sample"], rel=1e-6)
         for key in ("unigram_bits", "bigram_bits", "lpc_bits"):
-            assert other[key] == pytest.approx(whole[key], rel=1e-9), key
+            assert other[key] == pytest.approx(parallel[key], rel=1e-9), key
 
 
 def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> None:
     """One file, sample by sample from a fresh start, by the specification's own engine."""
-    found = evaluated(model, folder)["files"]
+    files = evaluated(model, folder)["files"]
     loaded = checkpoint.load(model)
     from wavenet.audio.quantization import encode
 
@@ -94,57 +94,48 @@ def test_bits_are_those_of_the_naive_prediction(model: Path, folder: Path) -> No
     params = engine.prefill(engine.init_state(1), x[None])[0].astype(np.float64)
     p = np.exp(params) / np.exp(params).sum(axis=1, keepdims=True)
     bits = -np.log2(p[np.arange(len(x)), x]).mean()
-    assert isinstance(found, list)
-    assert {f["file"]: f["bits_per_sample"] for f in found}["b/b.wav"] == pytest.approx(
-        bits, rel=1e-4
-    )
+    assert isinstance(files, list)
+    by_file = {f["file"]: f["bits_per_sample"] for f in files}
+    assert by_file["b/b.wav"] == pytest.approx(bits, rel=1e-4)
 
 
 @pytest.mark.parametrize("output", ["logistic", "gaussian"])
-def test_mixtures_are_scored_alike_by_every_way(output: str, folder: Path, tmp_path: Path) -> None:
-    checkpoint.save(
-        tmp_path / "m.safetensors",
-        as_checkpoint(network(replace(SMALL, output=output, mixtures=3))),
-    )
-    whole, by_engine = (
-        evaluated(tmp_path / "m.safetensors", folder, engine=e) for e in ("parallel", "numba")
-    )
-    assert by_engine["bits_per_sample"] == pytest.approx(whole["bits_per_sample"], rel=1e-5)
-    assert whole["bits_per_16bit_sample"] == whole["bits_per_sample"]
-    (line,) = [
-        a
-        for a in evaluate.evaluate(EvaluateOptions(tmp_path / "m.safetensors", folder))
-        if "bits per" in a
-    ][-1:]
+def test_mixtures_are_scored_alike_by_every_scorer(
+    output: str, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    config = replace(SMALL, output=output, mixtures=3)
+    checkpoint.save(path, as_checkpoint(network(config)))
+    parallel, by_engine = (evaluated(path, folder, engine=e) for e in ("parallel", "numba"))
+    assert by_engine["bits_per_sample"] == pytest.approx(parallel["bits_per_sample"], rel=1e-5)
+    assert parallel["bits_per_16bit_sample"] == parallel["bits_per_sample"]
+    lines = list(evaluate.evaluate(EvaluateOptions(path, folder)))
+    line = [line for line in lines if "bits per" in line][-1]
     assert " bits per 16-bit sample over 39,200 samples" in line
     assert line.count("16-bit") == 1
 
 
-def test_mulaw_is_also_told_per_16_bit_sample(model: Path, folder: Path) -> None:
-    found = evaluated(model, folder)
+def test_mulaw_is_also_reported_per_16_bit_sample(model: Path, folder: Path) -> None:
+    report = evaluated(model, folder)
     d = Categorical(SMALL.levels)
     wavs = [np.round(w * 32768) / 32768 for w in (tone(1.2), noisy(0.7), tone(3.0, hertz=99))]
-    finer = np.concatenate([d.bits_to_16bit(d.encode(w)) for w in wavs]).mean()
-    assert found["bits_per_16bit_sample"] == pytest.approx(
-        found["bits_per_sample"] + finer, rel=1e-4
-    )  # type: ignore[operator]
+    bits_to_16bit = np.concatenate([d.bits_to_16bit(d.encode(w)) for w in wavs]).mean()
+    expected = report["bits_per_sample"] + bits_to_16bit  # type: ignore[operator]
+    bits = report["bits_per_16bit_sample"]
+    assert bits == pytest.approx(expected, rel=1e-4)
     lines = "\n".join(evaluate.evaluate(EvaluateOptions(model, folder)))
-    assert (
-        f"{found['bits_per_16bit_sample']:.3f} bits per 16-bit sample, with those of one level alike"
-        in lines
-    )
+    assert f"{bits:.3f} bits per 16-bit sample, with those of one level alike" in lines
 
 
-def test_files_add_up_to_the_whole(model: Path, folder: Path) -> None:
-    found = evaluated(model, folder)
-    files = found["files"]
+def test_files_add_up_to_the_total(model: Path, folder: Path) -> None:
+    report = evaluated(model, folder)
+    files = report["files"]
     assert isinstance(files, list)
     assert [f["file"] for f in files] == ["a.wav", "b/b.wav", "long.wav"]
-    mean = sum(f["samples"] * f["bits_per_sample"] for f in files) / sum(
-        f["samples"] for f in files
-    )
-    assert found["bits_per_sample"] == pytest.approx(mean, rel=1e-9)
-    assert found["skipped"] == [{"name": "silent.wav", "reason": "silent: nothing but zeros"}]
+    bits = sum(f["samples"] * f["bits_per_sample"] for f in files)
+    mean = bits / sum(f["samples"] for f in files)
+    assert report["bits_per_sample"] == pytest.approx(mean, rel=1e-9)
+    assert report["skipped"] == [{"name": "silent.wav", "reason": "silent: nothing but zeros"}]
 
 
 def test_tails_are_what_a_run_validates_on(
@@ -156,22 +147,20 @@ def test_tails_are_what_a_run_validates_on(
         TrainingListener(),
     )
     best = checkpoint.load(locate.find(run.folder)).training.best_bits
-    found = evaluated(run.folder, training_folder, split="tails")
-    assert found["bits_per_sample"] == pytest.approx(best, rel=1e-5)
-    assert found["samples"] == 5 * 960  # the short recording is left out
-    lines = "\n".join(
-        evaluate.evaluate(EvaluateOptions(run.folder, training_folder, split="tails"))
-    )
+    report = evaluated(run.folder, training_folder, split="tails")
+    assert report["bits_per_sample"] == pytest.approx(best, rel=1e-5)
+    # The short recording is left out.
+    assert report["samples"] == 5 * 960
+    options = EvaluateOptions(run.folder, training_folder, split="tails")
+    lines = "\n".join(evaluate.evaluate(options))
     assert "1 recordings of 1 s or less left out" in lines
     assert "the last tenth of each, after hearing the rest" in lines
     assert "trained on" not in lines
-    assert "was trained on 5 of these recordings" in "\n".join(
-        evaluate.evaluate(EvaluateOptions(run.folder, training_folder))
-    )
+    lines = "\n".join(evaluate.evaluate(EvaluateOptions(run.folder, training_folder)))
+    assert "was trained on 5 of these recordings" in lines
     file = locate.find(run.folder)
-    assert "was trained on 5 of these recordings" in "\n".join(
-        evaluate.evaluate(EvaluateOptions(file, training_folder))
-    )
+    lines = "\n".join(evaluate.evaluate(EvaluateOptions(file, training_folder)))
+    assert "was trained on 5 of these recordings" in lines
 
 
 def test_held_out_recordings_do_not_count_as_trained_on(
@@ -194,9 +183,9 @@ def test_training_lowers_the_figure_below_guessing(
         TrainOptions(training_folder, str(config_file), settings, out=tmp_path / "run"),
         TrainingListener(),
     )
-    found = evaluated(run.folder, training_folder)
-    assert found["bits_per_sample"] < found["unigram_bits"] - 0.5  # type: ignore[operator]
-    assert found["unigram_bits"] < math.log2(SMALL.levels)  # type: ignore[operator]
+    report = evaluated(run.folder, training_folder)
+    assert report["bits_per_sample"] < report["unigram_bits"] - 0.5  # type: ignore[operator]
+    assert report["unigram_bits"] < math.log2(SMALL.levels)  # type: ignore[operator]
 
 
 def test_wrong_requests_are_named(
@@ -233,17 +222,15 @@ def test_wrong_requests_are_named(
             EvaluateOptions(model, folder, device="cuda:99"),
         ),
     ]
-    for kind, message, request in cases:
+    for kind, message, options in cases:
         with pytest.raises(kind, match=message):
-            list(evaluate.evaluate(request))
+            list(evaluate.evaluate(options))
 
 
 def test_weights_that_are_not_finite_are_refused(folder: Path, tmp_path: Path) -> None:
-    made = as_checkpoint(network(SMALL))
-    made.arrays["average.hidden.bias"][0] = np.nan
-    checkpoint.save(
-        tmp_path / "nan.safetensors",
-        Checkpoint(Config(audio=AudioConfig(sample_rate=8000), model=SMALL), made.arrays),
-    )
+    arrays = as_checkpoint(network(SMALL)).arrays
+    arrays["average.hidden.bias"][0] = np.nan
+    config = Config(audio=AudioConfig(sample_rate=8000), model=SMALL)
+    checkpoint.save(tmp_path / "nan.safetensors", Checkpoint(config, arrays))
     with pytest.raises(EngineError, match=r"weight hidden.bias holds NaN"):
         evaluated(tmp_path / "nan.safetensors", folder)

@@ -5,13 +5,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 from filelock import FileLock
 from safetensors.numpy import load_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.conftest import STARTER, noisy, tone
 from wavenet.cli.main import app
@@ -33,19 +34,21 @@ class Notes(TrainingListener):
         self.notes.append(text)
 
 
-def sit(folder: Path | None, out: Path, *settings: str, **more: object) -> tuple[Run, str]:
-    report = Notes()
-    run = train(TrainOptions(folder, out=out, settings=settings, **more), report)  # type: ignore[arg-type]
-    return run, "\n".join(report.notes)
+def train_run(folder: Path | None, out: Path, *settings: str, **more: object) -> tuple[Run, str]:
+    """Start or resume a run, with `TrainOptions` as keywords; returns it and what was noted."""
+    listener = Notes()
+    run = train(TrainOptions(folder, out=out, settings=settings, **more), listener)  # type: ignore[arg-type]
+    return run, "\n".join(listener.notes)
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
-    whole, _ = sit(training_folder, tmp_path / "whole", config=str(config_file))
-    half, _ = sit(training_folder, tmp_path / "half", config=str(config_file), stop_at=5)
+    whole, _ = train_run(training_folder, tmp_path / "whole", config=str(config_file))
+    half, _ = train_run(training_folder, tmp_path / "half", config=str(config_file), stop_at=5)
     assert locate.steps(half.checkpoints) == [5]
-    _, notes = sit(None, tmp_path / "half")  # neither folder nor config need repeating
+    # Neither folder nor config need repeating.
+    _, notes = train_run(None, tmp_path / "half")
     assert "resuming" in notes
     assert "at step 5" in notes
     a, b = (load_file(locate.step_path(r.checkpoints, 10)) for r in (whole, half))
@@ -61,7 +64,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
 
 
 def test_a_run_describes_itself(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    run, _ = sit(
+    run, _ = train_run(
         training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file)
     )
     assert {p.name for p in run.folder.iterdir()} >= {
@@ -85,7 +88,7 @@ def test_a_run_describes_itself(training_folder: Path, config_file: Path, tmp_pa
 def test_rendered_samples_continue_a_held_out_recording(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
-    run, _ = sit(
+    run, _ = train_run(
         training_folder,
         tmp_path / "run",
         "train.sample_seconds=0.1",
@@ -95,8 +98,9 @@ def test_rendered_samples_continue_a_held_out_recording(
     wav, _ = sf.read(run.samples / "step-00000010.wav")
     assert len(wav) == 4000 + 800
     rows = (run.folder / "recordings.csv").read_text().splitlines()
-    held = max((r.split(",") for r in rows if ",validation," in r), key=lambda r: float(r[3]))
-    recording, _ = sf.read(training_folder / held[0])
+    held_out = [row.split(",") for row in rows if ",validation," in row]
+    longest = max(held_out, key=lambda row: float(row[3]))
+    recording, _ = sf.read(training_folder / longest[0])
     middle = len(recording) // 2
     np.testing.assert_allclose(wav[:4000], recording[middle - 4000 : middle], atol=1e-3)
 
@@ -109,9 +113,9 @@ def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
 
     monkeypatch.setattr(Trainer, "time_step", fail)
     with pytest.raises(MemoryError):
-        sit(training_folder, tmp_path / "run", config=str(config_file))
+        train_run(training_folder, tmp_path / "run", config=str(config_file))
     monkeypatch.undo()
-    run, _ = sit(training_folder, tmp_path / "run", "model.layers=3", "train.batch=1")
+    run, _ = train_run(training_folder, tmp_path / "run", "model.layers=3", "train.batch=1")
     assert run.config().model.layers == 3
     assert run.config().train.steps == 10
 
@@ -120,7 +124,7 @@ def test_the_last_few_and_the_best_checkpoints_stay(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
     settings = ("train.evaluate_every=1", "train.keep_checkpoints=2")
-    run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
+    run, _ = train_run(training_folder, tmp_path / "run", *settings, config=str(config_file))
     best = checkpoint.load(locate.step_path(run.checkpoints, 10)).training.best_step
     assert best is not None
     assert set(locate.steps(run.checkpoints)) == {9, 10, best}
@@ -129,16 +133,15 @@ def test_the_last_few_and_the_best_checkpoints_stay(
 def test_a_checkpoint_is_due_after_some_minutes_too(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Whenever the trainer asks for the time, 20 s have passed.
     clock = itertools.count()
-    monkeypatch.setattr(
-        "wavenet.training.trainer.time.monotonic", lambda: 20.0 * next(clock)
-    )  # each look at the clock finds it 20 s on
+    monkeypatch.setattr("wavenet.training.trainer.time.monotonic", lambda: 20.0 * next(clock))
     settings = (
         "train.evaluate_every=100",
         "train.checkpoint_minutes=2.5",
         "train.keep_checkpoints=9",
     )
-    run, _ = sit(training_folder, tmp_path / "run", *settings, config=str(config_file))
+    run, _ = train_run(training_folder, tmp_path / "run", *settings, config=str(config_file))
     steps = locate.steps(run.checkpoints)
     assert 3 <= len(steps) <= 5
     assert steps[-1] == 10
@@ -147,64 +150,60 @@ def test_a_checkpoint_is_due_after_some_minutes_too(
 def test_metrics_a_crash_undid_are_forgotten(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
-    run, _ = sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
+    run, _ = train_run(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
     with open(run.metrics_file, "a") as f:
         f.write(json.dumps({"step": 8, "seconds": 1, "train_bits": 9}) + '\n{"step": 9, "sec')
-    run, _ = sit(None, tmp_path / "run")
+    run, _ = train_run(None, tmp_path / "run")
     assert [m["step"] for m in run.metrics()] == [5, 5, 10, 10]
 
 
-def test_other_settings_or_recordings_are_named_and_need_a_word(
+def test_other_settings_or_recordings_are_named_and_must_be_accepted(
     training_folder: Path, config_file: Path, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
     out = tmp_path / "run"
-    sit(training_folder, out, config=str(config_file), stop_at=5)
-    with pytest.raises(
-        RunError, match=r"train.learning_rate: 0.002 -> 0.0001\); add --accept-changes"
-    ):
-        sit(training_folder, out, "train.learning_rate=1e-4")
+    train_run(training_folder, out, config=str(config_file), stop_at=5)
+    message = r"train.learning_rate: 0.002 -> 0.0001\); add --accept-changes"
+    with pytest.raises(RunError, match=message):
+        train_run(training_folder, out, "train.learning_rate=1e-4")
     with pytest.raises(RunError, match=r"train.steps: 10 -> 20"):
-        sit(training_folder, out, "train.steps=20")
-    with pytest.raises(
-        RunError,
-        match=r"was trained otherwise \(model.layers: 5 -> 6\), which cannot change; start a new run",
-    ):
-        sit(training_folder, out, "model.layers=6", accept_changes=True)
+        train_run(training_folder, out, "train.steps=20")
+    message = (
+        r"was trained otherwise \(model.layers: 5 -> 6\), which cannot change; start a new run"
+    )
+    with pytest.raises(RunError, match=message):
+        train_run(training_folder, out, "model.layers=6", accept_changes=True)
     other = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)}, name="other")
-    with pytest.raises(
-        RunError, match=r"recordings: 1 removed \(short.wav\), 5 changed \(0.wav, \.\.\.\)"
-    ):
-        sit(other, out)
-    run, _ = sit(other, out, "train.steps=6", accept_changes=True)
+    message = r"recordings: 1 removed \(short.wav\), 5 changed \(0.wav, \.\.\.\)"
+    with pytest.raises(RunError, match=message):
+        train_run(other, out)
+    run, _ = train_run(other, out, "train.steps=6", accept_changes=True)
     assert locate.steps(run.checkpoints)[-1] == 6
 
 
-def test_a_moved_folder_goes_on_without_a_word(
+def test_a_run_with_a_moved_folder_resumes_without_being_asked(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
-    sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
+    train_run(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
     moved = training_folder.rename(tmp_path / "moved")
-    run, _ = sit(moved, tmp_path / "run")
+    run, _ = train_run(moved, tmp_path / "run")
     assert locate.steps(run.checkpoints)[-1] == 10
     assert run.corpus()["folder"] == str(moved)
 
 
 def test_a_finished_run_says_so(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    sit(training_folder, tmp_path / "run", config=str(config_file))
-    _, notes = sit(None, tmp_path / "run")
-    assert (
-        "is at step 10 already; to go on, give a longer schedule: --steps N --accept-changes"
-        in notes
-    )
+    train_run(training_folder, tmp_path / "run", config=str(config_file))
+    _, notes = train_run(None, tmp_path / "run")
+    advice = "to go on, give a longer schedule: --steps N --accept-changes"
+    assert f"is at step 10 already; {advice}" in notes
 
 
 def test_a_run_in_use_is_refused(training_folder: Path, config_file: Path, tmp_path: Path) -> None:
-    run, _ = sit(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
+    run, _ = train_run(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
     with (
         FileLock(run.folder / ".lock"),
         pytest.raises(RunError, match="another process is training this run"),
     ):
-        sit(None, run.folder)
+        train_run(None, run.folder)
 
 
 def test_places_that_cannot_be_runs_are_named(
@@ -215,11 +214,11 @@ def test_places_that_cannot_be_runs_are_named(
     (tmp_path / "file").write_text("")
     for out in ("full", "file"):
         with pytest.raises(RunError, match="exists and is not a run"):
-            sit(training_folder, tmp_path / out, config=str(config_file))
+            train_run(training_folder, tmp_path / out, config=str(config_file))
     with pytest.raises(RunError, match="name a folder of recordings"):
         train(TrainOptions(), TrainingListener())
     with pytest.raises(WavenetError, match="does not know its recordings"):
-        sit(None, tmp_path / "new", config=str(config_file))
+        train_run(None, tmp_path / "new", config=str(config_file))
     assert (tmp_path / "full" / "thesis.doc").read_text() == "precious"
 
 
@@ -227,49 +226,47 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    sit(training_folder, out, "train.evaluate_every=2", config=str(config_file), stop_at=6)
+    train_run(training_folder, out, "train.evaluate_every=2", config=str(config_file), stop_at=6)
     losses = Trainer._losses
-    monkeypatch.setattr(
-        Trainer,
-        "_losses",
-        lambda self: [x * (float("nan") if self.step >= 6 else 1) for x in losses(self)],
-    )
+
+    def nan_from_step_6(self: Trainer) -> list[Any]:
+        return [x * (float("nan") if self.step >= 6 else 1) for x in losses(self)]
+
+    monkeypatch.setattr(Trainer, "_losses", nan_from_step_6)
     with pytest.raises(TrainingError) as e:
-        sit(None, out)
-    assert "the loss is not finite at step 6; the last good checkpoint is of step 4" in str(e.value)
-    assert f"wavenet train --out {out} --set train.learning_rate=0.0007 --accept-changes" in str(
-        e.value
-    )
-    assert (
-        out / "checkpoints" / "step-00000006.diverged"
-    ).exists()  # weights that fail at once are set aside, not deleted
+        train_run(None, out)
+    message = str(e.value)
+    assert "the loss is not finite at step 6; the last good checkpoint is of step 4" in message
+    command = f"wavenet train --out {out} --set train.learning_rate=0.0007 --accept-changes"
+    assert command in message
+    # Weights that fail at once are set aside, not deleted.
+    assert (out / "checkpoints" / "step-00000006.diverged").exists()
     monkeypatch.undo()
-    run, _ = sit(None, out, "train.learning_rate=0.0007", accept_changes=True)
+    run, _ = train_run(None, out, "train.learning_rate=0.0007", accept_changes=True)
     assert locate.steps(run.checkpoints)[-1] == 10
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The square root of 0 has the value 0 and an infinite slope.
     monkeypatch.setattr(
         Trainer, "_losses", lambda self: [(self.model.output.bias * 0).sum().sqrt()]
-    )  # value 0, slope infinite
-    with pytest.raises(
-        TrainingError,
-        match=r"the gradient is not finite at step 0; there is no checkpoint before it",
-    ):
-        sit(training_folder, tmp_path / "run", config=str(config_file))
+    )
+    message = r"the gradient is not finite at step 0; there is no checkpoint before it"
+    with pytest.raises(TrainingError, match=message):
+        train_run(training_folder, tmp_path / "run", config=str(config_file))
 
 
 def test_other_recordings_start_the_search_for_the_best_anew(
     training_folder: Path, config_file: Path, tmp_path: Path, make_folder: Callable[..., Path]
 ) -> None:
     out = tmp_path / "run"
-    sit(training_folder, out, config=str(config_file), stop_at=5)
+    train_run(training_folder, out, config=str(config_file), stop_at=5)
     noise = make_folder(
         {f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}, name="noise"
     )
-    run, _ = sit(noise, out, accept_changes=True)
+    run, _ = train_run(noise, out, accept_changes=True)
     assert checkpoint.load(locate.find(run.folder)).training.step == 10
 
 
@@ -277,9 +274,9 @@ def test_a_run_inside_the_folder_is_not_trained_on(
     training_folder: Path, config_file: Path
 ) -> None:
     out = training_folder / "runs" / "mine"
-    sit(training_folder, out, "train.sample_seconds=0.2", config=str(config_file), stop_at=5)
+    train_run(training_folder, out, "train.sample_seconds=0.2", config=str(config_file), stop_at=5)
     assert list((out / "samples").glob("*.wav"))
-    run, _ = sit(None, out)
+    run, _ = train_run(None, out)
     assert locate.steps(run.checkpoints)[-1] == 10
 
 
@@ -289,20 +286,19 @@ def test_names_of_any_bytes_are_taken(
     odd = os.fsdecode(b"caf\xe9.wav")
     (training_folder / "0.wav").rename(training_folder / odd)
     (training_folder / os.fsdecode(b"\xff.wav")).write_text("not audio")
-    run, _ = sit(training_folder, tmp_path / "run", config=str(config_file))
+    run, _ = train_run(training_folder, tmp_path / "run", config=str(config_file))
     assert "caf\\udce9.wav" in (run.folder / "recordings.csv").read_text()
 
 
 def test_a_damaged_newest_checkpoint_names_the_one_before(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
-    run, _ = sit(training_folder, tmp_path / "run", config=str(config_file))
+    run, _ = train_run(training_folder, tmp_path / "run", config=str(config_file))
     newest = locate.step_path(run.checkpoints, 10)
     newest.write_bytes(newest.read_bytes()[:-9])
-    for attempt in (lambda: sit(None, run.folder), lambda: locate.find(run.folder)):
-        with pytest.raises(
-            CheckpointError, match=r"a damaged one .*; delete it to use that of step 5"
-        ):
+    for attempt in (lambda: train_run(None, run.folder), lambda: locate.find(run.folder)):
+        message = r"a damaged one .*; delete it to use that of step 5"
+        with pytest.raises(CheckpointError, match=message):
             attempt()
 
 
@@ -327,7 +323,7 @@ def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
         "train.learning_rate=5e-3",
         "train.warmup_steps=10",
     )
-    _, notes = sit(
+    _, notes = train_run(
         folder, tmp_path / "run", *settings, f"model.output={output}", config=str(config_file)
     )
     assert ("nothing has been learnt" in notes) == warns, notes
@@ -337,33 +333,19 @@ def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
 def test_a_run_with_an_output_of_16_bits(
     output: str, training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
-    """It trains, renders, is shown, resumed, scored, and plays; and is asked only what it can do."""
-    runner, out = CliRunner(), tmp_path / "run"
-    settings = [
-        "--set",
-        f"model.output={output}",
-        "--set",
-        "model.mixtures=3",
-        "--set",
-        "train.sample_seconds=0.05",
-    ]
-    started = runner.invoke(
-        app,
-        [
-            "train",
-            str(training_folder),
-            "-c",
-            str(config_file),
-            "-o",
-            str(out),
-            *settings,
-            "--stop-at",
-            "5",
-        ],
-    )
+    """It trains, renders, is resumed, generates and is scored; what it cannot do is refused."""
+    out = tmp_path / "run"
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(a) for a in arguments])
+
+    changes = (f"model.output={output}", "model.mixtures=3", "train.sample_seconds=0.05")
+    settings = [word for change in changes for word in ("--set", change)]
+    command = ("train", training_folder, "-c", config_file, "-o", out, *settings)
+    started = invoke(*command, "--stop-at", 5)
     assert started.exit_code == 0, started.output
     assert "of 16 bits" in started.stderr
-    _, notes = sit(
+    _, notes = train_run(
         None,
         out,
         "train.steps=60",
@@ -375,21 +357,16 @@ def test_a_run_with_an_output_of_16_bits(
     bits = [m["train_bits"] for m in Run(out).metrics() if "train_bits" in m]
     assert bits[-1] < bits[0] - 0.5
     assert (out / "samples" / "step-00000060.wav").exists()
-    played = runner.invoke(
-        app,
-        ["generate", str(out), "--seconds", "0.1", "--seed", "3", "-o", str(tmp_path / "a.wav")],
-    )
+    played = invoke("generate", out, "--seconds", 0.1, "--seed", 3, "-o", tmp_path / "a.wav")
     assert played.exit_code == 0, played.output
-    wrong = runner.invoke(
-        app, ["generate", str(out), "--top-p", "0.9", "-o", str(tmp_path / "b.wav")]
-    )
+    wrong = invoke("generate", out, "--top-p", 0.9, "-o", tmp_path / "b.wav")
     assert wrong.exit_code == 1
-    assert (
-        wrong.stderr
-        == "wavenet: --top-p 0.9: chooses among mu-law levels, and this model has none; use --temperature\n"
+    assert wrong.stderr == (
+        "wavenet: --top-p 0.9: chooses among mu-law levels, and this model has none; "
+        "use --temperature\n"
     )
     assert not (tmp_path / "b.wav").exists()
-    scored = runner.invoke(app, ["evaluate", str(out), str(training_folder)])
+    scored = invoke("evaluate", out, training_folder)
     assert " bits per 16-bit sample over " in scored.stdout, scored.output
 
 
@@ -397,28 +374,27 @@ def test_very_short_recordings_can_be_learnt_from(
     make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
 ) -> None:
     folder = make_folder({f"{i}.wav": tone(0.11, hertz=100 + 30 * i) for i in range(5)})
-    run, _ = sit(folder, tmp_path / "run", "train.segment_seconds=0.5", config=str(config_file))
+    run, _ = train_run(
+        folder, tmp_path / "run", "train.segment_seconds=0.5", config=str(config_file)
+    )
     assert run.metrics()[-1]["validation_bits"] < 5
 
 
-def test_max_hours_ends_a_sitting_with_everything_saved(
+def test_max_hours_ends_training_with_everything_saved(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    report = Notes()
-    train(
-        TrainOptions(
-            training_folder, str(config_file), ("train.steps=100000",), out, max_hours=1 / 3600
-        ),
-        report,
-    )
+    settings = ("train.steps=100000",)
+    options = TrainOptions(training_folder, str(config_file), settings, out, max_hours=1 / 3600)
+    train(options, TrainingListener())
     run = Run(out)
     step = locate.steps(run.checkpoints)[-1]
     assert 0 < step < 100000
     last = run.metrics()[-1]
     assert last["step"] == step
-    assert last["validation_bits"] < 5.1  # scored as it stands, at a step where none was due
-    train(TrainOptions(None, None, (), out, max_hours=0.5 / 3600), report)
+    # It was scored at the last step, although no evaluation was due there.
+    assert last["validation_bits"] < 5.1
+    train(TrainOptions(None, None, (), out, max_hours=0.5 / 3600), TrainingListener())
     assert locate.steps(run.checkpoints)[-1] > step
 
 
@@ -429,54 +405,44 @@ def test_a_run_that_gets_no_better_may_end_early(
     monkeypatch.setattr("wavenet.training.trainer.bits_per_sample", lambda *_: next(scores))
     scores = iter(bits.values())
     out = tmp_path / "run"
-    command = [
-        "train",
-        str(training_folder),
-        "-c",
-        str(config_file),
-        "-o",
-        str(out),
-        "--set",
-        "train.evaluate_every=1",
-    ]
-    said = CliRunner().invoke(app, [*command, "--set", "train.patience=3"])
-    assert (
-        "ended early: nothing since step 2 was better (train.patience). Hear it with" in said.stdout
-    )
+    command = ["train", str(training_folder), "-c", str(config_file), "-o", str(out)]
+    settings = ["--set", "train.evaluate_every=1", "--set", "train.patience=3"]
+    ended = CliRunner().invoke(app, [*command, *settings])
+    message = "ended early: nothing since step 2 was better (train.patience). Hear it with"
+    assert message in ended.stdout
     assert locate.steps(Run(out).checkpoints) == [2, 3, 4, 5]
     assert locate.find(out) == locate.step_path(Run(out).checkpoints, 2)
     again = CliRunner().invoke(app, ["train", "-o", str(out)])
-    assert (
-        "ended at step 5 because nothing since step 2 was better; to go on: --set train.patience=0 --accept-changes"
-        in again.stdout
+    message = (
+        "ended at step 5 because nothing since step 2 was better; "
+        "to go on: --set train.patience=0 --accept-changes"
     )
-    scores = iter(
-        [3.0, 3.1, 3.1, 3.1, 3.1]
-    )  # four evaluations without a better one, but the last step ends a run anyway
-    on = CliRunner().invoke(
-        app, ["train", "-o", str(out), "--set", "train.patience=4", "--accept-changes"]
-    )
-    assert "done. Hear it with" in on.stdout
+    assert message in again.stdout
+    # Four evaluations are no better, but the last of them is at the last step, which ends a run
+    # anyway.
+    scores = iter([3.0, 3.1, 3.1, 3.1, 3.1])
+    changes = ["--set", "train.patience=4", "--accept-changes"]
+    resumed = CliRunner().invoke(app, ["train", "-o", str(out), *changes])
+    assert "done. Hear it with" in resumed.stdout
 
 
 @pytest.mark.parametrize("hours", [0, -1, float("nan"), float("inf")])
 def test_impossible_hours_are_refused(
     hours: float, training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
+    out = tmp_path / "run"
+    options = TrainOptions(training_folder, str(config_file), (), out, max_hours=hours)
     with pytest.raises(RunError, match=f"--max-hours {hours:g}: must be above 0"):
-        train(
-            TrainOptions(training_folder, str(config_file), (), tmp_path / "run", max_hours=hours),
-            TrainingListener(),
-        )
-    assert not (tmp_path / "run").exists()
+        train(options, TrainingListener())
+    assert not out.exists()
 
 
-def test_going_on_in_another_precision_is_said(
+def test_resuming_in_another_precision_is_reported(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    sit(training_folder, out, "train.precision=bf16", config=str(config_file), stop_at=5)
-    _, notes = sit(None, out, "train.precision=auto", accept_changes=True)
+    train_run(training_folder, out, "train.precision=bf16", config=str(config_file), stop_at=5)
+    _, notes = train_run(None, out, "train.precision=auto", accept_changes=True)
     assert "it was trained in bf16 so far, from now on in fp32" in notes
 
 
@@ -484,7 +450,7 @@ def test_a_dry_run_of_an_existing_run_may_try_other_settings(
     training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    sit(training_folder, out, config=str(config_file), stop_at=5)
+    train_run(training_folder, out, config=str(config_file), stop_at=5)
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
     result = CliRunner().invoke(
         app, ["train", "--out", str(out), "--dry-run", "--set", "train.accumulate=3"]

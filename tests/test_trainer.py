@@ -1,3 +1,5 @@
+"""The trainer: exact resumption, less memory, half precision, and losses that are not finite."""
+
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +24,8 @@ CPU = torch.device("cpu")
 
 def trainer(folder: Path, config: Config) -> Trainer:
     index = index_folder(folder, config.audio, trim=config.trims)
-    return Trainer(
-        config,
-        Corpus(index, config, receptive_field(config.model.schedule, config.model.kernel_size)),
-        CPU,
-    )
+    samples = receptive_field(config.model.schedule, config.model.kernel_size)
+    return Trainer(config, Corpus(index, config, samples), CPU)
 
 
 def test_schedule_warms_up_and_comes_down() -> None:
@@ -49,28 +48,30 @@ def test_restored_training_is_bit_identical(training_folder: Path, small_config:
     second.restore(first.checkpoint())
     for _ in range(5):
         second.train_step()
-    expected, found = straight.checkpoint().arrays, second.checkpoint().arrays
-    assert expected.keys() == found.keys()
+    expected, restored = straight.checkpoint().arrays, second.checkpoint().arrays
+    assert expected.keys() == restored.keys()
     assert {k.split(".")[0] for k in expected} == {"model", "average", "adam"}
     for name in expected:
-        assert (expected[name] == found[name]).all(), name
+        assert (expected[name] == restored[name]).all(), name
     assert not np.array_equal(
         first.checkpoint().arrays["model.output.weight"], expected["model.output.weight"]
     )
 
 
 @pytest.mark.parametrize(("accumulate", "checkpoint_layers"), [(2, 0), (3, 0), (1, 2), (2, 100)])
-def test_parts_and_groups_change_only_the_memory(
+def test_accumulation_and_checkpointing_change_only_the_memory(
     make_folder: Callable[..., Path], small_config: Config, accumulate: int, checkpoint_layers: int
 ) -> None:
-    """Accumulated = the whole batch, also where windows count for different shares; checkpointed = not checkpointed."""
+    """This holds also where windows have different numbers of samples in the loss."""
     folder = make_folder({f"{i}.wav": noisy(0.15 + 0.1 * i, seed=i) for i in range(6)})
-    whole = replace(small_config.train, batch=5, segment_seconds=0.3)
-    parts = replace(whole, accumulate=accumulate, checkpoint_layers=checkpoint_layers)
-    a, b = (trainer(folder, replace(small_config, train=t)) for t in (whole, parts))
-    uneven = next(
-        step for step in range(100) if len(set(a.corpus.batch(step).loss_mask.sum(1))) > 1
-    )
+    plain = replace(small_config.train, batch=5, segment_seconds=0.3)
+    saving = replace(plain, accumulate=accumulate, checkpoint_layers=checkpoint_layers)
+    a, b = (trainer(folder, replace(small_config, train=t)) for t in (plain, saving))
+
+    def is_uneven(step: int) -> bool:
+        return len(set(a.corpus.batch(step).loss_mask.sum(1))) > 1
+
+    uneven = next(step for step in range(100) if is_uneven(step))
     for t in (a, b):
         t.model.double()
         t.step = uneven
@@ -115,23 +116,23 @@ def test_fp16_skips_a_step_that_overflows_and_resumes_exactly(
     assert resumed.scaler.get_scale() == straight.scaler.get_scale()
     for _ in range(6):
         assert straight.train_step() == resumed.train_step()
-    expected, found = straight.checkpoint(), resumed.checkpoint()
-    assert vars(found.training) == vars(expected.training) | {"seconds": found.training.seconds}
-    assert all((found.arrays[n] == a).all() for n, a in expected.arrays.items())
+    expected, saved = straight.checkpoint(), resumed.checkpoint()
+    assert vars(saved.training) == vars(expected.training) | {"seconds": saved.training.seconds}
+    assert all((saved.arrays[n] == a).all() for n, a in expected.arrays.items())
 
 
-def test_fp16_that_never_fits_is_told(training_folder: Path, small_config: Config) -> None:
-    t = trainer(
-        training_folder, replace(small_config, train=replace(small_config.train, precision="fp16"))
-    )
-    t._losses = lambda: iter([(t.model.output.bias * 0).sum().sqrt()])  # type: ignore[method-assign] # value 0, slope infinite
+def test_fp16_that_never_fits_is_reported(training_folder: Path, small_config: Config) -> None:
+    config = replace(small_config, train=replace(small_config.train, precision="fp16"))
+    t = trainer(training_folder, config)
+    # The square root of 0 has the value 0 and an infinite slope.
+    t._losses = lambda: iter([(t.model.output.bias * 0).sum().sqrt()])  # type: ignore[method-assign]
     while t.scaler.get_scale() > 1:
         t.train_step()
     with pytest.raises(TrainingError, match="the gradient is not finite at step 16"):
         t.train_step()
 
 
-def test_parts_bound_the_memory_of_validation_too(
+def test_accumulation_bounds_the_memory_of_validation_too(
     training_folder: Path, small_config: Config
 ) -> None:
     small = replace(small_config, train=replace(small_config.train, accumulate=3))
@@ -148,10 +149,10 @@ def test_batches_ahead_are_those_of_their_steps(
 ) -> None:
     t = trainer(training_folder, small_config)
     for step in (0, 1, 2, 7, 3, 3):
-        x, counts, given, _ = t.batches.get(step)
-        assert given is None
+        x, loss_mask, conditioning_input, _ = t.batches.get(step)
+        assert conditioning_input is None
         assert np.array_equal(x.numpy(), t.corpus.batch(step).x)
-        assert np.array_equal(counts.numpy(), t.corpus.batch(step).loss_mask)
+        assert np.array_equal(loss_mask.numpy(), t.corpus.batch(step).loss_mask)
 
 
 def test_a_batch_that_cannot_be_made_is_an_error_of_its_step(
@@ -190,48 +191,50 @@ def test_a_missing_compiler_is_one_line(
         raise RuntimeError("no C++ compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", fail)
-    with pytest.raises(
-        RunError,
-        match=r"torch.compile does not work here \(no C\+\+ compiler\); set train.compile=false",
-    ):
-        trainer(
-            training_folder, replace(small_config, train=replace(small_config.train, compile=True))
-        )
+    config = replace(small_config, train=replace(small_config.train, compile=True))
+    message = r"torch.compile does not work here \(no C\+\+ compiler\); set train.compile=false"
+    with pytest.raises(RunError, match=message):
+        trainer(training_folder, config)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "bf16", "found"),
-    [("auto", "cpu", True, "fp32"), ("auto", "cuda", True, "bf16"), ("auto", "cuda", False, "fp32"), ("auto", "mps", True, "fp32"),
-     ("fp16", "cuda", False, "fp16"), ("bf16", "cpu", False, "bf16"), ("bf16", "cuda", False, None), ("bf16", "mps", True, None),
-     ("fp16", "mps", True, None)],
-)  # fmt: skip
+    ("setting", "device", "bf16", "expected"),
+    [
+        ("auto", "cpu", True, "fp32"),
+        ("auto", "cuda", True, "bf16"),
+        ("auto", "cuda", False, "fp32"),
+        ("auto", "mps", True, "fp32"),
+        ("fp16", "cuda", False, "fp16"),
+        ("bf16", "cpu", False, "bf16"),
+        ("bf16", "cuda", False, None),
+        ("bf16", "mps", True, None),
+        ("fp16", "mps", True, None),
+    ],
+)
 def test_precision_suits_the_device(
-    wanted: str, device: str, bf16: bool, found: str | None, monkeypatch: pytest.MonkeyPatch
+    setting: str, device: str, bf16: bool, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An expected precision of None is a refusal."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
-    if found:
-        assert pick_precision(wanted, torch.device(device)) == found
+    if expected:
+        assert pick_precision(setting, torch.device(device)) == expected
         return
-    with pytest.raises(
-        RunError, match=f"train.precision = {wanted}: {device} cannot do that; use fp32"
-    ):
-        pick_precision(wanted, torch.device(device))
+    message = f"train.precision = {setting}: {device} cannot do that; use fp32"
+    with pytest.raises(RunError, match=message):
+        pick_precision(setting, torch.device(device))
 
 
-def test_the_average_trails_the_weights(training_folder: Path, small_config: Config) -> None:
+def test_the_ema_trails_the_weights(training_folder: Path, small_config: Config) -> None:
     t = trainer(training_folder, small_config)
     start = t.model.output.weight.detach().clone()
     t.train_step()
-    assert torch.equal(
-        t.ema_network.output.weight, t.model.output.weight
-    )  # the first step replaces the random start
+    # The first step replaces the random start.
+    assert torch.equal(t.ema_network.output.weight, t.model.output.weight)
     for _ in range(5):
         t.train_step()
-    moved, average = (
-        (t.model.output.weight - start).norm(),
-        (t.ema_network.output.weight - start).norm(),
-    )
-    assert 0 < average < moved
+    moved = (t.model.output.weight - start).norm()
+    ema_moved = (t.ema_network.output.weight - start).norm()
+    assert 0 < ema_moved < moved
 
 
 def test_timing_a_step_changes_nothing(training_folder: Path, small_config: Config) -> None:
@@ -241,12 +244,13 @@ def test_timing_a_step_changes_nothing(training_folder: Path, small_config: Conf
     assert torch.equal(a.model.output.weight, b.model.output.weight)
 
 
-def test_validation_scores_the_average_and_remembers_the_best(
+def test_validation_scores_the_ema_and_remembers_the_best(
     training_folder: Path, small_config: Config
 ) -> None:
     t = trainer(training_folder, small_config)
     t.evaluate()
-    assert t.validation_bits == pytest.approx(5, abs=0.02)  # log2(32) before anything is learnt
+    # Before anything is learnt, these are log2(32).
+    assert t.validation_bits == pytest.approx(5, abs=0.02)
     for _ in range(10):
         t.train_step()
     t.evaluate()
@@ -264,21 +268,20 @@ def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_weights(
     before = {k: v.clone() for k, v in t.model.state_dict().items()}
     with pytest.raises(TrainingError, match="the loss is not finite at step 0"):
         t.train_step()
-    assert all(
-        torch.equal(v, before[k]) or k == "output.bias" for k, v in t.model.state_dict().items()
-    )
+    for name, value in t.model.state_dict().items():
+        assert torch.equal(value, before[name]) or name == "output.bias"
 
 
-def test_nothing_learnt_is_told_from_learning() -> None:
+def test_nothing_learnt_is_distinguished_from_learning() -> None:
     config = Config(train=TrainConfig(warmup_steps=10))
     assert nothing_learnt(200, [7.8] * 50, 7.85, config) is not None
     assert nothing_learnt(200, [5.0] * 50, 7.85, config) is None
-    assert nothing_learnt(60, [7.8] * 50, 7.85, config) is None  # too early to tell
+    # After 60 steps it is too early to judge.
+    assert nothing_learnt(60, [7.8] * 50, 7.85, config) is None
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "nonsense", "meta:x"])
 def test_a_device_that_is_not_there_is_named(name: str) -> None:
-    with pytest.raises(
-        RunError, match=f"--device {name}: not available here; use auto or one of cpu"
-    ):
+    message = f"--device {name}: not available here; use auto or one of cpu"
+    with pytest.raises(RunError, match=message):
         pick_device(name)

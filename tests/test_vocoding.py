@@ -1,4 +1,4 @@
-"""Recordings said again: alone and in batches, from audio and from frames, and what is refused."""
+"""Recordings resynthesised: alone and in batches, from audio and from frames, and refusals."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,11 +11,12 @@ import soundfile as sf
 import wavenet
 from tests.conftest import BOTH, SMALL, VOCODER, VOICES, as_checkpoint, network, noisy, tone
 from wavenet.audio import mel
-from wavenet.cli import vocode as vocoding
+from wavenet.cli import vocode as vocode_command
 from wavenet.cli.vocode import VocodeOptions, outputs, vocode
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError, WavenetError
 from wavenet.generation.mel_input import MelInput
+from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint
 from wavenet.model.checkpoint import Checkpoint
@@ -44,21 +45,22 @@ def wavs(*samples: int) -> list[np.ndarray]:  # type: ignore[type-arg]
 @pytest.mark.parametrize(
     ("config", "label"), [(VOCODER, None), (BOTH, "bob")], ids=["mel", "labels and mel"]
 )
-def test_a_ragged_batch_makes_what_each_would_make_alone(
+def test_streams_of_different_length_are_what_each_would_be_alone(
     config: ModelConfig, label: str | None
 ) -> None:
     model = as_checkpoint(network(config))
     sources = wavs(700, 33, 1500, 1, 700)
     together = wavenet.vocode(model, sources, seed=4, label=label)
     assert [len(w) for w in together] == [700, 33, 1500, 1, 700]
-    for source, made in zip(sources, together, strict=True):
+    for source, stream in zip(sources, together, strict=True):
         alone = wavenet.vocode(model, source, seed=4, label=label)
-        assert (np.asarray(alone) == made).all()
-    assert (together[0] != together[4]).any()  # they follow different frames
+        assert (np.asarray(alone) == stream).all()
+    # The two are as long, but follow different frames.
+    assert (together[0] != together[4]).any()
     assert wavenet.vocode(model, []) == []
 
 
-def test_a_vocoder_that_knows_labels_is_told_which() -> None:
+def test_a_vocoder_that_knows_labels_needs_one() -> None:
     model = as_checkpoint(network(BOTH))
     with pytest.raises(EngineError, match="this model knows labels: choose one, --label ada, bob"):
         wavenet.vocode(model, wavs(100)[0])
@@ -69,13 +71,12 @@ def test_a_vocoder_that_knows_labels_is_told_which() -> None:
 
 
 def test_a_quiet_recording_comes_out_as_quiet(model: Checkpoint) -> None:
-    """With audio.level = peak the network hears it loud; the copy is brought back."""
+    """With `audio.level = "peak"` the network works at full level; the gain is then undone."""
     config = replace(model.config, audio=replace(model.config.audio, level="peak"))
     levelled = replace(model, config=config)
     (wav,) = wavs(400)
-    loud, quiet = (
-        np.asarray(wavenet.vocode(levelled, wav * np.float32(gain), seed=1)) for gain in (1, 2**-7)
-    )
+    loud = np.asarray(wavenet.vocode(levelled, wav, seed=1))
+    quiet = np.asarray(wavenet.vocode(levelled, wav * np.float32(2**-7), seed=1))
     np.testing.assert_allclose(np.clip(quiet * 2**7, -1, 1), loud, atol=1e-3)
     assert np.abs(loud).max() > 0.1
 
@@ -106,52 +107,47 @@ def test_nothing_is_written_when_something_is_wrong(
     path, folder = saved(BOTH, tmp_path), make_folder({"a.wav": tone(0.1), "b.wav": tone(0.1)})
     inputs, out = (folder / "a.wav", folder / "b.wav"), tmp_path / "out"
     for label, sampling in (("eve", Sampling()), (None, Sampling()), ("bob", Sampling(top_p=0.5))):
+        # A mixture has no top-p.
         wrong = saved(replace(BOTH, output="logistic"), tmp_path) if sampling.top_p < 1 else path
         with pytest.raises(WavenetError):
             list(vocode(VocodeOptions(wrong, inputs, sampling, 1, "auto", out, label)))
         assert not out.exists()
 
 
-def test_ctrl_c_keeps_what_was_made(
+def test_ctrl_c_keeps_what_was_generated(
     tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, folder = saved(VOCODER, tmp_path), make_folder({"a.wav": tone(1.0), "b.wav": tone(1.0)})
-    whole = Sampler.variable_length_blocks
+    uninterrupted = Sampler.variable_length_blocks
 
     def interrupted(self: Sampler, samples: list[int], block: int = 100) -> Iterator[object]:
-        made = whole(self, samples, 100)
-        yield next(made)
+        blocks = uninterrupted(self, samples, 100)
+        yield next(blocks)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
-    lines = list(
-        vocode(
-            VocodeOptions(
-                path, (folder / "a.wav", folder / "b.wav"), Sampling(), 1, "auto", tmp_path / "out"
-            )
-        )
-    )
+    inputs, out = (folder / "a.wav", folder / "b.wav"), tmp_path / "out"
+    lines = list(vocode(VocodeOptions(path, inputs, Sampling(), 1, "auto", out)))
     assert lines[-1] == "interrupted: what was made until then is kept"
-    assert len(sf.read(tmp_path / "out" / "a-vocoded.wav")[0]) == 100
+    assert len(sf.read(out / "a-vocoded.wav")[0]) == 100
 
 
-def test_ragged_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
-    guides = [MelInput.from_audio(w, model, "wav") for w in wavs(300, 41)]
+def test_variable_length_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
+    mel_inputs = [MelInput.from_audio(w, model, "wav") for w in wavs(300, 41)]
 
-    def made(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+    def generated(block: int) -> list[np.ndarray]:  # type: ignore[type-arg]
+        sampler = Sampler(model, seed=1, mel_inputs=mel_inputs)
         parts: list[list[np.ndarray]] = [[], []]  # type: ignore[type-arg]
-        for blocks in Sampler(model, seed=1, mel_inputs=guides).variable_length_blocks(
-            [300, 41], block
-        ):
+        for blocks in sampler.variable_length_blocks([300, 41], block):
             for stream, wav in blocks:
                 parts[stream].append(wav)
         return [np.concatenate(p) for p in parts]
 
-    for a, b in zip(made(7), made(2048), strict=True):
+    for a, b in zip(generated(7), generated(2048), strict=True):
         assert (a == b).all()
 
 
-def test_frames_made_elsewhere_do_what_the_recordings_own_do(
+def test_frames_computed_elsewhere_act_as_those_of_the_recording(
     model: Checkpoint, tmp_path: Path
 ) -> None:
     (wav,) = wavs(500)
@@ -160,9 +156,10 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(
     by_frames = np.asarray(wavenet.vocode(model, frames, seed=2))
     assert len(by_frames) == len(frames) * VOCODER.mel_hop
     assert (by_frames[:500] == by_audio).all()
-    np.save(tmp_path / "f.npy", frames.T)  # (bands, frames), as librosa has them
-    guide = MelInput.read(tmp_path / "f.npy", model)
-    assert (guide.frames == frames).all()
+    # librosa has (bands, frames).
+    np.save(tmp_path / "f.npy", frames.T)
+    mel_input = MelInput.read(tmp_path / "f.npy", model)
+    assert (mel_input.frames == frames).all()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +167,8 @@ def test_frames_made_elsewhere_do_what_the_recordings_own_do(
     [
         (
             np.zeros((10, 7)),
-            r"is of shape \(10, 7\); this model follows \(frames, 6\) natural logarithms of 6 mel magnitudes every 8",
+            r"is of shape \(10, 7\); this model follows \(frames, 6\) natural logarithms "
+            "of 6 mel magnitudes every 8",
         ),
         (np.zeros(10), "is of shape"),
         (np.zeros((0, 6)), "is of shape"),
@@ -193,10 +191,9 @@ def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path
         path.write_bytes(content)
         with pytest.raises(WavenetError, match=r"f.npy: not a .npy file of numbers"):
             MelInput.read(path, model)
+    # Nothing is ever unpickled.
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(
-        WavenetError, match=r"not a [.]npy file of numbers"
-    ):  # nothing is ever unpickled
+    with pytest.raises(WavenetError, match=r"not a [.]npy file of numbers"):
         MelInput.read(path, model)
     with pytest.raises(WavenetError, match="no such file"):
         MelInput.read(tmp_path / "no.npy", model)
@@ -210,9 +207,8 @@ def test_what_a_model_was_not_trained_for_is_refused(model: Checkpoint) -> None:
         wavenet.generate(model, seconds=0.1)
     with pytest.raises(EngineError, match="trained without labels"):
         wavenet.generate(plain, seconds=0.1, label="ada")
-    with pytest.raises(
-        EngineError, match=r"--label bop: unknown; the model knows ada, bob, cy; did you mean bob\?"
-    ):
+    message = r"--label bop: unknown; the model knows ada, bob, cy; did you mean bob\?"
+    with pytest.raises(EngineError, match=message):
         wavenet.generate(as_checkpoint(network(VOICES)), seconds=0.1, label="bop")
 
 
@@ -232,19 +228,14 @@ def test_clips_take_labels_in_turn_and_a_stream_is_its_label_and_number() -> Non
 def test_a_prompt_is_continued_under_each_label(make_folder: Callable[..., Path]) -> None:
     voices = as_checkpoint(network(VOICES))
     prompt = make_folder({"p.wav": tone(0.05)}) / "p.wav"
-    both = [
+    ada, bob = (
         wavenet.generate(voices, seconds=0.02, seed=1, label=who, prompt=prompt)
         for who in ("ada", "bob")
-    ]
-    assert (both[0] != both[1]).any()
-    from wavenet.generation.prompt import read_prompt
-
-    together = next(
-        Sampler(voices, seed=1, count=2, labels=["ada"], prompt=read_prompt(prompt, voices)).blocks(
-            160
-        )
     )
-    assert (together[0] == both[0]).all()
+    assert (ada != bob).any()
+    continued = read_prompt(prompt, voices)
+    sampler = Sampler(voices, seed=1, count=2, labels=["ada"], prompt=continued)
+    assert (next(sampler.blocks(160))[0] == ada).all()
 
 
 def test_vocode_writes_one_file_or_a_folder(
@@ -256,8 +247,8 @@ def test_vocode_writes_one_file_or_a_folder(
     )
     np.save(folder / "c.npy", mel.frames_of(tone(0.03).astype(np.float32), RATE, BOTH))
     inputs = tuple(folder / n for n in ("a.wav", "b.wav", "c.npy", "quiet.wav"))
-    request = VocodeOptions(path, inputs, Sampling(), 3, "auto", tmp_path / "out", "bob")
-    lines = list(vocode(request))
+    options = VocodeOptions(path, inputs, Sampling(), 3, "auto", tmp_path / "out", "bob")
+    lines = list(vocode(options))
     assert "numba engine" in lines[0]
     assert "seed 3" in lines[0]
     for source, seconds in zip(inputs, (0.1, 0.05, None, 0.02), strict=True):
@@ -267,26 +258,25 @@ def test_vocode_writes_one_file_or_a_folder(
         assert any(source.name in line for line in lines)
     alone = tmp_path / "alone.flac"
     list(vocode(VocodeOptions(path, (inputs[1],), Sampling(), 3, "numba", alone, "bob")))
-    made, among_others = sf.read(alone)[0], sf.read(tmp_path / "out" / "b-vocoded.wav")[0]
-    np.testing.assert_allclose(
-        made, among_others, atol=2**-14
-    )  # flac and wav are rounded to 16 bits in their own ways
+    by_itself, among_others = sf.read(alone)[0], sf.read(tmp_path / "out" / "b-vocoded.wav")[0]
+    # flac and wav are rounded to 16 bits in their own ways.
+    np.testing.assert_allclose(by_itself, among_others, atol=2**-14)
 
 
-def test_recordings_are_made_in_groups_of_similar_length(
+def test_recordings_are_resynthesized_in_groups_of_similar_length(
     tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(VOCODER, tmp_path)
     folder = make_folder({f"{i}.wav": noisy((50 + 40 * i) / RATE, seed=i) for i in range(5)})
     inputs = tuple(sorted(folder.glob("*.wav")))
-    whole = tmp_path / "whole"
-    list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", whole)))
-    monkeypatch.setattr(vocoding, "MAX_STREAMS", 2)
+    at_once = tmp_path / "at-once"
+    list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", at_once)))
+    monkeypatch.setattr(vocode_command, "MAX_STREAMS", 2)
     groups = tmp_path / "groups"
     list(vocode(VocodeOptions(path, inputs, Sampling(), 3, "auto", groups)))
-    for a, b in zip(sorted(whole.iterdir()), sorted(groups.iterdir()), strict=True):
+    for a, b in zip(sorted(at_once.iterdir()), sorted(groups.iterdir()), strict=True):
         assert a.read_bytes() == b.read_bytes()
-    assert len(list(whole.iterdir())) == 5
+    assert len(list(at_once.iterdir())) == 5
 
 
 def test_outputs_never_overwrite_inputs_or_each_other(tmp_path: Path) -> None:

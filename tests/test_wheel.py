@@ -17,19 +17,9 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(folder),
-        str(ROOT),
-    ]
-    subprocess.run(build, check=True, capture_output=True)
+    pip = [sys.executable, "-m", "pip"]
+    options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run([*pip, "wheel", *options, str(ROOT)], check=True, capture_output=True)
     (wheel,) = folder.glob("wavenet_audio-*.whl")
     with zipfile.ZipFile(wheel) as z:
         z.extractall(folder / "site")
@@ -51,12 +41,11 @@ def run(installed: Path, cwd: Path, *args: str) -> str:
 def test_the_wheel_holds_the_presets_and_nothing_else_of_the_checkout(installed: Path) -> None:
     names = {p.relative_to(installed).parts[0] for p in installed.rglob("*") if p.is_file()}
     assert {n for n in names if not n.endswith(".dist-info")} == {"wavenet"}
-    assert {p.name for p in (installed / "wavenet" / "resources" / "presets").iterdir()} == {
-        p.name for p in (ROOT / "configs").glob("*.toml")
-    }
-    assert {p.name for p in (installed / "wavenet" / "resources" / "models").iterdir()} == {
-        p.name for p in (ROOT / "models").iterdir()
-    }
+    resources = installed / "wavenet" / "resources"
+    presets = {p.name for p in (ROOT / "configs").glob("*.toml")}
+    assert {p.name for p in (resources / "presets").iterdir()} == presets
+    models = {p.name for p in (ROOT / "models").iterdir()}
+    assert {p.name for p in (resources / "models").iterdir()} == models
 
 
 def test_a_bundled_model_plays_from_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -69,19 +58,17 @@ def test_a_preset_trains_from_the_wheel(installed: Path, tmp_path: Path) -> None
     for i in range(4):
         (tmp_path / "mine").mkdir(exist_ok=True)
         sf.write(tmp_path / "mine" / f"{i}.wav", tone(0.6, 16000, 150 + 20 * i), 16000)
-    small = [
-        "--set",
-        "train.batch=1",
-        "--set",
-        "train.segment_seconds=0.05",
-        "--set",
-        "train.sample_seconds=0",
-    ]
+    changes = ("train.batch=1", "train.segment_seconds=0.05", "train.sample_seconds=0")
+    small = [word for change in changes for word in ("--set", change)]
     out = run(installed, tmp_path, "train", "mine", "--config", "tiny", "--steps", "2", *small)
     assert "done. Hear it with: wavenet generate runs/mine-tiny" in out
     assert (tmp_path / "runs" / "mine-tiny" / "config.toml").exists()
     where = subprocess.run(
         [sys.executable, "-P", "-c", "import wavenet; print(wavenet.__file__)"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert str(installed) in where.stdout

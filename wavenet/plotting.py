@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet.arrays import Wav
+from wavenet.glossary import Wav
 from wavenet.system.files import write_whole
 
 if TYPE_CHECKING:

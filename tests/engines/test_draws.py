@@ -1,4 +1,4 @@
-"""The compiled draws are the oracles, on identical predictions and noise."""
+"""The numba engine's draws are the oracles' draws, on identical predictions and noise."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,10 @@ MIXTURES = [LogisticMixture(4), GaussianMixture(4)]
 
 def drawn(d: Distribution, params: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
     """Codes by the compiled draw and by the oracle, for params (COUNT, n_params)."""
-    noise, how = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_settings(d, sampling)
+    noise, settings = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_settings(d, sampling)
     params = params.astype(np.float32)
-    return np.array([draw(p, u, how) for p, u in zip(params, noise, strict=True)]), d.draw(
-        params, noise, sampling
-    )
+    codes = np.array([draw(p, u, settings) for p, u in zip(params, noise, strict=True)])
+    return codes, d.draw(params, noise, sampling)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 0.01, 0.0, 100.0])
@@ -30,9 +29,10 @@ def test_mixtures(d: Distribution, temperature: float) -> None:
     rng = np.random.default_rng(0)
     usual = rng.normal(0, [[1], [0.3], [1.5]], (COUNT, 3, 4)) - [[0], [0], [4]]
     for params in (usual, *(np.tile(p, (COUNT, 1, 1)) for p in EXTREME.values())):
-        found, expected = drawn(d, as_params(params), Sampling(temperature))
-        assert (found != expected).mean() < 1e-3  # a last bit of exp may decide between two codes
-        assert np.abs(found - expected).max() <= 1
+        codes, expected = drawn(d, as_params(params), Sampling(temperature))
+        # A last bit of exp may decide between two codes.
+        assert (codes != expected).mean() < 1e-3
+        assert np.abs(codes - expected).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_mixtures(d: Distribution, temperature: float) -> None:
     ],
 )
 def test_categorical(sampling: Sampling) -> None:
-    found, expected = drawn(
-        Categorical(64), np.random.default_rng(0).normal(0, 2, (COUNT, 64)), sampling
-    )
-    assert (found != expected).mean() < 1e-3  # its sums are float32
+    params = np.random.default_rng(0).normal(0, 2, (COUNT, 64))
+    codes, expected = drawn(Categorical(64), params, sampling)
+    # The compiled sums are float32.
+    assert (codes != expected).mean() < 1e-3
 
 
 def test_an_output_without_a_draw_is_named() -> None:

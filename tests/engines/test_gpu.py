@@ -1,5 +1,8 @@
-"""Engines for GPUs, on a CPU: Triton's interpreter stands in for the device. What it cannot notice, a missing barrier, is read from the
-compiled code, which needs no device either."""
+"""Engines for GPUs, on a CPU: Triton's interpreter stands in for the device.
+
+What it cannot notice, a missing barrier, is read from the compiled code, which needs no device
+either.
+"""
 
 import json
 import os
@@ -43,7 +46,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-# --- what streams remember --------------------------------------------------------------------------------------------------
+# --- what streams remember ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -56,23 +59,21 @@ def test_the_parallel_pass_over_a_prompt_leaves_what_single_steps_leave(
 ) -> None:
     """Also when it comes in parts, and when it is longer than a ring."""
     model = network(config)
-    engine, told, steps = (
-        create_engine(engine_name, config, arrays(model)),
-        StreamConditioning(model, range(2)),
-        10,
-    )
-    stepped = engine.init_state(2, told.conditioning(0, 0))
-    x = engine.generate(stepped, noise_of(model, 1, 2, steps), Sampling(), told.conditioning(0, steps))
+    engine = create_engine(engine_name, config, arrays(model))
+    streams, steps = StreamConditioning(model, range(2)), 10
+    stepped = engine.init_state(2, streams.conditioning(0, 0))
+    noise = noise_of(model, 1, 2, steps)
+    x = engine.generate(stepped, noise, Sampling(), streams.conditioning(0, steps))
     for parts in ([0, steps], [0, 1, 4, steps]):
-        fed = engine.init_state(2, told.conditioning(0, 0))
+        prefilled = engine.init_state(2, streams.conditioning(0, 0))
         for a, b in pairwise(parts):
-            engine.prefill(fed, x[:, a:b], told.conditioning(a, b - a))
-        assert fed.time == stepped.time == steps
-        assert (fed.last == stepped.last).all()
-        torch.testing.assert_close(fed.rings, stepped.rings, atol=1e-5, rtol=1e-5)
+            engine.prefill(prefilled, x[:, a:b], streams.conditioning(a, b - a))
+        assert prefilled.time == stepped.time == steps
+        assert (prefilled.last == stepped.last).all()
+        torch.testing.assert_close(prefilled.rings, stepped.rings, atol=1e-5, rtol=1e-5)
 
 
-def test_states_taken_from_another_are_their_own(engine_name: str) -> None:
+def test_states_selected_from_another_are_their_own(engine_name: str) -> None:
     model = network(SMALL)
     engine, noise = create_engine(engine_name, SMALL, arrays(model)), noise_of(model, 1, 3, 8)
     state = engine.init_state(1)
@@ -92,7 +93,7 @@ def test_no_samples_leave_everything_as_it_was(engine_name: str) -> None:
     assert state.time == 0
 
 
-# --- bf16 -------------------------------------------------------------------------------------------------------------------
+# --- bf16 -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("config", [WIDE, LOGISTIC], ids=["mu-law", "logistic"])
@@ -107,10 +108,8 @@ def test_bf16_is_the_same_computation_with_rounded_matrices(config: ModelConfig)
     rounded = WaveNet.from_arrays(
         config, arrays(model) | {k: v.bfloat16().float().numpy() for k, v in matrices.items()}
     )
-    engine, noise = (
-        create_engine("triton", config, arrays(model), EngineOptions("bf16")),
-        noise_of(model, 2, 1, 15),
-    )
+    engine = create_engine("triton", config, arrays(model), EngineOptions("bf16"))
+    noise = noise_of(model, 2, 1, 15)
     x = engine.generate(engine.init_state(1), noise, Sampling())
     params = teacher_forced(rounded, x)
     assert all(explained(rounded, params[0, t], noise[0, t], int(x[0, t])) for t in range(15))
@@ -119,50 +118,58 @@ def test_bf16_is_the_same_computation_with_rounded_matrices(config: ModelConfig)
     assert "bf16" in engine.describe(1)
 
 
-# --- draws ------------------------------------------------------------------------------------------------------------------
+# --- draws ----------------------------------------------------------------------------------------
 
 SAMPLINGS = [
-    Sampling(), Sampling(0.5), Sampling(0), Sampling(2, 1), Sampling(1, 5), Sampling(1, 64), Sampling(1, 0, 0.6), Sampling(1, 0, 1e-6),
+    Sampling(),
+    Sampling(0.5),
+    Sampling(0),
+    Sampling(2, 1),
+    Sampling(1, 5),
+    Sampling(1, 64),
+    Sampling(1, 0, 0.6),
+    Sampling(1, 0, 1e-6),
     Sampling(1.3, 12, 0.9),
-]  # fmt: skip
+]
 
 
 def drawn_in_a_kernel(
-    distribution: Any, params: np.ndarray[Any, Any], noise: np.ndarray[Any, Any], how: Sampling
+    distribution: Any,
+    params: np.ndarray[Any, Any],
+    noise: np.ndarray[Any, Any],
+    sampling: Sampling,
 ) -> np.ndarray[Any, Any]:
     pytest.importorskip("triton")
     from tests.engines.draw_kernel import draw_rows
     from wavenet.engines.gpu.triton_kernels import KINDS
 
     n = distribution.n_params
-    wide = np.zeros((len(params), 64), np.float32)
-    wide[:, :n] = params
+    padded = np.zeros((len(params), 64), np.float32)
+    padded[:, :n] = params
+    noise = noise.astype(np.float32).copy()
     codes = torch.zeros(len(params), dtype=torch.int32)
-    given = torch.from_numpy(wide), torch.from_numpy(noise.astype(np.float32).copy())
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    where = [a.to(device) for a in (*given, codes)]
-    limits = float(how.temperature), min(how.top_k or n, n), float(how.top_p)
+    tensors = [a.to(device) for a in (torch.from_numpy(padded), torch.from_numpy(noise), codes)]
+    limits = float(sampling.temperature), min(sampling.top_k or n, n), float(sampling.top_p)
     kind, n_noise = KINDS[distribution.kind], distribution.n_noise
     sizes = {"KIND": kind, "N_NOISE": n_noise, "N": 64, "N_PARAMS": n}
-    draw_rows[(len(params),)](
-        *where, *limits, **sizes, enable_fp_fusion=True
-    )  # said, since Triton warns where it is not
-    return where[2].cpu().numpy()
+    # `enable_fp_fusion` is named because Triton warns where it is not.
+    draw_rows[(len(params),)](*tensors, *limits, **sizes, enable_fp_fusion=True)
+    return tensors[2].cpu().numpy()
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_the_kernels_draw_is_the_oracles(sampling: Sampling) -> None:
     """Logits from flat to spiky, with ties, and some so far off that their probability is zero."""
     generator, d = np.random.default_rng(0), Categorical(64)
-    params = (
-        generator.standard_normal((60, 64)) * generator.choice([0, 0.1, 1, 5, 40], (60, 1))
-    ).astype(np.float32)
+    logits = generator.standard_normal((60, 64)) * generator.choice([0, 0.1, 1, 5, 40], (60, 1))
+    params = logits.astype(np.float32)
     params[::3] = np.round(params[::3])
     noise = (generator.integers(0, 2**23, (60, 1)) + 0.5) / 2**23
-    found, expected = drawn_in_a_kernel(d, params, noise, sampling), d.draw(params, noise, sampling)
-    for row in np.flatnonzero(found != expected):
-        assert found[row] in [d.draw(params[row], noise[row] + e, sampling) for e in (-1e-5, 1e-5)]
-    assert (found != expected).mean() < 0.05
+    codes, expected = drawn_in_a_kernel(d, params, noise, sampling), d.draw(params, noise, sampling)
+    for row in np.flatnonzero(codes != expected):
+        assert codes[row] in [d.draw(params[row], noise[row] + e, sampling) for e in (-1e-5, 1e-5)]
+    assert (codes != expected).mean() < 0.05
 
 
 @pytest.mark.parametrize(
@@ -180,15 +187,14 @@ def test_the_kernels_draw_from_a_mixture_is_the_oracles(
     ]
     params = np.concatenate(parts, 1).astype(np.float32)
     noise = (generator.integers(0, 2**23, (60, distribution.n_noise)) + 0.5) / 2**23
-    away = np.abs(
-        drawn_in_a_kernel(distribution, params, noise, sampling)
-        - distribution.draw(params, noise, sampling)
-    )
-    assert (away > 1).sum() <= 1  # a component's boundary
-    assert len(np.unique(distribution.draw(params, noise, sampling))) > 30
+    codes = drawn_in_a_kernel(distribution, params, noise, sampling)
+    expected = distribution.draw(params, noise, sampling)
+    # One draw may lie on a boundary between components.
+    assert (np.abs(codes - expected) > 1).sum() <= 1
+    assert len(np.unique(expected)) > 30
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 def test_what_does_not_go_on_from_a_state_is_refused(engine_name: str) -> None:
@@ -202,9 +208,8 @@ def test_what_does_not_go_on_from_a_state_is_refused(engine_name: str) -> None:
     assert state.time == 0
 
 
-@pytest.mark.filterwarnings(
-    "ignore::RuntimeWarning"
-)  # of NumPy, which the interpreter computes with
+# The interpreter computes with NumPy, which warns of an overflow.
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_network_that_overflows_is_refused() -> None:
     pytest.importorskip("triton")
     weights = arrays(network(SMALL))
@@ -258,7 +263,8 @@ def test_without_a_gpu_the_engines_say_so_and_auto_takes_another(
         match=f"--engine {engine_name}: PyTorch finds no NVIDIA GPU here; use --engine numba",
     ):
         create_engine(engine_name, SMALL, weights)
-    for driver in (True, False):  # a driver, and nothing that PyTorch can use
+    # Whether there is a driver; PyTorch can use nothing either way.
+    for driver in (True, False):
         monkeypatch.setattr(engines, "nvidia", lambda driver=driver: driver)
         assert create_engine("auto", SMALL, weights).name == "numba"
 
@@ -280,21 +286,33 @@ def test_an_engine_that_cannot_serve_is_an_engine_error() -> None:
     assert issubclass(errors.UnsupportedModelError, EngineError)
 
 
-# --- compiled for devices that are not here -----------------------------------------------------------------------------------
+# --- compiled for devices that are not here -------------------------------------------------------
 
+# Preset, precision and compute capability.
 TARGETS = [
-    ("nv-wavenet", "fp32", 80), ("nv-wavenet", "bf16", 80), ("nv-wavenet", "fp32", 90), ("nv-wavenet", "bf16", 90),
-    ("nv-wavenet", "fp32", 100), ("nv-wavenet", "bf16", 100), ("paper", "fp32", 90), ("r9y9-mulaw256", "fp32", 90),
-    ("r9y9-mulaw256", "bf16", 90), ("r9y9-mol", "bf16", 90),
-]  # fmt: skip
-MOST_SPILLED = 256  # bytes of a thread: a few dozen of its numbers
+    ("nv-wavenet", "fp32", 80),
+    ("nv-wavenet", "bf16", 80),
+    ("nv-wavenet", "fp32", 90),
+    ("nv-wavenet", "bf16", 90),
+    ("nv-wavenet", "fp32", 100),
+    ("nv-wavenet", "bf16", 100),
+    ("paper", "fp32", 90),
+    ("r9y9-mulaw256", "fp32", 90),
+    ("r9y9-mulaw256", "bf16", 90),
+    ("r9y9-mol", "bf16", 90),
+]
+# Bytes of a thread: a few dozen of its numbers.
+MOST_SPILLED = 256
 
 
 @pytest.fixture(scope="module")
 def compiled(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Mapping[tuple[str, str, int], dict[str, Any]]:
-    """Of every target what `compile_kernel` tells. In a process of its own: Triton interprets all it has imported, or nothing."""
+    """The report of `compile_kernel` on every target.
+
+    It runs in a process of its own, because Triton interprets all it has imported, or nothing.
+    """
     pytest.importorskip("triton")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
@@ -311,22 +329,21 @@ def compiled(
 def test_the_kernel_compiles_for_every_gpu_with_its_barriers(
     compiled: Any, target: tuple[str, str, int]
 ) -> None:
-    found = compiled[target]
-    assert found["arch"].startswith(f"sm_{target[2]}")
-    # between barriers, a step writes its rings and z; then total; hidden; params; and nothing that others read while it draws
-    assert found["stores_between_barriers"] == [2, 1, 1, 1, 1]
-    assert found["barriers_in_ptx"] >= 4
-    assert not found[
-        "reads_past_the_cache"
-    ]  # ld.global.nc need not see what the kernel has written
-    assert found["spilled_bytes"] <= MOST_SPILLED
+    report = compiled[target]
+    assert report["arch"].startswith(f"sm_{target[2]}")
+    # Between barriers, a step writes its rings and z; then total; hidden; params; and while it
+    # draws, nothing that others read.
+    assert report["stores_between_barriers"] == [2, 1, 1, 1, 1]
+    assert report["barriers_in_ptx"] >= 4
+    # ld.global.nc need not see what the kernel has written.
+    assert not report["reads_past_the_cache"]
+    assert report["spilled_bytes"] <= MOST_SPILLED
 
 
-def test_sizes_are_filled_up_to_powers_of_two() -> None:
+def test_sizes_are_padded_to_powers_of_two() -> None:
     pytest.importorskip("triton")
     from wavenet.engines.gpu.triton_engine import padded_channels
 
     assert [padded_channels(n) for n in (1, 16, 17, 64, 100)] == [16, 16, 32, 64, 128]
-    assert (
-        create_engine("triton", UNEVEN, arrays(network(UNEVEN))).init_state(1).rings.shape[2] == 16
-    )
+    engine = create_engine("triton", UNEVEN, arrays(network(UNEVEN)))
+    assert engine.init_state(1).rings.shape[2] == 16

@@ -1,4 +1,4 @@
-"""Three thousand steps of every way the CPU engine can run, against the float64 parallel forward."""
+"""Three thousand steps of every way the CPU engine can run, against the float64 parallel pass."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,7 +30,8 @@ from wavenet.model.distributions.categorical import Categorical
 from wavenet.model.network import WaveNet
 
 STEPS = 3000
-NEAR = 1e-5  # of a boundary between codes, where rounding may decide
+# Within this of a boundary between codes, rounding may decide.
+NEAR = 1e-5
 DEEP = ModelConfig(
     layers=16,
     dilation_cycle=128,
@@ -59,6 +60,7 @@ MIXTURES = {
     "gaussian": GAUSSIAN,
     "deep logistic": replace(DEEP, output="logistic"),
 }
+# Streams, and whether two threads share the work.
 WAYS = {
     "one stream": (1, False),
     "one stream, two threads": (1, True),
@@ -96,18 +98,19 @@ def test_logits_stay_within_two_in_a_hundred_thousand(
 
 
 def flips(model: WaveNet, x: np.ndarray, noise: np.ndarray) -> list[float]:  # type: ignore[type-arg]
-    """Where a generated sequence x differs from the draw of its own float64 prediction: how far noise lay from a boundary.
+    """Where x differs from the draws of its float64 predictions: how far noise lay from a boundary.
 
-    Every draw is judged on what was really heard before it, so one that may go either way does not spoil those after it.
+    Every draw is predicted from the codes that were generated before it, so one that may go either
+    way does not spoil those after it.
     """
     params = teacher_forced(model, x)
     drawn = Categorical(model.config.levels).draw(params, noise, Sampling())
-    found = []
+    distances = []
     for t in np.flatnonzero((drawn != x)[0]):
         p = np.exp(params[0, t] - params[0, t].max())
-        shares = np.cumsum(p) / p.sum()
-        found.append(float(np.abs(shares - noise[0, t]).min()))
-    return found
+        boundaries = np.cumsum(p) / p.sum()
+        distances.append(float(np.abs(boundaries - noise[0, t]).min()))
+    return distances
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["one thread", "two threads"])
@@ -133,7 +136,7 @@ def test_a_wrong_draw_would_be_found(model: WaveNet, monkeypatch: pytest.MonkeyP
 def test_mixtures_go_every_way(
     config: ModelConfig, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As above: predictions first, then every drawn sample judged on what was really heard before it."""
+    """As above: predictions first, then every drawn sample, predicted from those before it."""
     model = network(config)
     batch, shared = way
     engine, noise = engine_for(model, shared, monkeypatch), noise_of(model, 11, batch, 1000)
@@ -152,18 +155,19 @@ def in_double(value: Any) -> Any:
         return value._make(map(in_double, value))
     if isinstance(value, np.ndarray):
         return value.astype(np.float64)
-    return (
-        tuple(map(in_double, value))
-        if isinstance(value, tuple) and isinstance(value[0], np.ndarray)
-        else value
-    )
+    if isinstance(value, tuple) and isinstance(value[0], np.ndarray):
+        return tuple(map(in_double, value))
+    return value
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_bf16_computes_exactly_with_its_rounded_weights(
     model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the weights are rounded: with the same weights the reference finds the same logits as closely as in float32."""
+    """Only the weights are rounded.
+
+    With the same weights, the reference predicts the same logits as closely as in float32.
+    """
     batch, shared = way
     engine = engine_for(model, shared, monkeypatch, "bf16")
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, 300))
@@ -174,4 +178,5 @@ def test_bf16_computes_exactly_with_its_rounded_weights(
     expected = reference.prefill(reference.init_state(batch), x)
     assert np.abs(engine.prefill(engine.init_state(batch), x) - expected).max() < 2e-5
     difference = np.sqrt(np.square(expected[:1] - exact).mean())
-    assert 1e-4 < difference < 5e-2  # of logits that spread by about 2
+    # The logits spread by about 2.
+    assert 1e-4 < difference < 5e-2

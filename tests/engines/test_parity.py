@@ -45,10 +45,8 @@ UNEVEN = ModelConfig(
     head_channels=3,
     levels=16,
 )
-LOGISTIC, GAUSSIAN = (
-    replace(WIDE, output="logistic", mixtures=5),
-    replace(UNEVEN, output="gaussian", mixtures=2),
-)
+LOGISTIC = replace(WIDE, output="logistic", mixtures=5)
+GAUSSIAN = replace(UNEVEN, output="gaussian", mixtures=2)
 MODELS = {
     "kernel 2": SMALL,
     "kernel 3": WIDE,
@@ -61,8 +59,10 @@ MODELS |= VARIANTS
 MODELS["logistic, labels and mel"] = replace(BOTH, output="logistic", mixtures=3)
 FOR_GPUS = ("triton", "cuda-graph")
 OUTPUTS = ("mulaw", "logistic", "gaussian")
-NEAR = 1e-5  # of a boundary between codes or components, where rounding may decide
-SLACK = 3  # 16-bit steps that rounding of a mixture's parameters may move a sample by
+# Within this of a boundary between codes or components, rounding may decide.
+NEAR = 1e-5
+# 16-bit steps that rounding of a mixture's parameters may move a sample by.
+SLACK = 3
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
@@ -78,11 +78,14 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 def few(engine_name: str, steps: int, fewer: int) -> int:
-    """Fewer steps for an engine that runs in an interpreter here, at some ten milliseconds for each layer of each step."""
+    """Fewer steps for an engine that runs in an interpreter here.
+
+    There each layer of each step takes some ten milliseconds.
+    """
     return fewer if engine_name in INTERPRETED else steps
 
 
-# the models that together have all that there is in a kernel; an interpreted one is tried on no more
+# These models together have all that there is in a kernel. An interpreted one is tried on no more.
 VARIED = ("kernel 3", "gaussian", "logistic, labels and mel")
 PAIRS = {
     f"{e}-{m}": (e, config)
@@ -96,7 +99,7 @@ every_pair = pytest.mark.parametrize(
 
 
 def teacher_forced(model: WaveNet, x: np.ndarray, streams: Sequence[int] = ()) -> np.ndarray:  # type: ignore[type-arg]
-    """params (batch, time, n_params) of the float64 parallel forward, with silence before the first sample."""
+    """params (batch, time, n_params) of the float64 parallel pass, after silence."""
     silence = np.full((len(x), model.receptive_field), model.distribution.silence)
     history = torch.from_numpy(np.concatenate([silence, x], axis=1)[:, :-1])
     conditioning = StreamConditioning(model, streams or range(len(x)))
@@ -112,7 +115,10 @@ def noise_of(model: WaveNet, seed: int, streams: int, count: int) -> np.ndarray:
 
 
 def explained(model: WaveNet, params: np.ndarray, noise: np.ndarray, code: int) -> bool:  # type: ignore[type-arg]
-    """Whether rounding may have led to this code: its noise lies on a boundary, or its sample between two steps."""
+    """Whether rounding may have led to this code.
+
+    Its noise lies on a boundary, or its sample between two steps.
+    """
     d = model.distribution
     if not d.scalar_input:
         return code in [d.draw(params, noise + e, Sampling()) for e in (-NEAR, NEAR)]
@@ -139,14 +145,14 @@ def test_engine_equals_parallel_forward_from_the_first_sample(
         return
     engine = create_engine(engine_name, model.config, arrays(model))
     x = np.random.default_rng(batch).integers(0, model.distribution.levels, (batch, 200))
-    told = StreamConditioning(model, range(batch))
-    found, expected = (
-        engine.prefill(engine.init_state(batch, told.conditioning(0, 0)), x, told.conditioning(0, 200)),
-        teacher_forced(model, x),
-    )
-    error = np.abs(found - expected).max(axis=(0, 2))
+    streams = StreamConditioning(model, range(batch))
+    state = engine.init_state(batch, streams.conditioning(0, 0))
+    params = engine.prefill(state, x, streams.conditioning(0, 200))
+    expected = teacher_forced(model, x)
+    error = np.abs(params - expected).max(axis=(0, 2))
     assert error.max() < 1e-4, f"largest difference {error.max():.1e} at sample {error.argmax()}"
-    assert expected.std() > 0.5  # the comparison is not one of zeros
+    # The comparison is not one of zeros.
+    assert expected.std() > 0.5
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -157,119 +163,106 @@ def test_a_prompt_of_any_length_leaves_the_exact_state(
 ) -> None:
     model = network(replace(config, output=output))
     assert model.receptive_field == 11
-    engine, told = create_engine(engine_name, model.config, arrays(model)), StreamConditioning(model, range(2))
+    engine = create_engine(engine_name, model.config, arrays(model))
+    streams = StreamConditioning(model, range(2))
     x = np.random.default_rng(0).integers(0, model.distribution.levels, (2, length + 20))
-    state = engine.init_state(2, told.conditioning(0, 0))
-    engine.prefill(state, x[:, :length], told.conditioning(0, length))
-    after = engine.prefill(state, x[:, length:], told.conditioning(length, 20))
+    state = engine.init_state(2, streams.conditioning(0, 0))
+    engine.prefill(state, x[:, :length], streams.conditioning(0, length))
+    after = engine.prefill(state, x[:, length:], streams.conditioning(length, 20))
     np.testing.assert_allclose(after, teacher_forced(model, x)[:, length:], atol=1e-4)
 
 
 @every_pair
 def test_generation_is_independent_of_block_size(engine_name: str, model: WaveNet) -> None:
     engine, n = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 70, 7)
-    noise, told = noise_of(model, 1, 2, n), StreamConditioning(model, range(2))
-    whole = engine.generate(
-        engine.init_state(2, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, n)
-    )
+    noise, streams = noise_of(model, 1, 2, n), StreamConditioning(model, range(2))
+    state = engine.init_state(2, streams.conditioning(0, 0))
+    at_once = engine.generate(state, noise, Sampling(), streams.conditioning(0, n))
     for block in (1, few(engine_name, 7, 4)):
-        state = engine.init_state(2, told.conditioning(0, 0))
-        blocks = [(i, min(block, n - i)) for i in range(0, n, block)]
-        parts = [
-            engine.generate(state, noise[:, i : i + size], Sampling(), told.conditioning(i, size))
-            for i, size in blocks
-        ]
-        assert (np.concatenate(parts, axis=1) == whole).all()
-    assert len(np.unique(whole)) > 4
+        state = engine.init_state(2, streams.conditioning(0, 0))
+        parts = []
+        for i in range(0, n, block):
+            size = min(block, n - i)
+            part = noise[:, i : i + size]
+            parts.append(engine.generate(state, part, Sampling(), streams.conditioning(i, size)))
+        assert (np.concatenate(parts, axis=1) == at_once).all()
+    assert len(np.unique(at_once)) > 4
 
 
 @every_pair
 def test_a_stream_is_independent_of_its_companions(engine_name: str, model: WaveNet) -> None:
     engine, n = create_engine(engine_name, model.config, arrays(model)), few(engine_name, 60, 4)
-    noise, told = noise_of(model, 1, 5, n), StreamConditioning(model, range(5))
-    together = engine.generate(
-        engine.init_state(5, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, n)
-    )
+    noise, streams = noise_of(model, 1, 5, n), StreamConditioning(model, range(5))
+    state = engine.init_state(5, streams.conditioning(0, 0))
+    together = engine.generate(state, noise, Sampling(), streams.conditioning(0, n))
     for i in range(5):
-        alone = StreamConditioning(model, [i])
-        assert (
-            engine.generate(
-                engine.init_state(1, alone.conditioning(0, 0)),
-                noise[i : i + 1],
-                Sampling(),
-                alone.conditioning(0, n),
-            )[0]
-            == together[i]
-        ).all()
+        stream = StreamConditioning(model, [i])
+        state = engine.init_state(1, stream.conditioning(0, 0))
+        alone = engine.generate(state, noise[i : i + 1], Sampling(), stream.conditioning(0, n))
+        assert (alone[0] == together[i]).all()
     assert (together[0] != together[1]).any()
 
 
 @every_pair
 def test_streams_go_on_without_those_that_are_done(engine_name: str, model: WaveNet) -> None:
     """As in a batch of recordings of different lengths."""
-    engine, n, some = (
-        create_engine(engine_name, model.config, arrays(model)),
-        few(engine_name, 60, 6),
-        few(engine_name, 31, 3),
-    )
-    noise, told, rest = noise_of(model, 1, 3, n), StreamConditioning(model, range(3)), StreamConditioning(model, [2, 0])
-    whole = engine.generate(
-        engine.init_state(3, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, n)
-    )
-    state = engine.init_state(3, told.conditioning(0, 0))
-    engine.generate(state, noise[:, :some], Sampling(), told.conditioning(0, some))
-    found = engine.generate(
-        engine.select(state, [2, 0]), noise[[2, 0], some:], Sampling(), rest.conditioning(some, n - some)
-    )
-    assert (found == whole[[2, 0], some:]).all()
+    engine = create_engine(engine_name, model.config, arrays(model))
+    n, some = few(engine_name, 60, 6), few(engine_name, 31, 3)
+    noise = noise_of(model, 1, 3, n)
+    streams, rest = StreamConditioning(model, range(3)), StreamConditioning(model, [2, 0])
+    state = engine.init_state(3, streams.conditioning(0, 0))
+    expected = engine.generate(state, noise, Sampling(), streams.conditioning(0, n))
+    state = engine.init_state(3, streams.conditioning(0, 0))
+    engine.generate(state, noise[:, :some], Sampling(), streams.conditioning(0, some))
+    selected = engine.select(state, [2, 0])
+    conditioning = rest.conditioning(some, n - some)
+    codes = engine.generate(selected, noise[[2, 0], some:], Sampling(), conditioning)
+    assert (codes == expected[[2, 0], some:]).all()
 
 
 @pytest.mark.parametrize("config", CONDITIONED.values(), ids=CONDITIONED)
-def test_conditions_matter_and_wrong_ones_are_refused(
+def test_conditioning_matters_and_a_wrong_one_is_refused(
     engine_name: str, config: ModelConfig
 ) -> None:
     model = network(config)
-    engine, told, other = (
-        create_engine(engine_name, config, arrays(model)),
-        StreamConditioning(model, [0]),
-        StreamConditioning(model, [1]),
-    )
+    engine = create_engine(engine_name, config, arrays(model))
+    one, other = StreamConditioning(model, [0]), StreamConditioning(model, [1])
     x = np.zeros((1, 50), np.int64)
-    found = [
-        engine.prefill(engine.init_state(1, t.conditioning(0, 0)), x, t.conditioning(0, 50)) for t in (told, other)
+    params = [
+        engine.prefill(engine.init_state(1, s.conditioning(0, 0)), x, s.conditioning(0, 50))
+        for s in (one, other)
     ]
-    assert np.abs(found[0] - found[1]).max() > 0.1
+    assert np.abs(params[0] - params[1]).max() > 0.1
     with pytest.raises(EngineError, match="conditioned on"):
         engine.init_state(1)
-    state, cond = engine.init_state(1, told.conditioning(0, 0)), told.conditioning(0, 50)
-    assert cond is not None
+    state, conditioning = engine.init_state(1, one.conditioning(0, 0)), one.conditioning(0, 50)
+    assert conditioning is not None
+    frames = conditioning.frames
     with pytest.raises(EngineError, match="do not fit"):
-        engine.prefill(state, x, cond._replace(frames=cond.frames[:, :, :2]))
+        engine.prefill(state, x, conditioning._replace(frames=frames[:, :, :2]))
     with pytest.raises(EngineError, match="do not cover"):
-        engine.prefill(state, x, cond._replace(hop=8, frames=cond.frames[:, :2]))
+        engine.prefill(state, x, conditioning._replace(hop=8, frames=frames[:, :2]))
     plain = create_engine(engine_name, SMALL, arrays(network(SMALL)))
     with pytest.raises(EngineError, match="without labels and mel frames"):
-        plain.init_state(1, cond)
+        plain.init_state(1, conditioning)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_feeding_and_generating_interleave(engine_name: str, output: str) -> None:
-    """Generated samples, fed again to a fresh state, predict the same future."""
+def test_prefilling_and_generating_interleave(engine_name: str, output: str) -> None:
+    """A fresh state that is prefilled with generated samples predicts the same future."""
     model = network(replace(SMALL, output=output))
     engine = create_engine(engine_name, model.config, arrays(model))
-    some = few(engine_name, 30, 12)  # more than is heard at once
+    # More than the receptive field.
+    some = few(engine_name, 30, 12)
     noise = noise_of(model, 2, 1, few(engine_name, 50, 20))
     state = engine.init_state(1)
-    first, second = (
-        engine.generate(state, noise[:, :some], Sampling()),
-        engine.generate(state, noise[:, some:], Sampling()),
-    )
+    first = engine.generate(state, noise[:, :some], Sampling())
+    second = engine.generate(state, noise[:, some:], Sampling())
     fresh = engine.init_state(1)
     engine.prefill(fresh, first)
     again = engine.generate(fresh, noise[:, some:], Sampling())
-    if (
-        engine_name == "triton" and model.distribution.scalar_input
-    ):  # on a GPU rings filled by either way differ in their last bits
+    if engine_name == "triton" and model.distribution.scalar_input:
+        # On a GPU, rings that prefilling and generating fill differ in their last bits.
         assert np.abs(again - second).max() <= SLACK
     else:
         assert (again == second).all()
@@ -287,7 +280,10 @@ def test_feeding_and_generating_interleave(engine_name: str, output: str) -> Non
     ],
 )
 def test_every_draw_is_the_oracles(engine_name: str, sampling: Sampling) -> None:
-    """Each generated code is the one the oracle draws from the float64 prediction, unless noise lies on a boundary."""
+    """Each generated code is the one that the oracle draws from the float64 prediction.
+
+    It may be another only where noise lies on a boundary.
+    """
     model = network(WIDE)
     engine = create_engine(engine_name, model.config, arrays(model))
     noise = uniforms(3, 0, 0, few(engine_name, 1000, 15))[None]
@@ -308,16 +304,13 @@ def test_every_draw_from_a_mixture_is_the_oracles(
     engine_name: str, output: str, sampling: Sampling
 ) -> None:
     model = network(replace(WIDE, output=output, mixtures=5))
-    engine, noise = (
-        create_engine(engine_name, model.config, arrays(model)),
-        noise_of(model, 3, 1, few(engine_name, 1000, 15)),
-    )
+    engine = create_engine(engine_name, model.config, arrays(model))
+    noise = noise_of(model, 3, 1, few(engine_name, 1000, 15))
     x = engine.generate(engine.init_state(1), noise, sampling)
-    away = np.abs(x - model.distribution.draw(teacher_forced(model, x), noise, sampling))
-    assert np.median(away) == 0
-    assert (
-        (away > SLACK).mean() < 0.01
-    )  # where the first number lies on a boundary between components, or scales are wide
+    difference = np.abs(x - model.distribution.draw(teacher_forced(model, x), noise, sampling))
+    assert np.median(difference) == 0
+    # Some are where the first number lies on a boundary between components, or scales are wide.
+    assert (difference > SLACK).mean() < 0.01
     assert len(np.unique(x)) > x.size // 10
 
 
@@ -342,23 +335,27 @@ def test_noise_of_another_output_is_refused(engine_name: str) -> None:
 )
 def test_engines_agree_until_noise_falls_on_a_boundary(engine_name: str, model: WaveNet) -> None:
     if engine_name in FOR_GPUS and model.config.context != "none":
-        return  # refused, see above
+        # It is refused, see above.
+        return
     steps = few(engine_name, LONGEST, 15)
-    noise, told = noise_of(model, 4, 1, steps), StreamConditioning(model, [0])
-    engines = [
-        create_engine(name, model.config, arrays(model)) for name in (engine_name, "reference")
-    ]
-    x, y = (
-        e.generate(e.init_state(1, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, steps))
-        for e in engines
-    )
+    noise, streams = noise_of(model, 4, 1, steps), StreamConditioning(model, [0])
+
+    def generated(name: str) -> np.ndarray:  # type: ignore[type-arg]
+        engine = create_engine(name, model.config, arrays(model))
+        state = engine.init_state(1, streams.conditioning(0, 0))
+        return engine.generate(state, noise, Sampling(), streams.conditioning(0, steps))
+
+    x, y = generated(engine_name), generated("reference")
     if (x != y).any():
         t = int(np.argmax((x != y)[0]))
         assert explained(model, teacher_forced(model, x)[0, t], noise[0, t], int(x[0, t]))
 
 
 def test_changed_weights_change_the_next_generation(engine_name: str) -> None:
-    """An engine made after a weight change (or from the average) plays the new weights: nothing is cached by shape."""
+    """An engine that is created after a weight change, or from the EMA, uses the new weights.
+
+    Nothing is cached by shape.
+    """
     model = network(SMALL)
     noise = uniforms(5, 0, 0, few(engine_name, 200, 15))[None]
 

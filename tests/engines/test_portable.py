@@ -14,7 +14,10 @@ from wavenet.engines.cpu.cpu_features import Host, host
 from wavenet.errors import EngineError
 
 PACKAGE = Path(__file__).parent.parent.parent / "wavenet"
-AVX2 = "+64bit,+adx,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3"
+AVX2 = (
+    "+64bit,+adx,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,"
+    "+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3"
+)
 ENGINE = """
 import numpy as np
 from wavenet.config import ModelConfig
@@ -24,19 +27,27 @@ from wavenet.engines.reference import ReferenceEngine
 from wavenet.bench.measure import random_weights
 from wavenet.config import Config
 
-sizes = {"kernel_size": 3, "residual_channels": 19, "gate_channels": 70, "skip_channels": 37, "head_channels": 65, "levels": 64}
+sizes = {
+    "kernel_size": 3,
+    "residual_channels": 19,
+    "gate_channels": 70,
+    "skip_channels": 37,
+    "head_channels": 65,
+    "levels": 64,
+}
 for output in ("logistic", "mulaw"):
     model = ModelConfig(dilations=(1, 3, 9, 16), output=output, **sizes)
     weights = random_weights(Config(model=model))
     weights["output.weight"] *= 8
-    engine, reference = NumbaEngine(model, weights, EngineOptions(threads=1)), ReferenceEngine(model, weights)
+    engine = NumbaEngine(model, weights, EngineOptions(threads=1))
+    reference = ReferenceEngine(model, weights)
     x = np.random.default_rng(0).integers(0, engine.distribution.levels, (6, 500))
-    found = engine.prefill(engine.init_state(6), x)
+    params = engine.prefill(engine.init_state(6), x)
     expected = reference.prefill(reference.init_state(6), x)
     assert expected.std() > 0.3
-    assert np.abs(found - expected).max() < 2e-5, np.abs(found - expected).max()
+    assert np.abs(params - expected).max() < 2e-5, np.abs(params - expected).max()
     alone = engine.prefill(engine.init_state(1), x[3:4])
-    assert (alone[0] == found[3]).all()
+    assert (alone[0] == params[3]).all()
 print(engine.describe(1))
 """
 
@@ -65,7 +76,8 @@ def run(code: str, where: Path = PACKAGE.parent, **environment: str) -> str:
         (
             "x86-64",
             "",
-            "numba engine (SSE2, fp32, 1 thread; no fused multiply-add here, so slower than it could be)",
+            "numba engine (SSE2, fp32, 1 thread; no fused multiply-add here, "
+            "so slower than it could be)",
         ),
     ],
 )
@@ -108,14 +120,16 @@ from wavenet.bench.roofline import _multiply, LANES, HOST, INPUTS
 from wavenet.engines.cpu.compiled import reporting
 lines = []
 with reporting(lines.append):
+    weights = np.ones(INPUTS * 2 * LANES, np.float32)
+    x = np.ones(INPUTS * HOST.rows, np.float32)
     y = np.zeros(2 * LANES * HOST.rows, np.float32)
-    _multiply(np.ones(INPUTS * 2 * LANES, np.float32), np.ones(INPUTS * HOST.rows, np.float32), y, 1)
+    _multiply(weights, x, y, 1)
 print(len(lines), y[0])
 """
 
 
 def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -> None:
-    """The edited file is not the one that the kernel stands in: numba alone would go on with the old code."""
+    """The edited file is not the kernel's own: numba alone would go on with the old code."""
     shutil.copytree(PACKAGE, tmp_path / "wavenet", ignore=shutil.ignore_patterns("__pycache__"))
 
     def lines_and_result() -> list[str]:
@@ -123,7 +137,8 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
             KERNEL, tmp_path, PYTHONPATH=str(tmp_path), NUMBA_CACHE_DIR=str(tmp_path / "cache")
         ).split()
 
-    assert lines_and_result() == ["2", "64.0"]  # says that it compiles, and how long it took
+    # The two lines say that it compiles, and how long that took.
+    assert lines_and_result() == ["2", "64.0"]
     assert lines_and_result() == ["0", "64.0"]
     source = tmp_path / "wavenet" / "engines" / "cpu" / "vectors.py"
     text = source.read_text(encoding="utf-8")
@@ -146,4 +161,5 @@ def test_every_kernel_source_is_in_the_digest() -> None:
             origin = getattr(value, "__module__", None) or ""
             if origin.startswith("wavenet."):
                 assert origin in names, f"{name} uses {origin}, of which the digest knows nothing"
-    assert "wavenet.model.distributions.mixture_mass" in names  # of which kernels use constants
+    # Of this one, kernels use constants.
+    assert "wavenet.model.distributions.mixture_mass" in names

@@ -1,4 +1,4 @@
-"""Threads, stretches and machines change how fast samples come, and nothing else."""
+"""The number of threads and the lengths of blocks change how fast samples come, nothing else."""
 
 import threading
 from dataclasses import replace
@@ -58,24 +58,24 @@ CONFIGS |= {
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
 def config(request: pytest.FixtureRequest) -> ModelConfig:
-    found: ModelConfig = request.param
-    return found
+    config: ModelConfig = request.param
+    return config
 
 
 class Shared(thread_scheduler.ThreadScheduler):
-    """Shares everything, in stretches of odd lengths."""
+    """Two threads for everything, in segments of odd lengths."""
 
-    turns = 0
+    segments = 0
 
     def next(self, steps: int) -> tuple[int, bool]:
-        self.turns += 1
-        return min(steps, 1 + 13 * self.turns % 29), True
+        self.segments += 1
+        return min(steps, 1 + 13 * self.segments % 29), True
 
 
 def engines(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str = "fp32"
 ) -> tuple[NumbaEngine, NumbaEngine]:
-    """One thread; and two that share every step."""
+    """An engine of one thread, and one of two that share every step."""
     monkeypatch.setattr(numba_engine, "MIN_PIPELINED_BYTES", 0)
     weights = arrays(network(config))
     alone, shared = (
@@ -91,90 +91,74 @@ def test_two_threads_make_the_same_samples_as_one(
     config: ModelConfig, precision: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone, shared = engines(config, monkeypatch, precision)
-    noise, told = (
-        noise_for(1, range(batch), 0, 700, alone.distribution.n_noise),
-        StreamConditioning(network(config), range(batch)),
-    )
-    states = (
-        alone.init_state(batch, told.conditioning(0, 0)),
-        shared.init_state(batch, told.conditioning(0, 0)),
-    )
-    cond = told.conditioning(0, 700)
-    a, b = (
-        alone.generate(states[0], noise, Sampling(), cond),
-        shared.generate(states[1], noise, Sampling(), cond),
-    )
+    noise = noise_for(1, range(batch), 0, 700, alone.distribution.n_noise)
+    streams = StreamConditioning(network(config), range(batch))
+    states = [e.init_state(batch, streams.conditioning(0, 0)) for e in (alone, shared)]
+    conditioning = streams.conditioning(0, 700)
+    a = alone.generate(states[0], noise, Sampling(), conditioning)
+    b = shared.generate(states[1], noise, Sampling(), conditioning)
     assert (a == b).all()
     assert len(np.unique(a)) > 10
     for name in ("ring", "ahead", "skips", "sums", "last"):
         assert (getattr(states[0], name) == getattr(states[1], name)).all(), name
-    more = told.conditioning(700, 90)
+    more = streams.conditioning(700, 90)
     np.testing.assert_array_equal(
         alone.prefill(states[0], a[:, :90], more), shared.prefill(states[1], a[:, :90], more)
     )
 
 
-def test_what_one_began_two_go_on_with(
+def test_what_one_thread_began_two_go_on_with(
     config: ModelConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone, shared = engines(config, monkeypatch)
-    noise, told = (
-        noise_for(2, [0], 0, 400, alone.distribution.n_noise),
-        StreamConditioning(network(config), [1]),
-    )
-    whole = alone.generate(
-        alone.init_state(1, told.conditioning(0, 0)), noise, Sampling(), told.conditioning(0, 400)
-    )
-    state, made, start = alone.init_state(1, told.conditioning(0, 0)), [], 0
+    noise = noise_for(2, [0], 0, 400, alone.distribution.n_noise)
+    streams = StreamConditioning(network(config), [1])
+    state = alone.init_state(1, streams.conditioning(0, 0))
+    expected = alone.generate(state, noise, Sampling(), streams.conditioning(0, 400))
+    state, parts, start = alone.init_state(1, streams.conditioning(0, 0)), [], 0
     for i, count in enumerate([1, 2, 3, 61, 8, 8, 7, 110, 200]):
-        part = noise[:, start : start + count]
-        made.append(
-            (alone, shared)[i % 2].generate(
-                state, part, Sampling(), told.conditioning(start, count)
-            )
-        )
+        engine = (alone, shared)[i % 2]
+        part, conditioning = noise[:, start : start + count], streams.conditioning(start, count)
+        parts.append(engine.generate(state, part, Sampling(), conditioning))
         start += count
     assert start == 400
-    assert (np.concatenate(made, axis=1) == whole).all()
+    assert (np.concatenate(parts, axis=1) == expected).all()
 
 
 def test_a_stream_is_the_same_in_any_batch_bit_for_bit(config: ModelConfig) -> None:
-    """Rows of a product are computed eight, four or one at a time, and time blocks beside them: the sums never change."""
+    """Rows of a product are computed eight, four or one at a time, and time blocks beside them.
+
+    The sums never change.
+    """
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
-    x, told = (
-        np.random.default_rng(0).integers(0, config.levels, (13, 50)),
-        StreamConditioning(network(config), range(13)),
-    )
-    together = engine.prefill(
-        engine.init_state(13, told.conditioning(0, 0)), x, told.conditioning(0, 50)
-    )
+    x = np.random.default_rng(0).integers(0, config.levels, (13, 50))
+    streams = StreamConditioning(network(config), range(13))
+    state = engine.init_state(13, streams.conditioning(0, 0))
+    together = engine.prefill(state, x, streams.conditioning(0, 50))
     for b in range(13):
-        alone = StreamConditioning(network(config), [b])
-        found = engine.prefill(
-            engine.init_state(1, alone.conditioning(0, 0)), x[b : b + 1], alone.conditioning(0, 50)
-        )
-        np.testing.assert_array_equal(found[0], together[b])
+        stream = StreamConditioning(network(config), [b])
+        state = engine.init_state(1, stream.conditioning(0, 0))
+        alone = engine.prefill(state, x[b : b + 1], stream.conditioning(0, 50))
+        np.testing.assert_array_equal(alone[0], together[b])
 
 
 def test_a_repeated_state_goes_on_from_the_middle_of_a_block(config: ModelConfig) -> None:
     engine = NumbaEngine(config, arrays(network(config)), EngineOptions(threads=1))
     x = np.random.default_rng(0).integers(0, config.levels, (1, 60))
-    one, three = (
-        StreamConditioning(network(config), [0]),
-        StreamConditioning(network(config), [0] * 3),
-    )
-    for heard in (1, 3, 8, 21):
+    one = StreamConditioning(network(config), [0])
+    three = StreamConditioning(network(config), [0] * 3)
+    for prefix in (1, 3, 8, 21):
         state = engine.init_state(1, one.conditioning(0, 0))
-        engine.prefill(state, x[:, :heard], one.conditioning(0, heard))
+        engine.prefill(state, x[:, :prefix], one.conditioning(0, prefix))
         copies = engine.select(state, [0] * 3)
-        rest = engine.prefill(state, x[:, heard:], one.conditioning(heard, 60 - heard))
-        found = engine.prefill(
-            copies, np.repeat(x[:, heard:], 3, axis=0), three.conditioning(heard, 60 - heard)
-        )
-        np.testing.assert_array_equal(found, np.repeat(rest, 3, axis=0))
+        rest = x[:, prefix:]
+        expected = engine.prefill(state, rest, one.conditioning(prefix, 60 - prefix))
+        repeated, conditioning = np.repeat(rest, 3, axis=0), three.conditioning(prefix, 60 - prefix)
+        params = engine.prefill(copies, repeated, conditioning)
+        np.testing.assert_array_equal(params, np.repeat(expected, 3, axis=0))
 
 
-def test_nobody_waits_for_a_helper_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_a_consumer_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     _, shared = engines(SMALL, monkeypatch)
     shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
 
@@ -186,7 +170,7 @@ def test_nobody_waits_for_a_helper_that_failed(monkeypatch: pytest.MonkeyPatch) 
         shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
 
 
-def test_a_helper_ends_when_its_leader_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consumer_ends_when_its_producer_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C may arrive between the start of one and of the other."""
     _, shared = engines(SMALL, monkeypatch)
     shared.generate(shared.init_state(1), uniforms(0, 0, 0, 10)[None], Sampling())
@@ -199,14 +183,18 @@ def test_a_helper_ends_when_its_leader_does(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(KeyboardInterrupt):
             shared.generate(shared.init_state(1), uniforms(0, 0, 0, 1000)[None], Sampling())
     assert shared._pool is not None
-    assert shared._pool.submit(int).result(timeout=10) == 0  # the only helper is free again
+    # The only thread of the pool is free again.
+    assert shared._pool.submit(int).result(timeout=10) == 0
 
 
 @pytest.mark.parametrize("batch", [1, 5])
 def test_nobody_writes_on_when_handing_out_work_is_interrupted(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C inside `submit`, after the task was queued. The state says that it is of no use any more."""
+    """Ctrl-C inside `submit`, after the task was queued.
+
+    The state says that it is of no use any more.
+    """
     _, shared = engines(SMALL, monkeypatch)
     noise = np.stack([uniforms(0, i, 0, 1000) for i in range(batch)])
     state = shared.init_state(batch)
@@ -279,42 +267,45 @@ def test_the_faster_way_is_taken_and_the_other_tried_again(monkeypatch: pytest.M
     monkeypatch.setattr(thread_scheduler.time, "perf_counter", lambda: now)
     speeds = {True: 2e-4, False: 1e-4}  # seconds a step
     steps = {True: 0, False: 0}
-    chosen = thread_scheduler.ThreadScheduler()
+    scheduler = thread_scheduler.ThreadScheduler()
 
-    def make(samples: int) -> None:
+    def generate(samples: int) -> None:
         nonlocal now
         while samples > 0:
-            count, shared = chosen.next(samples)
-            with chosen.measuring(count, shared):
+            count, shared = scheduler.next(samples)
+            with scheduler.measuring(count, shared):
                 now += count * speeds[shared]
             steps[shared] += count
             samples -= count
 
-    make(200_000)
+    generate(200_000)
     assert 0 < steps[True] / steps[False] < 0.01
     assert now < 1.03 * 200_000 * speeds[False]
-    speeds[True] = 5e-5  # the machine has become quiet
-    make(200_000)
+    # The machine has become quiet.
+    speeds[True] = 5e-5
+    generate(200_000)
     assert steps[True] > 0.7 * 200_000
-    assert chosen.next(1) == (1, True)
-    speeds[True] = 100e-4  # and very busy: each look at the helper takes a turn of somebody else's
+    assert scheduler.next(1) == (1, True)
+    # And very busy: each probe of two threads waits until another program yields.
+    speeds[True] = 100e-4
     before, started = steps[True], now
-    make(200_000)
+    generate(200_000)
     assert steps[True] - before < 2_000
     assert now - started < 1.2 * 200_000 * speeds[False]
+    # From then on only the time of probes is lost.
     before, started = steps[True], now
-    make(200_000)  # from then on only looks are lost
+    generate(200_000)
     assert 0 < steps[True] - before < 50
     assert now - started < 1.02 * 200_000 * speeds[False]
 
 
 def test_few_steps_are_not_timed() -> None:
-    chosen = thread_scheduler.ThreadScheduler()
+    scheduler = thread_scheduler.ThreadScheduler()
     for _ in range(100):
-        assert chosen.next(3) == (3, False)
-        with chosen.measuring(3, False):
+        assert scheduler.next(3) == (3, False)
+        with scheduler.measuring(3, False):
             pass
-    assert chosen.next(1000) == (64, False)
+    assert scheduler.next(1000) == (64, False)
 
 
 def test_more_threads_than_streams_or_a_small_model_use_fewer() -> None:

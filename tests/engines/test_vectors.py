@@ -1,4 +1,4 @@
-"""Each vector primitive computes what its twin in plain NumPy computes."""
+"""Each vector primitive computes what plain NumPy computes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -89,7 +89,7 @@ def test_products(kind: str, rows: int) -> None:
     x, start = generator.standard_normal((rows, inputs)), generator.standard_normal((rows, outputs))
     y = aligned((rows, outputs))
     weights = panels(matrix, kind)
-    heard = matrix if kind == "fp32" else from_bf16_pairs(bf16_pairs(matrix))
+    rounded = matrix if kind == "fp32" else from_bf16_pairs(bf16_pairs(matrix))
     run_product(
         rows > 1,
         weights,
@@ -98,66 +98,63 @@ def test_products(kind: str, rows: int) -> None:
         y.reshape(-1),
         inputs,
     )
-    np.testing.assert_allclose(y, start + x @ heard.astype(np.float64), atol=5e-6)
+    np.testing.assert_allclose(y, start + x @ rounded.astype(np.float64), atol=5e-6)
 
 
 def elementwise(a: Any, top: float = 0.0, divisor: float = 1.0) -> dict[str, Any]:
     n = len(a)
     b = np.arange(n, dtype=np.float32)
-    found = {
+    results = {
         name: aligned(n)
         for name in ("total", "gated", "copied", "clipped", "powers", "mixed", "doubled")
     }
-    found["sum"] = run_elementwise(a, b, *found.values(), np.float32(top), np.float32(divisor))
-    return found | {"b": b}
+    results["sum"] = run_elementwise(a, b, *results.values(), np.float32(top), np.float32(divisor))
+    return results | {"b": b}
 
 
 def test_elementwise() -> None:
     a = np.random.default_rng(1).normal(0, 3, 8 * LANES).astype(np.float32)
-    found = elementwise(a, top=2.5, divisor=0.7)
-    assert (found["total"] == a + found["b"]).all()
-    assert (found["copied"] == a).all()
-    assert (found["doubled"] == 2 * a).all()
-    assert (found["clipped"] == np.concatenate([a[:LANES], np.maximum(a[LANES:], 0)])).all()
-    np.testing.assert_allclose(
-        found["mixed"], a + 0.75 * found["b"] + 0.25 * a, rtol=1e-6, atol=1e-5
-    )
+    results = elementwise(a, top=2.5, divisor=0.7)
+    b = results["b"]
+    assert (results["total"] == a + b).all()
+    assert (results["copied"] == a).all()
+    assert (results["doubled"] == 2 * a).all()
+    assert (results["clipped"] == np.concatenate([a[:LANES], np.maximum(a[LANES:], 0)])).all()
+    np.testing.assert_allclose(results["mixed"], a + 0.75 * b + 0.25 * a, rtol=1e-6, atol=1e-5)
     half = len(a) // 2
-    wide = a.astype(np.float64)
-    np.testing.assert_allclose(
-        found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=1e-6
-    )
-    np.testing.assert_allclose(found["powers"], np.exp((wide - 2.5) / 0.7), rtol=2e-6)
-    assert found["sum"] == pytest.approx(wide[LANES : 2 * LANES].sum(), abs=1e-5)
+    double = a.astype(np.float64)
+    gated = np.tanh(double[:half]) / (1 + np.exp(-double[half:]))
+    np.testing.assert_allclose(results["gated"][:half], gated, atol=1e-6)
+    np.testing.assert_allclose(results["powers"], np.exp((double - 2.5) / 0.7), rtol=2e-6)
+    assert results["sum"] == pytest.approx(double[LANES : 2 * LANES].sum(), abs=1e-5)
 
 
 @pytest.mark.parametrize("range_", [0.1, 1, 10, 100])
 def test_gate_and_exponential_are_close_everywhere(range_: float) -> None:
     a = np.linspace(-range_, range_, 512 * LANES).astype(np.float32)
     a = np.concatenate([a, np.random.default_rng(0).permutation(a)])
-    found, wide, half = elementwise(a), a.astype(np.float64), len(a) // 2
-    np.testing.assert_allclose(
-        found["gated"][:half], np.tanh(wide[:half]) / (1 + np.exp(-wide[half:])), atol=6e-7
-    )
-    inside = np.abs(wide) < 87
-    np.testing.assert_allclose(found["powers"][inside], np.exp(wide[inside]), rtol=3e-7)
-    assert found["powers"][wide < -88].max(initial=0) <= np.float32(np.exp(-86.9))
+    results, double, half = elementwise(a), a.astype(np.float64), len(a) // 2
+    gated = np.tanh(double[:half]) / (1 + np.exp(-double[half:]))
+    np.testing.assert_allclose(results["gated"][:half], gated, atol=6e-7)
+    inside = np.abs(double) < 87
+    np.testing.assert_allclose(results["powers"][inside], np.exp(double[inside]), rtol=3e-7)
+    assert results["powers"][double < -88].max(initial=0) <= np.float32(np.exp(-86.9))
 
 
 def test_what_is_not_a_number_stays_so() -> None:
     """It must reach the logits, where it is looked for."""
     a = np.full(4 * LANES, np.nan, np.float32)
-    found = elementwise(a)
+    results = elementwise(a)
     for name in ("total", "copied", "clipped", "doubled"):
-        assert np.isnan(found[name]).all(), name
-    assert np.isnan(found["gated"][: 2 * LANES]).all()
+        assert np.isnan(results[name]).all(), name
+    assert np.isnan(results["gated"][: 2 * LANES]).all()
 
 
 def test_published_counts_are_read() -> None:
     assert run_counts(np.zeros(4, np.int64)) == 41
 
 
-# --- packing -------------------------------------------------------------------------------------------------------------
+# --- packing --------------------------------------------------------------------------------------
 
 
 def test_panels_hold_every_weight_once() -> None:
@@ -177,27 +174,25 @@ def test_bf16_words_hold_the_nearest_weights() -> None:
     generator = np.random.default_rng(0)
     scales = 10.0 ** generator.integers(-20, 20, (50, 4 * LANES))
     panel = (generator.standard_normal((50, 4 * LANES)) * scales).astype(np.float32)
-    heard = from_bf16_pairs(bf16_pairs(panel))
-    assert (
-        np.abs(heard / panel - 1).max() <= 2**-8
-    )  # half a step of 8 bits, and of the low halves' noise
+    rounded = from_bf16_pairs(bf16_pairs(panel))
+    # Half a step of 8 bits, and of the low halves' noise.
+    assert np.abs(rounded / panel - 1).max() <= 2**-8
     pairs = panel.reshape(50, 2, 2, LANES)
     naive = (pairs.view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)).view(np.float32)
     words = naive[:, :, 1].view(np.uint32) | naive[:, :, 0].view(np.uint32) >> np.uint32(16)
     noisy = words.view(np.float32)
-    chosen = heard.reshape(50, 2, 2, LANES)[:, :, 1]
-    assert (
-        np.abs(chosen / pairs[:, :, 1] - 1).mean() < 0.8 * np.abs(noisy / pairs[:, :, 1] - 1).mean()
-    )
+    high = pairs[:, :, 1]
+    chosen = rounded.reshape(50, 2, 2, LANES)[:, :, 1]
+    assert np.abs(chosen / high - 1).mean() < 0.8 * np.abs(noisy / high - 1).mean()
     special = np.zeros((1, 2 * LANES), np.float32)
     special[0, :2], special[0, LANES : LANES + 2] = (3.4e38, -0.0), (-3.4e38, 1e-45)
     assert np.isfinite(from_bf16_pairs(bf16_pairs(special))).all()
 
 
-def test_weights_as_heard_in_bf16_are_close_and_biases_exact() -> None:
+def test_weights_rounded_to_bf16_are_close_and_biases_exact() -> None:
     packed = pack(SMALL, arrays(network(SMALL)))
-    heard = dequantised(packed, "bf16")
-    for name, a, b in zip(PackedWeights._fields, packed, heard, strict=True):
+    rounded = dequantised(packed, "bf16")
+    for name, a, b in zip(PackedWeights._fields, packed, rounded, strict=True):
         exact = name in (
             "embedding",
             "conv_bias",
@@ -213,11 +208,11 @@ def test_weights_as_heard_in_bf16_are_close_and_biases_exact() -> None:
             assert exact or np.allclose(one, other, rtol=2**-8), name
 
 
-def test_every_primitive_has_a_twin_here() -> None:
+def test_every_primitive_is_compared_here() -> None:
     from numba.core.extending import _Intrinsic
 
-    there = {name for name, value in vars(vectors).items() if isinstance(value, _Intrinsic)}
-    assert there == {
+    primitives = {name for name, value in vars(vectors).items() if isinstance(value, _Intrinsic)}
+    assert primitives == {
         "at",
         "move",
         "add",

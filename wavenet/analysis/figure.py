@@ -13,9 +13,9 @@ import numpy as np
 from wavenet import plotting
 from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts, levels
 from wavenet.analysis.report import INFLUENCE_FRACTIONS, StackReport
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig
 from wavenet.errors import OutputError
+from wavenet.glossary import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

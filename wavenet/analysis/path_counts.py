@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavenet.arrays import Array
+from wavenet.glossary import Array
 
 # The offsets of every layer's taps, as `ModelConfig.offsets`.
 Offsets = Sequence[Sequence[int]]

@@ -7,8 +7,8 @@ import numpy as np
 
 from wavenet.analysis.path_counts import PathCounts, name_gaps
 from wavenet.analysis.report import INFLUENCE_FRACTIONS, StackReport
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig
+from wavenet.glossary import Array
 
 WIDTH = 100  # columns
 ROWS = 3

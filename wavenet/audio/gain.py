@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wavenet.arrays import Array
+from wavenet.glossary import Array
 
 
 def peak(pcm: Array) -> int:

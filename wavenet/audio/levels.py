@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wavenet.arrays import Array, Wav
 from wavenet.audio.trimming import SILENCE_DBFS, sound_extent
+from wavenet.glossary import Array, Wav
 
 PIECE_SECONDS = 0.02  # of one level measurement
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavenet.arrays import Array, Wav
 from wavenet.config import ModelConfig
 from wavenet.errors import ConfigError
+from wavenet.glossary import Array, Wav
 
 # A band's magnitude is clamped to this from below before the logarithm.
 MIN_MAGNITUDE = 1e-5

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wavenet.arrays import Array, Samples, Wav
+from wavenet.glossary import Array, Samples, Wav
 
 # 16-bit steps from silence to a full excursion, and also the 16-bit code of silence.
 FULL_SCALE = 1 << 15

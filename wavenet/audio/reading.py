@@ -15,8 +15,8 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from wavenet.arrays import Wav
 from wavenet.errors import AudioError
+from wavenet.glossary import Wav
 
 BLOCK_SAMPLES = 1 << 18
 

@@ -2,12 +2,16 @@
 
 Levels are measured in pieces of 20 ms. A piece is sound when its level is within `trim_db` of the
 loudest piece's. What is kept reaches from a margin before the first sound to a margin after the
-last; silence between sounds stays. `wavenet.data.decoding` decides whether to trim at all.
+last; silence between sounds stays.
+
+`levels.measure` measures the pieces and asks here. `Config.trims` decides whether to trim at all.
+Whoever changes the rule raises `VERSION` in `wavenet.data.cache_folders`, for the cache holds
+recordings as they were trimmed.
 """
 
 import numpy as np
 
-from wavenet.arrays import Array
+from wavenet.glossary import Array
 
 # No piece below this level counts as sound, however quiet the whole recording is.
 SILENCE_DBFS = -70.0

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from wavenet.arrays import Array, Noise
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.config import ModelConfig
+from wavenet.glossary import Array, Noise
 from wavenet.model.distributions import mixture_mass
 from wavenet.model.distributions.base import noise_columns
 from wavenet.model.distributions.registry import distribution_for

@@ -15,14 +15,15 @@ from itertools import product
 
 import numpy as np
 
-from wavenet.arrays import Array, Noise
 from wavenet.config import Config, ModelConfig
 from wavenet.engines import ON_GPU, Engine, candidates, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import PRECISIONS, EngineOptions, say_nothing
 from wavenet.errors import EngineError
 from wavenet.generation.noise import noise_for
+from wavenet.glossary import Array, Noise
 from wavenet.model.conditioning.carriers import Conditioning
+from wavenet.model.conditioning.registry import front_ends
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.parameters import expected_shapes
@@ -98,21 +99,19 @@ class Streams:
     ) -> None:
         self._engine, self._time = engine, 0
         self._projection = Projection(model, weights) if model.condition_channels else None
-        frames = None
-        if model.follows_frames:
-            values = np.random.default_rng(0).uniform(-11, 1, (FRAMES, model.mel_bands))
-            frames = values.astype(np.float32)
         features = np.zeros(0)
         if self._projection:
-            features = self._projection.features(mel=frames, label=0)
+            generator = np.random.default_rng(0)
+            values = {f.name: f.random_value(generator, FRAMES) for f in front_ends(model)}
+            features = self._projection.features(**values)
         self._features = [features] * batch
-        self._state = engine.init_state(batch, self._cond(0))
+        self._state = engine.init_state(batch, self._conditioning(0))
 
     def run(self, noise: Noise) -> None:
-        self._engine.generate(self._state, noise, Sampling(), self._cond(noise.shape[1]))
+        self._engine.generate(self._state, noise, Sampling(), self._conditioning(noise.shape[1]))
         self._time += noise.shape[1]
 
-    def _cond(self, steps: int) -> Conditioning | None:
+    def _conditioning(self, steps: int) -> Conditioning | None:
         if self._projection is None:
             return None
         return self._projection.conditioning(self._features, self._time, steps)

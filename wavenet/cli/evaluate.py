@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from wavenet.config import Config
 from wavenet.data import baselines
 from wavenet.data.pcm_cache import Index, Recording, index_folder
-from wavenet.data.split import TAILS_FRACTION, TAILS_MIN_SECONDS
+from wavenet.data.split import TAILS_MIN_SECONDS, long_enough_for_tails, tail_start
 from wavenet.errors import CorpusError, EngineError
 from wavenet.evaluation import scorers
 from wavenet.evaluation.copy_synthesis import MAX_RECORDINGS, CopySynthesisScore, resynthesize
@@ -109,9 +109,9 @@ def _scored_spans(request: EvaluateOptions, index: Index) -> list[tuple[Recordin
     if request.split != "tails":
         return [(recording, 0) for recording in index.recordings]
     spans = [
-        (recording, int(recording.samples * (1 - TAILS_FRACTION)))
+        (recording, tail_start(recording.samples))
         for recording in index.recordings
-        if recording.samples > TAILS_MIN_SECONDS * index.sample_rate
+        if long_enough_for_tails(recording.samples, index.sample_rate)
     ]
     if not spans:
         raise CorpusError(

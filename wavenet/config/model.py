@@ -1,4 +1,7 @@
-"""The settings of [model]: a network's sizes, and what follows from them by arithmetic."""
+"""The settings of [model]: a network's sizes, and what follows from them by arithmetic.
+
+One that is renamed or goes away is entered in `legacy`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,7 @@
-"""The settings of [train]: the training recipe."""
+"""The settings of [train]: the training recipe.
+
+A number's range stands in `bounds` below. One that is renamed or goes away is entered in `legacy`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

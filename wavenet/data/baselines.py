@@ -10,8 +10,8 @@ import numpy as np
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
-from wavenet.arrays import Array, Samples
 from wavenet.audio import quantization
+from wavenet.glossary import Array, Samples
 from wavenet.model.distributions.base import Distribution
 
 ORDER = 24  # of the linear prediction

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet.arrays import Samples, Wav
 from wavenet.audio.gain import peak, scaled
 from wavenet.audio.quantization import as_wav
 from wavenet.config import Config
@@ -22,6 +21,7 @@ from wavenet.data import baselines, labels
 from wavenet.data.pcm_cache import Index, Recording
 from wavenet.data.split import Span, split
 from wavenet.errors import CorpusError
+from wavenet.glossary import Samples, Wav
 from wavenet.model import known_labels
 from wavenet.model.conditioning import windows
 from wavenet.model.conditioning.carriers import ConditioningInput

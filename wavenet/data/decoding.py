@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from wavenet.arrays import Wav
 from wavenet.audio import levels, reading
 from wavenet.config import AudioConfig
 from wavenet.errors import AudioError
+from wavenet.glossary import Wav
 from wavenet.system.machine import cores
 
 # Audio that libsndfile cannot read. Such files are listed as skipped rather than ignored.

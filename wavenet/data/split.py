@@ -1,4 +1,8 @@
-"""What is trained on and what is held out: whole recordings, or the end of each."""
+"""What is trained on and what is held out: whole recordings, or the end of each.
+
+A resumed run goes on with the best score so far only where `training.session._resume` knows of no
+change to what is held out: whoever changes the rule makes it forget that score.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -8,10 +8,10 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.glossary import Array, Noise, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
 from wavenet.system.machine import nvidia

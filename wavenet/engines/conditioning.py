@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
+from wavenet.glossary import Array
 from wavenet.model.conditioning.carriers import Conditioning, conditioning_hop
+from wavenet.model.conditioning.front_end import Source
 from wavenet.model.conditioning.registry import front_ends
 
 
@@ -59,10 +60,9 @@ class Projection:
         self._matrix = np.ascontiguousarray(np.concatenate(matrices, axis=1))  # (C, L 2G)
 
     def features(self, **values: Any) -> Array:
-        """The features (F, C) of one recording.
+        """(F, C) of one recording, from a value for each front end, such as `mel=frames, label=0`.
 
-        Takes a value for each front end under its name, such as `mel=frames, label=0`. Raises
-        EngineError for a value that is missing or has the wrong shape.
+        Raises EngineError for a value that is missing, or of the wrong shape.
         """
         parts: list[Array] = []
         for front_end in self._front_ends:
@@ -70,10 +70,25 @@ class Projection:
             if value is None:
                 raise EngineError(front_end.missing())
             parts.append(front_end.features(self._weights, value))
-        count = max(map(len, parts))
-        # A label's only row holds for all frames.
-        at_all_frames = [np.broadcast_to(part, (count, part.shape[1])) for part in parts]
-        return np.concatenate(at_all_frames, axis=1).astype(np.float32)
+        return self._joined(parts)
+
+    def features_of(self, source: Source, sample_rate: int, begin: int, samples: int) -> Array:
+        """(F, C) of a stretch of a recording, from the frame at sample `begin` on."""
+        parts: list[Array] = []
+        for front_end in self._front_ends:
+            value, before = front_end.value_of(source, sample_rate, begin, samples)
+            parts.append(front_end.features(self._weights, value)[before:])
+        return self._joined(parts)
+
+    def _joined(self, parts: Sequence[Array]) -> Array:
+        """The front ends' channels side by side, for as many frames as all have."""
+        pairs = list(zip(self._front_ends, parts, strict=True))
+        frames = min((len(part) for f, part in pairs if f.per_frame), default=1)
+        wide = [
+            part[:frames] if f.per_frame else np.broadcast_to(part, (frames, part.shape[1]))
+            for f, part in pairs
+        ]
+        return np.concatenate(wide, axis=1).astype(np.float32)
 
     def conditioning(self, features: Sequence[Array], time: int, steps: int) -> Conditioning:
         """The conditioning of samples `time` to `time + steps - 1`.

@@ -17,9 +17,9 @@
         sample = a draw from params
 
 This is WaveNet (van den Oord et al. 2016) with every layer's past inputs kept in a ring, so that a
-sample costs one step of each layer (Le Paine et al. 2016). Letters in shapes are those of `arrays`,
-weights those of `weights`. Each stream is computed on its own: its samples do not depend on the
-batch that it is generated in.
+sample costs one step of each layer (Le Paine et al. 2016). Letters in shapes are those of
+`glossary`, weights those of `weights`. Each stream is computed on its own: its samples do not
+depend on the batch that it is generated in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
 from wavenet.engines.conditioning import require_conditioning
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import PackedPyramid, PackedWeights, pack
 from wavenet.errors import EngineError
+from wavenet.glossary import Array, Noise, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling, noise_columns
 from wavenet.model.distributions.registry import distribution_for

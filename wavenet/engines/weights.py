@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
+from wavenet.glossary import Array
 from wavenet.model.patterns import shapes
 from wavenet.model.patterns.folding import fold
 from wavenet.model.patterns.shapes import is_ordinary

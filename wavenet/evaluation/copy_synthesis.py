@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet.arrays import Wav
 from wavenet.audio.quantization import as_wav
 from wavenet.engines.options import EngineOptions
 from wavenet.evaluation.metrics import CopyMetrics, compare, griffin_lim
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.sampler import Sampler
+from wavenet.glossary import Wav
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
 

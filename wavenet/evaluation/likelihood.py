@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet.arrays import Array, Samples
 from wavenet.audio.quantization import as_wav
 from wavenet.config import Config
 from wavenet.data import baselines, labels
@@ -22,6 +21,7 @@ from wavenet.engines.options import EngineOptions
 from wavenet.errors import CorpusError
 from wavenet.evaluation.copy_synthesis import CopySynthesisScore
 from wavenet.evaluation.scorers import ScoredSegment, Scorer
+from wavenet.glossary import Array, Samples
 from wavenet.model import known_labels
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for

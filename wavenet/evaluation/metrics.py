@@ -14,9 +14,9 @@ import numpy as np
 import soxr
 import torch
 
-from wavenet.arrays import Array, Wav
 from wavenet.audio import mel
 from wavenet.config import ModelConfig
+from wavenet.glossary import Array, Wav
 
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))  # window and hop, in samples
 # Of a spectrum: just above the rounding of 16-bit audio under these windows.

@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet.arrays import Array, Samples
-from wavenet.audio.quantization import as_wav
 from wavenet.engines import create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import require_finite
 from wavenet.errors import EngineError
+from wavenet.glossary import Samples
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
+from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.registry import distribution_for
 
 PREFILL_SAMPLES = 1 << 12  # in one call of an engine
@@ -61,7 +61,6 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
 def _parallel(model: Checkpoint, device_name: str) -> Scorer:
     import torch
 
-    from wavenet.model.conditioning.front_end import Source
     from wavenet.model.conditioning.windows import conditioning_input_of
     from wavenet.model.network import WaveNet
     from wavenet.system.device import pick_device
@@ -97,7 +96,10 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
     projection = Projection(config, model.weights) if config.condition_channels else None
 
     def nats(segment: ScoredSegment) -> float:
-        features = [_features(model, projection, segment)] if projection else []
+        features = []
+        if projection is not None:
+            source, rate = Source(segment.pcm, segment.label), model.config.audio.sample_rate
+            features = [projection.features_of(source, rate, segment.begin, len(segment.x))]
 
         def conditioning(time: int, steps: int) -> Conditioning | None:
             return projection.conditioning(features, time, steps) if projection else None
@@ -110,22 +112,3 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
         return float(total)
 
     return nats
-
-
-def _features(model: Checkpoint, projection: Projection, segment: ScoredSegment) -> Array:
-    """The features that condition the network from the segment's first mel frame on, (n, C)."""
-    from wavenet.audio import mel
-
-    config, context, pcm = model.config.model, model.config.model.mel_context, segment.pcm
-    if not config.follows_frames:
-        return projection.features(label=segment.label)
-    # The frames are computed from some more samples at either end, because the outermost frames see
-    # silence where the recording goes on. Those in front are cut off again.
-    first = segment.begin // config.mel_hop
-    spare = -(-config.mel_window // config.mel_hop) + context
-    low = max(0, first - spare)
-    high = segment.begin + len(segment.x) + (spare + 1) * config.mel_hop
-    frames = mel.frames_of(
-        as_wav(pcm[low * config.mel_hop : high]), model.config.audio.sample_rate, config
-    )
-    return projection.features(mel=frames, label=segment.label)[first - low :]

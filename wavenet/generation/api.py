@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wavenet.arrays import Wav
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
+from wavenet.glossary import Wav
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.distributions.base import Sampling

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wavenet.arrays import Array, Wav
 from wavenet.audio import levels, reading
 from wavenet.config import Config
 from wavenet.errors import AudioError, EngineError
+from wavenet.glossary import Array, Wav
 from wavenet.model.checkpoint import Checkpoint
 
 SUFFIX = ".npy"
@@ -26,6 +26,11 @@ class MelInput:
     frames: Array = field(repr=False)
     samples: int
     gain: float = 1.0
+
+    @property
+    def values(self) -> dict[str, Array]:
+        """What the model's front ends take of it."""
+        return {"mel": self.frames}
 
     @classmethod
     def read(cls, path: Path, model: Checkpoint) -> "MelInput":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wavenet.arrays import Noise
+from wavenet.glossary import Noise
 
 
 def uniforms(seed: int, stream: int, start: int, count: int) -> Noise:

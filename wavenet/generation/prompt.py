@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wavenet.arrays import Samples
 from wavenet.audio import levels, reading
 from wavenet.errors import AudioError
+from wavenet.glossary import Samples
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.distributions.registry import distribution_for
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from wavenet.arrays import Array, Wav
 from wavenet.engines import Engine, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
@@ -18,6 +17,7 @@ from wavenet.errors import EngineError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
+from wavenet.glossary import Array, Wav
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
@@ -101,7 +101,7 @@ class Sampler:
             gain = 1.0 if prompt is None else prompt.gain
             return [_Stream(i, gain, own) for i, own in enumerate(values)]
         pairs = zip(values, mel_inputs, strict=True)
-        return [_Stream(0, mel.gain, own | {"mel": mel.frames}) for own, mel in pairs]
+        return [_Stream(0, mel.gain, own | mel.values) for own, mel in pairs]
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
         """The next `samples` of every stream still going, at the prompt's own level.

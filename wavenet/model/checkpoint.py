@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wavenet.arrays import Array
 from wavenet.config import Config
 from wavenet.config.loading import parse
 from wavenet.errors import CheckpointError, ConfigError
+from wavenet.glossary import Array
 from wavenet.model.parameters import expected_shapes
 from wavenet.system.files import write_whole
 

@@ -108,7 +108,7 @@ class Conditioner(nn.Module):
         """
         frames = inputs.values["mel"]  # (batch, F + 2 * context, bands)
         # Before a recording's first frame the first one holds, after its last the last.
-        low, last = inputs.frame_range[:, :1], inputs.frame_range[:, 1:]
+        low, last = inputs.frame_range[:, :1] - self.context, inputs.frame_range[:, 1:]
         number = low + torch.arange(frames.shape[1])
         place = torch.clamp(number, torch.zeros_like(last), last) - low
         frames = torch.gather(frames, 1, place[:, :, None].expand_as(frames))

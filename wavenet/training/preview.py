@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from wavenet import plotting
-from wavenet.arrays import Wav
 from wavenet.audio import writing
 from wavenet.data.dataset import Corpus
 from wavenet.data.split import Span
@@ -15,6 +14,7 @@ from wavenet.errors import WavenetError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import Prompt
 from wavenet.generation.sampler import Sampler
+from wavenet.glossary import Wav
 from wavenet.model.checkpoint import Checkpoint
 
 LEAD_SECONDS = 0.5  # of a held-out recording as the prompt

@@ -46,7 +46,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import BLOCK, PANEL, Sizes, Weights, aligned
 from wavenet.engines.cpu.sampling import draw
@@ -65,6 +64,7 @@ from wavenet.engines.cpu.vectors import (
     scale,
     subroutine,
 )
+from wavenet.glossary import Array
 
 # Products of one row with panels of 8, 4 and 2 vectors.
 _one8, _one4, _one2 = product(8, 1), product(4, 1), product(2, 1)

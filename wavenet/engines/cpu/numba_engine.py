@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from wavenet.arrays import Array, Noise, Params, Samples
 from wavenet.config import ModelConfig
 from wavenet.engines.conditioning import require_conditioning
 from wavenet.engines.cpu.compiled import advance, consume, produce, reporting
@@ -37,6 +36,7 @@ from wavenet.engines.cpu.vectors import HOST, LANES
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import pack
 from wavenet.errors import EngineError
+from wavenet.glossary import Array, Noise, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling, noise_columns
 from wavenet.model.distributions.registry import distribution_for

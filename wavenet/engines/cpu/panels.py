@@ -15,7 +15,7 @@ an instruction. So its high half is chosen such that the *word* lies nearest to 
 
 Inputs are never padded. Channels are, so every layer's x, z and skip sums are whole vectors whose
 padding stays zero. A prime marks a padded size: R' is R filled up to whole vectors. The letters are
-those of `wavenet.arrays`.
+those of `wavenet.glossary`.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.engines.cpu.vectors import LANES
 from wavenet.engines.weights import PackedPyramid, PackedWeights
+from wavenet.glossary import Array
 
 # Vectors of the widest panel.
 PANEL = 8

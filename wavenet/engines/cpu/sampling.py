@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import aligned
 from wavenet.engines.cpu.vectors import LANES, at, exponentials, subroutine, sum_of
 from wavenet.errors import EngineError
+from wavenet.glossary import Array
 from wavenet.model.distributions.base import Distribution, Sampling
 from wavenet.model.distributions.mixture_mass import LARGEST_LOG_SCALE, LEAST_SCALE, MEAN_UNIT
 

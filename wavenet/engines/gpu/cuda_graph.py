@@ -24,12 +24,12 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from wavenet.arrays import Array, Noise, Samples
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.config import ModelConfig
 from wavenet.engines.gpu.network import DeviceEngine, DeviceState, Network, device_for, device_name
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.glossary import Array, Noise, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling, noise_columns
 from wavenet.model.distributions.mixture_mass import LARGEST_LOG_SCALE, LEAST_SCALE, MEAN_UNIT

@@ -30,11 +30,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wavenet.arrays import Array, Params, Samples
 from wavenet.config import ModelConfig
 from wavenet.engines.conditioning import require_conditioning
 from wavenet.engines.weights import PackedWeights, pack
 from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.glossary import Array, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.registry import distribution_for
 

@@ -12,12 +12,12 @@ import torch
 import triton
 from torch import Tensor
 
-from wavenet.arrays import Array, Noise, Samples
 from wavenet.config import ModelConfig
 from wavenet.engines.gpu.network import DeviceEngine, DeviceState, Network, device_for, device_name
 from wavenet.engines.gpu.triton_kernels import KINDS, advance
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.glossary import Array, Noise, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling, noise_columns
 

@@ -26,9 +26,9 @@ class ConditioningInput(NamedTuple):
     holds before and after it reaches the device is the front end's own business.
 
     `frame_range` (batch, 2) places the frames of those that have some: the number, within its
-    recording, of a window's first frame, neighbours counted, and that of the recording's last one.
-    Frame j lies at sample j * hop. `frame_offset` counts the samples from the window's first frame,
-    neighbours not counted, to the sample that its first row predicts.
+    recording, of the first frame that conditions a window, and that of the recording's last one.
+    Frame j lies at sample j * hop. `frame_offset` counts the samples from that first frame to the
+    sample that the window's first row predicts.
     """
 
     values: dict[str, Any]

@@ -42,10 +42,11 @@ class Conditioner(nn.Module):
 
         Raises ValueError when the value of a front end is missing.
         """
-        places = _places(inputs)
         features = []
         for front_end, module in self._pairs():
-            value = inputs.values.get(front_end.name)
+            value, places = inputs.values.get(front_end.name), None
+            if front_end.per_frame and value is not None:
+                places = _places(inputs, value.shape[1], front_end.context)
             if value is None or (front_end.per_frame and places is None):
                 raise ValueError(
                     f"this network {front_end.trait}: give it conditions that hold some"
@@ -63,12 +64,11 @@ class Conditioner(nn.Module):
         return [(f, cast(FrontEndModule, getattr(self, f.name))) for f in self.front_ends]
 
 
-def _places(inputs: ConditioningInput) -> Tensor | None:
-    """(batch, F + 2 * context): which frame of a window stands in each place."""
+def _places(inputs: ConditioningInput, frames: int, context: int) -> Tensor | None:
+    """(batch, frames): which of a value's frames stands in each place, neighbours counted."""
     if inputs.frame_range is None:
         return None
-    frames = next(v.shape[1] for v in inputs.values.values() if v.ndim == 3)
-    low, last = inputs.frame_range[:, :1], inputs.frame_range[:, 1:]
+    low, last = inputs.frame_range[:, :1] - context, inputs.frame_range[:, 1:]
     number = low + torch.arange(frames, device=low.device)
     places: Tensor = torch.clamp(number, torch.zeros_like(last), last) - low
     return places

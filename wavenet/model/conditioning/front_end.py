@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig
+from wavenet.glossary import Array
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +54,11 @@ class FrontEnd(ABC):
     def channels(self) -> int:
         """Numbers per frame that every layer projects."""
 
+    @property
+    def context(self) -> int:
+        """Neighbouring frames to each side that a frame is encoded with."""
+        return 0
+
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each of its weights."""
@@ -79,6 +84,19 @@ class FrontEnd(ABC):
 
         Frames `low` to `high` condition it, neighbours counted. They may lie outside the recording.
         """
+
+    @abstractmethod
+    def value_of(
+        self, source: Source, sample_rate: int, begin: int, samples: int
+    ) -> tuple[Any, int]:
+        """A value for `features` from a recording, to condition the samples from `begin` on.
+
+        With it comes how many of its frames lie before the one at `begin`, which is on a frame.
+        """
+
+    @abstractmethod
+    def random_value(self, generator: np.random.Generator, frames: int) -> Any:
+        """A value for `features`, for benchmarks."""
 
     def on_device(self, value: "Tensor", sample_rate: int) -> "Tensor":
         """Excerpts (batch, ...), now on the training device, as the module takes them."""

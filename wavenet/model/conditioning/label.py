@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig
+from wavenet.glossary import Array
 from wavenet.model.conditioning.front_end import FrontEnd, Source
 from wavenet.model.known_labels import labels_line
 
@@ -49,3 +49,11 @@ class LabelFrontEnd(FrontEnd):
 
     def excerpt(self, source: Source, low: int, high: int) -> Array:
         return np.array(source.label)
+
+    def value_of(
+        self, source: Source, sample_rate: int, begin: int, samples: int
+    ) -> tuple[Any, int]:
+        return source.label, 0
+
+    def random_value(self, generator: np.random.Generator, frames: int) -> Any:
+        return 0

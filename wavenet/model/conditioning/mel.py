@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.audio import gain
+from wavenet.audio.quantization import as_wav
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
+from wavenet.glossary import Array
 from wavenet.model.conditioning.front_end import FrontEnd, Source
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class MelFrontEnd(FrontEnd):
     @property
     def channels(self) -> int:
         return self.config.mel_channels
+
+    @property
+    def context(self) -> int:
+        return self.config.mel_context
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         m = self.config
@@ -80,6 +85,23 @@ class MelFrontEnd(FrontEnd):
         inside = source.pcm[max(0, begin) : max(0, begin + len(audio))]
         audio[max(0, -begin) :][: len(inside)] = inside
         return audio
+
+    def value_of(
+        self, source: Source, sample_rate: int, begin: int, samples: int
+    ) -> tuple[Any, int]:
+        from wavenet.audio import mel
+
+        hop, window = self.config.mel_hop, self.config.mel_window
+        # Computed from more samples at either end: the frames of those ends are not the
+        # recording's.
+        spare = -(-window // hop) + self.context
+        first = begin // hop
+        low, high = max(0, first - spare), begin + samples + (spare + 1) * hop
+        wav = as_wav(source.pcm[low * hop : high])
+        return mel.frames_of(wav, sample_rate, self.config), first - low
+
+    def random_value(self, generator: np.random.Generator, frames: int) -> Any:
+        return generator.uniform(-11, 1, (frames, self.config.mel_bands)).astype(np.float32)
 
     def on_device(self, value: "Tensor", sample_rate: int) -> "Tensor":
         """Audio (batch, samples) -> log-mel frames (batch, frames, bands)."""

@@ -1,4 +1,7 @@
-"""Which front ends there are, in the order in which layers read their channels."""
+"""Which front ends there are, in the order in which layers read their channels.
+
+The package's own text says what it takes to add one.
+"""
 
 from wavenet.config import ModelConfig
 from wavenet.model.conditioning.front_end import FrontEnd

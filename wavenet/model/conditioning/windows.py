@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def frame_range(config: ModelConfig, first: int, rows: int) -> tuple[int, int]:
-    """The first and last frame, neighbours left out, that condition `rows` rows of a recording.
+    """The first and last frame that condition `rows` rows of a recording, neighbours not counted.
 
     The first row predicts sample `first`.
     """
@@ -23,11 +23,10 @@ def frame_range(config: ModelConfig, first: int, rows: int) -> tuple[int, int]:
 
 def excerpt(config: ModelConfig, source: Source, first: int, rows: int) -> ConditioningInput:
     """What one window reads, without the batch axis; its first row predicts sample `first`."""
-    low = high = 0
-    if config.follows_frames:
-        low, high = frame_range(config, first, rows)
-        low, high = low - config.mel_context, high + config.mel_context
-    values = {f.name: f.excerpt(source, low, high) for f in front_ends(config)}
+    low, high = frame_range(config, first, rows)
+    values = {
+        f.name: f.excerpt(source, low - f.context, high + f.context) for f in front_ends(config)
+    }
     if not config.follows_frames:
         return ConditioningInput(values)
     last = len(source.pcm) // config.frame_hop

@@ -10,8 +10,8 @@ else asks `distribution_for` for a model's distribution and never which kind it 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from wavenet.arrays import Array, Noise, Params, Samples, Wav
 from wavenet.errors import EngineError
+from wavenet.glossary import Array, Noise, Params, Samples, Wav
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from wavenet.arrays import Array, Params, Samples, Wav
 from wavenet.audio import quantization
+from wavenet.glossary import Array, Params, Samples, Wav
 from wavenet.model.distributions.base import Sampling
 
 if TYPE_CHECKING:

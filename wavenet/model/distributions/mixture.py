@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from wavenet.arrays import Array, Params, Samples, Wav
 from wavenet.audio import quantization
 from wavenet.errors import EngineError
+from wavenet.glossary import Array, Params, Samples, Wav
 from wavenet.model.distributions import mixture_mass
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.categorical import BASELINE_LEVELS, Categorical

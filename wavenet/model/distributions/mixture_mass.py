@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.audio.quantization import FULL_SCALE, LEVELS_16BIT
+from wavenet.glossary import Array
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,4 +1,7 @@
-"""Which distribution a model predicts: the only place that asks for its name."""
+"""Which distribution a model predicts: the only place that asks for its name.
+
+The package's own text says what it takes to add one.
+"""
 
 from collections.abc import Callable
 

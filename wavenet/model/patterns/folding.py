@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from wavenet.arrays import Array
 from wavenet.config import ModelConfig, dilations
+from wavenet.glossary import Array
 from wavenet.model.patterns import shapes
 
 Weights = Mapping[str, Array]

@@ -29,6 +29,7 @@ Letters and names in shapes:
     H           hidden channels of the head
     B           bottleneck channels
     P           channels of one branch of the pyramid
+    M           channels that a mel frame and its neighbours are condensed to
     C           conditioning channels: condensed mel bands, then the label's embedding
     F           frames of conditioning
 
