@@ -3,12 +3,12 @@ import pytest
 import scipy.stats
 
 from tests.conftest import STARTER, noisy, tone
-from wavenet.glossary import Samples
 from wavenet.audio import quantization
 from wavenet.audio.quantization import as_wav
 from wavenet.config import AudioConfig
 from wavenet.data import baselines
 from wavenet.data.pcm_cache import index_folder
+from wavenet.glossary import Samples
 from wavenet.model.distributions.categorical import Categorical
 from wavenet.model.distributions.mixture import LogisticMixture
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from wavenet.engines import create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.evaluation.scorers import ScoredSegment, create_scorer
+from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Array
 from wavenet.model import checkpoint
 from wavenet.model.conditioning import registry
@@ -39,6 +40,13 @@ def loudness(pcm: Array, first: int, last: int, hop: int) -> Array:
 
 def unit(levels: Any) -> Any:
     return levels / 20 + 2
+
+
+class Follows(NamedTuple):
+    """What a `Sampler` is given to follow, as `MelInput` is for mel frames."""
+
+    values: dict[str, Array]
+    gain: float = 1.0
 
 
 class LoudnessFrontEnd(FrontEnd):
@@ -144,3 +152,17 @@ def test_recordings_are_scored_alike_in_parallel_and_by_an_engine(corpus: Corpus
         for engine in ("parallel", "numba", "reference")
     ]
     assert nats == pytest.approx([nats[0]] * 3, rel=1e-5)
+
+
+def test_streams_follow_it(corpus: Corpus) -> None:
+    trainer = Trainer(corpus.config, corpus, torch.device("cpu"))
+    model = trainer.checkpoint()
+    generator = np.random.default_rng(0)
+    frames = [generator.uniform(-60, 0, (40, 1)).astype(np.float32) for _ in range(2)]
+    follows: list[Any] = [Follows({"loudness": f}) for f in frames]
+    both = np.concatenate(list(Sampler(model, seed=1, mel_inputs=follows).blocks(200)), axis=1)
+    (alone,) = np.concatenate(
+        list(Sampler(model, seed=1, mel_inputs=follows[1:]).blocks(200)), axis=1
+    )
+    assert (both[1] == alone).all()
+    assert (both[0] != both[1]).any()

@@ -197,3 +197,4 @@ def test_public_names_are_there() -> None:
         assert callable(getattr(wavenet, name)), name
     # No module of that name shadows it.
     assert callable(wavenet.generate)
+    assert wavenet.pick is wavenet.create_engine

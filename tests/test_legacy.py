@@ -68,6 +68,19 @@ def test_old_names_work_in_files_and_on_the_command_line(tmp_path: Path) -> None
     assert loading.load(path, ["train.ema_decay=0.75"]).train.ema_decay == 0.75
 
 
+def test_the_command_line_goes_through_the_table_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        legacy.LEGACY, "train.pace", Renamed("train.learning_rate", lambda value: value / 10)
+    )
+    monkeypatch.setitem(legacy.LEGACY, "model.gone", TABLE["model.gone"])
+    assert loading.load("tiny", ["train.pace=0.5"]).train.learning_rate == 0.05
+    assert loading.load("tiny", ["model.gone=0"]) == loading.load("tiny")
+    with pytest.raises(ConfigError) as caught:
+        loading.load("tiny", ["model.gone=1"])
+    message = "--set model.gone=1: model.gone = 1: is no longer there; use model.other"
+    assert str(caught.value) == message
+
+
 def invoke(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tests.together import DYING, FINDINGS, Pair, free_port, torchrun
+from tests.two_processes import DYING, FINDINGS, Pair, free_port, torchrun
 from wavenet.config import Config
 from wavenet.data import pcm_cache
 from wavenet.data.dataset import Corpus

@@ -6,10 +6,12 @@ Arrays:
     x           codes: integers in 0 ... levels - 1                  (batch, time)
     params      what the network predicts: logits, or a mixture's    (batch, time, n_params)
     noise       uniforms strictly inside (0, 1), for each draw       (batch, time, n_noise)
-    frames      log-mel frames of one recording                      (F, bands)
+    frames      what changes along a recording, such as log-mels    (F, bands)
     features    what all layers are conditioned on, at frame rate    (F, batch, C)
 
-`params[:, i]` always predicts `x[:, i]`: of the samples, it depends on earlier ones alone.
+Wherever params stand beside the codes that they predict, as in losses and engines, `params[:, i]`
+depends on codes before `x[:, i]` alone. A network is given the codes that lie before: its output i
+predicts the code that follows `x[:, i + receptive_field - 1]`.
 
 Letters and names in shapes:
 
@@ -20,6 +22,7 @@ Letters and names in shapes:
     n_inputs    rows of the table that turns codes into R channels
     n_params    numbers predicted for each sample: one logit per code, or three per component
     n_noise     uniforms that one draw takes
+    J           components of a mixture
     L           layers of the stack
     K           taps of one kernel
     T           offsets of one layer: a dense kernel has one tap at each of them
@@ -30,7 +33,8 @@ Letters and names in shapes:
     B           bottleneck channels
     P           channels of one branch of the pyramid
     M           channels that a mel frame and its neighbours are condensed to
-    C           conditioning channels: condensed mel bands, then the label's embedding
+    C           conditioning channels: those of each front end in turn
+    N           n_params filled up to a width that suits a GPU
     F           frames of conditioning
 
 The network:
@@ -50,7 +54,7 @@ Conditioning:
 
     conditioning    what a prediction follows besides samples: label (global), frames (local)
     label           a recording's voice or class, by name; its number is the label id
-    frame           one column of a log-mel spectrogram; frame j is centred on sample j * hop
+    frame           conditioning at one time; frame j, such as a log-mel's, lies at sample j * hop
     hop             samples from one frame to the next
     interp_weights  interpolation weights: how much each frame around a sample counts for it
     vocoder         a network that is conditioned on mel frames: it renders what they describe

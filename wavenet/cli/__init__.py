@@ -1,4 +1,5 @@
-"""The command line: a module for each command. Nothing else in the package prints."""
+"""The command line: a module for each command, and `main` with what all of them
+take. Nothing else in the package prints."""
 
 from wavenet.cli.main import app
 

@@ -17,8 +17,10 @@ class AudioConfig(Checked):
     level: Literal["none", "peak"] = "none"
     peak_db: float = -1.0  # dBFS, used by level = "peak"
 
-    # Cut silence at both ends of each recording: what lies this far below its loudest 20 ms.
+    # Cut silence at both ends of each recording.
     trim: bool = True
+
+    # Silence is what lies this far below a recording's loudest 20 ms.
     trim_db: float = 50.0
 
     # Shorter recordings are skipped.

@@ -40,10 +40,21 @@ LEGACY: dict[str, Renamed | Retired] = {
 }
 
 
-def current_name(key: str, legacy: Mapping[str, Renamed | Retired] = LEGACY) -> str:
-    """What a setting is called now."""
+def current(
+    key: str, value: Any, where: str, legacy: Mapping[str, Renamed | Retired] = LEGACY
+) -> tuple[str, Any] | None:
+    """A setting as it is called and meant now; None for one that may be left out.
+
+    Raises ConfigError that names `where` and the setting, for one that cannot go on.
+    """
     entry = legacy.get(key)
-    return entry.to if isinstance(entry, Renamed) else key
+    if isinstance(entry, Renamed):
+        return entry.to, entry.translate(value)
+    if isinstance(entry, Retired):
+        if value != entry.default:
+            raise ConfigError(f"{where}: {key} = {value}: is no longer there; {entry.instead}")
+        return None
+    return key, value
 
 
 def modernised(
@@ -56,17 +67,17 @@ def modernised(
     if not isinstance(nested, Mapping):
         raise ConfigError(f"{where}: is not a table of settings")
     result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in nested.items()}
-    for key, entry in legacy.items():
-        section, _, name = key.partition(".")
+    for old in legacy:
+        section, _, name = old.partition(".")
         settings = result.get(section)
         if not isinstance(settings, dict) or name not in settings:
             continue
-        value = settings.pop(name)
-        if isinstance(entry, Renamed):
-            to = entry.to.partition(".")[2]
-            if to in settings:
-                raise ConfigError(f"{where}: {key} is called {entry.to} now: give one of the two")
-            settings[to] = entry.translate(value)
-        elif value != entry.default:
-            raise ConfigError(f"{where}: {key} = {value}: is no longer there; {entry.instead}")
+        setting = current(old, settings.pop(name), where, legacy)
+        if setting is None:
+            continue
+        key, value = setting
+        new_name = key.partition(".")[2]
+        if new_name in settings:
+            raise ConfigError(f"{where}: {old} is called {key} now: give one of the two")
+        settings[new_name] = value
     return result

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wavenet.config.legacy import current_name, modernised
+from wavenet.config.legacy import current, modernised
 from wavenet.config.schema import Config
 from wavenet.errors import ConfigError
 from wavenet.system import resources
@@ -90,11 +90,14 @@ def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     lists_dilations = any(s.partition("=")[0].strip() == "model.dilations" for s in settings)
     for setting in settings:
         key, equals, text = setting.partition("=")
-        key = current_name(key.strip())
         if not equals:
             raise ConfigError(
                 f"--set {setting}: write it as key=value, for example train.learning_rate=3e-4"
             )
+        today = current(key.strip(), _toml_value(text.strip()), f"--set {setting}")
+        if today is None:
+            continue
+        key, value = today
         if key not in known_keys():
             hint = nearest(key, known_keys())
             hint = hint or "`wavenet presets` shows where they are documented"
@@ -106,7 +109,7 @@ def override(nested: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):
             raise ConfigError(f"{section}: must be a table of settings")
-        target[name] = _toml_value(text.strip())
+        target[name] = value
     return result
 
 

@@ -296,14 +296,14 @@ class ModelConfig(Checked):
         return 1 + sum(layer_offsets[-1] for layer_offsets in self.offsets) + self.context_lag
 
     @property
+    def ordinary_layers(self) -> bool:
+        """Whether all layers are ordinary dilated convolutions."""
+        return self.layer == "dense" and self.groups == 1 and not self.smooth
+
+    @property
     def plain(self) -> bool:
-        """Whether all layers are ordinary dilated convolutions, and there is no context module."""
-        return (
-            self.layer == "dense"
-            and self.groups == 1
-            and not self.smooth
-            and self.context == "none"
-        )
+        """Whether all layers are ordinary, and there is no context module."""
+        return self.ordinary_layers and self.context == "none"
 
     @property
     def follows_frames(self) -> bool:

@@ -183,12 +183,11 @@ class Corpus:
             excerpts = [(f, inputs.values[f.name]) for f in self._front_ends]
             loudest = max(peak(inside), *(f.peak(value) for f, value in excerpts), 1)
             gain = max(1.0, min(gain, 32767 / loudest))
-        for f in self._front_ends:
-            inputs.values[f.name] = f.with_gain(inputs.values[f.name], gain)
+        louder = {f.name: f.with_gain(inputs.values[f.name], gain) for f in self._front_ends}
         x[begin - first : stop - first] = self.distribution.encode(as_wav(scaled(inside, gain)))
         position = np.arange(start, start + segment)
         loss_mask = ((position >= span.start) & (position < span.stop)).astype(np.float32)
-        return Batch(x, loss_mask, inputs)
+        return Batch(x, loss_mask, inputs._replace(values=louder))
 
     def _on_a_frame(self, start: int, *, up: bool = False) -> int:
         """The nearest start at or before, or with `up` at or behind, that lies on a frame.

@@ -23,9 +23,9 @@ FEWEST_FILES = 4
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of one recording, in samples.
+    """A range of one recording, in samples.
 
-    The recording begins at `offset` in the pcm file and is `length` samples long; the stretch is
+    The recording begins at `offset` in the pcm file and is `length` samples long; the range is
     its samples `start` to `stop`. `label` is the recording's number among the network's labels.
     """
 

@@ -40,7 +40,8 @@ def require_conditioning(
             f"conditions of shape {frames.shape} do not fit: "
             f"(streams, frames, layers, gate channels) are {shape}"
         )
-    if not conditioning.covers(time, steps):
+    end = conditioning.start + (frames.shape[1] - 1) * conditioning.hop
+    if not conditioning.start <= time <= time + steps <= end:
         raise EngineError(
             f"conditions of {shape[1]} frames from frame {conditioning.start // conditioning.hop} "
             f"on do not cover samples {time} to {time + steps}"
@@ -73,7 +74,7 @@ class Projection:
         return self._joined(parts)
 
     def features_of(self, source: Source, sample_rate: int, begin: int, samples: int) -> Array:
-        """(F, C) of a stretch of a recording, from the frame at sample `begin` on."""
+        """(F, C) of a part of a recording, from the frame at sample `begin` on."""
         parts: list[Array] = []
         for front_end in self._front_ends:
             value, before = front_end.value_of(source, sample_rate, begin, samples)

@@ -28,7 +28,6 @@ from wavenet.errors import EngineError
 from wavenet.glossary import Array
 from wavenet.model.patterns import shapes
 from wavenet.model.patterns.folding import fold
-from wavenet.model.patterns.shapes import is_ordinary
 
 DType = type[np.floating[Any]]
 
@@ -117,7 +116,7 @@ def pack(
 def dense_taps(config: ModelConfig, layer: int, weights: Mapping[str, Array]) -> Array:
     """A layer's taps, one for each of its offsets, oldest first: (T, R, 2G)."""
     prefix = f"stack.layers.{layer}.dilated."
-    if is_ordinary(config):
+    if config.ordinary_layers:
         kernel = np.asarray(weights[f"{prefix}weight"])  # (2G, R, K)
         return kernel.transpose(2, 1, 0)
     names = shapes.convolution(config, layer)

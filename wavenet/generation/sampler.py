@@ -139,20 +139,22 @@ class Sampler:
     def _started(self, prompt: Prompt | None, *, shared: bool) -> Any:
         """A state of all streams, after the prompt.
 
-        Streams with the same label are alike until they draw: `shared`, one of them hears the
-        prompt for all.
+        Streams that are conditioned alike are the same until they draw: if `shared`, one of them is
+        prefilled for all.
         """
-        labels = [stream.values.get("label") for stream in self._streams]
-        first_of = {label: labels.index(label) for label in labels}
-        distinct = list(first_of.values()) if shared else list(range(self.count))
+        alike = [
+            tuple(stream.values.items()) if shared else i for i, stream in enumerate(self._streams)
+        ]
+        first_of = {values: alike.index(values) for values in alike}
+        distinct = list(first_of.values())
         state = self.engine.init_state(len(distinct), self._conditioning(distinct, 0, 0))
         for start in range(0, self._prompt_samples, BLOCK_SAMPLES):
             assert prompt is not None
             x = np.tile(prompt.x[start : start + BLOCK_SAMPLES], (len(distinct), 1))
             self.engine.prefill(state, x, self._conditioning(distinct, start, x.shape[1]))
-        if not shared:
+        if len(distinct) == self.count:
             return state
-        return self.engine.select(state, [distinct.index(first_of[label]) for label in labels])
+        return self.engine.select(state, [distinct.index(first_of[values]) for values in alike])
 
     def _conditioning(self, streams: Sequence[int], time: int, steps: int) -> Conditioning | None:
         if self._projection is None:

@@ -75,8 +75,8 @@ def gated_stack(
 ) -> Tensor:
     """x (time * batch, R) -> the skip paths' sum (predicted, S).
 
-    `interp_weights` (N * hop, N + 1) says how much each time step has of the frames around it, in a
-    stretch that begins on a frame.
+    `interp_weights` (N * hop, N + 1) says how much each time step has of the frames around it, in
+    rows that begin on a frame.
     """
     flat = [w for layer in layers for w in layer]
     grad = torch.is_grad_enabled()

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from wavenet.config import ModelConfig
 from wavenet.model.convolution import DilatedConvolution, Taps
 from wavenet.model.fused_stack import LayerWeights
-from wavenet.model.patterns.shapes import is_ordinary
 
 
 def dilated_convolution(config: ModelConfig, layer: int) -> DilatedConvolution:
     """The kind that the config asks for."""
-    if is_ordinary(config):
+    if config.ordinary_layers:
         return DilatedConvolution(config, layer)
     from wavenet.model.patterns.convolution import PatternConvolution
 
@@ -65,9 +64,7 @@ class GatedLayer(nn.Module):
         )
 
     def initialise(self, layers: int, generator: torch.Generator) -> None:
-        """Unit variance through the gate, and near it in the residual and skip sums of `layers`
-        terms.
-        """
+        """Weights that keep unit variance through gates, and near it in sums of `layers` terms."""
         self.dilated.initialise(generator)
         if self.condition is not None:
             std = 1 / math.sqrt(self.condition.weight.shape[1])

@@ -1,5 +1,4 @@
-"""The network that is trained: an embedding of the past samples, a stack of gated dilated layers, a
-head.
+"""The network that is trained: an embedding, a stack of gated dilated layers, a head.
 
 `reference` is the same network in ordinary convolutions, to read first; this one computes with the
 fused, time-major stack of `fused_stack`.

@@ -69,7 +69,7 @@ def conditioning(model: ModelConfig) -> Shapes:
 
 def convolution(model: ModelConfig, layer: int) -> Shapes:
     """Weights of a layer's dilated convolution. A bias (2G,) comes on top."""
-    if patterns.is_ordinary(model):
+    if model.ordinary_layers:
         return {"weight": (model.gate_channels, model.residual_channels, model.kernel_sizes[layer])}
     return patterns.convolution(model, layer)
 

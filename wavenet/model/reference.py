@@ -43,9 +43,7 @@ class GatedLayer(nn.Module):
         self.skip = nn.Conv1d(gate, skip, 1)
 
     def forward(self, x: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x (batch, R, time), features (batch, C, time) -> the next layer's x, and the gate's
-        output.
-        """
+        """x (batch, R, time), features (batch, C, time) -> the next layer's x, and z (eq. 2)."""
         h = self.dilated(x)  # (batch, 2G, time - (K - 1) * dilation)
         time = h.shape[2]
         if self.condition is not None and features is not None:
@@ -63,8 +61,8 @@ class Stack(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         # All samples that one output sees: 1 + the sum over layers of (K - 1) * dilation.
-        reaches = zip(config.kernel_sizes, config.schedule, strict=True)
-        self.receptive_field = 1 + sum((k - 1) * dilation for k, dilation in reaches)
+        kernels = zip(config.kernel_sizes, config.schedule, strict=True)
+        self.receptive_field = 1 + sum((k - 1) * dilation for k, dilation in kernels)
         self.layers = nn.ModuleList(GatedLayer(config, i) for i in range(len(config.schedule)))
 
     def forward(self, x: Tensor, features: Tensor | None = None) -> Tensor:
@@ -79,9 +77,7 @@ class Stack(nn.Module):
 
 
 class Conditioner(nn.Module):
-    """Mel frames and a label become features for every sample, which each layer projects for
-    itself.
-    """
+    """Mel frames and a label become features for every sample; each layer projects them."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -103,13 +99,11 @@ class Conditioner(nn.Module):
         return torch.cat(features, 1)
 
     def _along(self, inputs: ConditioningInput, time: int) -> Tensor:
-        """The frames, condensed with their neighbours and joined by straight lines: (batch, M,
-        time).
-        """
+        """Frames condensed with their neighbours, joined by straight lines: (batch, M, time)."""
         frames = inputs.values["mel"]  # (batch, F + 2 * context, bands)
         # Before a recording's first frame the first one holds, after its last the last.
         low, last = inputs.frame_range[:, :1] - self.context, inputs.frame_range[:, 1:]
-        number = low + torch.arange(frames.shape[1])
+        number = low + torch.arange(frames.shape[1], device=frames.device)
         place = torch.clamp(number, torch.zeros_like(last), last) - low
         frames = torch.gather(frames, 1, place[:, :, None].expand_as(frames))
         condensed = relu(self.mel(scaled(frames).transpose(1, 2)))  # (batch, M, F)
@@ -123,7 +117,7 @@ def at_every_sample(frames: Tensor, hop: int, offset: int, time: int) -> Tensor:
 
     The first sample lies `offset` samples behind the first frame.
     """
-    at = torch.arange(offset, offset + time)
+    at = torch.arange(offset, offset + time, device=frames.device)
     before = frames[:, :, at // hop]
     after = frames[:, :, (at // hop + 1).clamp(max=frames.shape[2] - 1)]
     return before + (at % hop).to(frames) / hop * (after - before)
@@ -147,7 +141,9 @@ class ReferenceWaveNet(nn.Module):
         params[:, i] predicts the sample that follows x[:, i + receptive_field - 1].
         """
         features = None
-        if self.conditioner is not None and conditioning_input is not None:
+        if self.conditioner is not None:
+            if conditioning_input is None:
+                raise ValueError("this network is conditioned: give it conditions")
             features = self.conditioner(conditioning_input, x.shape[1])
         embedded = self.distribution.embed(x, self.embedding.weight)  # (batch, time, R)
         skips = self.stack(embedded.transpose(1, 2), features)

@@ -57,7 +57,7 @@ def estimate(config: Config, element_bytes: int, *, blocks: bool) -> Memory:
     )
 
     # The projected conditioning and its gradient.
-    frames = -(-rows[0] // model.mel_hop) + windows * 2 if model.follows_frames else windows
+    frames = -(-rows[0] // model.frame_hop) + windows * 2 if model.follows_frames else windows
     conditioning = 2 * frames * model.gate_channels * layers if model.condition_channels else 0
 
     # Gradients that are passed from layer to layer.

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from wavenet.audio import mel
 from wavenet.config import Config, loading
 from wavenet.data.dataset import Corpus, with_labels
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import ConfigError, CorpusError, LostProcessError, RunError, TrainingError
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning.registry import front_ends
 from wavenet.system.device import check_compiler, pick_precision
 from wavenet.system.interrupts import interrupts
 from wavenet.training.distributed import SingleProcess, joined
@@ -176,9 +176,8 @@ def _open(options: TrainOptions, world_size: int) -> tuple[TrainOptions, Run, Co
             f"train.batch = {config.train.batch}: leaves some of {world_size} processes "
             "without a window; raise it"
         )
-    if config.model.follows_frames:
-        # Raises ConfigError when a band has no frequencies at this rate and window.
-        mel.filters(config.audio.sample_rate, config.model)
+    for front_end in front_ends(config.model):
+        front_end.check(config.audio.sample_rate)
     run.check()
     return options, run, config, recordings_folder(options, run)
 

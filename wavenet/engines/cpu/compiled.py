@@ -35,7 +35,7 @@ def sources() -> dict[str, Path]:
     whatever any of them imports from the rest of the program.
     """
     package = __name__.rpartition(".")[0]
-    imports = re.compile(r"^from (wavenet\S*) import", re.M)
+    imports = re.compile(r"^from (wavenet\S*) import (\([^)]*\)|.*)", re.M)
     files: dict[str, Path] = {}
     pending = [__name__]
     while pending:
@@ -43,8 +43,10 @@ def sources() -> dict[str, Path]:
         path = Path(str(sys.modules[name].__file__))
         files[name] = path
         if name.startswith(package):
-            imported = set(imports.findall(path.read_text(encoding="utf-8")))
-            pending += imported - files.keys()
+            for origin, names in imports.findall(path.read_text(encoding="utf-8")):
+                # A package's names may be modules.
+                modules = {f"{origin}.{n}" for n in re.findall(r"\w+", names)} & sys.modules.keys()
+                pending += (modules or {origin}) - files.keys()
     return files
 
 

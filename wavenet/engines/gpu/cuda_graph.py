@@ -187,16 +187,16 @@ class Step:
         n, w = self._network, self._network.weights
         # The ring rows that each layer's taps read, the present one last.
         ring_rows = self._time - w.offsets & w.ring_masks[:, None]
-        rows = w.ring_starts[:, None] + ring_rows  # (L, K)
-        conditions = self._conditions()
+        rows = w.ring_starts[:, None] + ring_rows  # (L, T)
+        conditioning_now = self._conditioning_now()
         x = n.distribution.embed(self._last, w.embedding)  # (batch, R)
         total = torch.zeros_like(self._rings[:, 0, :1])
         for layer in range(n.layers):
             self._rings.index_copy_(1, rows[layer, -1:], x[:, None])
-            taps = self._rings.index_select(1, rows[layer]).flatten(1)  # (batch, K R)
+            taps = self._rings.index_select(1, rows[layer]).flatten(1)  # (batch, T R)
             h = torch.addmm(w.conv_bias[layer], taps, self._conv[layer])
-            if conditions is not None:
-                h = h + conditions[:, layer]
+            if conditioning_now is not None:
+                h = h + conditioning_now[:, layer]
             filtered, gate = h.chunk(2, 1)
             z = torch.tanh(filtered) * torch.sigmoid(gate)  # (batch, G)
             out = torch.addmm(w.out_bias[layer], z, w.out[layer])  # (batch, R + S)
@@ -210,7 +210,7 @@ class Step:
         for counter in (self._time, self._index, self._frame_offset):
             counter += 1
 
-    def _conditions(self) -> Tensor | None:
+    def _conditioning_now(self) -> Tensor | None:
         """The conditioning at this time, between the two frames around it: (batch, L, 2G)."""
         hop = self._hop
         if not hop:

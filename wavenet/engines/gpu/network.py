@@ -46,13 +46,13 @@ Width = Callable[[int], int]
 
 
 class Weights(NamedTuple):
-    """As `PackedWeights`, but all layers have K taps, as many as the one with most of them.
+    """As `PackedWeights`, but all layers have T taps, as many as the one with most of them.
 
     A layer with fewer has further taps, without weight, in front.
     """
 
     embedding: Tensor  # (n_inputs, R)
-    conv: Tensor  # (L, K, R, 2G)
+    conv: Tensor  # (L, T, R, 2G)
     conv_bias: Tensor  # (L, 2G)
     out: Tensor  # (L, G, R + S)
     out_bias: Tensor  # (L, R + S)
@@ -60,7 +60,7 @@ class Weights(NamedTuple):
     hidden_bias: Tensor  # (H,)
     output: Tensor  # (H, N)
     output_bias: Tensor  # (N,)
-    offsets: Tensor  # (L, K) int64, samples; the newest, 0, last
+    offsets: Tensor  # (L, T) int64, samples; the newest, 0, last
     ring_starts: Tensor  # (L,) int64: each ring's first row
     ring_masks: Tensor  # (L,) int64: length, a power of two, less one
 
@@ -221,8 +221,8 @@ class Network:
             x = self.distribution.embed(silence, self.weights.embedding)  # (1, R)
             for layer, ring in enumerate(self._rings):
                 stream_rings[ring.start : ring.start + ring.mask + 1] = x
-                conditions = None if frame is None else frame[layer]
-                x, _ = self._layer(layer, [x] * self.taps, conditions)
+                conditioning_at = None if frame is None else frame[layer]
+                x, _ = self._layer(layer, [x] * self.taps, conditioning_at)
         state = DeviceState(rings, 0, silence.expand(len(rings)).clone())
         return state if len(rings) == batch else self.select(state, [0] * batch)
 
@@ -253,11 +253,13 @@ class Network:
             steps = block.shape[1]
             for b in range(len(x)):
                 previous = torch.cat([state.last[b : b + 1], block[b, :-1]])
-                conditions = None
+                conditioning_at = None
                 if conditioning is not None and frames is not None:
                     offset = state.time - conditioning.start
-                    conditions = self._interpolated(frames[b], offset, conditioning.hop, steps)
-                predicted = self._parallel_pass(state.rings[b], state.time, previous, conditions)
+                    conditioning_at = self._interpolated(frames[b], offset, conditioning.hop, steps)
+                predicted = self._parallel_pass(
+                    state.rings[b], state.time, previous, conditioning_at
+                )
                 params[b, start : start + steps] = predicted[:, :n_params].cpu().numpy()
             state.time += steps
             state.last = block[:, -1].clone()
@@ -277,11 +279,11 @@ class Network:
         return torch.lerp(by_layer[:, low], by_layer[:, low + 1], after[:, None])
 
     def _parallel_pass(
-        self, rings: Tensor, time: int, previous: Tensor, conditions: Tensor | None
+        self, rings: Tensor, time: int, previous: Tensor, conditioning_at: Tensor | None
     ) -> Tensor:
         """Predict the samples that follow each of `previous` (time,) in one stream.
 
-        rings (rows, R), conditions (L, time, 2G) -> params (time, N).
+        rings (rows, R), conditioning_at (L, time, 2G) -> params (time, N).
         """
         w, steps = self.weights, len(previous)
         x = self.distribution.embed(previous, w.embedding)  # (time, R)
@@ -293,23 +295,25 @@ class Network:
             kept = min(steps, ring.mask + 1)
             rings[ring.rows(time + steps - kept, kept, self.device)] = x[steps - kept :]
             taps = [inputs[lag - offset : lag - offset + steps] for offset in ring.offsets]
-            x, skip = self._layer(layer, taps, None if conditions is None else conditions[layer])
+            x, skip = self._layer(
+                layer, taps, None if conditioning_at is None else conditioning_at[layer]
+            )
             total += skip
         hidden = torch.addmm(w.hidden_bias, total.relu(), w.hidden).relu()  # (time, H)
         return torch.addmm(w.output_bias, hidden, w.output)
 
     def _layer(
-        self, layer: int, taps: list[Tensor], conditions: Tensor | None
+        self, layer: int, taps: list[Tensor], conditioning_at: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """One gated layer on what its taps read, oldest first: (time, R) each.
 
         Returns the next layer's input (time, R) and the skip path (time, S).
         """
         w = self.weights
-        conv = w.conv[layer].flatten(0, 1)  # (K R, 2G)
+        conv = w.conv[layer].flatten(0, 1)  # (T R, 2G)
         h = torch.addmm(w.conv_bias[layer], torch.cat(taps, 1), conv)
-        if conditions is not None:
-            h = h + conditions
+        if conditioning_at is not None:
+            h = h + conditioning_at
         filtered, gate = h.chunk(2, 1)
         z = torch.tanh(filtered) * torch.sigmoid(gate)  # (time, G)
         out = torch.addmm(w.out_bias[layer], z, w.out[layer])  # (time, R + S)

@@ -84,7 +84,7 @@ def kernel_sizes(network: Network) -> dict[str, int]:
         "N_PARAMS": distribution.n_params,
         "RING_ROWS": network.ring_rows,
         "L": network.layers,
-        "K": network.taps,
+        "T": network.taps,
         "R": network.r,
         "G": network.g,
         "S": network.s,

@@ -32,7 +32,7 @@ or bfloat16, everything else is float32 or an integer:
     scratch        (streams, L G + S + H + N)      z of all layers | total | hidden | params
     frames         (streams, F, L, 2G)             frames around step i of a call: number
                                                    (frame_offset + i) // hop, and the next
-    conv           (L, K, R, 2G)                   taps oldest first
+    conv           (L, T, R, 2G)                   taps oldest first
     conv_bias      (L, 2G)                         its columns, those of conv and those of frames:
                                                    one of the filter, one of the gate, and so on
     residual       (L, G, R)
@@ -43,7 +43,7 @@ or bfloat16, everything else is float32 or an integer:
     hidden_bias    (H,)
     output         (H, N)
     output_bias    (N,)
-    offsets        (L, K)                          how many samples back each tap reads
+    offsets        (L, T)                          how many samples back each tap reads
     ring_starts    (L,)
     ring_masks     (L,)                            a ring's length, a power of two, less one
 
@@ -245,7 +245,7 @@ def advance(
     N_PARAMS: tl.constexpr,
     RING_ROWS: tl.constexpr,
     L: tl.constexpr,
-    K: tl.constexpr,
+    T: tl.constexpr,
     R: tl.constexpr,
     G: tl.constexpr,
     S: tl.constexpr,
@@ -286,14 +286,14 @@ def advance(
         for layer in range(L):
             ring = rings + tl.load(ring_starts + layer) * R
             ring_mask = tl.load(ring_masks + layer)
-            taps = conv + layer * (K * R * 2 * G)
+            taps = conv + layer * (T * R * 2 * G)
             tl.store(ring + (t & ring_mask) * R + r, x)
             older = tl.full((PART, 2 * G), 0.0, tl.float32)
-            for begin in range(0, (K - 1) * R, PART):
-                row = (t - tl.load(offsets + layer * K + begin // R)) & ring_mask
+            for begin in range(0, (T - 1) * R, PART):
+                row = (t - tl.load(offsets + layer * T + begin // R)) & ring_mask
                 past = tl.load(ring + row * R + (begin % R + part))
                 older += tl.load(taps + begin * 2 * G + part_tile).to(tl.float32) * past[:, None]
-            newest = tl.load(taps + (K - 1) * R * 2 * G + tap_tile).to(tl.float32)
+            newest = tl.load(taps + (T - 1) * R * 2 * G + tap_tile).to(tl.float32)
             # Loaded this early, it is on its way while the gates are computed.
             out = tl.load(residual + layer * (G * R) + residual_tile).to(tl.float32)
             h = tl.load(conv_bias + layer * (2 * G) + c)

@@ -22,8 +22,8 @@ def conditioning_hop(config: ModelConfig) -> int:
 class ConditioningInput(NamedTuple):
     """What a batch's front ends read, as NumPy arrays or, on the training device, as tensors.
 
-    `values` has an entry for each front end, under its name, with the batch first. What an entry
-    holds before and after it reaches the device is the front end's own business.
+    `values` has one array for each front end, under its name, with the batch first. What it holds
+    before and after it reaches the device is the front end's own business.
 
     `frame_range` (batch, 2) places the frames of those that have some: the number, within its
     recording, of the first frame that conditions a window, and that of the recording's last one.
@@ -62,14 +62,3 @@ class Conditioning(NamedTuple):
     frames: Any
     start: int
     hop: int
-
-    def select(self, streams: Any) -> "Conditioning":
-        """That of some of an engine's streams."""
-        return self._replace(frames=self.frames[streams])
-
-    def covers(self, time: int, steps: int) -> bool:
-        """Whether an engine's frames reach from sample `time` over the next `steps`."""
-        return (
-            self.start <= time
-            and time + steps <= self.start + (self.frames.shape[1] - 1) * self.hop
-        )

@@ -63,6 +63,9 @@ class FrontEnd(ABC):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each of its weights."""
 
+    def check(self, sample_rate: int) -> None:  # noqa: B027 - most have nothing to check
+        """Raise ConfigError for settings that do not fit the sample rate."""
+
     @abstractmethod
     def missing(self) -> str:
         """What a user is told who gives no value to generate with."""

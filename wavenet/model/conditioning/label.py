@@ -1,6 +1,4 @@
-"""The label of a recording, such as a voice or a class: global conditioning, a vector for each
-label.
-"""
+"""The label of a recording, such as a voice or a class: global conditioning."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LabelFrontEnd(FrontEnd):
-    """A value is the label's number among `ModelConfig.labels`."""
+    """A vector for each label. A value is a label's number among `ModelConfig.labels`."""
 
     name = "label"
     per_frame = False

@@ -52,6 +52,12 @@ class MelFrontEnd(FrontEnd):
         weight = (m.mel_channels, m.mel_bands, 2 * m.mel_context + 1)
         return {"conditioner.mel.weight": weight, "conditioner.mel.bias": (m.mel_channels,)}
 
+    def check(self, sample_rate: int) -> None:
+        from wavenet.audio import mel
+
+        # Says whether every band has a frequency in it.
+        mel.filters(sample_rate, self.config)
+
     def missing(self) -> str:
         return "this model follows mel frames: `wavenet vocode` takes a recording or a file of them"
 

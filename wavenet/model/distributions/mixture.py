@@ -22,9 +22,9 @@ WIDEST, NARROWEST = 0.3, 0.003
 
 @dataclass(frozen=True)
 class _Mixture:
-    """A weighted sum of K densities over audio; each 16-bit sample has the mass of its bin.
+    """A weighted sum of J densities over audio; each 16-bit sample has the mass of its bin.
 
-    params: K weight logits, K means in MEAN_UNIT of full scale, K log-scales. Means may lie beyond
+    params: J weight logits, J means in MEAN_UNIT of full scale, J log-scales. Means may lie beyond
     -1 ... 1: the first and the last code take the tails.
     """
 
@@ -63,7 +63,7 @@ class _Mixture:
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
         # Time before batch, for the same reason as in `Categorical.loss`.
         rows = self._in_loss_precision(params.transpose(0, 1).flatten(0, 1))
-        logits, means, log_scales = rows.chunk(3, -1)  # (time * batch, K) each
+        logits, means, log_scales = rows.chunk(3, -1)  # (time * batch, J) each
         codes = x.t().flatten()[:, None].to(rows.device)
         masses = self._log_mass(
             codes, means * mixture_mass.MEAN_UNIT, mixture_mass.scales(log_scales)
@@ -129,7 +129,7 @@ class _Mixture:
 
 
 def _split(params: Array) -> tuple[Array, Array, Array]:
-    """params (..., 3 K) -> weight logits, means and scales, (..., K) each, in float64.
+    """params (..., 3 J) -> weight logits, means and scales, (..., J) each, in float64.
 
     The largest logit is 0; means and scales are in units of audio.
     """

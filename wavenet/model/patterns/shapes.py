@@ -10,11 +10,6 @@ from wavenet.config import ModelConfig
 Shapes = dict[str, tuple[int, ...]]
 
 
-def is_ordinary(model: ModelConfig) -> bool:
-    """Whether all layers are plain dilated convolutions, which need nothing of this package."""
-    return model.layer == "dense" and model.groups == 1 and not model.smooth
-
-
 def convolution(model: ModelConfig, layer: int) -> Shapes:
     """Weights of a layer's dilated convolution. A bias (2G,) comes on top."""
     return _CONVOLUTIONS[model.layer](model, model.kernel_sizes[layer])

@@ -37,7 +37,7 @@ _start.set_forkserver_preload(
         "torch._dynamo",
         "pydantic",
         "safetensors.numpy",
-        "tests.together",
+        "tests.two_processes",
     ]
 )
 
