@@ -1,14 +1,16 @@
 """The settings of [audio]: how recordings become samples."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from wavenet.config.checks import Checked, require
+from wavenet.config.checks import Checked
 
 
 @dataclass(frozen=True)
 class AudioConfig(Checked):
     """How recordings become samples."""
+
+    section: ClassVar[str] = "audio"
 
     # In Hz. Recordings at other rates are resampled.
     sample_rate: int = 16000
@@ -28,17 +30,9 @@ class AudioConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            1000 <= self.sample_rate <= 192_000,
-            "audio.sample_rate",
-            self.sample_rate,
-            "must be 1000 to 192000 Hz",
+        self._require(
+            1000 <= self.sample_rate <= 192_000, "sample_rate", "must be 1000 to 192000 Hz"
         )
-        require(-60 <= self.peak_db <= 0, "audio.peak_db", self.peak_db, "must be -60 to 0 dBFS")
-        require(10 <= self.trim_db <= 120, "audio.trim_db", self.trim_db, "must be 10 to 120 dB")
-        require(
-            0 < self.min_seconds <= 60,
-            "audio.min_seconds",
-            self.min_seconds,
-            "must be above 0 and at most 60 s",
-        )
+        self._require(-60 <= self.peak_db <= 0, "peak_db", "must be -60 to 0 dBFS")
+        self._require(10 <= self.trim_db <= 120, "trim_db", "must be 10 to 120 dB")
+        self._require(0 < self.min_seconds <= 60, "min_seconds", "must be above 0 and at most 60 s")

@@ -19,6 +19,8 @@ def is_power_of_two(n: int) -> bool:
 class Checked:
     """Common to all settings: no NaN or infinite number, and pydantic refuses unknown keys."""
 
+    # What stands before the names of settings in messages, `[section]` in a file.
+    section: ClassVar[str] = ""
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
@@ -26,3 +28,9 @@ class Checked:
             value = getattr(self, f.name)
             if isinstance(value, float):
                 require(math.isfinite(value), f.name, value, "must be a finite number")
+
+    def _require(self, ok: bool, name: str, rule: str) -> None:
+        """Raise ConfigError that quotes a setting and its `rule`, unless `ok`."""
+        value = getattr(self, name)
+        plain = list(value) if isinstance(value, tuple) else value
+        require(ok, f"{self.section}.{name}", plain, rule)

@@ -4,15 +4,17 @@ One that is renamed or goes away is entered in `legacy`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from wavenet.config import dilations
-from wavenet.config.checks import Checked, is_power_of_two, require
+from wavenet.config.checks import Checked, is_power_of_two
 
 
 @dataclass(frozen=True)
 class ModelConfig(Checked):
     """The network's sizes, in the field's terms."""
+
+    section: ClassVar[str] = "model"
 
     layers: int = 30
 
@@ -77,170 +79,103 @@ class ModelConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(1 <= self.layers <= 1000, "model.layers", self.layers, "must be 1 to 1000")
+        self._require(1 <= self.layers <= 1000, "layers", "must be 1 to 1000")
         cycle, doubling = self.dilation_cycle, self.growth == "doubling"
-        require(
+        self._require(
             1 <= cycle <= 2**20 and (not doubling or is_power_of_two(cycle)),
-            "model.dilation_cycle",
-            cycle,
+            "dilation_cycle",
             f"must be {'a power of two up to' if doubling else '1 to'} 2^20",
         )
         if self.dilations is not None:
-            require(
-                1 <= len(self.dilations) <= 1000,
-                "model.dilations",
-                list(self.dilations),
-                "must list 1 to 1000 dilations",
+            self._require(
+                1 <= len(self.dilations) <= 1000, "dilations", "must list 1 to 1000 dilations"
             )
             for d in self.dilations:
-                require(
-                    1 <= d <= 2**20,
-                    "model.dilations",
-                    list(self.dilations),
-                    f"{d} is not within 1 to 2^20",
-                )
+                self._require(1 <= d <= 2**20, "dilations", f"{d} is not within 1 to 2^20")
         for name in ("residual_channels", "gate_channels", "skip_channels", "head_channels"):
             value = getattr(self, name)
-            require(1 <= value <= 8192, f"model.{name}", value, "must be 1 to 8192")
-        require(
-            self.gate_channels % 2 == 0,
-            "model.gate_channels",
-            self.gate_channels,
-            "counts both halves, so it must be even",
+            self._require(1 <= value <= 8192, name, "must be 1 to 8192")
+        self._require(
+            self.gate_channels % 2 == 0, "gate_channels", "counts both halves, so it must be even"
         )
         levels = self.levels
-        require(
+        self._require(
             16 <= levels <= 1024 and is_power_of_two(levels),
-            "model.levels",
-            levels,
+            "levels",
             "must be a power of two from 16 to 1024",
         )
-        require(
-            1 <= self.mixtures <= 100,
-            "model.mixtures",
-            self.mixtures,
-            "must be 1 to 100 components",
+        self._require(1 <= self.mixtures <= 100, "mixtures", "must be 1 to 100 components")
+        self._require(
+            0 <= self.label_channels <= 1024, "label_channels", "must be 0 (no labels) to 1024"
         )
-        require(
-            0 <= self.label_channels <= 1024,
-            "model.label_channels",
-            self.label_channels,
-            "must be 0 (no labels) to 1024",
-        )
-        require(
-            len(set(self.labels)) == len(self.labels),
-            "model.labels",
-            list(self.labels),
-            "must all be different",
-        )
-        require(
+        self._require(len(set(self.labels)) == len(self.labels), "labels", "must all be different")
+        self._require(
             not self.labels or self.label_channels > 0,
-            "model.labels",
-            list(self.labels),
+            "labels",
             "needs model.label_channels above 0",
         )
-        require(
-            0 <= self.mel_bands <= 512,
-            "model.mel_bands",
-            self.mel_bands,
-            "must be 0 (no frames) to 512",
+        self._require(0 <= self.mel_bands <= 512, "mel_bands", "must be 0 (no frames) to 512")
+        self._require(16 <= self.mel_window <= 2**16, "mel_window", "must be 16 to 65536 samples")
+        self._require(
+            1 <= self.mel_hop <= self.mel_window, "mel_hop", "must be 1 to model.mel_window samples"
         )
-        require(
-            16 <= self.mel_window <= 2**16,
-            "model.mel_window",
-            self.mel_window,
-            "must be 16 to 65536 samples",
-        )
-        require(
-            1 <= self.mel_hop <= self.mel_window,
-            "model.mel_hop",
-            self.mel_hop,
-            "must be 1 to model.mel_window samples",
-        )
-        require(
+        self._require(
             0 <= self.mel_low_hz < self.mel_high_hz,
-            "model.mel_low_hz",
-            self.mel_low_hz,
+            "mel_low_hz",
             "must be 0 to below model.mel_high_hz",
         )
-        require(
-            0 <= self.mel_context <= 64,
-            "model.mel_context",
-            self.mel_context,
-            "must be 0 to 64 frames",
-        )
-        require(
-            1 <= self.mel_channels <= 1024,
-            "model.mel_channels",
-            self.mel_channels,
-            "must be 1 to 1024",
-        )
+        self._require(0 <= self.mel_context <= 64, "mel_context", "must be 0 to 64 frames")
+        self._require(1 <= self.mel_channels <= 1024, "mel_channels", "must be 1 to 1024")
         self._check_patterns()
 
     def _check_patterns(self) -> None:
         """What the kinds of layers and the context module require of their sizes."""
         layers = len(self.schedule)
-        kernel = self.kernel_size if isinstance(self.kernel_size, int) else list(self.kernel_size)
-        require(
+        self._require(
             len(self.kernel_sizes) == layers,
-            "model.kernel_size",
-            kernel,
+            "kernel_size",
             f"must be one number, or one for each of {layers} layers",
         )
-        require(
-            all(2 <= k <= 64 for k in self.kernel_sizes),
-            "model.kernel_size",
-            kernel,
-            "must be 2 to 64 taps",
+        self._require(
+            all(2 <= k <= 64 for k in self.kernel_sizes), "kernel_size", "must be 2 to 64 taps"
         )
         groups, bottleneck = self.groups, self.bottleneck_channels
         residual, half = self.residual_channels, self.gate_channels // 2
-        require(
+        self._require(
             groups == 1 or self.layer == "dense",
-            "model.groups",
-            groups,
+            "groups",
             'divides the convolution of model.layer = "dense" only',
         )
         divides = groups >= 1 and residual % groups == 0 and half % groups == 0
-        require(
+        self._require(
             divides,
-            "model.groups",
-            groups,
+            "groups",
             f"must divide {residual} residual channels and {half}, half the gate channels",
         )
-        require(
+        self._require(
             0 <= bottleneck <= 8192,
-            "model.bottleneck_channels",
-            bottleneck,
+            "bottleneck_channels",
             "must be 0 (a quarter of the residual channels) to 8192",
         )
-        require(
+        self._require(
             not bottleneck or self.layer == "bottleneck",
-            "model.bottleneck_channels",
-            bottleneck,
+            "bottleneck_channels",
             'is of model.layer = "bottleneck" only',
         )
-        require(
+        self._require(
             self.layer != "hybrid" or half > 1,
-            "model.gate_channels",
-            self.gate_channels,
+            "gate_channels",
             "must be at least 4 for a hybrid layer",
         )
         branches, window = self.pyramid_dilations, self.pyramid_window
         fits = 1 <= len(branches) <= 16 and all(1 <= d <= 2**20 for d in branches)
-        require(
-            fits,
-            "model.pyramid_dilations",
-            list(branches),
-            "must list 1 to 16 dilations of 1 to 2^20",
-        )
-        require(2 <= window <= 2**20, "model.pyramid_window", window, "must be 2 to 2^20 samples")
+        self._require(fits, "pyramid_dilations", "must list 1 to 16 dilations of 1 to 2^20")
+        self._require(2 <= window <= 2**20, "pyramid_window", "must be 2 to 2^20 samples")
         # One for each dilation, and one for the mean over the window.
         all_branches = len(branches) + 1
-        require(
+        self._require(
             self.context == "none" or self.skip_channels >= all_branches,
-            "model.skip_channels",
-            self.skip_channels,
+            "skip_channels",
             f"must be at least {all_branches}, one for each branch of the pyramid",
         )
 

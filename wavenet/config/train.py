@@ -4,14 +4,16 @@ A number's range stands in `bounds` below. One that is renamed or goes away is e
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from wavenet.config.checks import Checked, require
+from wavenet.config.checks import Checked
 
 
 @dataclass(frozen=True)
 class TrainConfig(Checked):
     """The training recipe."""
+
+    section: ClassVar[str] = "train"
 
     steps: int = 20_000  # length of the schedule
     batch: int = 2  # windows per step
@@ -97,4 +99,4 @@ class TrainConfig(Checked):
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
-            require(low <= value <= high, f"train.{name}", value, f"must be {low:g} to {high:g}")
+            self._require(low <= value <= high, name, f"must be {low:g} to {high:g}")
