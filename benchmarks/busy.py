@@ -1,6 +1,6 @@
 """Generation in one thread and in two while other programs keep cores busy.
 
-    python benchmarks/busy.py [PRESET]
+    python -m benchmarks.busy [PRESET]
 
 May two threads ever be much slower than one? Processes that never rest are pinned to no core, to
 one, and to all. Engines of one thread and of two take turns of three seconds. Linux only.

@@ -1,20 +1,18 @@
 """Samples per second of every engine, an eager PyTorch step with a cache, and the roofline.
 
-    python benchmarks/generation.py [PRESET ...]
+    python -m benchmarks.generation [PRESET ...]
 
-prints what `wavenet bench` prints for each preset, and then the rows that the project has set
-itself targets for. Cases take turns, so that a change in the machine's speed falls on all of them.
-Speeds are medians of five rounds, and ratios to the eager step of the same number of streams are
-taken within each round. The eager step runs in one thread: with more, PyTorch is slower here, and
-far slower on a busy machine.
+prints a table for each preset, and then the rows that the project has set itself targets for. Cases
+take turns, so that a change in the machine's speed falls on all of them. Speeds are medians of five
+rounds, and ratios to the eager step of the same number of streams are taken within each round. The
+eager step runs in one thread: with more, PyTorch is slower here, and far slower on a busy machine.
 """
 
 import sys
 
-from wavenet.bench import measure
-from wavenet.bench.measure import ROUNDS, Row
-from wavenet.cli import bench
-from wavenet.cli.bench import HEADER
+from benchmarks import comparison
+from benchmarks.comparison import HEADER, Comparison
+from wavenet.bench.measure import ROUNDS
 from wavenet.config import loading
 from wavenet.system.machine import machine
 
@@ -32,26 +30,24 @@ TARGETS = [
 
 def main() -> None:
     print(f"{machine()}; medians of {ROUNDS} rounds")
-    rows_of: dict[str, list[Row]] = {}
+    compared: dict[str, list[Comparison]] = {}
     for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
         # The eager step takes no mel frames.
-        preset = loading.load(name, ["model.mel_bands=0"])
-        rows = measure.measure(preset, measure.cases(preset))
-        rows_of[name] = rows
+        preset = loading.load(name, {"model.mel_bands": 0})
+        compared[name] = comparison.compare(preset, comparison.cases(preset))
         print(f"\n{name}, {preset.audio.sample_rate} Hz\n{HEADER}")
-        print(*map(bench.line, rows), sep="\n", flush=True)
+        print(*compared[name], sep="\n", flush=True)
     print(
         f"\n{'target row':14} {'precision':>9} {'threads':>8} {'streams':>8} {'samples/s':>10} "
         f"{'x eager':>8} {'target':>7}"
     )
     for name, batch, precision, threads, target in TARGETS:
-        for row in rows_of.get(name, []):
-            if row.engine != "numba" or not row.times_eager:
-                continue
-            if (row.batch, row.precision, row.threads) == (batch, precision, threads):
+        for c in compared.get(name, []):
+            case = (c.row.engine, c.row.batch, c.row.precision, c.row.threads)
+            if c.times_eager and case == ("numba", batch, precision, threads):
                 print(
                     f"{name:14} {precision:>9} {threads:>8} {batch:>8} "
-                    f"{row.samples_per_second:>10,.0f} {row.times_eager:>8.1f} {target:>7}"
+                    f"{c.row.samples_per_second:>10,.0f} {c.times_eager:>8.1f} {target:>7}"
                 )
 
 

@@ -1,7 +1,7 @@
 """The engines on a GPU: do they compute what the others compute, and how fast are they?
 
-    python benchmarks/gpu.py
-    python benchmarks/gpu.py --no-suite      where a call may not take long enough for both
+    python -m benchmarks.gpu
+    python -m benchmarks.gpu --no-suite      where a call may not take long enough for both
 
 One call answers both questions. First the parity suite runs on the GPU. Then come, in one run on
 the machine named above the table:
@@ -10,7 +10,7 @@ the machine named above the table:
   times real time, in turns with the eager PyTorch step that keeps a cache, on the same GPU;
 - how many streams of nv-wavenet and of paper run in real time at once: the number is doubled for as
   long as they do, then narrowed down to a twentieth;
-- the table of `wavenet bench` for nv-wavenet, of 1 to 256 streams;
+- the table of all engines for nv-wavenet, of 1 to 256 streams;
 - the project's targets, beside what was measured.
 
 It ends with 1 when the suite fails or there is no GPU.
@@ -23,15 +23,16 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from benchmarks import comparison
+from benchmarks.comparison import EAGER_ON_GPU, HEADER, Comparison
 from wavenet.bench import measure
-from wavenet.bench.measure import EAGER_ON_GPU, ROUNDS, Case, Row
-from wavenet.cli import bench
-from wavenet.cli.bench import HEADER
+from wavenet.bench.measure import ROUNDS
 from wavenet.config import Config, loading
 from wavenet.engines import create_engine
 from wavenet.engines.gpu.network import device_for, device_name
 from wavenet.engines.options import PRECISIONS, EngineOptions
 from wavenet.errors import EngineError
+from wavenet.generation.noise import noise_for
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.system.machine import machine
 
@@ -59,7 +60,7 @@ def main() -> int:
         ).returncode
     # The eager step takes no mel frames.
     presets = [
-        loading.load(name, ["model.mel_bands=0"]) for name in ("nv-wavenet", "r9y9-mulaw256")
+        loading.load(name, {"model.mel_bands": 0}) for name in ("nv-wavenet", "r9y9-mulaw256")
     ]
     for line in figures(presets, [presets[0], loading.load("paper")]):
         print(line, flush=True)
@@ -78,11 +79,11 @@ def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
     `many`, and last the whole table of the first of `single`, and the targets.
     """
     yield f"\none stream; medians of {ROUNDS} rounds in which all take turns\n{'':14} {HEADER}"
-    rows: dict[str, list[Row]] = {}
+    compared: dict[str, list[Comparison]] = {}
     for preset in single:
-        one_stream = [c for c in measure.cases(preset, names=ENGINES) if c.row.batch == 1]
-        rows[preset.name] = measure.measure(preset, one_stream)
-        yield from (f"{preset.name:14} {bench.line(row)}" for row in rows[preset.name])
+        one_stream = [c for c in comparison.cases(preset, names=ENGINES) if c.row.batch == 1]
+        compared[preset.name] = comparison.compare(preset, one_stream)
+        yield from (f"{preset.name:14} {c}" for c in compared[preset.name])
     yield f"\nstreams in real time at once\n{'':14} {'Hz':>7} {'precision':>9} {'streams':>8}"
     for preset in many:
         for precision in PRECISIONS:
@@ -91,17 +92,17 @@ def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
             rate = preset.audio.sample_rate
             yield f"{preset.name:14} {rate:>7} {precision:>9} {most:>8}{reached}"
     yield f"\n{single[0].name}, {single[0].audio.sample_rate} Hz\n{HEADER}"
-    table = measure.measure(single[0], measure.cases(single[0], names=ENGINES))
-    yield from map(bench.line, table)
+    everything = comparison.cases(single[0], names=ENGINES)
+    yield from map(str, comparison.compare(single[0], everything))
     yield f"\n{'target':40} {'found':>8} {'wanted':>8}"
-    for row in rows[single[0].name]:
-        if row.engine == "triton" and row.times_eager:
-            target = f"{single[0].name}, {row.precision}, times {EAGER_ON_GPU}"
-            yield f"{target:40} {row.times_eager:>8.1f} {TARGET:>8}"
-    for row in rows[single[-1].name]:
-        if row.engine == "triton":
-            target = f"{single[-1].name}, {row.precision}, times real time"
-            yield f"{target:40} {row.realtime:>8.2f} {1:>8}"
+    for c in compared[single[0].name]:
+        if c.row.engine == "triton" and c.times_eager:
+            target = f"{single[0].name}, {c.row.precision}, times {EAGER_ON_GPU}"
+            yield f"{target:40} {c.times_eager:>8.1f} {TARGET:>8}"
+    for c in compared[single[-1].name]:
+        if c.row.engine == "triton":
+            target = f"{single[-1].name}, {c.row.precision}, times real time"
+            yield f"{target:40} {c.row.realtime:>8.2f} {1:>8}"
 
 
 def keeps_up(preset: Config, precision: str, batch: int) -> bool:
@@ -112,10 +113,9 @@ def keeps_up(preset: Config, precision: str, batch: int) -> bool:
     weights, samples = measure.random_weights(preset), round(SECONDS * preset.audio.sample_rate)
     engine = create_engine("triton", preset.model, weights, EngineOptions(precision))
     streams = measure.Streams(engine, preset.model, weights, batch)
-    row = Row("triton", precision, 0, batch)
-    case = Case(row, streams.run, distribution_for(preset.model).n_noise, samples)
     # Made once, because it is the engine that is timed.
-    noise = case.noise()
+    n_noise = distribution_for(preset.model).n_noise
+    noise = noise_for(0, range(batch), 0, samples, n_noise)
     streams.run(noise)
     return measure.seconds_for(lambda: streams.run(noise)) <= SECONDS
 

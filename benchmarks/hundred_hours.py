@@ -1,7 +1,7 @@
 """What a corpus of a hundred hours costs: indexed the first time and again, the way to the first
 step, memory, batches.
 
-    python benchmarks/hundred_hours.py PLACE [HOURS] [FILES] [STEPS]
+    python -m benchmarks.hundred_hours PLACE [HOURS] [FILES] [STEPS]
 
 Makes HOURS (100) of recordings in FILES (40,000) FLAC files under PLACE, where those that an
 earlier call made stay, and indexes them there; trains STEPS (300) of the preset `tiny` from the
@@ -182,30 +182,26 @@ def index_here(place: Path) -> dict[str, float]:
 
 
 def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, float]:
+    from wavenet.data.dataset import WindowDataset
     from wavenet.training import events
-    from wavenet.training.resume import TrainOptions
     from wavenet.training.session import train
 
     batch_cpu: list[float] = []  # seconds
     # Wall clock and CPU time at the end of each step.
     ends: list[tuple[float, float]] = []
     figures: dict[str, float] = {}
+    make = WindowDataset.batch
+
+    def timed(dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        started = time.thread_time()
+        batch = make(dataset, *args, **kwargs)
+        batch_cpu.append(time.thread_time() - started)
+        return batch
 
     class Watching(events.TrainingListener):
-        def prepared(self, config: Any, run: Any, corpus: Any) -> None:
+        def prepared(self, run: Any, corpus: Any) -> None:
             self.began, self.cpu = time.time(), time.process_time()
             figures.update(prepared=self.began - began, prepared_cpu=self.cpu)
-
-        def starting(self, trainer: Any, until: int, seconds_per_step: float) -> None:
-            make = trainer.batches._make
-
-            def timed(step: int) -> Any:
-                started = time.thread_time()
-                batch = make(step)
-                batch_cpu.append(time.thread_time() - started)
-                return batch
-
-            trainer.batches._make = timed
 
         def stepped(self, trainer: Any, bits: float) -> None:
             ends.append((time.time(), time.process_time()))
@@ -217,16 +213,17 @@ def train_here(began: float, place: Path, preset: str, steps: int) -> dict[str, 
             if len(ends) == steps:
                 figures["late"] = anonymous()
 
-    options = TrainOptions(
+    WindowDataset.batch = timed  # type: ignore[assignment, method-assign]
+    train(
         place / "recordings",
-        preset,
-        ("train.sample_seconds=0", "train.validation_seconds=1"),
-        place / f"run-{preset}-{time.time_ns()}",
+        config=preset,
+        overrides={"train.sample_seconds": 0, "train.validation_seconds": 1},
+        out=place / f"run-{preset}-{time.time_ns()}",
         stop_at=steps,
         cache=place / "cache",
         device="cpu",
+        listeners=[Watching()],
     )
-    train(options, Watching())
     step, step_cpu = np.median(np.diff(ends, axis=0), axis=0)
     total, total_cpu = np.subtract(ends[-1], ends[0])
     return figures | {

@@ -1,6 +1,6 @@
 """How fast a folder of recordings is decoded into the cache, and in how much memory.
 
-    python benchmarks/indexing.py [FILES] [HOURS]
+    python -m benchmarks.indexing [FILES] [HOURS]
 
 FILES (3000) files of half a second (44.1 kHz stereo), then one of HOURS (3) hours (48 kHz stereo),
 are resampled to 16 kHz. It prints the contents of a code block for a page.

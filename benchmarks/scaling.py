@@ -1,6 +1,6 @@
 """One process and two on this machine, and what exchanging gradients would cost on more.
 
-    python benchmarks/scaling.py [PRESET ...]
+    python -m benchmarks.scaling [PRESET ...]
 
 The first table is measured: one process of one thread, one of two threads, and two of one thread
 each take steps of the same global batch in turns, and ratios are taken within each round. Of two
@@ -21,13 +21,13 @@ from typing import Any, cast
 
 import torch
 from torch import distributed
-from training import NoiseCorpus, work
 
+from benchmarks.training import NoiseDataset, work
 from wavenet.config import Config, loading
-from wavenet.data.dataset import Batch, Corpus
+from wavenet.data.dataset import WindowDataset
 from wavenet.model.network import WaveNet
 from wavenet.system.machine import machine
-from wavenet.training.distributed import joined
+from wavenet.training.distributed import SingleProcess, run
 from wavenet.training.trainer import Trainer
 
 ROUNDS, PRESETS = 9, ("small", "paper")
@@ -37,7 +37,7 @@ SETUPS = {
     "1 process, 2 threads": (1, 2),
     "2 processes, 1 thread": (2, 1),
 }
-SETTINGS = ["train.precision=fp32", "train.batch=4"]
+SETTINGS = {"train.precision": "fp32", "train.batch": 4}
 REDUCTIONS = 20  # of which the median is taken
 WINDOWS = 8  # of each GPU
 # FLOP/s that a GPU is assumed to sustain on these products: 2 and 10 % of what an H100 could do in
@@ -52,20 +52,6 @@ LINKS = {
 }
 
 
-class ShardedNoise(NoiseCorpus):
-    """Stands for a corpus of noise, of whose batches each rank gets its shard."""
-
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
-        batch = super().batch(step)
-        if ranks == 1:
-            return batch
-        return Batch(
-            batch.x[rank::ranks],
-            batch.loss_mask[rank::ranks],
-            global_count=int(batch.loss_mask.sum()),
-        )
-
-
 def run_case(preset: str) -> None:
     """Be one process of a case.
 
@@ -73,9 +59,10 @@ def run_case(preset: str) -> None:
     the gradients alone.
     """
     settings = loading.load(preset, SETTINGS)
-    with joined() as processes:
-        corpus = cast(Corpus, ShardedNoise(settings))
-        trainer = Trainer(settings, corpus, torch.device("cpu"), processes)
+
+    def answer(processes: SingleProcess) -> None:
+        dataset = cast(WindowDataset, NoiseDataset(settings))
+        trainer = Trainer(dataset, torch.device("cpu"), processes)
         gradients = torch.zeros(parameters(settings))
         for _ in range(3):
             trainer.train_step()
@@ -87,6 +74,8 @@ def run_case(preset: str) -> None:
             else:
                 distributed.all_reduce(gradients)
             print(time.perf_counter() - started, flush=True)
+
+    run(answer)
 
 
 class Case:
@@ -107,7 +96,7 @@ class Case:
             | {"OMP_NUM_THREADS": str(threads), "WORLD_SIZE": str(processes)}
             | rendezvous
         )
-        command = [sys.executable, __file__, "--contestant", preset]
+        command = [sys.executable, "-m", "benchmarks.scaling", "--contestant", preset]
         pipe = subprocess.PIPE
         self.processes = [
             subprocess.Popen(

@@ -1,6 +1,6 @@
 """Time and memory of a training step: our layer, the same network in nn.Conv1d, and each option.
 
-    python benchmarks/training.py [--device cuda] [--peer CHECKOUT] [--learn FOLDER --minutes 8]
+    python -m benchmarks.training [--device cuda] [--peer CHECKOUT] [--learn FOLDER --minutes 8]
 
 Every case is a process of its own, so that its peak memory is its own. Rounds of all alternate, so
 that a change in the machine's speed falls on all, and ratios are taken within each round. A step is
@@ -23,57 +23,66 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from learning_curve import curve
-from peer import Training, module
 from torch.func import functional_call
 
+from benchmarks.peer import Training, module
+from benchmarks.studies.learning_curve import curve
 from wavenet.cli.console import ConsoleReport
 from wavenet.config import Config, loading
-from wavenet.data.dataset import Batch, Corpus
+from wavenet.data.dataset import Batch, WindowDataset
 from wavenet.data.loader import DeviceBatch
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.reference import ReferenceWaveNet
 from wavenet.system.device import PRECISIONS, peak_bytes, pick_device
 from wavenet.system.machine import machine
-from wavenet.training.resume import TrainOptions
 from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
 ROUNDS = 7
-# The other networks take no conditioning.
-UNCONDITIONED = "model.mel_bands=0"
-SETUPS = {
-    "paper": ["train.batch=4", "train.segment_seconds=0.5", "train.precision=fp32"],
-    "r9y9-mulaw256": ["train.batch=2", "train.segment_seconds=0.3628", "train.precision=fp32"],
+# Of every preset; the other networks take no conditioning.
+COMMON: dict[str, Any] = {"model.mel_bands": 0, "train.precision": "fp32"}
+SETUPS: dict[str, dict[str, Any]] = {
+    "paper": {"train.batch": 4, "train.segment_seconds": 0.5},
+    "r9y9-mulaw256": {"train.batch": 2, "train.segment_seconds": 0.3628},
 }
-VARIANTS = {
-    "time-major": [],
-    "in groups of 5 layers": ["train.checkpoint_layers=5"],
-    "in 2 parts": ["train.accumulate=2"],
-    "bf16": ["train.precision=bf16"],
-    "fp16": ["train.precision=fp16"],
-    "compiled gates": ["train.compile=true"],
-    "bf16, compiled gates": ["train.precision=bf16", "train.compile=true"],
+VARIANTS: dict[str, dict[str, Any]] = {
+    "time-major": {},
+    "in groups of 5 layers": {"train.checkpoint_layers": 5},
+    "in 2 parts": {"train.accumulate": 2},
+    "bf16": {"train.precision": "bf16"},
+    "fp16": {"train.precision": "fp16"},
+    "compiled gates": {"train.compile": True},
+    "bf16, compiled gates": {"train.precision": "bf16", "train.compile": True},
 }
 ON_CPU = ("time-major", "in groups of 5 layers", "in 2 parts", "bf16", "compiled gates")
 BASE, PEER = "nn.Conv1d", "r9y9's module"
 
 
+def load(preset: str, variant: str = "") -> Config:
+    """A preset as it is measured."""
+    overrides = COMMON | SETUPS.get(preset, {}) | VARIANTS.get(variant, {})
+    return loading.load(preset, overrides)
+
+
 # --- a case, in its own process -------------------------------------------------------------------
 
 
-class NoiseCorpus:
-    """Stands for a corpus, of which a training step asks batches alone: windows of random codes."""
+class NoiseDataset:
+    """Stands for a dataset, of which a training step asks batches alone: of random codes."""
 
-    def __init__(self, settings: Config) -> None:
-        self.config = settings
-        self.field = settings.model.receptive_field
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        # Of its corpus, the trainer asks for the config.
+        self.corpus = self
 
-    def batch(self, step: int) -> Batch:
-        windows, segment = self.config.train.batch, self.config.segment_samples
-        levels = distribution_for(self.config.model).levels
-        x = np.random.default_rng(step).integers(0, levels, (windows, self.field + segment))
-        return Batch(x, np.ones((windows, segment), np.float32))
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        m, samples = self.config.model, self.config.segment_samples
+        shape = (self.config.train.batch, m.receptive_field + samples)
+        x = np.random.default_rng(step).integers(0, distribution_for(m).levels, shape)
+        batch = Batch(x, np.ones((len(x), samples), np.float32))
+        if ranks == 1:
+            return batch
+        return Batch(x[rank::ranks], batch.loss_mask[rank::ranks], global_count=len(x) * samples)
 
 
 class Convolutions(Trainer):
@@ -109,12 +118,12 @@ def run_case(name: str, preset: str, device_name: str, peer: str) -> None:
     with the peak memory in bytes.
     """
     device = pick_device(device_name)
-    settings = loading.load(preset, [UNCONDITIONED, *SETUPS[preset], *VARIANTS.get(name, [])])
+    settings = load(preset, name)
     if name == PEER:
         step = peer_step(peer, settings, device)
     else:
         kind = Convolutions if name == BASE else Trainer
-        step = kind(settings, cast(Corpus, NoiseCorpus(settings)), device).train_step
+        step = kind(cast(WindowDataset, NoiseDataset(settings)), device).train_step
     for _ in range(2):
         step()
     print("ready", flush=True)
@@ -157,7 +166,7 @@ def table(
     preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]
 ) -> float:
     """Print one preset's rows. Returns the seconds of a step of ours."""
-    settings = loading.load(preset, [UNCONDITIONED, *SETUPS[preset]])
+    settings = load(preset)
     predicted = settings.train.batch * settings.segment_samples
     peers = [PEER] if options.peer else []
     variants = [name for name in VARIANTS if device.type == "cuda" or name in ON_CPU]
@@ -218,7 +227,15 @@ def read_line(process: "subprocess.Popen[str]") -> str:
 
 def start(name: str, preset: str, options: argparse.Namespace) -> "subprocess.Popen[str]":
     """GOMP_SPINCOUNT as the command line sets it, for all of them."""
-    command = [sys.executable, __file__, "--contestant", name, "--preset", preset]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.training",
+        "--contestant",
+        name,
+        "--preset",
+        preset,
+    ]
     command += ["--device", options.device, "--peer", options.peer]
     environment = {"GOMP_SPINCOUNT": "2000"} | os.environ
     pipe = subprocess.PIPE
@@ -264,24 +281,23 @@ def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
 def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
     """Train `paper` on real recordings for some minutes, on a schedule that ends there."""
     steps = max(50, round(options.minutes * 60 * 0.9 / seconds_per_step))
-    settings = (
-        *SETUPS["paper"],
-        "train.precision=auto",
-        "train.validation=tails",
-        "train.sample_seconds=0",
-        f"train.steps={steps}",
-        f"train.evaluate_every={max(1, steps // 8)}",
-        *options.set,
-    )
-    train_options = TrainOptions(
+    overrides = {
+        **SETUPS["paper"],
+        "train.validation": "tails",
+        "train.sample_seconds": 0,
+        "train.steps": steps,
+        "train.evaluate_every": max(1, steps // 8),
+        **loading.parse_assignments(options.set),
+    }
+    run = train(
         Path(options.learn),
-        "paper",
-        settings,
-        Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}",
+        config="paper",
+        overrides=overrides,
+        out=Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}",
         device=options.device,
         max_hours=options.minutes / 60,
+        listeners=[ConsoleReport()],
     )
-    run = train(train_options, ConsoleReport())
     print()
     curve(run)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-from typer.testing import CliRunner
 
-from wavenet.cli.main import app
+from tests.helpers import wavenet
 from wavenet.config import loading
 from wavenet.errors import CheckpointError
 from wavenet.generation.api import load
@@ -24,7 +23,7 @@ NAME = "demo-voice"
 
 def test_a_name_is_enough_to_hear_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(app, ["generate", NAME, "--seconds", "1.5", "--seed", "1"])
+    said = wavenet("generate", NAME, "--seconds", 1.5, "--seed", 1)
     assert said.exit_code == 0, said.stderr
     wav, rate = sf.read(f"{NAME}-1.wav")
     assert (len(wav), rate) == (24000, 16000)
@@ -68,7 +67,7 @@ def test_its_command_is_the_one_that_trained_it() -> None:
     words = shlex.split(command.group())
     preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
     settings = [after for word, after in pairwise(words) if word == "--set"]
-    asked = loading.load(preset, [*settings, f"train.steps={steps}"])
+    asked = loading.load(preset, loading.parse_assignments([*settings, f"train.steps={steps}"]))
     kept = load(NAME).config
     assert (asked.audio, asked.model, asked.train) == (kept.audio, kept.model, kept.train)
 
@@ -78,17 +77,16 @@ def test_a_file_of_that_name_comes_first_and_other_names_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(NAME).mkdir()
-    with pytest.raises(CheckpointError, match="holds no checkpoint yet"):
-        load(NAME)
-    with pytest.raises(
-        CheckpointError, match="`wavenet train` makes one, and demo-voice comes with the program"
-    ):
-        load("demo-voce")
+    for name in (NAME, "demo-voce"):
+        with pytest.raises(CheckpointError) as e:
+            load(name)
+        assert str(e.value.subject) == name
 
 
+@pytest.mark.slow
 def test_it_can_be_looked_into_as_a_run_can(tmp_path: Path) -> None:
     sf.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 16000)
-    said = CliRunner().invoke(app, ["receptive-field", NAME, "--on", str(tmp_path / "a.wav")])
+    said = wavenet("receptive-field", NAME, "--on", tmp_path / "a.wav")
     assert said.exit_code == 0, said.stderr
     assert "demo-voice: hears 2,047 samples" in said.stdout
     assert "half" in said.stdout

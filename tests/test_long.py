@@ -9,7 +9,7 @@ import pytest
 import soundfile as sf
 
 from benchmarks import hundred_hours
-from tests.conftest import SMALL, as_checkpoint, network
+from tests.helpers import SMALL, as_checkpoint, network
 from wavenet.model import checkpoint
 
 pytestmark = [
@@ -45,12 +45,8 @@ assert len(index.recordings) == 1, index.skipped
 print(index.seconds)
 """
 EVALUATE = """
-from pathlib import Path
-from wavenet.evaluation.likelihood import EvaluateOptions
-from wavenet.cli.evaluate import evaluate
-model, folder, cache = map(Path, sys.argv[1:])
-for line in evaluate(EvaluateOptions(model, folder, cache=cache), as_json=True):
-    print(line)
+from wavenet.cli.main import app
+app(["evaluate", *sys.argv[1:3], "--cache", sys.argv[3], "--json"], standalone_mode=False)
 """
 
 

@@ -1,6 +1,7 @@
-"""What a user can get wrong. The command line prints any of these errors as one line and exits 1.
+"""What can go wrong, as objects. The command line prints any of these as one line and exits 1.
 
     WavenetError                    everything that this program raises on purpose
+      UsageError                    an argument has a value that it cannot have
       ConfigError                   a setting is unknown, malformed or out of range
       AudioError                    a recording cannot be read, or audio cannot be written
       CorpusError                   a folder of recordings cannot be trained on
@@ -10,25 +11,56 @@
       OutputError                   a file cannot be written
       TrainingError                 training cannot go on
         LostProcessError            another of the processes that train together has ended
-      AlreadyReportedError          another process reports the problem; this one ends silently
       EngineError                   an engine is missing, or cannot do what was asked
         UnsupportedModelError       an engine cannot serve this model; another may
 
-A message says what is wrong, where, and what to do about it.
+Each says where, what is wrong, and what to do about it: `subject`, `reason` and `advice`. In these
+texts a parameter of this library stands in backticks, as in "choose another `out`"; the command
+line shows the option of that name instead. Programs decide on the class and on data, never on
+texts.
 """
+
+from collections.abc import Mapping
+from typing import Any, Self
 
 
 class WavenetError(Exception):
     """Base of every error that this program raises on purpose.
 
-    Names and values of any kind may stand in the message. What cannot be printed is escaped, so
-    the message stays one line.
+    Names and values of any kind may stand in the parts. In `str` of the error, which is one line,
+    what cannot be printed is escaped.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(
-            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-        )
+    def __init__(self, subject: object, reason: str, advice: str = "") -> None:
+        # Errors travel between processes, and are made again from these arguments there.
+        super().__init__(subject, reason, advice)
+        # Where: a file, a folder, a setting; "" where the reason says it.
+        self.subject = subject
+        # What is wrong.
+        self.reason = reason
+        # What to do about it; "" where that is plain.
+        self.advice = advice
+
+    def within(self, place: object) -> Self:
+        """This error, with `place` in front of its subject."""
+        self.subject = f"{place}: {self.subject}" if str(self.subject) else place
+        return self
+
+    def __str__(self) -> str:
+        where = f"{self.subject}: " if str(self.subject) else ""
+        text = where + self.reason + (f"; {self.advice}" if self.advice else "")
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class UsageError(WavenetError):
+    """An argument has a value that it cannot have, alone or together with the others."""
+
+    def __init__(self, parameter: str, value: object, reason: str, advice: str = "") -> None:
+        shown = "" if value is None else f" {value}"
+        super().__init__(f"`{parameter}`{shown}", reason, advice)
+        self.args = (parameter, value, reason, advice)
+        self.parameter = parameter
+        self.value = value
 
 
 class ConfigError(WavenetError):
@@ -52,7 +84,17 @@ class RunError(WavenetError):
 
 
 class ChangedRunError(RunError):
-    """A run would go on with other settings or recordings, and nobody said that it may."""
+    """A run would go on with other settings or recordings, and nobody said that it may.
+
+    `changes` has the old and the new value of each setting, and "recordings" where those changed.
+    """
+
+    def __init__(
+        self, subject: object, reason: str, advice: str, changes: Mapping[str, Any]
+    ) -> None:
+        super().__init__(subject, reason, advice)
+        self.args = (subject, reason, advice, changes)
+        self.changes = changes
 
 
 class OutputError(WavenetError):
@@ -65,10 +107,6 @@ class TrainingError(WavenetError):
 
 class LostProcessError(TrainingError):
     """One of several processes that train together has ended."""
-
-
-class AlreadyReportedError(WavenetError):
-    """This process ends because of a problem that another process reports to the user."""
 
 
 class EngineError(WavenetError):

@@ -3,6 +3,7 @@
 Arrays:
 
     wav         float32 audio in -1 ... 1                            (time,) or (batch, time)
+    pcm         int16 audio in -32768 ... 32767                      (time,)
     x           codes: integers in 0 ... levels - 1                  (batch, time)
     params      what the network predicts: logits, or a mixture's    (batch, time, n_params)
     noise       uniforms strictly inside (0, 1), for each draw       (batch, time, n_noise)
@@ -69,7 +70,6 @@ Generation:
     prefill     computing the state after a prompt, all samples at once
     select      a state made of some streams of another, in a given order
     draw        turning `params` and `noise` into a code
-    roofline    the speed that memory bandwidth or arithmetic permits
 
 Training:
 
@@ -91,6 +91,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Wav: TypeAlias = NDArray[np.float32]
+Pcm: TypeAlias = NDArray[np.int16]
 Samples: TypeAlias = NDArray[np.int64]
 Params: TypeAlias = NDArray[np.float32]
 Noise: TypeAlias = NDArray[np.float32]

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
 
-# What curves can be drawn over, each from a line of metrics.
-AXES: dict[str, Callable[[dict[str, Any]], float]] = {
-    "steps": lambda m: m["step"],
-    "hours": lambda m: m["seconds"] / 3600,
-}
+# The logged lines of a run, and what one of them says.
+Metrics: TypeAlias = Sequence[Mapping[str, Any]]
+Reading: TypeAlias = Callable[[Mapping[str, Any]], float]
+# What curves can be drawn over.
+AXES: dict[str, Reading] = {"steps": lambda m: m["step"], "hours": lambda m: m["seconds"] / 3600}
 
 
 def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
@@ -52,78 +52,58 @@ def spectrogram(axes: "Axes", wav: Wav, sample_rate: int) -> None:
     # The power of two nearest to 32 ms.
     window = 2 ** round(np.log2(0.032 * sample_rate))
     padded = np.pad(wav, (0, max(0, window - len(wav))))
+    hop, bands = max(1, window // 8), min(MEL_BANDS, window // 6)
     mel = librosa.feature.melspectrogram(
-        y=padded,
-        sr=sample_rate,
-        n_fft=window,
-        hop_length=max(1, window // 8),
-        n_mels=min(MEL_BANDS, window // 6),
+        y=padded, sr=sample_rate, n_fft=window, hop_length=hop, n_mels=bands
     )
     db = librosa.power_to_db(mel, ref=np.max, top_db=RANGE_DB)
-    axes.imshow(
-        db,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        extent=(0, len(padded) / sample_rate, 0, len(db)),
-    )
-    bands = librosa.mel_frequencies(len(db), fmax=sample_rate / 2)
+    extent = (0, len(padded) / sample_rate, 0, bands)
+    axes.imshow(db, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    frequencies = librosa.mel_frequencies(bands, fmax=sample_rate / 2)
     ticks = [f for f in (250, 500, 1000, 2000, 4000, 8000, 16000) if f < sample_rate / 2]
-    axes.set_yticks(np.interp(ticks, bands, np.arange(len(db))), [f"{f / 1000:g}" for f in ticks])
+    at = np.interp(ticks, frequencies, np.arange(bands))
+    axes.set_yticks(at, [f"{f / 1000:g}" for f in ticks])
     axes.set_ylabel("kHz (mel)")
 
 
-def curve(
-    axes: "Axes", metrics: Sequence[dict[str, Any]], levels: int, marks: dict[str, float]
-) -> None:
+def curve(axes: "Axes", metrics: Metrics, levels: int, marks: dict[str, float]) -> None:
     """Training and validation loss in bits per sample, over minutes of training.
 
     `marks` are horizontal lines to compare with: names and bits per sample.
     """
-    train, valid = (
-        [(m["seconds"] / 60, m[key]) for m in metrics if m.get(key) is not None]
-        for key in ("train_bits", "validation_bits")
-    )
-    if train:
-        minutes, bits_per_sample = zip(*train, strict=True)
-        axes.plot(minutes, bits_per_sample, linewidth=0.7, color="#999999", label="training")
-    if valid:
-        minutes, bits_per_sample = zip(*valid, strict=True)
-        axes.plot(
-            minutes, bits_per_sample, marker="o", markersize=3, color="#c1121f", label="validation"
-        )
+    thin = {"linewidth": 0.7, "color": "#999999", "label": "training"}
+    dotted = {"marker": "o", "markersize": 3, "color": "#c1121f", "label": "validation"}
+    drawn = _plot(axes, metrics, lambda m: m["seconds"] / 60, "train_bits", thin)
+    drawn += _plot(axes, metrics, lambda m: m["seconds"] / 60, "validation_bits", dotted)
+    on_line: Any = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
     for name, bits in marks.items():
         axes.axhline(bits, linestyle="--", linewidth=0.8, color="#22577a")
-        axes.annotate(
-            f"{name} {bits:.2f}",
-            (0.99, bits),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            fontsize=8,
-        )
+        axes.annotate(f"{name} {bits:.2f}", (0.99, bits), fontsize=8, **on_line)
     # Predicting all codes alike costs log2(levels) bits. What lies far above that is cut off.
-    uniform = np.log2(levels)
-    highest = max([bits for _, bits in train + valid] + list(marks.values()) + [0.1])
+    uniform, highest = np.log2(levels), max([*drawn, *marks.values(), 0.1])
     axes.set_ylim(top=min(uniform + 0.2, highest + 0.3))
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("bits per sample")
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9), frameon=False)
 
 
-def curves(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]], over: str) -> None:
+def _plot(axes: "Axes", metrics: Metrics, over: Reading, key: str, style: Any) -> list[float]:
+    """What the lines say of a metric, over something else that they say; returns its values."""
+    points = [(over(m), m[key]) for m in metrics if m.get(key) is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)
+    return [value for _, value in points]
+
+
+def curves(path: Path, runs: Mapping[str, Metrics], over: str) -> None:
     """Bits per sample of every run, over one of AXES: training thin, validation with markers."""
     figure = blank(9, 5)
     axes = figure.subplots()
     for i, (name, metrics) in enumerate(runs.items()):
-        for key, kind, style in (
-            ("train_bits", "training", {"linewidth": 0.6, "alpha": 0.6}),
-            ("validation_bits", "validation", {"marker": "o", "markersize": 3}),
-        ):
-            points = [(AXES[over](m), m[key]) for m in metrics if m.get(key) is not None]
-            if points:
-                x, y = zip(*points, strict=True)
-                axes.plot(x, y, color=f"C{i}", label=f"{name} {kind}", **style)
+        thin = {"linewidth": 0.6, "alpha": 0.6, "color": f"C{i}", "label": f"{name} training"}
+        dotted = {"marker": "o", "markersize": 3, "color": f"C{i}", "label": f"{name} validation"}
+        _plot(axes, metrics, AXES[over], "train_bits", thin)
+        _plot(axes, metrics, AXES[over], "validation_bits", dotted)
     axes.set_xlabel("hours of training" if over == "hours" else "steps")
     axes.set_ylabel("bits per sample")
     axes.grid(alpha=0.3)
@@ -135,7 +115,7 @@ def overview(
     path: Path,
     clips: dict[str, Wav],
     sample_rate: int,
-    metrics: Sequence[dict[str, Any]],
+    metrics: Metrics,
     levels: int,
     marks: dict[str, float],
 ) -> None:
@@ -148,28 +128,27 @@ def overview(
         waveform(left, wav, sample_rate)
         left.set_title(title, loc="left", fontsize=10)
         spectrogram(right, wav, sample_rate)
-        if row == len(clips) - 1:
-            left.set_xlabel("seconds")
-            right.set_xlabel("seconds")
+    for axes in (left, right):
+        axes.set_xlabel("seconds")
     curve(figure.add_subplot(grid[len(clips), :]), metrics, levels, marks)
     save(figure, path)
 
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure in the format of the path's suffix. Raises OutputError."""
+    from matplotlib import rc_context
+
     image = io.BytesIO()
     kind = path.suffix[1:].lower()
-    # Without a date, the same figure makes the same file.
+    # With neither a date nor random names of its parts, the same figure makes the same file.
     metadata = {"Date": None} if kind == "svg" else None
-    figure.savefig(image, format=kind, metadata=metadata)
+    with rc_context({"svg.hashsalt": "wavenet"}):
+        figure.savefig(image, format=kind, metadata=metadata)
     write_whole(path, image.getvalue())
 
 
 def blank(width: float, height: float) -> "Figure":
     """An empty figure of this size in inches, drawn without a screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")

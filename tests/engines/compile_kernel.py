@@ -1,6 +1,6 @@
-"""Compiles the kernel of presets for GPUs that are not here.
+"""Compiles the kernel of a preset for a GPU that is not here.
 
-Prints a line of JSON for each: what there is to check in the compiled code.
+Prints, as JSON, what there is to check in the compiled code.
 """
 
 import json
@@ -35,15 +35,11 @@ NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]
 
 
 def compiled(preset: str, precision: str, capability: int) -> dict[str, Any]:
-    """The kernel for one preset and one GPU, in every language that it is compiled through."""
+    """The kernel in every language that it is compiled through."""
     loaded = loading.load(preset)
+    weights, cpu = random_weights(loaded), torch.device("cpu")
     network = Network(
-        loaded.model,
-        random_weights(loaded),
-        torch.device("cpu"),
-        torch.float32,
-        precision=precision,
-        width=padded_channels,
+        loaded.model, weights, cpu, torch.float32, precision=precision, width=padded_channels
     )
     weights, sizes = kernel_weights(network, precision), kernel_sizes(network)
     pointers = [TYPES[w.dtype] for w in weights] + MEMORY
@@ -76,18 +72,12 @@ def spilled(ptx: str, arch: str, capability: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "kernel.ptx"
         source.write_text(ptx, encoding="utf-8")
-        command = [
-            get_ptxas(capability).path,
-            "-v",
-            f"--gpu-name={arch}",
-            str(source),
-            "-o",
-            str(source.with_suffix(".cubin")),
-        ]
+        command = [get_ptxas(capability).path, "-v", f"--gpu-name={arch}", source]
+        command += ["-o", source.with_suffix(".cubin")]
         messages = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     return int(re.findall(r"(\d+) bytes spill stores", messages)[0])
 
 
 if __name__ == "__main__":
-    for preset, precision, capability in json.loads(sys.argv[1]):
-        print(json.dumps(report(compiled(preset, precision, capability), capability)), flush=True)
+    preset, precision, capability = json.loads(sys.argv[1])
+    print(json.dumps(report(compiled(preset, precision, capability), capability)))

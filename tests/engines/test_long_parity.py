@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import arrays, network
-from tests.engines.test_parity import (
+from tests.engines.parity import (
     GAUSSIAN,
     LOGISTIC,
+    NEAR,
     UNEVEN,
     WIDE,
+    Shared,
+    Streams,
     explained,
     noise_of,
     teacher_forced,
 )
-from tests.engines.test_threads import Shared
+from tests.helpers import arrays, network
 from wavenet.config import ModelConfig
 from wavenet.engines.cpu import numba_engine
 from wavenet.engines.cpu.numba_engine import NumbaEngine
@@ -24,14 +26,11 @@ from wavenet.engines.cpu.panels import dequantised
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.reference import ReferenceEngine
 from wavenet.engines.weights import PackedPyramid, PackedWeights, pack
-from wavenet.generation.noise import uniforms
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.categorical import Categorical
 from wavenet.model.network import WaveNet
 
 STEPS = 3000
-# Within this of a boundary between codes, rounding may decide.
-NEAR = 1e-5
 DEEP = ModelConfig(
     layers=16,
     dilation_cycle=128,
@@ -60,13 +59,21 @@ MIXTURES = {
     "gaussian": GAUSSIAN,
     "deep logistic": replace(DEEP, output="logistic"),
 }
-# Streams, and whether two threads share the work.
+# Streams, and whether two threads share the work. Quick tests go the first way, to whose results
+# those of the others are equal, as `test_threads` holds.
 WAYS = {
     "one stream": (1, False),
     "one stream, two threads": (1, True),
     "nine streams": (9, False),
     "five streams, two threads": (5, True),
 }
+every_way = pytest.mark.parametrize(
+    ("batch", "shared"),
+    [
+        pytest.param(*w, id=name, marks=[pytest.mark.slow] * (w != (1, False)))
+        for name, w in WAYS.items()
+    ],
+)
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
@@ -84,15 +91,14 @@ def engine_for(
     return engine
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@every_way
 def test_logits_stay_within_two_in_a_hundred_thousand(
-    model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
+    model: WaveNet, batch: int, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch, shared = way
     engine = engine_for(model, shared, monkeypatch)
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, STEPS))
     expected = teacher_forced(model, x)
-    error = np.abs(engine.prefill(engine.init_state(batch), x) - expected).max(axis=(0, 2))
+    error = np.abs(Streams(engine, model, range(batch)).prefill(x) - expected).max(axis=(0, 2))
     assert error.max() < 2e-5, f"largest difference {error.max():.1e} at sample {error.argmax()}"
     assert expected.std() > 0.5
 
@@ -113,36 +119,38 @@ def flips(model: WaveNet, x: np.ndarray, noise: np.ndarray) -> list[float]:  # t
     return distances
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["one thread", "two threads"])
+@pytest.mark.parametrize(
+    "shared", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["one thread", "two threads"]
+)
 def test_sequences_differ_only_where_noise_falls_on_a_boundary(
     model: WaveNet, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine, noise = engine_for(model, shared, monkeypatch), uniforms(11, 0, 0, STEPS)[None]
-    x = engine.generate(engine.init_state(1), noise, Sampling())
+    noise = noise_of(model, 11, 1, STEPS)
+    x = Streams(engine_for(model, shared, monkeypatch), model).generate(noise)
     assert max(flips(model, x, noise), default=0) < NEAR
     assert len(np.unique(x)) > 10
 
 
-def test_a_wrong_draw_would_be_found(model: WaveNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, noise = engine_for(model, False, monkeypatch), uniforms(11, 0, 0, STEPS)[None]
-    x = engine.generate(engine.init_state(1), noise, Sampling())
+def test_a_wrong_draw_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(UNEVEN)
+    noise = noise_of(model, 11, 1, STEPS)
+    x = Streams(engine_for(model, False, monkeypatch), model).generate(noise)
     x[0, 2000] ^= 1
     with pytest.raises(AssertionError):
         assert max(flips(model, x, noise), default=0) < NEAR
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@every_way
 @pytest.mark.parametrize("config", MIXTURES.values(), ids=MIXTURES)
 def test_mixtures_go_every_way(
-    config: ModelConfig, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
+    config: ModelConfig, batch: int, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As above: predictions first, then every drawn sample, predicted from those before it."""
     model = network(config)
-    batch, shared = way
     engine, noise = engine_for(model, shared, monkeypatch), noise_of(model, 11, batch, 1000)
-    x = engine.generate(engine.init_state(batch), noise, Sampling())
+    x = Streams(engine, model, range(batch)).generate(noise)
     params = teacher_forced(model, x)
-    error = np.abs(engine.prefill(engine.init_state(batch), x) - params).max()
+    error = np.abs(Streams(engine, model, range(batch)).prefill(x) - params).max()
     assert error < 5e-5, f"largest difference {error:.1e}"
     differs = np.argwhere(model.distribution.draw(params, noise, Sampling()) != x)
     assert len(differs) < 0.2 * x.size
@@ -160,23 +168,22 @@ def in_double(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@every_way
 def test_bf16_computes_exactly_with_its_rounded_weights(
-    model: WaveNet, way: tuple[int, bool], monkeypatch: pytest.MonkeyPatch
+    model: WaveNet, batch: int, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the weights are rounded.
 
     With the same weights, the reference predicts the same logits as closely as in float32.
     """
-    batch, shared = way
     engine = engine_for(model, shared, monkeypatch, "bf16")
     x = np.random.default_rng(batch).integers(0, model.config.levels, (batch, 300))
     reference = ReferenceEngine(model.config, arrays(model))
-    exact = reference.prefill(reference.init_state(1), x[:1])
+    exact = Streams(reference, model).prefill(x[:1])
     rounded = dequantised(pack(model.config, arrays(model)), "bf16")
     reference.weights = in_double(rounded)
-    expected = reference.prefill(reference.init_state(batch), x)
-    assert np.abs(engine.prefill(engine.init_state(batch), x) - expected).max() < 2e-5
+    expected, params = (Streams(e, model, range(batch)).prefill(x) for e in (reference, engine))
+    assert np.abs(params - expected).max() < 2e-5
     difference = np.sqrt(np.square(expected[:1] - exact).mean())
     # The logits spread by about 2.
     assert 1e-4 < difference < 5e-2

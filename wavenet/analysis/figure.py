@@ -6,13 +6,14 @@ the right.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wavenet import plotting
 from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts, levels
-from wavenet.analysis.report import INFLUENCE_FRACTIONS, StackReport
+from wavenet.analysis.report import StackReport
+from wavenet.arithmetic import ceil_div
 from wavenet.config import ModelConfig
 from wavenet.errors import OutputError
 from wavenet.glossary import Array
@@ -37,11 +38,10 @@ BLUE, PALE, RED, ORANGE = "#22577a", "#dde8ef", "#c1121f", "#e07a00"
 def draw(path: Path, report: StackReport) -> None:
     """Into a .png or .svg. Raises OutputError."""
     counts, effective = report.path_counts, report.effective_field
+    samples = f"{report.cost.receptive_field:,} samples"
     if counts is None:
-        raise OutputError(
-            f"{path}: {report.name} hears {report.receptive_field:,} samples, too many to draw; "
-            "lower the dilations"
-        )
+        reason = f"{report.name} hears {samples}, too many to draw"
+        raise OutputError(path, reason, "lower the dilations")
     n_levels = len(report.config.model.all_offsets)
     heights = [min(10.0, 0.8 + n_levels * max(0.15, 0.42 - n_levels / 125)), 1.5]
     if effective is not None:
@@ -53,26 +53,22 @@ def draw(path: Path, report: StackReport) -> None:
     _stack_panel(top, report.config.model, counts)
     _paths_panel(panels[1], counts)
     if effective is not None:
-        _influence_panel(panels[2], report, effective)
+        _influence_panel(bottom, report, effective)
     for axes in panels:
         axes.tick_params(axis="x", which="both", bottom=axes is bottom)
-        for side in ("top", "right", "left", "bottom"):
-            axes.spines[side].set_visible(side == "bottom" and axes is not top)
-    top.set_title(_title(report), loc="left", fontsize=13)
+        axes.spines[:].set_visible(False)
+        axes.spines["bottom"].set_visible(axes is not top)
+    heard = f"{samples} = {report.ms(report.cost.receptive_field)} ms at {report.sample_rate} Hz"
+    title = f"{report.name}: {len(report.cost.layers)} layers hear {heard}"
+    top.set_title(title, loc="left", fontsize=13)
     bottom.set_xlabel(
         "lag in samples (above) and milliseconds (below); 0 is the newest sample heard"
     )
     plotting.save(figure, path)
 
 
-def _title(report: StackReport) -> str:
-    samples = f"{report.receptive_field:,} samples = {report.ms(report.receptive_field)} ms"
-    layers = f"{len(report.cost.layers)} layers"
-    return f"{report.name}: {layers} hear {samples} at {report.sample_rate} Hz"
-
-
 def _lag_axis(axes: "Axes", report: StackReport) -> None:
-    size = report.receptive_field
+    size = report.cost.receptive_field
     if size > MAX_LINEAR:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.set_xlim(1.08 * size, -0.4)
@@ -82,7 +78,7 @@ def _lag_axis(axes: "Axes", report: StackReport) -> None:
         axes.set_xticks([lag for lag in multiples if lag < size], minor=True)
     else:
         axes.set_xlim(size - 0.6, -0.4)
-        ticks = list(range(0, size, -(-size // 16)))
+        ticks = list(range(0, size, ceil_div(size, 16)))
     axes.set_xticks(ticks, [f"{lag:,}\n{report.ms(lag) if lag else 0}" for lag in ticks])
 
 
@@ -94,33 +90,25 @@ def _stack_panel(axes: "Axes", model: ModelConfig, counts: PathCounts) -> None:
     offsets = model.all_offsets
     n = len(offsets)
     # The lags at which each level matters to the output, the samples' first.
-    lags_by_level = [
-        np.zeros(1, int),
-        *(np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets)),
-    ][::-1]
+    lags_by_level = [np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets)][::-1]
     oldest = [lags[-1] for lags in lags_by_level]
     axes.fill_betweenx(range(n + 1), 0, oldest, color=PALE, linewidth=0)
     for level, taps in enumerate(offsets, start=1):
         _draw_taps(axes, level, lags_by_level[level], taps)
     for level, lags in enumerate(lags_by_level):
-        lone_lags = lags[_is_alone(axes, lags)]
-        if len(lone_lags):
-            _draw_nodes(axes, level, lone_lags, color=BLUE, size=2.5 if n > 12 else 4)
-    uncovered = np.flatnonzero(~counts.covered)
-    if counts.size <= MAX_LINEAR and len(uncovered):
-        _draw_nodes(axes, 0, uncovered, color="white", size=4, edge=RED)
+        _draw_nodes(axes, level, lags[_is_alone(axes, lags)], BLUE, 2.5 if n > 12 else 4)
+    if counts.size <= MAX_LINEAR:
+        _draw_nodes(axes, 0, np.flatnonzero(~counts.covered), "white", 4, edge=RED)
     axes.plot([0], [n], "o", color=RED, markersize=7, clip_on=False, zorder=5)
-    axes.annotate(
-        "output",
-        (0, n),
-        xytext=(0, 7),
-        textcoords="offset points",
-        ha="center",
-        color=RED,
-        fontsize=10,
-    )
+    above: Any = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+    axes.annotate("output", (0, n), color=RED, fontsize=10, **above)
     axes.set_ylim(-0.3, n + 0.3)
-    _label_layers(axes, model)
+    names = [str(dilation) for dilation in model.schedule]
+    names += [f"to {taps[-1]}" for taps in offsets[len(model.schedule) :]]
+    every = ceil_div(n, MAX_LABELS)
+    axes.set_yticks([i + 0.5 for i in range(0, n, every)], names[::every])
+    axes.tick_params(axis="y", length=0, labelsize=10 if n <= 12 else 8)
+    axes.set_ylabel("dilation, first layer at the bottom" if n > 6 else "dilation")
 
 
 def _draw_taps(axes: "Axes", level: int, lags: Array, taps: tuple[int, ...]) -> None:
@@ -139,25 +127,9 @@ def _draw_taps(axes: "Axes", level: int, lags: Array, taps: tuple[int, ...]) -> 
 def _draw_nodes(
     axes: "Axes", level: int, lags: Array, color: str, size: float, edge: str | None = None
 ) -> None:
-    axes.plot(
-        lags,
-        np.full(len(lags), level),
-        "o",
-        color=color,
-        markeredgecolor=edge,
-        markersize=size,
-        clip_on=False,
-    )
-
-
-def _label_layers(axes: "Axes", model: ModelConfig) -> None:
-    n = len(model.all_offsets)
-    names = [str(dilation) for dilation in model.schedule]
-    names += [f"to {taps[-1]}" for taps in model.all_offsets[len(model.schedule) :]]
-    every = -(-n // MAX_LABELS)
-    axes.set_yticks([i + 0.5 for i in range(0, n, every)], names[::every])
-    axes.tick_params(axis="y", length=0, labelsize=10 if n <= 12 else 8)
-    axes.set_ylabel("dilation, first layer at the bottom" if n > 6 else "dilation")
+    ys = np.full(len(lags), level)
+    if len(lags):
+        axes.plot(lags, ys, "o", color=color, markeredgecolor=edge, markersize=size, clip_on=False)
 
 
 def _thinned(axes: "Axes", edges: Array) -> Array:
@@ -177,8 +149,7 @@ def _is_alone(axes: "Axes", lags: Array) -> Array:
 def _fraction_across(axes: "Axes", lags: Array) -> Array:
     """Where lags lie across the panel, 0 ... 1."""
     pixels = axes.transData.transform(np.column_stack([lags, np.zeros(len(lags))]))
-    fractions: Array = np.asarray(axes.transAxes.inverted().transform(pixels))[:, 0]
-    return fractions
+    return np.asarray(axes.transAxes.inverted().transform(pixels))[:, 0]
 
 
 def _paths_panel(axes: "Axes", counts: PathCounts) -> None:
@@ -221,20 +192,12 @@ def _influence_panel(axes: "Axes", report: StackReport, effective: EffectiveRece
     axes.set_yscale("log", subs=[])
     highest = float(means.max())
     axes.set_ylim(highest / INFLUENCE_RANGE, highest * 3)
-    for row, (name, fraction) in enumerate(INFLUENCE_FRACTIONS.items()):
-        extent = effective.within(fraction)
+    style: Any = {"textcoords": "offset points", "ha": "right", "va": "top", "fontsize": 10}
+    style |= {"xycoords": ("data", "axes fraction"), "bbox": {"color": "white", "pad": 1}}
+    for row, (name, extent) in enumerate(effective.extents.items()):
         axes.axvline(extent - 1, color="black", linewidth=0.9)
-        axes.annotate(
-            f"{name}: {report.ms(extent)} ms",
-            (extent - 1, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-5, -2 - 14 * row),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=10,
-            bbox={"color": "white", "pad": 1},
-        )
+        label = f"{name}: {report.ms(extent)} ms"
+        axes.annotate(label, (extent - 1, 1), xytext=(-5, -2 - 14 * row), **style)
     axes.yaxis.set_major_formatter(lambda percent, _: f"{percent:g}")
     axes.set_ylabel("influence of\na sample, %")
     where = f"measured at {effective.predictions} moments of {effective.source}"

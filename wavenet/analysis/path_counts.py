@@ -6,9 +6,10 @@ Residual and skip paths see what tap 0 sees, so they lead nowhere new and are no
 Lag 0 is the newest sample of the input, the one just before the sample that is predicted.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,8 @@ Offsets = Sequence[Sequence[int]]
 # Additions of logarithms, which take seconds. The paths of stacks that need more are not counted.
 MAX_ADDITIONS = 1 << 27
 MAX_LISTED_GAPS = 6
+# The fractions of the influence whose extents are reported, by what they are called.
+INFLUENCE_FRACTIONS = {"half": 0.5, "90 %": 0.9, "99 %": 0.99}
 
 
 class Gap(NamedTuple):
@@ -33,19 +36,21 @@ class Gap(NamedTuple):
 
 
 def levels(offsets: Offsets) -> Iterator[Array]:
-    """From one output down to the samples: log2 of the paths to each lag of a layer's input.
+    """From one output down to the samples: log2 of the paths to each lag of what a layer makes.
 
-    The top layer's input comes first; the last array, as long as the receptive field, is about the
-    samples themselves. Where no path leads stands -inf.
+    The output, at lag 0 alone, comes first; the last array, as long as the receptive field, is
+    about the samples themselves. Where no path leads stands -inf.
     """
-    paths = np.zeros(1)
-    for taps in reversed(offsets):
-        below = np.full(len(paths) + taps[-1], -np.inf)
-        for tap in taps:
-            part = below[tap : tap + len(paths)]
-            np.logaddexp2(part, paths, out=part)
-        paths = below
-        yield paths
+    return accumulate(reversed(offsets), _level_below, initial=np.zeros(1))
+
+
+def _level_below(paths: Array, taps: Sequence[int]) -> Array:
+    """From log2 of the paths to each lag of a layer's output, that of its input."""
+    below = np.full(len(paths) + taps[-1], -np.inf)
+    for tap in taps:
+        part = below[tap : tap + len(paths)]
+        np.logaddexp2(part, paths, out=part)
+    return below
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,6 @@ class PathCounts:
         return [Gap(int(first), int(end) - 1) for first, end in edges.reshape(-1, 2)]
 
     @property
-    def step(self) -> int:
-        """The largest number that divides every covered lag."""
-        return int(np.gcd.reduce(np.flatnonzero(self.covered)))
-
-    @property
     def middle_half(self) -> tuple[int, int]:
         """The lags between which the middle half of all paths lead."""
         paths = np.exp2(self.log2_paths - self.log2_paths.max())
@@ -91,10 +91,7 @@ def count_paths(offsets: Offsets) -> PathCounts | None:
     size = 1 + sum(taps[-1] for taps in offsets)
     if size * sum(len(taps) for taps in offsets) > MAX_ADDITIONS:
         return None
-    log2_paths = np.zeros(1)
-    for level in levels(offsets):
-        log2_paths = level
-    return PathCounts(log2_paths)
+    return PathCounts(reduce(_level_below, reversed(offsets), np.zeros(1)))
 
 
 @dataclass(frozen=True)
@@ -108,9 +105,10 @@ class EffectiveReceptiveField:
     predictions: int
     source: str
 
-    def within(self, fraction: float) -> int:
-        """How many of the newest samples together have this fraction of the influence."""
-        return within(self.influence, fraction)
+    @property
+    def extents(self) -> dict[str, int]:
+        """How many of the newest samples together have each of INFLUENCE_FRACTIONS."""
+        return {name: within(self.influence, part) for name, part in INFLUENCE_FRACTIONS.items()}
 
 
 def within(weights: Array, fraction: float) -> int:
@@ -126,25 +124,25 @@ def within(weights: Array, fraction: float) -> int:
 def last_cycle(dilations: Sequence[int]) -> int | None:
     """The layer, from 0, at which dilations last fell back to the smallest; None if never."""
     smallest = min(dilations)
-    falls = [i for i in range(1, len(dilations)) if dilations[i] == smallest < dilations[i - 1]]
-    return falls[-1] if falls else None
+    falls = (i for i in range(1, len(dilations)) if dilations[i] == smallest < dilations[i - 1])
+    return max(falls, default=None)
 
 
 def name_gaps(counts: PathCounts) -> str:
     """The gaps in words: all when they are few, else the pattern, or the first and the longest."""
-    gaps, covered, step = counts.gaps, counts.covered, counts.step
-    missing = counts.uncovered_count
+    gaps, covered, missing = counts.gaps, counts.covered, counts.uncovered_count
+    # The largest number that divides every covered lag.
+    step = int(np.gcd.reduce(np.flatnonzero(covered)))
     regular = step > 1 and bool(covered[::step].all())
-    pattern = ""
+    pattern = f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; "
+    are, lags = ("is", "lag") if missing == 1 else ("are", "lags")
+    summary = f"{missing:,} of {counts.size:,} samples {are} never heard"
     if step > 1:
-        pattern = f"{'only' if regular else 'at most'} every {ordinal(step)} sample is heard; "
-    verb = "is" if missing == 1 else "are"
-    summary = f"{pattern}{missing:,} of {counts.size:,} samples {verb} never heard"
-    if regular and len(gaps) > MAX_LISTED_GAPS:
-        return summary
-    lags = "lag" if missing == 1 else "lags"
+        summary = pattern + summary
     if len(gaps) <= MAX_LISTED_GAPS:
         return f"{summary}: {lags} {', '.join(map(str, gaps))}"
+    if regular:
+        return summary
     listed = gaps[: MAX_LISTED_GAPS // 2]
     longest = max(gaps, key=lambda gap: gap.last - gap.first)
     more = f"{len(gaps) - len(listed):,} more gaps; the longest is lags {longest}"
@@ -157,7 +155,7 @@ def gap_closing_dilations(counts: PathCounts) -> list[int]:
     Together they see as far back as the longest gap is wide.
     """
     longest = max(gap.last - gap.first + 1 for gap in counts.gaps)
-    return [2**i for i in range(math.ceil(math.log2(longest + 1)))]
+    return [2**i for i in range(longest.bit_length())]
 
 
 def ordinal(n: int) -> str:

@@ -2,68 +2,66 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from wavenet.analysis.path_counts import PathCounts, name_gaps
-from wavenet.analysis.report import INFLUENCE_FRACTIONS, StackReport
+from wavenet.analysis.report import StackReport
 from wavenet.config import ModelConfig
 from wavenet.glossary import Array
 
 WIDTH = 100  # columns
-ROWS = 3
 # Layers take at most this many columns. Of more layers, the longest of neighbours is drawn.
 MAX_LAYER_COLUMNS = 48
 # A few layers are drawn wider: 16 columns in all, and at most 4 each.
 MIN_LAYER_COLUMNS, MAX_COLUMNS_PER_LAYER = 16, 4
 # Columns that the labels to the left of a drawing take, and the border with a space on either side.
 AXIS_COLUMNS, BORDER_COLUMNS = 9, 3
-BLOCKS, BORDER, SHADES = " ▁▂▃▄▅▆▇█", "│", " ░▒▓█"
+
+
+class Glyphs(NamedTuple):
+    """What is drawn with: blocks of rising height, a border, and five shades of rising density."""
+
+    blocks: str
+    border: str
+    shades: str
+
+
+FINE = Glyphs(" ▁▂▃▄▅▆▇█", "│", " ░▒▓█")
 # For an output that is not UTF-8.
-PLAIN_BLOCKS, PLAIN_BORDER, PLAIN_SHADES = " .:|#", "|", " .:+#"
+PLAIN = Glyphs(" .:|#", "|", " .:+#")
 
 
-def head_lines(report: StackReport) -> list[str]:
-    """The receptive field, and what the network costs."""
+def one_report(report: StackReport, glyphs: Glyphs) -> list[str]:
+    """The receptive field and what the network costs, a drawing, a line per layer, and advice."""
     cost = report.cost
-    return [
+    lines = [
         f"{report.name}: hears {cost.receptive_field:,} samples = "
         f"{cost.receptive_field_ms:.1f} ms at {report.sample_rate} Hz",
         f"  {cost.parameters:,} parameters, {cost.macs_per_sample:,} multiply-adds per sample, "
         f"{cost.state_bytes:,} bytes of state per stream",
+        *["", *draw_text(report, glyphs), ""],
+        "  layer  dilation  kernel   reach so far",
     ]
-
-
-def layer_lines(report: StackReport) -> list[str]:
-    """A line per layer, below a heading."""
-    lines = ["  layer  dilation  kernel   reach so far"]
-    for number, layer in enumerate(report.cost.layers, start=1):
+    for number, layer in enumerate(cost.layers, start=1):
         sizes = f"{number:>5}  {layer.dilation:>8}  {layer.kernel_size:>6}"
         ms = 1000 * layer.receptive_field / report.sample_rate
         lines.append(f"  {sizes}   {layer.receptive_field:>6} samples  {ms:>7.2f} ms")
+    lines.append("")
+    for sentence in report.advice():
+        lines += textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines
-
-
-def advice_lines(report: StackReport) -> list[str]:
-    """What the figures mean, a sentence a line, or two where it is long."""
-    return [
-        line
-        for sentence in report.advice()
-        for line in textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    ]
 
 
 def side_by_side(reports: Sequence[StackReport]) -> list[str]:
     """Several networks, a line each; where they were measured, with the extents of influence."""
-    heading = ["", "layers", "hears", "ms", "periods", "unheard", "parameters", "multiply-adds"]
-    heading.append("state")
-    if reports[0].effective_field:
-        heading += [f"{fraction} in" for fraction in INFLUENCE_FRACTIONS]
-    rows = [heading, *map(_row, reports)]
+    cells = [_cells(report) for report in reports]
+    rows = [list(cells[0]), *(list(row.values()) for row in cells)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = []
-    for name, *cells in rows:
-        right_aligned = [f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True)]
+    for name, *figures in rows:
+        right_aligned = [f"{cell:>{w}}" for cell, w in zip(figures, widths[1:], strict=True)]
         table.append("  ".join([f"{name:{widths[0]}}", *right_aligned]))
     notes = [
         f"{report.name}: {name_gaps(report.path_counts)}"
@@ -73,78 +71,67 @@ def side_by_side(reports: Sequence[StackReport]) -> list[str]:
     return [*table, "", f"periods of {reports[0].pitch:g} Hz", *notes]
 
 
-def _row(report: StackReport) -> list[str]:
+def _cells(report: StackReport) -> dict[str, str]:
+    """What a table says of a network, by the heads of its columns."""
     cost, counts, effective = report.cost, report.path_counts, report.effective_field
-    row = [
-        report.name,
-        str(len(cost.layers)),
-        f"{cost.receptive_field:,}",
-        report.ms(cost.receptive_field),
-        f"{report.periods(report.receptive_field):.1f}",
-        "?" if counts is None else f"{counts.uncovered_count:,}",
-        f"{cost.parameters:,}",
-        f"{cost.macs_per_sample:,}",
-        f"{cost.state_bytes / 1000:,.0f} kB",
-    ]
-    if effective is None:
-        return row
-    extents = map(effective.within, INFLUENCE_FRACTIONS.values())
-    return row + [f"{report.ms(extent)} ms" for extent in extents]
+    cells = {
+        "": report.name,
+        "layers": str(len(cost.layers)),
+        "hears": f"{cost.receptive_field:,}",
+        "ms": report.ms(cost.receptive_field),
+        "periods": f"{report.periods(cost.receptive_field):.1f}",
+        "unheard": "?" if counts is None else f"{counts.uncovered_count:,}",
+        "parameters": f"{cost.parameters:,}",
+        "multiply-adds": f"{cost.macs_per_sample:,}",
+        "state": f"{cost.state_bytes / 1000:,.0f} kB",
+    }
+    if effective is not None:
+        cells |= {
+            f"{part} in": f"{report.ms(extent)} ms" for part, extent in effective.extents.items()
+        }
+    return cells
 
 
-def draw_text(report: StackReport, plain: bool) -> list[str]:
+def draw_text(report: StackReport, glyphs: Glyphs) -> list[str]:
     """The dilation of every layer, and beside it how many paths lead to each past sample.
 
-    At most WIDTH columns; in ASCII with `plain`. Time runs to the right: the newest sample stands
-    at the right end.
+    At most WIDTH columns. Time runs to the right: the newest sample stands at the right end.
     """
-    left = _draw_layers(report.config.model, plain)
+    left = _draw_layers(report.config.model, glyphs)
     if report.path_counts is None:
         return [f"  {line}".rstrip() for line in left]
     columns = WIDTH - 2 - len(left[0]) - AXIS_COLUMNS - BORDER_COLUMNS
-    right = _draw_paths(report, report.path_counts, columns, plain)
+    right = _draw_paths(report, report.path_counts, columns, glyphs)
     # Above the time axis the paths may have one more line, which shows what is covered.
     if len(right) > len(left):
         left.insert(-1, " " * len(left[0]))
     return [f"  {a}{b}".rstrip() for a, b in zip(left, right, strict=True)]
 
 
-def _draw_layers(model: ModelConfig, plain: bool) -> list[str]:
-    dilations = np.array(model.schedule)
-    n, largest, smallest = len(dilations), int(dilations.max()), int(dilations.min())
-    heights = 1 + np.log2(dilations)
-    if n <= MAX_LAYER_COLUMNS:
-        repeats = max(1, min(MAX_COLUMNS_PER_LAYER, MIN_LAYER_COLUMNS // n))
-        heights = np.repeat(heights, repeats)
-    else:
-        heights = _pooled(heights, MAX_LAYER_COLUMNS)
+def _draw_layers(model: ModelConfig, glyphs: Glyphs) -> list[str]:
+    dilations = model.schedule
+    n, largest, smallest = len(dilations), max(dilations), min(dilations)
+    repeats = max(1, min(MAX_COLUMNS_PER_LAYER, MIN_LAYER_COLUMNS // n))
+    heights = _fitted(1 + np.log2(dilations), MAX_LAYER_COLUMNS, repeats)
     bottom = f"{smallest:,}" if smallest < largest else ""
-    title = "dilation of each layer"
-    width = max(len(heights), len(title) + 1)
-    lines = _framed(title, heights, f"{largest:,}", bottom, width, plain)
     axis = f"layer 1 to {n}" if n > 1 else "layer 1"
-    return [*lines, " " * (AXIS_COLUMNS + BORDER_COLUMNS) + axis.ljust(width)]
+    return _framed("dilation of each layer", heights, f"{largest:,}", bottom, axis, glyphs)
 
 
-def _draw_paths(report: StackReport, counts: PathCounts, columns: int, plain: bool) -> list[str]:
-    heights = np.where(counts.covered, 1 + counts.log2_paths, 0.0)[::-1]
-    if counts.size <= columns:
-        heights = np.repeat(heights, max(1, columns // counts.size))
-    else:
-        heights = _pooled(heights, columns)
-    width = len(heights)
-    most = counts.log2_paths.max()
+def _draw_paths(report: StackReport, counts: PathCounts, columns: int, glyphs: Glyphs) -> list[str]:
+    log2_paths, covered = counts.log2_paths[::-1], counts.covered[::-1]
+    heights = _fitted(np.where(covered, 1 + log2_paths, 0.0), columns, columns // counts.size)
+    most = log2_paths.max()
     top = f"{2**most:,.0f}" if most < 16 else f"10^{most * np.log10(2):.1f}"
-    lines = _framed("paths to each past sample", heights, top, "1", width, plain)
+    oldest = f"{report.ms(counts.size)} ms back"
+    axis = f"{oldest}{'now':>{max(4, len(heights) - len(oldest))}}"
+    lines = _framed("paths to each past sample", heights, top, "1", axis, glyphs)
     # Where samples share a column, a gap between them does not show in the paths.
     if counts.gaps and counts.size > columns:
-        shades, border = (PLAIN_SHADES, PLAIN_BORDER) if plain else (SHADES, BORDER)
-        covered = [part.mean() for part in np.array_split(counts.covered[::-1], columns)]
-        shaded = "".join(shades[int(np.ceil(4 * fraction))] for fraction in covered)
-        lines.append(f"{'heard':>{AXIS_COLUMNS}} {border} {shaded}")
-    oldest = f"{report.ms(counts.size)} ms back"
-    newest = f"{'now':>{max(4, width - len(oldest))}}"
-    return [*lines, " " * (AXIS_COLUMNS + BORDER_COLUMNS) + oldest + newest]
+        shades = [int(np.ceil(4 * part.mean())) for part in np.array_split(covered, columns)]
+        shaded = "".join(glyphs.shades[shade] for shade in shades)
+        lines.insert(-1, f"{'heard':>{AXIS_COLUMNS}} {glyphs.border} {shaded}")
+    return lines
 
 
 def bars(heights: Array, rows: int, blocks: str) -> list[str]:
@@ -158,17 +145,21 @@ def bars(heights: Array, rows: int, blocks: str) -> list[str]:
 
 
 def _framed(
-    title: str, heights: Array, top: str, bottom: str, width: int, plain: bool
+    title: str, heights: Array, top: str, bottom: str, axis: str, glyphs: Glyphs
 ) -> list[str]:
-    """Bars of up to `width` columns, a title above, labels beside the first and the last row."""
-    blocks, border = (PLAIN_BLOCKS, PLAIN_BORDER) if plain else (BLOCKS, BORDER)
-    labels = [top, *[""] * (ROWS - 2), bottom]
-    lines = [f"{'':{AXIS_COLUMNS + BORDER_COLUMNS}}{title:{width}}"]
-    for label, drawn in zip(labels, bars(heights / heights.max(), ROWS, blocks), strict=True):
-        lines.append(f"{label:>{AXIS_COLUMNS}} {border} {drawn:{width}}")
-    return lines
+    """Three rows of bars between a title and an axis, labels beside the first and the last row.
+
+    A space at least follows the title.
+    """
+    drawn = zip((top, "", bottom), bars(heights / heights.max(), 3, glyphs.blocks), strict=True)
+    rows = [f"{label:>{AXIS_COLUMNS}} {glyphs.border} {row}" for label, row in drawn]
+    margin = " " * (AXIS_COLUMNS + BORDER_COLUMNS)
+    width = len(margin) + max(len(heights), len(title) + 1)
+    return [line.ljust(width) for line in (margin + title, *rows, margin + axis)]
 
 
-def _pooled(values: Array, columns: int) -> Array:
-    """The largest of the neighbours that share a column."""
-    return np.array([part.max() for part in np.array_split(values, columns)])
+def _fitted(heights: Array, columns: int, repeats: int) -> Array:
+    """Heights that fit: each repeated, or of too many the largest of those that share a column."""
+    if len(heights) <= columns:
+        return np.repeat(heights, repeats)
+    return np.array([part.max() for part in np.array_split(heights, columns)])

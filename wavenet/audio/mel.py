@@ -50,15 +50,13 @@ def filters(sample_rate: int, model: ModelConfig) -> Array:
             n_mels=bands,
             fmin=model.mel_low_hz,
             fmax=model.mel_high_hz,
-            htk=False,
-            norm="slaney",
         )
     empty = int((weights.max(axis=1) == 0).sum())
     if empty:
+        cause = f"model.mel_window = {window} tells frequencies {sample_rate / window:.3g} Hz apart"
+        reason = f"{empty} of them would hear nothing: {cause}"
         raise ConfigError(
-            f"model.mel_bands = {bands}: {empty} of them would hear nothing: "
-            f"model.mel_window = {window} tells frequencies {sample_rate / window:.3g} Hz apart; "
-            "use fewer bands or a longer window"
+            f"model.mel_bands = {bands}", reason, "use fewer bands or a longer window"
         )
     # The cache hands the same array to everybody.
     weights.flags.writeable = False

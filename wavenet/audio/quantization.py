@@ -4,11 +4,10 @@ Mu-law is that of ITU-T G.711 in its continuous form.
 """
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 
-from wavenet.glossary import Array, Samples, Wav
+from wavenet.glossary import Array, Pcm, Samples, Wav
 
 # 16-bit steps from silence to a full excursion, and also the 16-bit code of silence.
 FULL_SCALE = 1 << 15
@@ -29,10 +28,7 @@ def encode(wav: Array, levels: int) -> Samples:
 
 def decode(x: Array, levels: int) -> Wav:
     """Mu-law codes back to audio in exactly -1 ... 1; `encode(decode(x)) == x`."""
-    mu = levels - 1
-    y = 2 * np.asarray(x, np.float64) / mu - 1
-    wav: Wav = (np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu).astype(np.float32)
-    return wav
+    return _expanded(2 * np.asarray(x, np.float64) / (levels - 1) - 1, levels).astype(np.float32)
 
 
 def edges(levels: int) -> Array:
@@ -40,10 +36,14 @@ def edges(levels: int) -> Array:
 
     Code c spans edges[c - 1] ... edges[c].
     """
+    return _expanded((2 * np.arange(1, levels) - 1) / (levels - 1) - 1, levels)
+
+
+def _expanded(y: Array, levels: int) -> Array:
+    """The inverse of mu-law's companding, of y in -1 ... 1."""
     mu = levels - 1
-    y = (2 * np.arange(1, levels) - 1) / mu - 1
-    boundaries: Array = np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu
-    return boundaries
+    wav: Array = np.sign(y) * np.expm1(np.abs(y) * np.log1p(mu)) / mu
+    return wav
 
 
 @cache
@@ -65,15 +65,12 @@ def encode_16bit(wav: Array) -> Samples:
 
     What lies outside the 16-bit range is clipped.
     """
-    steps = np.rint(np.asarray(wav, np.float64) * FULL_SCALE)
-    x: Samples = (np.clip(steps, -FULL_SCALE, FULL_SCALE - 1) + FULL_SCALE).astype(np.int64)
-    return x
+    return to_pcm16(np.asarray(wav, np.float64)).astype(np.int64) + FULL_SCALE
 
 
 def decode_16bit(x: Array) -> Wav:
     """16-bit codes back to audio, exactly."""
-    wav: Wav = ((np.asarray(x, np.float64) - FULL_SCALE) / FULL_SCALE).astype(np.float32)
-    return wav
+    return from_pcm16(np.asarray(x) - FULL_SCALE)
 
 
 def edges_16bit() -> Array:
@@ -82,6 +79,13 @@ def edges_16bit() -> Array:
     return boundaries
 
 
-def as_wav(pcm: np.ndarray[Any, np.dtype[np.int16]]) -> Wav:
-    """16-bit samples, as the cache of recordings holds them, to audio in -1 ... 1."""
-    return pcm.astype(np.float32) / np.float32(32768)
+def to_pcm16(wav: Array, gain: float = 1.0) -> Pcm:
+    """Audio, played at a gain, to 16-bit samples -32768 ... 32767: rounded, and clipped to them."""
+    scaled = np.rint(wav * (gain * FULL_SCALE))
+    pcm: Pcm = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return pcm
+
+
+def from_pcm16(pcm: Pcm) -> Wav:
+    """16-bit samples to audio in -1 ... 1."""
+    return pcm.astype(np.float32) / np.float32(FULL_SCALE)

@@ -42,19 +42,17 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
     Raises AudioError for a file that libsndfile cannot read, or whose end is missing.
     """
     if path.is_dir():
-        raise AudioError(f"{path}: is a folder, not a recording; give one audio file")
+        raise AudioError(path, "is a folder, not a recording", "give one audio file")
     if not path.is_file():
         problem = "is not a regular file" if path.exists() else "no such file"
-        raise AudioError(f"{path}: {problem}")
+        raise AudioError(path, problem)
     try:
         with _quiet:
             opened = sf.SoundFile(libsndfile_name(path))
-        frames = 0
+        frames, announced, rate = 0, opened.frames, opened.samplerate
         with opened as file:
-            resampler = soxr.ResampleStream(
-                file.samplerate, sample_rate, 1, dtype="float32", quality="HQ"
-            )
-            same_rate = file.samplerate == sample_rate
+            resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+            same_rate = rate == sample_rate
             while True:
                 with _quiet:
                     block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
@@ -65,13 +63,11 @@ def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
                 yield mono if same_rate else resampler.resample_chunk(mono)
             if not same_rate:
                 yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-            announced, rate = file.frames, file.samplerate
     except (sf.LibsndfileError, OSError, ValueError) as e:
-        raise AudioError(f"{path}: cannot be read as audio ({libsndfile_reason(e)})") from None
+        raise AudioError(path, f"cannot be read as audio ({libsndfile_reason(e)})") from None
     if frames < (1 - MAX_MISSING_FRACTION) * announced:
-        raise AudioError(
-            f"{path}: damaged: only {frames / rate:.1f} of its {announced / rate:.1f} s can be read"
-        )
+        read, length = frames / rate, announced / rate
+        raise AudioError(path, f"damaged: only {read:.1f} of its {length:.1f} s can be read")
 
 
 def readable(path: Path) -> bool:

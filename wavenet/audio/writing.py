@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 
 import soundfile as sf
@@ -24,16 +25,11 @@ WRITABLE = {
 def check_writable(path: Path) -> None:
     """Raise AudioError for a name that no audio can be written under."""
     if path.suffix.lower() not in WRITABLE:
-        raise AudioError(
-            f"{path}: cannot write this kind of file; use one of {', '.join(WRITABLE)}"
-        )
-    if path.is_dir():
-        problem = "is a folder"
-    elif not path.parent.is_dir():
-        problem = f"the folder {path.parent} does not exist"
-    else:
-        return
-    raise AudioError(f"{path}: {problem}; name a file in an existing folder")
+        advice = f"use one of {', '.join(WRITABLE)}"
+        raise AudioError(path, "cannot write this kind of file", advice)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise AudioError(path, problem, "name a file in an existing folder")
 
 
 @contextmanager
@@ -46,11 +42,12 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
     check_writable(path)
     form, subtype = WRITABLE[path.suffix.lower()]
     try:
+        # A rate that the format lacks is refused here, before a file of that name is emptied.
+        sf.SoundFile(BytesIO(), "w", sample_rate, 1, subtype, format=form).close()
         file = sf.SoundFile(libsndfile_name(path), "w", sample_rate, 1, subtype, format=form)
     except (sf.LibsndfileError, OSError) as e:
-        raise AudioError(
-            f"{path}: cannot be written at {sample_rate} Hz ({libsndfile_reason(e)})"
-        ) from None
+        reason = f"cannot be written at {sample_rate} Hz ({libsndfile_reason(e)})"
+        raise AudioError(path, reason) from None
     try:
         with file:
             if form == "WAV":
@@ -60,6 +57,5 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
                     sf._snd.sf_command(file._file, SFC_SET_UPDATE_HEADER_AUTO, sf._ffi.NULL, 1)
             yield file
     except sf.LibsndfileError as e:
-        raise AudioError(
-            f"{path}: cannot be written on ({libsndfile_reason(e)}); what fitted is kept"
-        ) from None
+        reason = f"cannot be written on ({libsndfile_reason(e)})"
+        raise AudioError(path, reason, "what fitted is kept") from None

@@ -1,1 +1,1 @@
-"""How fast engines are, and how fast they could be."""
+"""How fast engines are. `benchmarks/` of the repository has what they are compared with."""

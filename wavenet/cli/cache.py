@@ -1,41 +1,49 @@
 """`wavenet cache`: how large the decoded recordings are, and clearing them."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
-from wavenet.data.cache_folders import CacheEntry, clear, default_cache, entries
+import typer
+
+from wavenet.cli.options import CacheOption
 from wavenet.errors import CorpusError
 
 
-def list_or_clear(folder: Path | None, clear_them: bool, cache: Path | None) -> Iterator[str]:
-    """List, or clear, the caches of one folder of recordings or of all.
+def cache(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Only what was decoded from this folder of recordings.")
+    ] = None,
+    clear: Annotated[
+        bool,
+        typer.Option(
+            "--clear", help="Delete what is listed; it is decoded again when next needed."
+        ),
+    ] = False,
+    place: CacheOption = None,
+) -> None:
+    """List the decoded recordings that training keeps, or clear them."""
+    from wavenet.data import cache_folders
 
-    Yields lines to print. Raises CorpusError.
-    """
-    cache_folder = cache or default_cache()
-    if cache is not None and not cache.is_dir():
-        raise CorpusError(f"{cache}: no such folder")
-    selected = entries(cache)
+    if place is not None and not place.is_dir():
+        raise CorpusError(place, "no such folder")
+    selected = cache_folders.entries(place)
+    cache_folder = place or cache_folders.default_cache()
     of = ""
     if folder is not None:
         selected = [entry for entry in selected if entry.folder == str(folder.resolve())]
         of = f" of {folder}"
     if not selected:
-        yield f"{cache_folder}: holds no decoded recordings{of}"
+        typer.echo(f"{cache_folder}: holds no decoded recordings{of}")
         return
-    yield f"{'size':>11} {'recordings':>11} {'rate':>9}  {'last used':10}  folder"
+    typer.echo(f"{'size':>11} {'recordings':>11} {'rate':>9}  {'last used':10}  folder")
     for entry in selected:
-        yield _line(entry)
-        if clear_them:
-            clear(entry)
+        counts = f"{entry.bytes / 1e6:>8.1f} MB {entry.recordings:>11} {entry.sample_rate:>6} Hz"
+        day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
+        # After a crash the folder may not be known.
+        gone = entry.folder != "?" and not Path(entry.folder).is_dir()
+        typer.echo(f"{counts}  {day}  {entry.folder}{'  (no longer there)' if gone else ''}")
+        if clear:
+            cache_folders.clear(entry)
     megabytes = sum(entry.bytes for entry in selected) / 1e6
-    yield f"{'cleared: ' if clear_them else ''}{megabytes:.1f} MB{of} in {cache_folder}"
-
-
-def _line(entry: CacheEntry) -> str:
-    day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
-    counts = f"{entry.bytes / 1e6:>8.1f} MB {entry.recordings:>11} {entry.sample_rate:>6} Hz"
-    is_known = entry.folder != "?"
-    gone = "  (no longer there)" if is_known and not Path(entry.folder).is_dir() else ""
-    return f"{counts}  {day}  {entry.folder}{gone}"
+    typer.echo(f"{'cleared: ' if clear else ''}{megabytes:.1f} MB{of} in {cache_folder}")

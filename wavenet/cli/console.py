@@ -2,20 +2,22 @@
 
 import math
 import sys
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from wavenet.arithmetic import ceil_div
 from wavenet.config import Config
-from wavenet.data.dataset import Corpus
+from wavenet.data.corpus import Corpus
 from wavenet.data.pcm_cache import Index
+from wavenet.model.checkpoint import Training
 from wavenet.model.cost import model_cost
 from wavenet.system.device import peak_bytes
 from wavenet.system.progress import bar
 from wavenet.training.events import TrainingListener
-from wavenet.training.memory import estimate
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
@@ -46,6 +48,8 @@ class ConsoleReport(TrainingListener):
         self._bar: tqdm[Any] | None = None
         # Of the loss of the steps so far, in bits per sample.
         self._ema_bits: float | None = None
+        # Where this session began: the step, and the seconds trained before it.
+        self._first_step, self._first_seconds = 0, 0.0
 
     def note(self, text: str) -> None:
         tqdm.write(text, file=sys.stdout)
@@ -55,14 +59,41 @@ class ConsoleReport(TrainingListener):
             self._bar = bar(total, desc="reading ", unit="recordings", leave=False, aside=True)
         self._bar.update(done - self._bar.n)
         if done == total:
-            self._close()
+            self.close()
 
-    def prepared(self, config: Config, run: Run, corpus: Corpus) -> None:
+    def resumed(self, trainer: Trainer, run: Run, before: Training) -> None:
+        import torch
+
+        self.note(f"resuming {run.folder} at step {trainer.step}")
+        threads = torch.get_num_threads()
+        is_same = (before.torch, before.threads) == (torch.__version__, threads)
+        if trainer.device.type == "cpu" and not is_same:
+            was = f"torch {before.torch} on {before.threads} threads"
+            now = f"torch {torch.__version__} on {threads}"
+            effect = "results may differ in the last bits from an uninterrupted run"
+            self.note(f"note: it was trained with {was}, now {now}: {effect}")
+        was, now = before.precision, f"{trainer.precision} (train.precision)"
+        if was not in ("", trainer.precision):
+            self.note(f"note: it was trained in {was} so far, from now on in {now}")
+
+    def nothing_left(self, trainer: Trainer, run: Run, until: int) -> None:
+        step = trainer.step
+        if trainer.out_of_patience:
+            why = f"ended at step {step} because nothing since step {trainer.best_step} was better"
+            advice = "; to go on: --set train.patience=0 --accept-changes"
+        elif step >= trainer.config.train.steps:
+            why = f"is at step {step} already"
+            advice = "; to go on, give a longer schedule: --steps N --accept-changes"
+        else:
+            why, advice = f"is at step {step} already, past --stop-at {until}", ""
+        self.note(f"{run.folder}: {why}{advice}")
+
+    def prepared(self, run: Run, corpus: Corpus) -> None:
+        config = corpus.config
         cost = model_cost(config.model, config.audio.sample_rate)
-        self.note(
-            f"model      {config.name}: {len(cost.layers)} layers, {cost.parameters:,} parameters, "
-            f"hears {cost.receptive_field:,} samples ({cost.receptive_field_ms:.0f} ms)"
-        )
+        network = f"{len(cost.layers)} layers, {cost.parameters:,} parameters"
+        hears = f"{cost.receptive_field:,} samples ({cost.receptive_field_ms:.0f} ms)"
+        self.note(f"model      {config.name}: {network}, hears {hears}")
         for line in corpus_lines(corpus):
             self.note(line)
         self.note(f"run        {run.folder}")
@@ -70,40 +101,35 @@ class ConsoleReport(TrainingListener):
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
         steps = f"steps {trainer.step + 1} to {until} of {trainer.config.train.steps}"
         left = duration((until - trainer.step) * seconds_per_step)
-        self.note(
-            f"training   {steps} {_where(trainer)}: {seconds_per_step:.2f} s a step, "
-            f"about {left} plus evaluations"
-        )
+        speed = f"{seconds_per_step:.2f} s a step, about {left} plus evaluations"
+        self.note(f"training   {steps} {_where(trainer)}: {speed}")
         self._bar = bar(until, unit="steps", initial=trainer.step)
-        self._levels = trainer.model.distribution.levels
-        self._seconds, self._first_step = trainer.seconds, trainer.step
+        self._first_step, self._first_seconds = trainer.step, trainer.seconds
 
     def dry_run_done(self, trainer: Trainer, seconds_per_step: float) -> None:
         config, train = trainer.config, trainer.config.train
-        # The windows of this rank's shard, and of those, how many a forward pass takes.
-        shard_windows = -(-train.batch // trainer.processes.world_size)
-        windows = -(-shard_windows // train.accumulate)
+        # The windows that a forward pass of this rank takes.
+        windows = ceil_div(ceil_div(train.batch, trainer.processes.world_size), train.accumulate)
         parts = f", {windows} at a time" if windows < train.batch else ""
-        self.note(
-            f"step       {train.batch} windows of {config.segment_samples:,} samples, each after "
-            f"{trainer.model.receptive_field:,} of context{parts}, {_where(trainer)}"
-        )
-        self.note(f"memory     {_memory_line(trainer, shard_windows)}")
+        context = f"each after {trainer.model.receptive_field:,} of context"
+        step = f"{train.batch} windows of {config.segment_samples:,} samples, {context}"
+        self.note(f"step       {step}{parts}, {_where(trainer)}")
+        if (used := peak_bytes(trainer.device)) is not None:
+            what = "tensors" if trainer.device.type == "cuda" else "the whole process"
+            self.note(f"memory     {size(used)} at the most, for {what}")
         rate = train.batch * config.segment_samples / seconds_per_step
-        self.note(
-            f"time       {seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s; "
-            f"{train.steps:,} steps take about {duration(train.steps * seconds_per_step)} "
-            "plus evaluations"
-        )
+        speed = f"{seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s"
+        whole = duration(train.steps * seconds_per_step)
+        self.note(f"time       {speed}; {train.steps:,} steps take about {whole} plus evaluations")
         self.note("dry run    nothing was written but the cache of decoded recordings")
 
     def stepped(self, trainer: Trainer, bits: float) -> None:
         assert self._bar is not None
         self._ema_bits = bits if self._ema_bits is None else 0.95 * self._ema_bits + 0.05 * bits
-        config = trainer.config
-        steps, seconds = trainer.step - self._first_step, trainer.seconds - self._seconds
-        rate = steps * config.train.batch * config.segment_samples / max(1e-9, seconds)
-        progress = f"{self._ema_bits:.2f} of {math.log2(self._levels):g} bits"
+        config, seconds = trainer.config, trainer.seconds - self._first_seconds
+        samples = (trainer.step - self._first_step) * config.train.batch * config.segment_samples
+        rate = samples / max(1e-9, seconds)
+        progress = f"{self._ema_bits:.2f} of {math.log2(trainer.model.distribution.levels):g} bits"
         self._bar.set_postfix_str(f"{progress}, {rate / 1000:.1f}k samples/s", refresh=False)
         self._bar.update()
 
@@ -111,34 +137,27 @@ class ConsoleReport(TrainingListener):
         line = "no held-out audio"
         if trainer.validation_bits is not None:
             line = f"validation {trainer.validation_bits:.3f} bits per sample"
-        if trainer.best and trainer.best[1] == trainer.step:
+        if trainer.best_step == trainer.step:
             line += ", the best so far"
         if sample:
             line += f"; {sample}"
         self.note(f"step {trainer.step:>6}  {line}")
 
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
-        self._close()
+        self.close()
         early = trainer.out_of_patience and not interrupted
-        if not early and (interrupted or trainer.step < trainer.config.train.steps):
-            self.note(
-                f"stopped at step {trainer.step}, everything is saved. "
-                f"Go on with: wavenet train --out {run.folder}"
-            )
-            return
-        why = "done"
+        why = f"stopped at step {trainer.step}, everything is saved"
+        next_command = f"Go on with: wavenet train --out {run.folder}"
+        if early or not (interrupted or trainer.step < trainer.config.train.steps):
+            why, next_command = "done", f"Hear it with: wavenet generate {run.folder}"
+            if trainer.config.model.follows_frames:
+                next_command = f"Hear it with: wavenet vocode {run.folder} RECORDING"
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
-        command = f"generate {run.folder}"
-        if trainer.config.model.follows_frames:
-            command = f"vocode {run.folder} RECORDING"
-        self.note(f"{why}. Hear it with: wavenet {command}")
+        self.note(f"{why}. {next_command}")
 
     def close(self) -> None:
         """Leave the terminal tidy, whatever happened."""
-        self._close()
-
-    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -156,77 +175,51 @@ def _where(trainer: Trainer) -> str:
     return where
 
 
-def _memory_line(trainer: Trainer, shard_windows: int) -> str:
-    """The memory that a step of this rank takes: estimated, and as far as it can be measured."""
-    config, train = trainer.config, trainer.config.train
-    accumulate = min(shard_windows, train.accumulate)
-    shard = replace(config, train=replace(train, batch=shard_windows, accumulate=accumulate))
-    element_bytes = 4 if trainer.precision == "fp32" else 2
-    memory = estimate(shard, element_bytes, blocks=trainer.device.type == "cpu")
-    line = (
-        f"{size(memory.total)} estimated: {size(memory.weights)} for weights, gradients, average "
-        f"and moments, {size(memory.activations)} for activations"
-    )
-    used = peak_bytes(trainer.device)
-    if used is None:
-        return line
-    measured = "measured" if trainer.device.type == "cuda" else "the whole process has used"
-    return f"{line}; {measured} {size(used)}"
-
-
-def corpus_lines(corpus: Corpus) -> list[str]:
+def corpus_lines(corpus: Corpus) -> Iterator[str]:
     """What was kept, trimmed and skipped, and why."""
     index, config = corpus.index, corpus.config
-    line = f"recordings {index.folder}: {len(index.recordings)} recordings"
-    line += f", {duration(index.seconds)} at {index.sample_rate} Hz"
     duplicates = sum(r.duplicate_of is not None for r in index.recordings)
-    if duplicates:
-        line += f"; {duplicates} duplicates"
-    lines = [line]
+    more = f"; {duplicates} duplicates" if duplicates else ""
+    length = f"{duration(index.seconds)} at {index.sample_rate} Hz"
+    yield f"recordings {index.folder}: {len(index.recordings)} recordings, {length}{more}"
     if config.trims:
         trimmed = sum(r.trimmed_seconds for r in index.recordings)
-        lines.append(f"trimmed    {duration(trimmed)} of silence at their ends (audio.trim)")
-    lines.append(f"level      {level_line(index, config)}")
-    lines += conditioning_lines(corpus)
+        yield f"trimmed    {duration(trimmed)} of silence at their ends (audio.trim)"
+    elif config.audio.trim:
+        yield "trimmed    nothing, because train.validation = tails scores whole files"
+    yield f"level      {level_line(index, config)}"
+    yield from conditioning_lines(corpus)
     if index.skipped:
-        lines.append(
-            f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all"
-        )
-        lines += [f"           {s.name}: {s.reason}" for s in index.skipped[:SKIPPED_SHOWN]]
+        yield f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all"
+    for s in index.skipped[:SKIPPED_SHOWN]:
+        yield f"           {s.name}: {s.reason}"
     if index.ignored:
-        lines.append(f"ignored    {index.ignored} other files: hidden, or not audio by their names")
-    held_out_seconds = sum(map(len, corpus.validation)) / index.sample_rate
+        yield f"ignored    {index.ignored} other files: hidden, or not audio by their names"
     what = "the last tenth of each recording"
     if corpus.held_out:
         what = f"{len(corpus.held_out)} whole recordings"
-    lines.append(f"held out   {duration(held_out_seconds)} for validation: {what}")
-    lines += [f"note       {note}" for note in corpus.notes]
-    megabytes = cache_bytes(index) / 1e6
-    lines.append(
-        f"cache      {index.cache} ({megabytes:.1f} MB, {index.decoded} files decoded now)"
-    )
-    return lines
+    held_out_seconds = sum(map(len, corpus.validation)) / index.sample_rate
+    yield f"held out   {duration(held_out_seconds)} for validation: {what}"
+    for note in corpus.notes:
+        yield f"note       {note}"
+    megabytes = sum(p.stat().st_size for p in index.cache.iterdir()) / 1e6
+    yield f"cache      {index.cache} ({megabytes:.1f} MB, {index.decoded} files decoded now)"
 
 
-def conditioning_lines(corpus: Corpus) -> list[str]:
+def conditioning_lines(corpus: Corpus) -> Iterator[str]:
     """The labels, with the length of the recordings to train on of each, and the mel frames."""
     model, rate = corpus.config.model, corpus.index.sample_rate
-    lines = []
     if model.labels:
-        samples = [0] * len(model.labels)
+        samples = Counter[int]()
         for span in corpus.training:
             samples[span.label] += len(span)
-        each = [
-            f"{label} {duration(count / rate)}"
-            for label, count in zip(model.labels, samples, strict=True)
-        ]
+        each = [f"{label} {duration(samples[i] / rate)}" for i, label in enumerate(model.labels)]
         more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""
-        lines.append(f"labels     {', '.join(each[:LABELS_SHOWN])}{more}")
+        yield f"labels     {', '.join(each[:LABELS_SHOWN])}{more}"
     if model.follows_frames:
         every = f"every {model.mel_hop} samples ({1000 * model.mel_hop / rate:.1f} ms)"
         bands = f"{model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz"
-        lines.append(f"frames     {bands} {every}")
-    return lines
+        yield f"frames     {bands} {every}"
 
 
 def level_line(index: Index, config: Config) -> str:
@@ -237,13 +230,8 @@ def level_line(index: Index, config: Config) -> str:
         return f"each peak brought to {config.audio.peak_db:g} dBFS: {gains} (audio.level)"
     loudest = max(r.loudest_db for r in index.recordings)
     line = f"as recorded, loudest moment at {loudest:.0f} dBFS (audio.level)"
-    scaled = sum(gain_db != 0 for gain_db in gains_db)
-    if scaled:
+    if scaled := sum(gain_db != 0 for gain_db in gains_db):
         line += f"; {scaled} scaled down to fit"
     if loudest < QUIET_DBFS:
         line += "; very quiet: consider --set audio.level=peak"
     return line
-
-
-def cache_bytes(index: Index) -> int:
-    return sum(p.stat().st_size for p in index.cache.iterdir())

@@ -3,23 +3,18 @@
 It takes a few minutes on two CPU cores.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import soundfile as sf
+import typer
 
-from wavenet import plotting
-from wavenet.audio import writing
-from wavenet.cli.console import ConsoleReport, duration
-from wavenet.data.dataset import Corpus
-from wavenet.data.pcm_cache import index_folder
+from wavenet.cli.options import CacheOption, out_option
 from wavenet.errors import ChangedRunError, CorpusError, RunError
-from wavenet.generation.api import generate, load
 from wavenet.system import resources
-from wavenet.training.resume import TrainOptions
-from wavenet.training.run_folder import Run
-from wavenet.training.session import train
+
+if TYPE_CHECKING:
+    from wavenet.data.corpus import Corpus
+    from wavenet.training.run_folder import Run
 
 BUNDLED = resources.folder("starter") / "speech"
 PRESET = "tiny"
@@ -28,44 +23,69 @@ NEW_SECONDS = 3.0
 SEED = 1
 
 
-def run_demo(
-    folder: Path | None, out: Path, steps: int | None, cache: Path | None
-) -> Iterator[str]:
-    """Train `tiny`, continue a held-out recording, generate from silence, draw.
-
-    Yields lines to print. Raises WavenetError.
-    """
+def demo(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Recordings to use instead of the bundled speech.")
+    ] = None,
+    out: Annotated[Path, out_option("Run folder.")] = Path("runs/demo"),
+    steps: Annotated[int | None, typer.Option(help="Training steps, if not the preset's.")] = None,
+    cache: CacheOption = None,
+) -> None:
+    """Train a small model on bundled speech for a few minutes, and hear what it makes."""
     if folder is None and not BUNDLED.is_dir():
         raise CorpusError(
-            "the bundled recordings come with the source, not with the wheel; "
-            "name a folder: wavenet demo FOLDER"
+            "the bundled recordings come with the source, not with the wheel; name a folder",
+            "wavenet demo FOLDER",
         )
-    folder = folder or BUNDLED
-    settings = () if steps is None else (f"train.steps={steps}",)
-    # A demo that has begun goes on with the config of its run.
-    config = None if Run(out).exists else PRESET
-    report = ConsoleReport()
+    from wavenet.cli.console import ConsoleReport
+    from wavenet.training.events import TrainingListener
+    from wavenet.training.run_folder import Run
+    from wavenet.training.session import train
+
+    class KeepCorpus(TrainingListener):
+        """Keeps the recordings that training has read, because the demo goes on with them."""
+
+        corpus: "Corpus"
+
+        def prepared(self, run: Run, corpus: "Corpus") -> None:
+            self.corpus = corpus
+
+    console, keep = ConsoleReport(), KeepCorpus()
     try:
-        run = train(TrainOptions(folder, config, settings, out, cache=cache), report)
+        run = train(
+            folder or BUNDLED,
+            # A demo that has begun goes on with the config of its run.
+            config=None if Run(out).exists else PRESET,
+            overrides={} if steps is None else {"train.steps": steps},
+            out=out,
+            cache=cache,
+            listeners=[console, keep],
+        )
     except ChangedRunError:
-        raise RunError(
-            f"{out}: holds a demo of other recordings or length; "
-            "delete it, or choose another place with -o"
-        ) from None
+        advice = "delete it, or choose another place with -o"
+        raise RunError(out, "holds a demo of other recordings or length", advice) from None
     finally:
-        report.close()
+        console.close()
     last = run.latest()
     if last is None or last.training.step < last.config.train.steps:
-        yield f"the demo goes on where it stopped with: wavenet demo -o {out}"
+        typer.echo(f"the demo goes on where it stopped with: wavenet demo -o {out}")
         return
-    yield from _generate_and_draw(run, folder, cache)
+    _generate_and_draw(run, keep.corpus)
 
 
-def _generate_and_draw(run: Run, folder: Path, cache: Path | None) -> Iterator[str]:
+def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
+    """Continue a held-out recording, generate from silence, and draw both beside the recording."""
+    import numpy as np
+    import soundfile as sf
+
+    from wavenet import plotting
+    from wavenet.audio import writing
+    from wavenet.cli.console import duration
+    from wavenet.data.statistics import held_out_baselines
+    from wavenet.generation.api import generate, load
+
     model = load(run.folder)
-    config, rate = model.config, model.config.audio.sample_rate
-    index = index_folder(folder, config.audio, trim=config.trims, cache=cache)
-    corpus = Corpus(index, config, config.model.receptive_field)
+    rate = model.config.audio.sample_rate
     span = max(corpus.validation, key=len)
     held_out = corpus.wav(span)[: round((PROMPT_SECONDS + NEW_SECONDS) * rate)]
     prompt = held_out[: round(PROMPT_SECONDS * rate)]
@@ -77,7 +97,7 @@ def _generate_and_draw(run: Run, folder: Path, cache: Path | None) -> Iterator[s
     for name, wav in {"continued.wav": continued, "from-nothing.wav": from_silence}.items():
         with writing.writer(run.folder / name, rate) as file:
             file.write(wav)
-    unigram, bigram = corpus.held_out_baselines()
+    unigram, bigram = held_out_baselines(corpus)
     prompt_seconds = f"{len(prompt) / rate:.1f} s"
     clips = {
         "a recording it never heard": held_out,
@@ -88,20 +108,15 @@ def _generate_and_draw(run: Run, folder: Path, cache: Path | None) -> Iterator[s
     marks = {"frequency alone": unigram, "one sample back": bigram}
     plotting.overview(picture, clips, rate, run.metrics(), corpus.distribution.levels, marks)
     bits = model.training.validation_bits or float("nan")
-    yield ""
-    yield (
-        f"after {duration(model.training.seconds)} of training: "
-        f"{bits:.2f} bits per sample on speech it never heard"
-    )
-    yield (
-        f"  knowing only how often each level occurs takes {unigram:.2f}, "
-        f"knowing the sample before {bigram:.2f}"
-    )
-    what = f"a held-back recording, continued after {prompt_seconds}"
-    yield f"  {run.folder / 'continued.wav'}     {what}"
-    yield f"  {run.folder / 'from-nothing.wav'}  from silence"
-    yield f"  {picture}          waveforms, spectrograms, loss"
-    yield "next:"
-    yield f"  wavenet generate {run.folder} --seconds 10 -o new.wav"
-    yield "  wavenet train path/to/your/recordings --config small"
-    yield f"  wavenet receptive-field {run.folder}"
+    typer.echo(f"""
+after {duration(model.training.seconds)} of training: \
+{bits:.2f} bits per sample on speech it never heard
+  knowing only how often each level occurs takes {unigram:.2f}, \
+knowing the sample before {bigram:.2f}
+  {run.folder / "continued.wav"}     a held-back recording, continued after {prompt_seconds}
+  {run.folder / "from-nothing.wav"}  from silence
+  {picture}          waveforms, spectrograms, loss
+next:
+  wavenet generate {run.folder} --seconds 10 -o new.wav
+  wavenet train path/to/your/recordings --config small
+  wavenet receptive-field {run.folder}""")

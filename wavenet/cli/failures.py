@@ -1,6 +1,7 @@
 """What a command does when something goes wrong: one line, and an exit status."""
 
 import os
+import re
 import sys
 from io import TextIOWrapper
 from typing import Any
@@ -8,11 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from wavenet.errors import AlreadyReportedError, WavenetError
+from wavenet.errors import WavenetError
 
-# Click's class, which newer versions of Typer bring along under another name.
-UsageError: Any = typer.BadParameter.__mro__[1]
-# What torch's RuntimeErrors say when memory runs out.
+# What torch's RuntimeErrors say when memory runs out; on a CPU they have no class of their own.
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _MEMORY_ADVICE = {
     "train": "lower train.batch or train.segment_seconds, or raise train.accumulate",
@@ -29,35 +28,57 @@ class OneLineErrors(TyperGroup):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
-        except AlreadyReportedError:
-            raise typer.Exit(1) from None
-        except WavenetError as e:
-            typer.echo(f"wavenet: {e}", err=True)
-            raise typer.Exit(1) from None
-        except UsageError as e:
-            if is_first_rank():
-                command = f"wavenet {ctx.invoked_subcommand or ''}".rstrip()
-                message = e.format_message().rstrip(".")
-                typer.echo(f"wavenet: {message}; see {command} --help", err=True)
-            raise typer.Exit(1) from None
-        except (MemoryError, RuntimeError) as e:
-            if not isinstance(e, MemoryError) and not any(sign in str(e) for sign in _NO_MEMORY):
-                raise
-            otherwise = "close other programs, or take a smaller model"
-            advice = _MEMORY_ADVICE.get(ctx.invoked_subcommand, otherwise)
-            typer.echo(f"wavenet: this needs more memory than there is; {advice}", err=True)
-            raise typer.Exit(1) from None
-        except BrokenPipeError:
-            # The reader of the output has gone (`wavenet evaluate ... | head`). Typer ends quietly.
-            raise
-        except OSError as e:
-            problem = f"{e.filename or 'a file'}: {e.strerror or e}"
-            typer.echo(f"wavenet: {problem}; what was finished is kept", err=True)
-            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             if is_first_rank():
                 typer.echo("wavenet: interrupted; what was finished is kept", err=True)
             raise typer.Exit(130) from None
+        except Exception as e:
+            line = _explain(e, ctx.invoked_subcommand)
+            if line is None:
+                raise
+            if line:
+                typer.echo(f"wavenet: {line}", err=True)
+            raise typer.Exit(1) from None
+
+
+def _explain(error: Exception, command: str | None) -> str | None:
+    """What is printed of an error: "" for nothing, None for one that nobody foresaw."""
+    if isinstance(error, WavenetError):
+        return with_options(str(error)) if is_first_rank() or _have_met() else ""
+    # Typer brings Click's usage errors along under changing names.
+    if hasattr(error, "format_message"):
+        see = " ".join(["see wavenet", *([command] if command else []), "--help"])
+        problem = error.format_message().rstrip(".")
+        return f"{problem}; {see}" if is_first_rank() else ""
+    no_memory = isinstance(error, RuntimeError) and any(s in str(error) for s in _NO_MEMORY)
+    if no_memory or isinstance(error, MemoryError):
+        otherwise = "close other programs, or take a smaller model"
+        advice = _MEMORY_ADVICE.get(command or "", otherwise)
+        return f"this needs more memory than there is; {advice}"
+    # Typer ends quietly where nobody reads the output any more (`wavenet evaluate ... | head`).
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        problem = f"{error.filename or 'a file'}: {error.strerror or error}"
+        return f"{problem}; what was finished is kept"
+    return None
+
+
+def with_options(text: str) -> str:
+    """The text with options and arguments of the commands for the parameters in backticks."""
+    from wavenet.cli.main import app
+
+    names = {}
+    for command in typer.main.get_group(app).commands.values():
+        for parameter in command.params:
+            option = max(parameter.opts, key=len)
+            name = option.lstrip("-").replace("-", "_")
+            names[name] = option if option.startswith("-") else option.upper()
+    return re.sub("`([a-z_]+)`", lambda match: names.get(match[1], match[0]), text)
+
+
+def _have_met() -> bool:
+    """Whether this is one of several processes that settle by themselves which of them reports."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def is_first_rank() -> bool:

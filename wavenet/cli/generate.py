@@ -1,123 +1,103 @@
-"""`wavenet generate`: new audio, or the continuation of a recording.
+"""`wavenet generate`: new audio, or the continuation of a recording."""
 
-It is written as it is generated, so that Ctrl-C and a full disk leave what there is.
-"""
-
-import secrets
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-import soundfile as sf
+import typer
 
-from wavenet.audio import reading, writing
-from wavenet.engines.options import EngineOptions
-from wavenet.errors import AudioError, EngineError
-from wavenet.generation.api import load, samples_for
-from wavenet.generation.prompt import read_prompt
-from wavenet.generation.sampler import Sampler
-from wavenet.model.distributions.base import Sampling
-from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
+from wavenet.cli import options
+from wavenet.errors import AudioError, UsageError
 
 
-@dataclass(frozen=True)
-class GenerateOptions:
-    """What the user asked `wavenet generate` for."""
+def generate(
+    model: options.ModelArgument,
+    seconds: Annotated[float, typer.Option(help="Length of what is generated.")] = 5.0,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            help="How many different clips to make at once. Default: 1, or one of each --label."
+        ),
+    ] = None,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(help="A recording to continue, of any length and rate, at its own level."),
+    ] = None,
+    keep_prompt: Annotated[
+        bool, typer.Option("--keep-prompt", help="Put the prompt itself in front.")
+    ] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Voice or class; repeatable. Clips take them in turn, or without it all that the "
+            "model knows."
+        ),
+    ] = None,
+    temperature: options.TemperatureOption = 1.0,
+    top_k: options.TopKOption = 0,
+    top_p: options.TopPOption = 1.0,
+    seed: options.SeedOption = None,
+    engine: options.EngineOption = "auto",
+    precision: options.PrecisionOption = "fp32",
+    threads: options.ThreadsOption = 0,
+    out: Annotated[
+        Path | None,
+        options.out_option("wav, flac, ogg or mp3; with --count, numbered. Default: RUN-SEED.wav."),
+    ] = None,
+) -> None:
+    """Make new audio, or continue a recording."""
+    from wavenet.cli.streams import INTERRUPTED, chosen_or_new, first_line, write_streams
+    from wavenet.generation.api import load, samples_for
+    from wavenet.generation.prompt import read_prompt
+    from wavenet.generation.sampler import Sampler
+    from wavenet.model.distributions.base import Sampling
 
-    model: Path
-    seconds: float
-    # By default one, or one for each label.
-    count: int | None
-    prompt: Path | None
-    keep_prompt: bool
-    sampling: Sampling
-    seed: int | None
-    engine: str
-    out: Path | None
-    labels: tuple[str, ...] = ()
-    options: EngineOptions = field(default_factory=EngineOptions)
-
-
-def render(request: GenerateOptions) -> Iterator[str]:
-    """Generate and write. Yields lines to print.
-
-    Raises WavenetError for wrong options, before anything is written.
-    """
-    model = load(request.model)
-    if request.keep_prompt and request.prompt is None:
-        raise EngineError("--keep-prompt: there is no --prompt to keep")
-    count = max(1, len(request.labels)) if request.count is None else request.count
-    if count < len(request.labels):
-        raise EngineError(
-            f"--label: {len(request.labels)} labels for {count} clips; "
-            "raise --count, or leave it out for one of each"
-        )
-    samples = samples_for(model, request.seconds)
-    prompt = None if request.prompt is None else read_prompt(request.prompt, model)
-    seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
+    engine_options = options.engine_options(precision, threads)
+    sampling = Sampling(temperature, top_k, top_p)
+    trained = load(model)
+    if keep_prompt and prompt is None:
+        raise UsageError("keep_prompt", None, "there is no `prompt` to keep")
+    labels = label or []
+    count = max(1, len(labels)) if count is None else count
+    if count < len(labels):
+        problem = f"{len(labels)} labels for {count} clips"
+        raise UsageError("label", None, problem, "raise `count`, or leave it out for one of each")
+    samples, rate = samples_for(trained, seconds), trained.config.audio.sample_rate
+    continued = None if prompt is None else read_prompt(prompt, trained)
+    seed = chosen_or_new(seed)
+    name = model.resolve().name if model.is_dir() else model.stem
+    paths = numbered(out or Path(f"{name}-{seed}.wav"), count)
+    if prompt is not None and prompt.resolve() in [path.resolve() for path in paths]:
+        raise AudioError(prompt, "is the prompt itself", "choose another -o")
     sampler = Sampler(
-        model,
+        trained,
         seed=seed,
         count=count,
-        sampling=request.sampling,
-        engine=request.engine,
-        options=request.options,
-        prompt=prompt,
-        labels=request.labels,
+        sampling=sampling,
+        engine=engine,
+        options=engine_options,
+        prompt=continued,
+        labels=labels,
     )
-    name = request.model.resolve().name if request.model.is_dir() else request.model.stem
-    paths = numbered(request.out or Path(f"{name}-{seed}.wav"), count)
-    if request.prompt is not None and request.prompt.resolve() in [p.resolve() for p in paths]:
-        raise AudioError(f"{request.prompt}: is the prompt itself; choose another -o")
-    rate = model.config.audio.sample_rate
-    yield f"{sampler.engine.describe(count)}, checkpoint of step {model.training.step}, seed {seed}"
-    with ExitStack() as open_files:
-        files = [open_files.enter_context(writing.writer(path, rate)) for path in paths]
-        prompt_samples = 0
-        if request.keep_prompt and request.prompt is not None:
-            for block in reading.read_blocks(request.prompt, rate):
-                prompt_samples += len(block)
-                for file in files:
-                    file.write(block)
-        written = _write_blocks(sampler, samples, files, rate)
+    typer.echo(first_line(sampler.engine, count, trained, seed))
+    lead, after = None, ""
+    if keep_prompt and continued is not None:
+        lead, after = prompt, f" after {continued.whole_samples / rate:.2f} s of prompt"
+    made = write_streams([(range(count), sampler)], [samples] * count, paths, rate, lead)
     for i, path in enumerate(paths):
-        line = f"{path}  {written / rate:.2f} s"
-        if prompt_samples:
-            line += f" after {prompt_samples / rate:.2f} s of prompt"
-        if sampler.labels:
-            line += f", {sampler.labels[i]}"
-        yield line
-    if written < samples:
-        yield "interrupted: what was made until then is kept"
-
-
-def _write_blocks(sampler: Sampler, samples: int, files: list[sf.SoundFile], rate: int) -> int:
-    """Write every stream's blocks to its file, under a progress bar.
-
-    Returns the samples written of each stream: fewer than `samples` after Ctrl-C.
-    """
-    written = 0
-    started = time.monotonic()
-    with bar(samples * len(files), layout=LAYOUT_WITHOUT_COUNT) as progress:
-        try:
-            for block in sampler.blocks(samples):
-                for file, wav in zip(files, block, strict=True):
-                    file.write(wav)
-                written += block.shape[1]
-                speed = written * len(files) / (time.monotonic() - started)
-                progress.set_postfix_str(
-                    f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False
-                )
-                progress.update(block.size)
-        except KeyboardInterrupt:
-            pass
-    return written
+        voice = f", {sampler.labels[i]}" if sampler.labels else ""
+        typer.echo(f"{path}  {made[i] / rate:.2f} s{after}{voice}")
+    if sum(made) < count * samples:
+        typer.echo(INTERRUPTED)
 
 
 def numbered(path: Path, count: int) -> list[Path]:
-    """out.wav for one clip; out-1.wav, out-2.wav, ... for several."""
+    """out.wav for one clip; out-1.wav, out-2.wav, ... for several.
+
+    Raises AudioError for what cannot be written.
+    """
+    from wavenet.audio.writing import check_writable
+
+    check_writable(path)
     if count == 1:
         return [path]
     return [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]

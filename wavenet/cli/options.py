@@ -1,9 +1,14 @@
 """Options that several commands have, each written once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from wavenet.cli.failures import with_options
+
+if TYPE_CHECKING:
+    from wavenet.engines.options import EngineOptions
 
 ConfigOption = Annotated[
     str | None,
@@ -48,3 +53,21 @@ ModelArgument = Annotated[
 PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
 ThreadsOption = Annotated[int, typer.Option(help="The most threads to use; 0 is as many as help.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+def out_option(text: str) -> Any:
+    """`--out` or `-o`, which is something else to each command."""
+    return typer.Option("--out", "-o", help=text)
+
+
+def engine_options(precision: str, threads: int) -> "EngineOptions":
+    """What the two options ask of an engine; what takes long is reported."""
+    from wavenet.engines.options import EngineOptions
+
+    return EngineOptions(precision, threads, report)
+
+
+def report(line: str) -> None:
+    """Show a line on stderr, with options for the parameters in backticks."""
+    typer.echo(with_options(line), err=True)

@@ -1,13 +1,13 @@
 """Training for TensorBoard: scalars, audio and spectrograms, in the run's folder `tensorboard`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from wavenet.audio import reading
-from wavenet.cli.console import ConsoleReport
-from wavenet.config import Config
-from wavenet.data.dataset import Corpus
-from wavenet.errors import RunError
+from wavenet.data.corpus import Corpus
+from wavenet.errors import UsageError
+from wavenet.training.events import TrainingListener
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
@@ -18,29 +18,26 @@ TAGS = {
 }
 
 
-class TensorBoardReport(ConsoleReport):
-    """Writes for TensorBoard besides printing. Raises RunError where that is not installed."""
+class TensorBoardReport(TrainingListener):
+    """Writes for TensorBoard; `note` prints where. Raises UsageError where it is not installed."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, note: Callable[[str], None]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise RunError(
-                "--tensorboard: is not installed; pip install tensorboard, or leave it out"
-            ) from None
+            advice = "pip install tensorboard, or leave it out"
+            raise UsageError("tensorboard", None, "is not installed", advice) from None
+        self._note, self._folder = note, Path()
         self._writer_class: Any = SummaryWriter
         self._writer: Any = None
 
-    def prepared(self, config: Config, run: Run, corpus: Corpus) -> None:
-        super().prepared(config, run, corpus)
+    def prepared(self, run: Run, corpus: Corpus) -> None:
         self._folder = run.folder / "tensorboard"
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
         # Steps that a crash undid are trained again, and must not be shown twice.
         self._writer = self._writer_class(self._folder, purge_step=trainer.step + 1)
-        self.note(f"board      tensorboard --logdir {self._folder}")
-        super().starting(trainer, until, seconds_per_step)
+        self._note(f"board      tensorboard --logdir {self._folder}")
 
     def logged(self, metrics: dict[str, Any]) -> None:
         for key, tag in TAGS.items():
@@ -48,7 +45,6 @@ class TensorBoardReport(ConsoleReport):
                 self._writer.add_scalar(tag, metrics[key], metrics["step"])
 
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
-        super().evaluated(trainer, sample)
         if sample is not None:
             import matplotlib.image
             import numpy as np
@@ -61,6 +57,5 @@ class TensorBoardReport(ConsoleReport):
         self._writer.flush()
 
     def close(self) -> None:
-        super().close()
         if self._writer is not None:
             self._writer.close()

@@ -1,132 +1,85 @@
-"""`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere.
+"""`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere."""
 
-Several inputs are generated in one batch.
-"""
-
-import secrets
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
-from wavenet.audio import writing
-from wavenet.engines import create_engine
-from wavenet.engines.options import EngineOptions
+import typer
+
+from wavenet.cli import options
 from wavenet.errors import AudioError, OutputError
-from wavenet.generation.api import load
-from wavenet.generation.mel_input import MelInput, require_frames
-from wavenet.generation.sampler import Sampler, stream_labels
-from wavenet.model.distributions.base import Sampling
-from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
 
 # Streams of a batch. More are no faster, and each takes memory.
 MAX_STREAMS = 32
 
 
-@dataclass(frozen=True)
-class VocodeOptions:
-    """What the user asked `wavenet vocode` for."""
+def vocode(
+    model: options.ModelArgument,
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Recordings to resynthesise, or log-mel frames in .npy.")
+    ],
+    label: Annotated[
+        str | None, typer.Option(help="Voice or class, for a model that knows some.")
+    ] = None,
+    temperature: options.TemperatureOption = 1.0,
+    top_k: options.TopKOption = 0,
+    top_p: options.TopPOption = 1.0,
+    seed: options.SeedOption = None,
+    engine: options.EngineOption = "auto",
+    precision: options.PrecisionOption = "fp32",
+    threads: options.ThreadsOption = 0,
+    out: Annotated[
+        Path | None,
+        options.out_option(
+            "wav, flac, ogg or mp3; for several inputs a folder. Default: INPUT-vocoded.wav."
+        ),
+    ] = None,
+) -> None:
+    """Make audio from mel frames: those of recordings, or made elsewhere."""
+    from wavenet.cli.streams import INTERRUPTED, chosen_or_new, first_line, write_streams
+    from wavenet.engines import create_engine
+    from wavenet.generation.api import load
+    from wavenet.generation.mel_input import MelInput, require_frames
+    from wavenet.generation.sampler import Sampler
+    from wavenet.model.distributions.base import Sampling
+    from wavenet.model.known_labels import choose
 
-    model: Path
-    inputs: tuple[Path, ...]
-    sampling: Sampling
-    seed: int | None
-    engine: str
-    out: Path | None
-    label: str | None = None
-    options: EngineOptions = field(default_factory=EngineOptions)
-
-
-def vocode(request: VocodeOptions) -> Iterator[str]:
-    """Generate and write. Yields lines to print.
-
-    Raises WavenetError for wrong options and inputs, before anything is written.
-    """
-    model = load(request.model)
-    require_frames(model.config)
-    labels = () if request.label is None else (request.label,)
-    stream_labels(model.config.model.labels, labels, 1)
-    paths = outputs(request.inputs, request.out)
-    mel_inputs = [MelInput.read(path, model) for path in request.inputs]
+    engine_options = options.engine_options(precision, threads)
+    sampling = Sampling(temperature, top_k, top_p)
+    trained = load(model)
+    config, rate = trained.config, trained.config.audio.sample_rate
+    require_frames(config)
+    labels = [] if label is None else [label]
+    # A wrong label is noticed before all inputs are read.
+    choose(labels, config.model.labels)
+    paths = outputs(inputs, out)
+    mel_inputs = [MelInput.read(path, trained) for path in inputs]
     lengths = [mel_input.samples for mel_input in mel_inputs]
-    seed = secrets.randbelow(1_000_000) if request.seed is None else request.seed
-    engine = create_engine(request.engine, model.config.model, model.weights, request.options)
+    seed = chosen_or_new(seed)
+    loaded = create_engine(engine, config.model, trained.weights, engine_options)
 
     def sampler_of(batch: Sequence[int]) -> Sampler:
+        mels = [mel_inputs[i] for i in batch]
         return Sampler(
-            model,
-            seed=seed,
-            sampling=request.sampling,
-            engine=engine,
-            labels=labels,
-            mel_inputs=[mel_inputs[i] for i in batch],
+            trained, seed=seed, sampling=sampling, engine=loaded, labels=labels, mel_inputs=mels
         )
 
-    batches = _batches(lengths)
-    # The first sampler refuses what does not fit, before anything is written.
-    first = sampler_of(batches[0])
-    engine_line = engine.describe(len(batches[0]))
-    yield f"{engine_line}, checkpoint of step {model.training.step}, seed {seed}"
-    _make_folder(paths)
-    rate, written = model.config.audio.sample_rate, [0] * len(lengths)
-    with bar(sum(lengths), layout=LAYOUT_WITHOUT_COUNT) as progress:
-        started = time.monotonic()
-
-        def advance(samples: int) -> None:
-            speed = sum(written) / (time.monotonic() - started)
-            progress.set_postfix_str(
-                f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time", refresh=False
-            )
-            progress.update(samples)
-
-        try:
-            for batch in batches:
-                _write(
-                    first if batch is batches[0] else sampler_of(batch),
-                    batch,
-                    lengths,
-                    paths,
-                    rate,
-                    written,
-                    advance,
-                )
-        except KeyboardInterrupt:
-            pass
-    for path, source, samples in zip(paths, request.inputs, written, strict=True):
-        if samples:
-            label = f", {request.label}" if request.label else ""
-            yield f"{path}  {samples / rate:.2f} s, after {source}{label}"
-    if sum(written) < sum(lengths):
-        yield "interrupted: what was made until then is kept"
-
-
-def _write(
-    sampler: Sampler,
-    batch: Sequence[int],
-    lengths: Sequence[int],
-    paths: Sequence[Path],
-    rate: int,
-    written: list[int],
-    advance: Callable[[int], None],
-) -> None:
-    """Generate a batch of inputs, each into its file, counting the samples written of each."""
-    with ExitStack() as open_files:
-        files = [open_files.enter_context(writing.writer(paths[i], rate)) for i in batch]
-        for blocks in sampler.variable_length_blocks([lengths[i] for i in batch]):
-            for stream, wav in blocks:
-                files[stream].write(wav)
-                written[batch[stream]] += len(wav)
-            advance(sum(len(wav) for _, wav in blocks))
-
-
-def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Which inputs to generate together: those of similar lengths.
-
-    A batch takes as long as the longest of them.
-    """
+    # A batch takes as long as the longest input in it, so those of similar length go together.
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    return [order[i : i + MAX_STREAMS] for i in range(0, len(order), MAX_STREAMS)]
+    batches = [order[i : i + MAX_STREAMS] for i in range(0, len(order), MAX_STREAMS)]
+    # The first sampler refuses what does not fit, before anything is written.
+    samplers = chain([sampler_of(batches[0])], map(sampler_of, batches[1:]))
+    typer.echo(first_line(loaded, len(batches[0]), trained, seed))
+    _make_folder(paths[0].parent)
+    made = write_streams(zip(batches, samplers, strict=True), lengths, paths, rate)
+    voice = f", {label}" if label else ""
+    for path, source, samples in zip(paths, inputs, made, strict=True):
+        if samples:
+            typer.echo(f"{path}  {samples / rate:.2f} s, after {source}{voice}")
+    if sum(made) < sum(lengths):
+        typer.echo(INTERRUPTED)
 
 
 def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
@@ -134,30 +87,30 @@ def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
 
     Raises AudioError.
     """
+    from wavenet.audio import writing
+
     if len(inputs) == 1 and not (out and out.is_dir()):
         paths = [out or Path(f"{inputs[0].stem}-vocoded.wav")]
         writing.check_writable(paths[0])
     else:
         folder = out or Path()
         if folder.suffix.lower() in writing.WRITABLE:
-            raise AudioError(f"{folder}: is one file for {len(inputs)} inputs; name a folder")
+            raise AudioError(folder, f"is one file for {len(inputs)} inputs", "name a folder")
         paths = [folder / f"{source.stem}-vocoded.wav" for source in inputs]
-    if len(set(paths)) < len(paths):
-        twice = next(p for p in paths if paths.count(p) > 1)
-        raise AudioError(
-            f"{twice}: would be written for two inputs of the same name; give them one at a time"
-        )
-    resolved_inputs = [source.resolve() for source in inputs]
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        reason = "would be written for two inputs of the same name"
+        raise AudioError(twice[0], reason, "give them one at a time")
+    resolved_inputs = {source.resolve() for source in inputs}
     for path in paths:
         if path.resolve() in resolved_inputs:
-            raise AudioError(f"{path}: is an input itself; choose another -o")
+            raise AudioError(path, "is an input itself", "choose another -o")
     return paths
 
 
-def _make_folder(paths: Sequence[Path]) -> None:
+def _make_folder(folder: Path) -> None:
     try:
-        paths[0].parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
     except OSError as e:
-        raise OutputError(
-            f"{paths[0].parent}: cannot be made ({e.strerror}); name a folder in an existing one"
-        ) from None
+        advice = "name a folder in an existing one"
+        raise OutputError(folder, f"cannot be made ({e.strerror})", advice) from None

@@ -4,9 +4,9 @@ Pure arithmetic with the standard library alone. An offset counts samples back f
 which is offset 0.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import count
+from itertools import count, takewhile
 from math import gcd
 
 
@@ -15,10 +15,7 @@ def doubling() -> Iterator[int]:
 
     With two taps, exactly one path through a cycle's layers leads to each lag.
     """
-    dilation = 1
-    while True:
-        yield dilation
-        dilation *= 2
+    return (2**i for i in count())
 
 
 def fibonacci() -> Iterator[int]:
@@ -48,22 +45,13 @@ def coprime() -> Iterator[int]:
         chosen.append(next(n for n in by_distance if all(gcd(n, d) == 1 for d in chosen)))
 
 
-GROWTHS: dict[str, Callable[[], Iterator[int]]] = {
-    "doubling": doubling,
-    "fibonacci": fibonacci,
-    "coprime": coprime,
-}
+GROWTHS = {growth.__name__: growth for growth in (doubling, fibonacci, coprime)}
 
 
 @cache
 def cycle(growth: str, largest: int) -> tuple[int, ...]:
     """A schedule's dilations up to the largest, before it starts again at 1."""
-    chosen: list[int] = []
-    for dilation in GROWTHS[growth]():
-        if dilation > largest:
-            return tuple(chosen)
-        chosen.append(dilation)
-    raise AssertionError("schedules grow without end")
+    return tuple(takewhile(lambda dilation: dilation <= largest, GROWTHS[growth]()))
 
 
 @cache
@@ -85,10 +73,9 @@ def tap_matrix(
 
     `layer_offsets` comes newest first, as from `offsets`.
     """
+
+    def share(offset: int, tap: int) -> float:
+        return ((offset == tap) + (offset == tap + 1)) / 2 if smooth else float(offset == tap)
+
     taps = [k * dilation for k in reversed(range(kernel_size))]
-    rows = []
-    for offset in reversed(layer_offsets):
-        at = [float(offset == tap) for tap in taps]
-        before = [float(offset == tap + 1) for tap in taps]
-        rows.append([(a + b) / 2 for a, b in zip(at, before, strict=True)] if smooth else at)
-    return rows
+    return [[share(offset, tap) for tap in taps] for offset in reversed(layer_offsets)]

@@ -11,16 +11,12 @@ from typing import Any
 from wavenet.errors import ConfigError
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 @dataclass(frozen=True)
 class Renamed:
     """The setting is called `to` now, in the same section; `translate` gives its new value."""
 
     to: str
-    translate: Callable[[Any], Any] = _same
+    translate: Callable[[Any], Any] = lambda value: value
 
 
 @dataclass(frozen=True)
@@ -35,26 +31,24 @@ class Retired:
     instead: str
 
 
-LEGACY: dict[str, Renamed | Retired] = {
-    "train.average_decay": Renamed("train.ema_decay"),
-}
+LEGACY: dict[str, Renamed | Retired] = {"train.average_decay": Renamed("train.ema_decay")}
 
 
 def current(
     key: str, value: Any, where: str, legacy: Mapping[str, Renamed | Retired] = LEGACY
-) -> tuple[str, Any] | None:
-    """A setting as it is called and meant now; None for one that may be left out.
+) -> dict[str, Any]:
+    """A setting as it is called and meant now, {key: value}; empty for one that may be left out.
 
     Raises ConfigError that names `where` and the setting, for one that cannot go on.
     """
     entry = legacy.get(key)
     if isinstance(entry, Renamed):
-        return entry.to, entry.translate(value)
-    if isinstance(entry, Retired):
-        if value != entry.default:
-            raise ConfigError(f"{where}: {key} = {value}: is no longer there; {entry.instead}")
-        return None
-    return key, value
+        return {entry.to: entry.translate(value)}
+    if entry is None:
+        return {key: value}
+    if value != entry.default:
+        raise ConfigError(where, f"{key} = {value}: is no longer there", entry.instead)
+    return {}
 
 
 def modernised(
@@ -65,19 +59,16 @@ def modernised(
     Raises ConfigError that names `where` and the setting.
     """
     if not isinstance(nested, Mapping):
-        raise ConfigError(f"{where}: is not a table of settings")
+        raise ConfigError(where, "is not a table of settings")
     result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in nested.items()}
     for old in legacy:
         section, _, name = old.partition(".")
         settings = result.get(section)
         if not isinstance(settings, dict) or name not in settings:
             continue
-        setting = current(old, settings.pop(name), where, legacy)
-        if setting is None:
-            continue
-        key, value = setting
-        new_name = key.partition(".")[2]
-        if new_name in settings:
-            raise ConfigError(f"{where}: {old} is called {key} now: give one of the two")
-        settings[new_name] = value
+        for key, value in current(old, settings.pop(name), where, legacy).items():
+            new_name = key.partition(".")[2]
+            if new_name in settings:
+                raise ConfigError(where, f"{old} is called {key} now: give one of the two")
+            settings[new_name] = value
     return result

@@ -6,8 +6,9 @@ One that is renamed or goes away is entered in `legacy`.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from wavenet.arithmetic import is_power_of_two
 from wavenet.config import dilations
-from wavenet.config.checks import Checked, is_power_of_two
+from wavenet.config.checks import Checked, ranged
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class ModelConfig(Checked):
 
     section: ClassVar[str] = "model"
 
-    layers: int = 30
+    layers: int = ranged(30, 1, 1000)
 
     # Dilations grow from layer to layer up to the largest, then start again at 1; see
     # `wavenet.config.dilations`.
@@ -36,148 +37,95 @@ class ModelConfig(Checked):
     groups: int = 1
 
     # Channels of a bottleneck layer's dilated convolution; 0 is a quarter of residual_channels.
-    bottleneck_channels: int = 0
+    bottleneck_channels: int = ranged(0, 0, 8192, zero="a quarter of the residual channels")
 
     # Average what a convolution makes now and a sample ago, against the grid that dilations leave.
     smooth: bool = False
 
-    residual_channels: int = 64
-    gate_channels: int = 128  # both halves: tanh and sigmoid
-    skip_channels: int = 64
+    residual_channels: int = ranged(64, 1, 8192)
+    gate_channels: int = ranged(128, 1, 8192)  # both halves: tanh and sigmoid
+    skip_channels: int = ranged(64, 1, 8192)
 
     # A module before the head that also reads the skip sum at earlier samples; see
     # `wavenet.model.patterns.pyramid_pooling`. Its branches read it at these dilations, and its
     # last branch reads the mean over a window of samples.
     context: Literal["none", "pyramid"] = "none"
     pyramid_dilations: tuple[int, ...] = (1, 6, 12, 18)
-    pyramid_window: int = 256
+    pyramid_window: int = ranged(256, 2, 2**20, "samples")
 
     # Between the skip sum and the output.
-    head_channels: int = 64
+    head_channels: int = ranged(64, 1, 8192)
 
     # What is predicted: mu-law levels, or a mixture over 16-bit samples.
     output: Literal["mulaw", "logistic", "gaussian"] = "mulaw"
     levels: int = 256  # with output = "mulaw"
-    mixtures: int = 10  # components, with the others
+    mixtures: int = ranged(10, 1, 100, "components")  # components, with the others
 
     # Channels of the embedding of a label (a voice, a class). 0: the network knows no labels.
-    label_channels: int = 0
+    label_channels: int = ranged(0, 0, 1024, zero="no labels")
 
     # The labels that the network knows, collected from the recordings when training starts.
     labels: tuple[str, ...] = ()
 
     # Bands of the log-mel frames that the network is conditioned on. 0: on none.
-    mel_bands: int = 0
+    mel_bands: int = ranged(0, 0, 512, zero="no frames")
     mel_hop: int = 256  # samples between frames
-    mel_window: int = 1024  # samples that a frame covers
+    mel_window: int = ranged(1024, 16, 2**16, "samples")  # samples that a frame covers
     mel_low_hz: float = 0.0
     mel_high_hz: float = 8000.0
 
     # Each frame and this many to each side of it are condensed to mel_channels.
-    mel_context: int = 2
-    mel_channels: int = 64
+    mel_context: int = ranged(2, 0, 64, "frames")
+    mel_channels: int = ranged(64, 1, 1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._require(1 <= self.layers <= 1000, "layers", "must be 1 to 1000")
         cycle, doubling = self.dilation_cycle, self.growth == "doubling"
-        self._require(
-            1 <= cycle <= 2**20 and (not doubling or is_power_of_two(cycle)),
-            "dilation_cycle",
-            f"must be {'a power of two up to' if doubling else '1 to'} 2^20",
-        )
-        if self.dilations is not None:
-            self._require(
-                1 <= len(self.dilations) <= 1000, "dilations", "must list 1 to 1000 dilations"
-            )
-            for d in self.dilations:
-                self._require(1 <= d <= 2**20, "dilations", f"{d} is not within 1 to 2^20")
-        for name in ("residual_channels", "gate_channels", "skip_channels", "head_channels"):
-            value = getattr(self, name)
-            self._require(1 <= value <= 8192, name, "must be 1 to 8192")
-        self._require(
-            self.gate_channels % 2 == 0, "gate_channels", "counts both halves, so it must be even"
-        )
-        levels = self.levels
-        self._require(
-            16 <= levels <= 1024 and is_power_of_two(levels),
-            "levels",
-            "must be a power of two from 16 to 1024",
-        )
-        self._require(1 <= self.mixtures <= 100, "mixtures", "must be 1 to 100 components")
-        self._require(
-            0 <= self.label_channels <= 1024, "label_channels", "must be 0 (no labels) to 1024"
-        )
-        self._require(len(set(self.labels)) == len(self.labels), "labels", "must all be different")
-        self._require(
-            not self.labels or self.label_channels > 0,
-            "labels",
-            "needs model.label_channels above 0",
-        )
-        self._require(0 <= self.mel_bands <= 512, "mel_bands", "must be 0 (no frames) to 512")
-        self._require(16 <= self.mel_window <= 2**16, "mel_window", "must be 16 to 65536 samples")
-        self._require(
-            1 <= self.mel_hop <= self.mel_window, "mel_hop", "must be 1 to model.mel_window samples"
-        )
-        self._require(
-            0 <= self.mel_low_hz < self.mel_high_hz,
-            "mel_low_hz",
-            "must be 0 to below model.mel_high_hz",
-        )
-        self._require(0 <= self.mel_context <= 64, "mel_context", "must be 0 to 64 frames")
-        self._require(1 <= self.mel_channels <= 1024, "mel_channels", "must be 1 to 1024")
+        fits = 1 <= cycle <= 2**20 and (not doubling or is_power_of_two(cycle))
+        rule = f"must be {'a power of two up to' if doubling else '1 to'} 2^20"
+        self.require(fits, "dilation_cycle", rule)
+        listed = self.dilations is None or 1 <= len(self.dilations) <= 1000
+        self.require(listed, "dilations", "must list 1 to 1000 dilations")
+        for d in self.dilations or ():
+            self.require(1 <= d <= 2**20, "dilations", f"{d} is not within 1 to 2^20")
+        even = self.gate_channels % 2 == 0
+        self.require(even, "gate_channels", "counts both halves, so it must be even")
+        fits = 16 <= self.levels <= 1024 and is_power_of_two(self.levels)
+        self.require(fits, "levels", "must be a power of two from 16 to 1024")
+        self.require(len({*self.labels}) == len(self.labels), "labels", "must all be different")
+        embedded = not self.labels or self.label_channels > 0
+        self.require(embedded, "labels", "needs model.label_channels above 0")
+        fits = 1 <= self.mel_hop <= self.mel_window
+        self.require(fits, "mel_hop", "must be 1 to model.mel_window samples")
+        below = 0 <= self.mel_low_hz < self.mel_high_hz
+        self.require(below, "mel_low_hz", "must be 0 to below model.mel_high_hz")
         self._check_patterns()
 
     def _check_patterns(self) -> None:
         """What the kinds of layers and the context module require of their sizes."""
-        layers = len(self.schedule)
-        self._require(
-            len(self.kernel_sizes) == layers,
-            "kernel_size",
-            f"must be one number, or one for each of {layers} layers",
-        )
-        self._require(
-            all(2 <= k <= 64 for k in self.kernel_sizes), "kernel_size", "must be 2 to 64 taps"
-        )
-        groups, bottleneck = self.groups, self.bottleneck_channels
-        residual, half = self.residual_channels, self.gate_channels // 2
-        self._require(
-            groups == 1 or self.layer == "dense",
-            "groups",
-            'divides the convolution of model.layer = "dense" only',
-        )
+        layers, kernel_sizes = len(self.schedule), self.kernel_sizes
+        rule = f"must be one number, or one for each of {layers} layers"
+        self.require(len(kernel_sizes) == layers, "kernel_size", rule)
+        fits = all(2 <= k <= 64 for k in kernel_sizes)
+        self.require(fits, "kernel_size", "must be 2 to 64 taps")
+        groups, residual, half = self.groups, self.residual_channels, self.gate_channels // 2
+        rule = 'divides the convolution of model.layer = "dense" only'
+        self.require(groups == 1 or self.layer == "dense", "groups", rule)
         divides = groups >= 1 and residual % groups == 0 and half % groups == 0
-        self._require(
-            divides,
-            "groups",
-            f"must divide {residual} residual channels and {half}, half the gate channels",
-        )
-        self._require(
-            0 <= bottleneck <= 8192,
-            "bottleneck_channels",
-            "must be 0 (a quarter of the residual channels) to 8192",
-        )
-        self._require(
-            not bottleneck or self.layer == "bottleneck",
-            "bottleneck_channels",
-            'is of model.layer = "bottleneck" only',
-        )
-        self._require(
-            self.layer != "hybrid" or half > 1,
-            "gate_channels",
-            "must be at least 4 for a hybrid layer",
-        )
-        branches, window = self.pyramid_dilations, self.pyramid_window
+        rule = f"must divide {residual} residual channels and {half}, half the gate channels"
+        self.require(divides, "groups", rule)
+        used = not self.bottleneck_channels or self.layer == "bottleneck"
+        self.require(used, "bottleneck_channels", 'is of model.layer = "bottleneck" only')
+        rule = "must be at least 4 for a hybrid layer"
+        self.require(self.layer != "hybrid" or half > 1, "gate_channels", rule)
+        branches = self.pyramid_dilations
         fits = 1 <= len(branches) <= 16 and all(1 <= d <= 2**20 for d in branches)
-        self._require(fits, "pyramid_dilations", "must list 1 to 16 dilations of 1 to 2^20")
-        self._require(2 <= window <= 2**20, "pyramid_window", "must be 2 to 2^20 samples")
+        self.require(fits, "pyramid_dilations", "must list 1 to 16 dilations of 1 to 2^20")
         # One for each dilation, and one for the mean over the window.
         all_branches = len(branches) + 1
-        self._require(
-            self.context == "none" or self.skip_channels >= all_branches,
-            "skip_channels",
-            f"must be at least {all_branches}, one for each branch of the pyramid",
-        )
+        fits = self.context == "none" or self.skip_channels >= all_branches
+        rule = f"must be at least {all_branches}, one for each branch of the pyramid"
+        self.require(fits, "skip_channels", rule)
 
     @property
     def schedule(self) -> tuple[int, ...]:
@@ -205,10 +153,8 @@ class ModelConfig(Checked):
     @property
     def offsets(self) -> tuple[tuple[int, ...], ...]:
         """The offsets of every layer's taps, in samples, from the newest, 0, to the oldest."""
-        return tuple(
-            dilations.offsets(taps, layer_dilations, self.smooth)
-            for taps, layer_dilations in zip(self.kernel_sizes, self.parts, strict=True)
-        )
+        layers = zip(self.kernel_sizes, self.parts, strict=True)
+        return tuple(dilations.offsets(taps, parts, self.smooth) for taps, parts in layers)
 
     @property
     def all_offsets(self) -> tuple[tuple[int, ...], ...]:

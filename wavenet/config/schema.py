@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wavenet.config.audio import AudioConfig
-from wavenet.config.checks import Checked, require
+from wavenet.config.checks import Checked
 from wavenet.config.model import ModelConfig
 from wavenet.config.train import TrainConfig
 
@@ -27,19 +27,12 @@ class Config(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            re.fullmatch(r"\w[\w.-]*", self.name) is not None,
-            "name",
-            self.name,
-            "must be letters, digits, dots and dashes",
-        )
-        highest, nyquist = self.model.mel_high_hz, self.audio.sample_rate / 2
-        require(
-            not self.model.follows_frames or highest <= nyquist,
-            "model.mel_high_hz",
-            highest,
-            f"must be at most {nyquist:g}, half audio.sample_rate",
-        )
+        proper = re.fullmatch(r"\w[\w.-]*", self.name) is not None
+        self.require(proper, "name", "must be letters, digits, dots and dashes")
+        nyquist = self.audio.sample_rate / 2
+        sampled = not self.model.follows_frames or self.model.mel_high_hz <= nyquist
+        rule = f"must be at most {nyquist:g}, half audio.sample_rate"
+        self.model.require(sampled, "mel_high_hz", rule)
 
     @property
     def trims(self) -> bool:
@@ -59,8 +52,7 @@ class Config(Checked):
 
     def to_dict(self) -> dict[str, Any]:
         """A plain nested dict that TOML and JSON can hold; unset settings are left out."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        return {k: _plain(v) for k, v in asdict(self).items()}
 
     def to_toml(self) -> str:
         import tomli_w

@@ -44,10 +44,8 @@ def refinement_bits(distribution: Distribution) -> Array:
     x = baseline.encode(wav)
     counts = np.bincount(x, minlength=baseline.levels)
     # The mean over the 16-bit samples in each baseline code.
-    sums = np.bincount(
-        x, distribution.bits_to_16bit(distribution.encode(wav)), minlength=baseline.levels
-    )
-    own_to_16bit = sums / np.maximum(counts, 1)
+    own_bits = distribution.bits_to_16bit(distribution.encode(wav))
+    own_to_16bit = np.bincount(x, own_bits, baseline.levels) / np.maximum(counts, 1)
     baseline_to_16bit = baseline.bits_to_16bit(np.arange(baseline.levels))
     bits: Array = np.where(counts > 0, baseline_to_16bit - own_to_16bit, 0)
     return bits
@@ -66,12 +64,12 @@ def pair_bits(
     with np.errstate(divide="ignore", invalid="ignore"):
         unigram = -np.log2(table.sum(axis=0) / table.sum())
         bigram = -np.log2(table / table.sum(axis=1, keepdims=True))
-    seen = scored > 0
-    total = scored.sum()
-    unigram_table = np.broadcast_to(unigram, scored.shape)
+    seen, total = scored > 0, scored.sum()
     refinement = float((scored.sum(axis=0) * refinement_bits(distribution)).sum() / total)
-    unigram_bits = float((scored[seen] * unigram_table[seen]).sum() / total)
-    bigram_bits = float((scored[seen] * bigram[seen]).sum() / total)
+    unigram_bits, bigram_bits = (
+        float((scored[seen] * bits[seen]).sum() / total)
+        for bits in (np.broadcast_to(unigram, scored.shape), bigram)
+    )
     return refinement + unigram_bits, refinement + bigram_bits
 
 
@@ -81,10 +79,9 @@ def autocorrelation(blocks: Iterable[Array]) -> Array:
     history = np.zeros(ORDER)
     for block in blocks:
         joined = np.concatenate([history, block])
-        current = joined[ORDER:]
         for lag in range(ORDER + 1):
-            sums[lag] += float(current @ joined[ORDER - lag : len(joined) - lag])
-        history = joined[len(joined) - ORDER :]
+            sums[lag] += float(joined[ORDER:] @ joined[ORDER - lag : len(joined) - lag])
+        history = joined[-ORDER:]
     return sums
 
 
@@ -111,15 +108,13 @@ def lpc_bits(
     before it there is silence.
     """
     bounds = np.concatenate([[-np.inf], distribution.edges(), [np.inf]])
-    fir = np.concatenate([[0.0], coefficients])
+    fir, ema = np.concatenate([[0.0], coefficients]), ([0.0, 1 - SCALE_DECAY], [1.0, -SCALE_DECAY])
     fir_state, ema_state = np.zeros(ORDER), np.full(1, FIRST_SCALE)
     for x in blocks:
         wav = distribution.decode(x).astype(np.float64)
         predicted, fir_state = lfilter(fir, [1.0], wav, zi=fir_state)
         errors = np.abs(wav - predicted)
-        scale, ema_state = lfilter(
-            [0.0, 1 - SCALE_DECAY], [1.0, -SCALE_DECAY], errors, zi=ema_state
-        )
+        scale, ema_state = lfilter(*ema, errors, zi=ema_state)
         scale += LEAST_SCALE
         yield _laplace_bits((bounds[x] - predicted) / scale, (bounds[x + 1] - predicted) / scale)
 

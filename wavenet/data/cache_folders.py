@@ -52,8 +52,7 @@ def _entry(path: Path) -> CacheEntry | None:
         # A crash came before the file was written, or while it was.
         folder, recordings, sample_rate = "?", 0, 0
     files = [file.stat() for file in path.iterdir()]
-    size = sum(file.st_size for file in files)
-    used = max(file.st_mtime for file in files)
+    size, used = sum(f.st_size for f in files), max(f.st_mtime for f in files)
     return CacheEntry(path, folder, recordings, sample_rate, size, used)
 
 
@@ -69,11 +68,13 @@ def clear(entry: CacheEntry) -> None:
                 (entry.path / "lock").unlink(missing_ok=True)
         entry.path.rmdir()
     except Timeout:
-        raise CorpusError(
-            f"{entry.path}: another process is indexing it; wait for it to finish"
-        ) from None
+        raise busy(entry.path) from None
     except OSError as e:
-        raise CorpusError(f"{entry.path}: cannot be deleted ({e.strerror or e})") from None
+        raise CorpusError(entry.path, f"cannot be deleted ({e.strerror or e})") from None
+
+
+def busy(folder: Path) -> CorpusError:
+    return CorpusError(folder, "another process is indexing it", "wait for it to finish")
 
 
 def default_cache() -> Path:

@@ -1,175 +1,178 @@
-"""Recordings read, measured and turned into 16-bit samples by several threads.
+"""Recordings read, measured and written as 16-bit samples by several threads.
 
-The order of the results does not depend on the threads. libsndfile, soxr and NumPy release the
-interpreter's lock, so threads are enough, and cost nothing to start. A short recording is decoded
-once and its samples are handed on; a long one is read a second time to be written, so that no more
-than a block of it is in memory.
+libsndfile, soxr and NumPy release the interpreter's lock, so threads are enough, and cost nothing
+to start. A short recording is decoded once; a long one is read a second time to be written, so that
+no more than a block of it is in memory.
 """
 
 import hashlib
 import threading
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 
 from wavenet.audio import levels, reading
+from wavenet.audio.quantization import to_pcm16
 from wavenet.config import AudioConfig
+from wavenet.data.discovery import UNREADABLE, File
 from wavenet.errors import AudioError
 from wavenet.glossary import Wav
 from wavenet.system.machine import cores
 
-# Audio that libsndfile cannot read. Such files are listed as skipped rather than ignored.
-UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"
 CHANGED = "changed while it was read; train again when it is finished"
 # A recording up to this long is decoded once: half a minute at 16 kHz, one megabyte.
 SHORT_SAMPLES = 1 << 19
-AHEAD = 8  # recordings per thread in progress at once
+AHEAD = 8  # recordings per thread, decoded or waiting for it
 MOST_THREADS = 32
-Item = TypeVar("Item")
-Probed = TypeVar("Probed")
-Allocated = TypeVar("Allocated")
-Result = TypeVar("Result")
+# Freed memory that each thread keeps for its next recording.
+KEPT_BYTES = 1 << 24
 
 
-@dataclass(frozen=True)
-class Probe:
-    """What one file holds.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One file, in the state that it was read in, and what it holds."""
 
-    With `samples` 0 there is nothing to write: either the content is known already, or `entry` says
-    why the file is skipped.
-    """
-
-    sha256: str
-    entry: dict[str, Any] = field(default_factory=dict)  # for the index
-    # Otherwise the file is probed again next time, when it may be readable.
-    cacheable: bool = True
-    path: Path = Path()
+    name: str  # relative to the folder, slashes forward
+    size: int  # bytes
+    mtime_ns: int
+    sha256: str = ""
+    # Where its samples lie in pcm.bin. There are none where `skip` says why.
+    offset: int = 0
     samples: int = 0
-    # Offset of the samples in the recording, at the cache's sample rate.
-    start: int = 0
-    gain: float = 1.0
-    # The samples of a short recording, as little-endian int16.
-    pcm: bytes | None = None
+    gain_db: float = 0.0
+    loudest_db: float = 0.0  # dBFS, loudest 20 ms as recorded
+    trimmed_seconds: float = 0.0
+    # Why nothing of it is used.
+    skip: str = ""
+    # Whether to read the file again next time, when it may be readable.
+    retry: bool = False
+    # The first file that holds the same.
+    duplicate_of: str | None = None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether another file that holds the same says what it holds."""
+        return not (self.samples or self.skip)
 
 
-class Workers:
-    """Threads that decode recordings into one format.
+class Decoder:
+    """Threads that decode recordings into one format, and write them to one file.
 
     As a context manager, it stops them at the next block when it is left early.
     """
 
-    def __init__(self, settings: AudioConfig, trim: bool, threads: int | None) -> None:
-        self._settings = settings
-        self._trim = trim
+    def __init__(
+        self,
+        settings: AudioConfig,
+        trim: bool,
+        pcm: Path,
+        end: int,
+        known: Iterable[str],
+        threads: int | None,
+    ) -> None:
+        """Samples are written to `pcm` behind its first `end`. `known` are contents' SHA-256."""
+        self._settings, self._trim = settings, trim
+        self._pcm, self._end = pcm, end
         self._threads = threads or min(cores(), MOST_THREADS)
-        # Writers have a pool of their own: in one pool they would wait behind all probes.
-        self._probers = ThreadPoolExecutor(self._threads, thread_name_prefix="decoding")
-        self._writers = ThreadPoolExecutor(self._threads, thread_name_prefix="decoding")
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decoding")
+        # Once a block of this size has been freed, glibc keeps as much of what is freed later.
+        # Else each recording's pages go back to the system and are asked for again, which took up
+        # to a third of the time.
+        np.empty(KEPT_BYTES, np.uint8)
+        self._lock = threading.Lock()
         self._stop = threading.Event()
+        # The file that each content is decoded from; "" for those that are known already.
+        self._sources = dict.fromkeys(known, "")
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> "Decoder":
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        for pool in (self._probers, self._writers):
-            pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
 
-    def in_order(
-        self,
-        items: Iterable[Item],
-        probe: Callable[[Item], Probed],
-        allocate: Callable[[Probed], Allocated],
-        write: Callable[[Allocated], Result],
-    ) -> Iterator[Result]:
-        """`write(allocate(probe(item)))` of each item, in the order of the items.
+    def decode(self, files: Iterable[File]) -> Iterator[Recording]:
+        """What each file holds, in the order in which they are ready.
 
-        A few items are in progress at once. Threads probe and write; `allocate` is called in the
-        caller's thread, in order too. Raises what these raise.
+        Of a copy, whose content is known or decoded from another file, only the SHA-256 is told.
+        Raises OSError when the disk refuses.
         """
-        rest = iter(items)
-        probes: deque[Future[Probed]] = deque()
-        writes: deque[Future[Result]] = deque()
+        rest = iter(files)
+        pending: set[Future[Recording]] = set()
         while True:
-            free = AHEAD * self._threads - len(probes) - len(writes)
-            probes.extend(self._probers.submit(probe, item) for item in islice(rest, free))
-            if writes and writes[0].done():
-                yield writes.popleft().result()
-            elif probes and probes[0].done():
-                allocated = allocate(probes.popleft().result())
-                writes.append(self._writers.submit(write, allocated))
-            elif probes or writes:
-                heads: list[Future[Any]] = [*islice(probes, 1), *islice(writes, 1)]
-                wait(heads, return_when=FIRST_COMPLETED)
-            else:
+            free = AHEAD * self._threads - len(pending)
+            pending |= {self._pool.submit(self._decode, file) for file in islice(rest, free)}
+            if not pending:
                 return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            # What failed comes last, so that nothing that is finished is lost.
+            for future in sorted(done, key=lambda future: future.exception() is not None):
+                yield future.result()
 
-    def probe(self, path: Path, known: Container[str]) -> Probe:
-        """Read and measure a file, unless its content's SHA-256 is among the `known` ones."""
-        sha256 = ""
+    def _decode(self, file: File) -> Recording:
+        path, recording = Path(file.path), Recording(file.name, file.size, file.mtime_ns)
         try:
-            with open(path, "rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return Probe(sha256) if sha256 in known else self._measure(path, sha256)
+            with open(path, "rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         except OSError as e:
-            return Probe("", {"skip": f"cannot be read ({e.strerror})"}, cacheable=False)
+            return replace(recording, skip=f"cannot be read ({e.strerror})", retry=True)
+        recording = replace(recording, sha256=sha256)
+        with self._lock:
+            source = self._sources.setdefault(sha256, file.name)
+        if source != file.name:
+            return recording
+        try:
+            return self._measure_and_write(path, recording)
         except AudioError as e:
-            reason = str(e).removeprefix(str(AudioError(f"{path}: ")))
-            if path.suffix.lower() in UNREADABLE.split():
-                reason += "; convert it to wav or flac"
+            hopeless = path.suffix.lower() in UNREADABLE.split()
+            reason = e.reason + ("; convert it to wav or flac" if hopeless else "")
             # Another version of libsndfile may be able to read it.
-            return Probe(sha256, {"skip": reason}, cacheable=False)
+            return replace(recording, skip=reason, retry=True)
 
-    def write(self, pcm: Path, probe: Probe, offset: int) -> bool:
-        """Write a recording's samples into the file, `offset` samples from its start.
-
-        Returns False when the recording has become shorter since it was probed. Raises OSError when
-        the disk refuses.
-        """
-        with open(pcm, "r+b") as file:
-            file.seek(2 * offset)
-            if probe.pcm is not None:
-                return file.write(probe.pcm) == 2 * probe.samples
-            written = 0
-            stop = probe.start + probe.samples
-            try:
-                for block in _cut(self._blocks(probe.path), probe.start, stop):
-                    written += file.write(_as_pcm(block, probe.gain))
-            except AudioError:
-                return False
-            return written == 2 * probe.samples
-
-    def _measure(self, path: Path, sha256: str) -> Probe:
-        """Level, extent and, of a short recording, samples of a file that is not known yet."""
+    def _measure_and_write(self, path: Path, recording: Recording) -> Recording:
         settings, rate = self._settings, self._settings.sample_rate
         blocks = self._blocks(path)
         first_blocks: list[Wav] = []
         length = 0
-        for block in blocks:
+        while length <= SHORT_SAMPLES and (block := next(blocks, None)) is not None:
             first_blocks.append(block)
             length += len(block)
-            if length > SHORT_SAMPLES:
-                break
         level = levels.measure(chain(first_blocks, blocks), rate, settings.trim_db)
         if reason := unusable(level, settings):
-            return Probe(sha256, {"skip": reason})
+            return replace(recording, skip=reason)
         start, stop = (level.start, level.stop) if self._trim else (0, level.samples)
         gain = levels.gain_for(level.peak, settings.level, settings.peak_db)
-        entry = {
-            "gain_db": round(20 * float(np.log10(gain)), 2),
-            "loudest_db": round(level.loudest_db, 1),
-            "trimmed_seconds": round((level.samples - stop + start) / rate, 3),
-        }
-        is_short = length == level.samples
-        pcm = _as_pcm(np.concatenate(first_blocks)[start:stop], gain) if is_short else None
-        return Probe(
-            sha256, entry, path=path, samples=stop - start, start=start, gain=gain, pcm=pcm
+        again = first_blocks if length == level.samples else self._blocks(path)
+        with self._lock:
+            offset = self._end
+            self._end += stop - start
+        if not self._write(_cut(again, start, stop), gain, offset, stop - start):
+            return replace(recording, skip=CHANGED, retry=True)
+        return replace(
+            recording,
+            offset=offset,
+            samples=stop - start,
+            gain_db=round(20 * float(np.log10(gain)), 2),
+            loudest_db=round(level.loudest_db, 1),
+            trimmed_seconds=round((level.samples - stop + start) / rate, 3),
         )
+
+    def _write(self, blocks: Iterator[Wav], gain: float, offset: int, samples: int) -> bool:
+        """Write a recording into the file, `offset` samples from its start.
+
+        Returns False when the recording has become shorter since it was measured.
+        """
+        with open(self._pcm, "r+b") as file:
+            file.seek(2 * offset)
+            try:
+                written = sum(file.write(to_pcm16(b, gain).astype("<i2").data) for b in blocks)
+            except AudioError:
+                return False
+        return written == 2 * samples
 
     def _blocks(self, path: Path) -> Iterator[Wav]:
         for block in reading.read_blocks(path, self._settings.sample_rate):
@@ -194,11 +197,7 @@ def unusable(level: levels.Level, settings: AudioConfig) -> str:
     return ""
 
 
-def _as_pcm(wav: Wav, gain: float) -> bytes:
-    return bytes(np.clip(np.rint(wav * (gain * 32768)), -32768, 32767).astype("<i2"))
-
-
-def _cut(blocks: Iterator[Wav], start: int, stop: int) -> Iterator[Wav]:
+def _cut(blocks: Iterable[Wav], start: int, stop: int) -> Iterator[Wav]:
     """The samples from start to stop of a stream of blocks."""
     offset = 0
     for block in blocks:

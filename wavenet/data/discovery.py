@@ -4,18 +4,18 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wavenet.audio import reading
-from wavenet.data import decoding
+from wavenet.model.locate import is_run
 
 READABLE = (
     ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 "
     ".voc .sph .nist .sf .ircam .paf .avr"
 )
-AUDIO_SUFFIXES = frozenset(f"{READABLE} {decoding.UNREADABLE}".split())
-# Such as a named pipe, which would block whoever reads it.
-IRREGULAR = "not a regular file"
+# Audio that libsndfile cannot read. Such files are listed as skipped rather than ignored.
+UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"
+AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,10 @@ class Skipped:
 class File(NamedTuple):
     """An audio file of the folder, in its present state."""
 
-    name: str
+    name: str  # relative to the folder, slashes forward
     path: str
-    # The part of an index entry by which an unchanged file is recognised.
-    stamp: dict[str, Any]
-    problem: str = ""
+    size: int  # bytes
+    mtime_ns: int
 
 
 def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
@@ -45,8 +44,7 @@ def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
     """
     files: list[File] = []
     skipped: list[Skipped] = []
-    ignored = 0
-    visited: set[str] = set()
+    ignored, visited = 0, set[str]()
 
     def skip_unreadable(e: OSError) -> None:
         name = Path(e.filename).relative_to(folder).as_posix()
@@ -54,10 +52,10 @@ def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
 
     for parent, folders, names in os.walk(folder, onerror=skip_unreadable, followlinks=True):
         real, within = os.path.realpath(parent), Path(parent).relative_to(folder)
-        is_run = "config.toml" in names and "checkpoints" in folders
-        if is_run:
+        is_ours = is_run(Path(parent))
+        if is_ours:
             skipped.append(Skipped(within.as_posix(), "a run of this program, not recordings"))
-        if is_run or real in visited:
+        if is_ours or real in visited:
             # `os.walk` enters the folders that are left in this list.
             folders.clear()
             continue
@@ -70,21 +68,17 @@ def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
             if base.startswith(".") or (has_suffix and suffix not in AUDIO_SUFFIXES):
                 ignored += 1
                 continue
-            file = make_file(prefix + base, os.path.join(parent, base))
-            if file.problem == IRREGULAR:
-                skipped.append(Skipped(file.name, IRREGULAR))
-            elif has_suffix or reading.readable(Path(file.path)):
-                files.append(file)
+            name, path = prefix + base, os.path.join(parent, base)
+            try:
+                status = os.stat(path)
+                problem = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
+            except OSError as e:
+                problem = f"cannot be read ({e.strerror})"
+            if problem:
+                # A named pipe, for one, would block whoever reads it.
+                skipped.append(Skipped(name, problem))
+            elif has_suffix or reading.readable(Path(path)):
+                files.append(File(name, path, status.st_size, status.st_mtime_ns))
             else:
                 ignored += 1
-    return sorted(files, key=lambda f: f.name), skipped, ignored
-
-
-def make_file(name: str, path: str) -> File:
-    """The file at `path`, which is called `name` relative to the folder, slashes forward."""
-    try:
-        status = os.stat(path)
-    except OSError as e:
-        return File(name, path, {}, f"cannot be read ({e.strerror})")
-    stamp = {"name": name, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    return File(name, path, stamp, "" if stat.S_ISREG(status.st_mode) else IRREGULAR)
+    return sorted(files), skipped, ignored

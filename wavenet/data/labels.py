@@ -9,16 +9,16 @@ import io
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from wavenet.errors import CorpusError
-from wavenet.model.known_labels import composed
+from wavenet.model.known_labels import composed, labels_line
 
 EXAMPLE = r"(?P<label>[a-z]+)_\d+"
 WAYS = (
-    "a folder for every label, --label-from labels.csv with rows of file,label, "
-    f"or a pattern on the names, --label-from '{EXAMPLE}'"
+    "a folder for every label, `label_from` labels.csv with rows of file,label, "
+    f"or a pattern on the names, `label_from` '{EXAMPLE}'"
 )
 HEADER = ["file", "label"]
 
@@ -36,6 +36,25 @@ def read(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]:
     return _from_pattern(names, folder, rule)
 
 
+def label_ids(
+    by_name: Mapping[str, str],
+    folder: Path,
+    known: Sequence[str],
+    advice: str = "train a new one for new labels",
+) -> dict[str, int]:
+    """The number of each recording's label among the known ones, by name.
+
+    `by_name` comes from `read`. `advice` is what to do about a label that is not known: a
+    CorpusError.
+    """
+    number = {label: i for i, label in enumerate(known)}
+    for name, label in by_name.items():
+        if label not in number:
+            problem = f"which this network does not know ({labels_line(known)})"
+            raise CorpusError(folder, f"{name} has the label {label}, {problem}", advice)
+    return {name: number[label] for name, label in by_name.items()}
+
+
 def is_table(rule: str) -> bool:
     """Whether train.label_from is the path of a table."""
     return rule.lower().endswith(".csv")
@@ -43,44 +62,30 @@ def is_table(rule: str) -> bool:
 
 def _from_folders(names: Sequence[str], folder: Path) -> dict[str, str]:
     loose = [name for name in names if "/" not in name]
-    if len(loose) == len(names):
-        raise CorpusError(
-            f"{folder}: has no subfolders to take labels from; there are three ways: {WAYS}"
-        )
     if loose:
-        raise CorpusError(
-            f"{folder}: in no subfolder to take a label from: {_and_more(loose)}; "
-            f"there are three ways: {WAYS}"
-        )
+        reason = f"in no subfolder to take a label from: {_and_more(loose)}"
+        if len(loose) == len(names):
+            reason = "has no subfolders to take labels from"
+        raise CorpusError(folder, reason, f"there are three ways: {WAYS}")
     return {name: _checked(str(PurePosixPath(name).parent), f"{folder}: {name}") for name in names}
 
 
 def _from_pattern(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]:
+    where, example = f"`label_from` {rule}", f"for example '{EXAMPLE}'"
     try:
         pattern = re.compile(rule)
     except (re.error, OverflowError, RecursionError) as e:
-        raise CorpusError(
-            f"--label-from {rule}: not a regular expression ({e}); for example '{EXAMPLE}'"
-        ) from None
+        raise CorpusError(where, f"not a regular expression ({e})", example) from None
     if "label" not in pattern.groupindex:
-        raise CorpusError(
-            f"--label-from {rule}: neither folder nor a .csv file, "
-            f"and as a pattern it has no group named label; for example '{EXAMPLE}'"
-        )
-    labels: dict[str, str] = {}
-    unmatched: list[str] = []
-    for name in names:
-        match = pattern.search(composed(name))
-        if match is None or match["label"] is None:
-            unmatched.append(name)
-        else:
-            labels[name] = match["label"]
+        reason = "neither folder nor a .csv file, and as a pattern it has no group named label"
+        raise CorpusError(where, reason, example)
+    matches = {name: pattern.search(composed(name)) for name in names}
+    labels = {name: match["label"] for name, match in matches.items() if match}
+    unmatched = [name for name in names if labels.get(name) is None]
     if unmatched:
-        raise CorpusError(
-            f"--label-from {rule}: finds no label in {_and_more(unmatched)} in {folder}; "
-            f"for example '{EXAMPLE}'"
-        )
-    return {name: _checked(label, f"--label-from {rule}: {name}") for name, label in labels.items()}
+        reason = f"finds no label in {_and_more(unmatched)} in {folder}"
+        raise CorpusError(where, reason, example)
+    return {name: _checked(label, f"{where}: {name}") for name, label in labels.items()}
 
 
 # --- a table --------------------------------------------------------------------------------------
@@ -88,40 +93,44 @@ def _from_pattern(names: Sequence[str], folder: Path, rule: str) -> dict[str, st
 
 def _from_table(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]:
     path, text = _open_table(folder, rule)
-    recordings_of = _matcher(names)
+    # A table may write the whole name, that without the suffix, the base name, or that without the
+    # suffix. Longer spellings go first.
+    by_spelling: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for name in names:
+        for key in enumerate(_spellings(name)):
+            by_spelling[key].append(name)
     labels: dict[str, str] = {}
     lines: dict[str, int] = {}
     # Files of rows that belong to no recording: it may have been skipped.
-    unmatched: list[str] = []
+    strangers: list[str] = []
     for line, file, label in _rows(path, text):
-        where = f"{path}: line {line}"
-        matches = recordings_of(file)
+        where, written = f"{path}: line {line}", _spellings(file)[0]
+        found = (by_spelling.get((i, written)) for i in range(4))
+        matches = next(filter(None, found), [])
         if len(matches) > 1:
-            raise CorpusError(
-                f"{where}: {file} may be {matches[0]} or {matches[1]}; "
-                "write the folder and the suffix too"
-            )
+            reason = f"{file} may be {matches[0]} or {matches[1]}"
+            raise CorpusError(where, reason, "write the folder and the suffix too")
         if not matches:
-            unmatched.append(file)
+            strangers.append(file)
             continue
-        name = matches[0]
-        label = _checked(label, f"{where}: {file}")
+        name, label = matches[0], _checked(label, f"{where}: {file}")
         if labels.setdefault(name, label) != label:
-            raise CorpusError(
-                f"{where}: {file} is {label} here and {labels[name]} in line {lines[name]}; "
-                "keep one of them"
-            )
+            reason = f"{file} is {label} here and {labels[name]} in line {lines[name]}"
+            raise CorpusError(where, reason, "keep one of them")
         lines.setdefault(name, line)
     missing = [name for name in names if name not in labels]
     if missing:
-        hint = ""
-        if unmatched:
-            hint = f"; rows of no recording: {len(unmatched)}, the first for {unmatched[0]}"
-        raise CorpusError(
-            f"{path}: has no row for {_and_more(missing)} in {folder}{hint}; "
-            "write files relative to that folder"
-        )
+        reason = f"has no row for {_and_more(missing)} in {folder}"
+        if strangers:
+            reason += f"; rows of no recording: {len(strangers)}, the first for {strangers[0]}"
+        raise CorpusError(path, reason, "write files relative to that folder")
     return {name: labels[name] for name in names}
+
+
+def _spellings(file: str) -> tuple[str, str, str, str]:
+    """A file's name with and without suffix, then its base name with and without."""
+    path = PurePosixPath(composed(file).replace("\\", "/").strip())
+    return str(path), str(path.parent / path.stem), path.name, path.stem
 
 
 def _open_table(folder: Path, rule: str) -> tuple[Path, str]:
@@ -136,17 +145,15 @@ def _open_table(folder: Path, rule: str) -> tuple[Path, str]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as e:
-            raise CorpusError(
-                f"{path}: cannot be read ({getattr(e, 'strerror', None) or e})"
-            ) from None
+            reason = getattr(e, "strerror", None) or e
+            raise CorpusError(path, f"cannot be read ({reason})") from None
         try:
             return path, raw.decode("utf-8-sig")
         except UnicodeDecodeError as e:
             line = 1 + raw.count(b"\n", 0, e.start)
-            raise CorpusError(
-                f"{path}: line {line}: not UTF-8 text; save the table as CSV in UTF-8"
-            ) from None
-    raise CorpusError(f"{rule}: no such file here, nor in {folder}; it holds rows of file,label")
+            where, advice = f"{path}: line {line}", "save the table as CSV in UTF-8"
+            raise CorpusError(where, "not UTF-8 text", advice) from None
+    raise CorpusError(rule, f"no such file here, nor in {folder}", "it holds rows of file,label")
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
@@ -162,37 +169,12 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
             if is_header or not any(row):
                 continue
             if len(row) != 2 or not row[0]:
-                raise CorpusError(
-                    f"{path}: line {table.line_num}: {','.join(row)[:80]} is not file,label: "
-                    "two columns, one comma"
-                )
+                reason = f"{','.join(row)[:80]} is not file,label: two columns, one comma"
+                raise CorpusError(f"{path}: line {table.line_num}", reason)
             yield table.line_num, row[0], row[1]
     except csv.Error as e:
-        raise CorpusError(f"{path}: line {table.line_num}: not a row of file,label ({e})") from None
-
-
-def _matcher(names: Sequence[str]) -> Callable[[str], list[str]]:
-    """A function from a file as a table writes it to the recordings that it may be.
-
-    It looks for the whole name first, then without the suffix, the base name, and that without
-    suffix.
-    """
-    by_spelling: list[dict[str, list[str]]] = [defaultdict(list) for _ in range(4)]
-    for name in names:
-        path = PurePosixPath(_normalised(name))
-        spellings = (path, path.parent / path.stem, path.name, path.stem)
-        for recordings, spelling in zip(by_spelling, spellings, strict=True):
-            recordings[str(spelling)].append(name)
-
-    def recordings_of(file: str) -> list[str]:
-        key = str(PurePosixPath(_normalised(file)))
-        return next((recordings[key] for recordings in by_spelling if key in recordings), [])
-
-    return recordings_of
-
-
-def _normalised(file: str) -> str:
-    return composed(file).replace("\\", "/").strip()
+        reason = f"not a row of file,label ({e})"
+        raise CorpusError(f"{path}: line {table.line_num}", reason) from None
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -202,11 +184,10 @@ def _checked(label: str, where: str) -> str:
     """A label in its composed form. Raises CorpusError when it is empty or not printable."""
     label = composed(label).strip()
     if not label:
-        raise CorpusError(f"{where}: its label is empty")
+        raise CorpusError(where, "its label is empty")
     if not label.isprintable():
-        raise CorpusError(
-            f"{where}: its label {label} holds a character that cannot be printed; rename it"
-        )
+        reason = f"its label {label} holds a character that cannot be printed"
+        raise CorpusError(where, reason, "rename it")
     return label
 
 

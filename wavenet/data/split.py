@@ -5,12 +5,14 @@ change to what is held out: whoever changes the rule makes it forget that score.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from wavenet.config import TrainConfig
-from wavenet.data.pcm_cache import Recording
+from wavenet.data.decoding import Recording
 from wavenet.errors import CorpusError
 
 # With train.validation = "tails", recordings up to this long are left out, and of the others this
@@ -23,23 +25,18 @@ FEWEST_FILES = 4
 
 @dataclass(frozen=True)
 class Span:
-    """A range of one recording, in samples.
+    """Samples `start` to `stop` of one recording, whose label has the number `label`."""
 
-    The recording begins at `offset` in the pcm file and is `length` samples long; the range is
-    its samples `start` to `stop`. `label` is the recording's number among the network's labels.
-    """
-
-    offset: int
+    recording: Recording
     start: int
     stop: int
-    length: int
     label: int = 0
 
     def __len__(self) -> int:
         return self.stop - self.start
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """Spans to train on and spans to validate on, and which recordings they leave."""
 
@@ -52,72 +49,59 @@ class Split:
     notes: list[str] = field(default_factory=list)
 
 
-def tail_start(samples: int) -> int:
-    """Where the held-out end of a recording begins."""
-    return int(samples * (1 - TAILS_FRACTION))
-
-
-def long_enough_for_tails(samples: int, sample_rate: int) -> bool:
-    """Whether `tails` uses a recording at all."""
-    return samples > TAILS_MIN_SECONDS * sample_rate
+def tails(
+    recordings: Iterable[Recording], sample_rate: int, min_seconds: float = TAILS_MIN_SECONDS
+) -> list[tuple[Recording, int]]:
+    """The recordings over `min_seconds`, each with the sample that its held-out end begins at."""
+    return [
+        (r, int(r.samples * (1 - TAILS_FRACTION)))
+        for r in recordings
+        if r.samples > min_seconds * sample_rate
+    ]
 
 
 def split(
     recordings: Sequence[Recording],
     train: TrainConfig,
     sample_rate: int,
-    labels: dict[str, int],
+    labels: Mapping[str, int],
     folder: Path,
 ) -> Split:
     """Split a folder's recordings as `train.validation` asks; `labels` by recording, {} without.
 
     Raises CorpusError when nothing is left to train on.
     """
-
-    def span(r: Recording, start: int, stop: int) -> Span:
-        return Span(r.offset, start, stop, r.samples, labels.get(r.name, 0))
-
     if train.validation == "tails":
-        return _hold_out_tails(recordings, TAILS_MIN_SECONDS, sample_rate, span, folder)
+        return _hold_out_tails(recordings, TAILS_MIN_SECONDS, sample_rate, labels, folder)
     different = len({r.sha256 for r in recordings})
     if different >= FEWEST_FILES:
-        return _hold_out_files(recordings, train.validation_fraction, labels, span)
-    result = _hold_out_tails(recordings, 0.0, sample_rate, span, folder)
-    result.notes.insert(
-        0,
-        f"only {different} different recordings: "
-        "validating on the last tenth of each instead of on whole files",
-    )
-    return result
+        return _hold_out_files(recordings, train.validation_fraction, labels)
+    result = _hold_out_tails(recordings, 0.0, sample_rate, labels, folder)
+    instead = "validating on the last tenth of each instead of on whole files"
+    note = f"only {different} different recordings: {instead}"
+    return replace(result, notes=[note, *result.notes])
 
 
 def _hold_out_files(
-    recordings: Sequence[Recording],
-    fraction: float,
-    labels: dict[str, int],
-    span: Callable[[Recording, int, int], Span],
+    recordings: Sequence[Recording], fraction: float, labels: Mapping[str, int]
 ) -> Split:
     """About a fraction of the audio, chosen by content.
 
     So adding files moves few others, and copies of one recording are never on both sides.
     """
-    by_content: dict[str, list[Recording]] = {}
-    for r in recordings:
-        by_content.setdefault(r.sha256, []).append(r)
-    groups = [by_content[sha] for sha in sorted(by_content)]
+    content = attrgetter("sha256")
+    groups = [list(copies) for _, copies in groupby(sorted(recordings, key=content), content)]
     group_labels = [{labels.get(r.name, 0) for r in group} for group in groups]
-    goal = fraction * sum(r.samples for r in recordings)
     sizes = [sum(r.samples for r in group) for group in groups]
-    chosen = _choose_groups(sizes, group_labels, goal)
-    validation = [r for i in chosen for r in groups[i]]
-    held_out = sorted(r.name for r in validation)
-    names = set(held_out)
-    training = [r for r in recordings if r.name not in names]
-    return Split(
-        [span(r, 0, r.samples) for r in training],
-        [span(r, 0, r.samples) for r in validation],
-        held_out=held_out,
-    )
+    chosen = _choose_groups(sizes, group_labels, fraction * sum(sizes))
+    held_out = [r for i in chosen for r in groups[i]]
+    names = {r.name for r in held_out}
+
+    def spans(whole: Iterable[Recording]) -> list[Span]:
+        return [Span(r, 0, r.samples, labels.get(r.name, 0)) for r in whole]
+
+    training = spans(r for r in recordings if r.name not in names)
+    return Split(training=training, validation=spans(held_out), held_out=sorted(names))
 
 
 def _choose_groups(sizes: list[int], labels: list[set[int]], goal: float) -> list[int]:
@@ -126,14 +110,15 @@ def _choose_groups(sizes: list[int], labels: list[set[int]], goal: float) -> lis
     Every label keeps a group to be trained on.
     """
     left = Counter(label for group in labels for label in group)
-    chosen: list[int] = []
+    # A set that keeps the order.
+    chosen: dict[int, None] = {}
     held = 0
 
     def can_be_spared(i: int) -> bool:
         return i not in chosen and all(left[label] > 1 for label in labels[i])
 
     def hold_out(i: int) -> None:
-        chosen.append(i)
+        chosen[i] = None
         left.subtract(labels[i])
 
     for i, size in enumerate(sizes):
@@ -144,35 +129,27 @@ def _choose_groups(sizes: list[int], labels: list[set[int]], goal: float) -> lis
     # Where all that remain are longer than the goal, one is taken all the same.
     if held < goal / 2 and others and len(chosen) < len(sizes) - 1:
         hold_out(min(others, key=lambda i: sizes[i]))
-    return chosen
+    return list(chosen)
 
 
 def _hold_out_tails(
-    recordings: Iterable[Recording],
+    recordings: Sequence[Recording],
     min_seconds: float,
     sample_rate: int,
-    span: Callable[[Recording, int, int], Span],
+    labels: Mapping[str, int],
     folder: Path,
 ) -> Split:
     """The end of every recording over `min_seconds`."""
-    kept, left_out = [], []
-    for r in recordings:
-        if r.samples > min_seconds * sample_rate:
-            kept.append(r)
-        else:
-            left_out.append(r.name)
+    kept = tails(recordings, sample_rate, min_seconds)
     if not kept:
-        raise CorpusError(
-            f"{folder}: train.validation = tails needs recordings over {min_seconds:g} s; use files"
-        )
-    result = Split(
-        [span(r, 0, tail_start(r.samples)) for r in kept],
-        [span(r, tail_start(r.samples), r.samples) for r in kept],
+        reason = f"train.validation = tails needs recordings over {min_seconds:g} s"
+        raise CorpusError(folder, reason, "use files")
+    names = {r.name for r, _ in kept}
+    left_out = [r.name for r in recordings if r.name not in names]
+    rule = f"train.validation = tails uses files over {min_seconds:g} s"
+    return Split(
+        training=[Span(r, 0, start, labels.get(r.name, 0)) for r, start in kept],
+        validation=[Span(r, start, r.samples, labels.get(r.name, 0)) for r, start in kept],
         left_out=left_out,
+        notes=[f"{rule}: {len(left_out)} shorter ones left out"] if left_out else [],
     )
-    if left_out:
-        result.notes.append(
-            f"train.validation = tails uses files over {min_seconds:g} s: "
-            f"{len(left_out)} shorter ones left out"
-        )
-    return result

@@ -5,15 +5,13 @@ in blocks of any size. A fresh state is that of a network which has read endless
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
 
 from wavenet.config import ModelConfig
-from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError, UnsupportedModelError
-from wavenet.glossary import Array, Noise, Params, Samples
-from wavenet.model.conditioning.carriers import Conditioning
-from wavenet.model.distributions.base import Sampling
+from wavenet.engines.engine import Engine as Engine
+from wavenet.engines.options import DEFAULTS, EngineOptions
+from wavenet.errors import EngineError, UnsupportedModelError, UsageError
+from wavenet.glossary import Array
 from wavenet.system.machine import nvidia
 
 # From the fastest to the slowest, for one stream.
@@ -24,52 +22,6 @@ ENGINES = {
     "reference": "wavenet.engines.reference:ReferenceEngine",
 }
 ON_GPU = ("triton", "cuda-graph")
-
-
-class Engine(Protocol):
-    """What every engine does. Streams of a batch never influence each other."""
-
-    name: str
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        weights: Mapping[str, Array],
-        options: EngineOptions | None = None,
-    ) -> None: ...
-
-    def describe(self, batch: int) -> str:
-        """For the user: which engine this is, and how it will run `batch` streams."""
-        ...
-
-    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> Any:
-        """The state of `batch` streams after endless silence, under their first frames."""
-        ...
-
-    def select(self, state: Any, streams: Sequence[int]) -> Any:
-        """A new state that continues the streams of `state` with the given numbers, in that order.
-
-        A stream may be selected several times, or not at all.
-        """
-        ...
-
-    def prefill(self, state: Any, x: Samples, conditioning: Conditioning | None = None) -> Params:
-        """Advance the state by given samples instead of drawn ones.
-
-        x (batch, time) -> params (batch, time, n_params): what was predicted for each sample.
-        """
-        ...
-
-    def generate(
-        self, state: Any, noise: Noise, sampling: Sampling, conditioning: Conditioning | None = None
-    ) -> Samples:
-        """Draw one sample for each step of the noise.
-
-        noise (batch, time, n_noise) -> codes (batch, time). The last axis of the noise may be
-        missing where a draw takes one number. Raises EngineError for a `sampling` that the model's
-        output does not offer.
-        """
-        ...
 
 
 def candidates() -> list[str]:
@@ -89,21 +41,22 @@ def create_engine(
 ) -> Engine:
     """The engine called `name`, loaded with a model.
 
-    `auto` is the fastest that runs on this machine and supports the model. Raises EngineError.
+    `auto` is the fastest that runs on this machine and supports the model. Raises UsageError for an
+    unknown name, and EngineError for one that cannot be loaded.
     """
     if name != "auto" and name not in ENGINES:
-        raise EngineError(f"--engine {name}: unknown; use auto or one of {', '.join(ENGINES)}")
+        raise UsageError("engine", name, "unknown", f"use auto or one of {', '.join(ENGINES)}")
     reason = ""
     for candidate in candidates() if name == "auto" else [name]:
         module, _, class_name = ENGINES[candidate].partition(":")
         try:
             engine_class = getattr(importlib.import_module(module), class_name)
-            engine: Engine = engine_class(config, weights, options)
+            engine: Engine = engine_class(config, weights, options or DEFAULTS)
+            return engine
         except ImportError as e:
             reason = str(e)
         except UnsupportedModelError:
             if name != "auto":
                 raise
-        else:
-            return engine
-    raise EngineError(f"--engine {name}: cannot be loaded ({reason}); install it, or use another")
+    problem = f"cannot be loaded ({reason})"
+    raise EngineError(f"`engine` {name}", problem, "install it, or use another")

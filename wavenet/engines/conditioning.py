@@ -26,26 +26,22 @@ def require_conditioning(
     required = front_ends(config)
     if not required:
         if conditioning is not None:
-            raise EngineError(
-                "this model was trained without labels and mel frames: it cannot be told any"
-            )
+            reason = "this model was trained without labels and mel frames: it cannot be told any"
+            raise EngineError("", reason)
         return
     if conditioning is None:
         nouns = " and ".join(front_end.noun for front_end in required)
-        raise EngineError(f"this model is conditioned on {nouns}: give some")
+        raise EngineError("", f"this model is conditioned on {nouns}: give some")
     frames = conditioning.frames
     shape = (batch, frames.shape[1], len(config.schedule), config.gate_channels)
     if frames.shape != shape:
-        raise EngineError(
-            f"conditions of shape {frames.shape} do not fit: "
-            f"(streams, frames, layers, gate channels) are {shape}"
-        )
+        wanted = f"(streams, frames, layers, gate channels) are {shape}"
+        raise EngineError("", f"conditions of shape {frames.shape} do not fit: {wanted}")
     end = conditioning.start + (frames.shape[1] - 1) * conditioning.hop
     if not conditioning.start <= time <= time + steps <= end:
-        raise EngineError(
-            f"conditions of {shape[1]} frames from frame {conditioning.start // conditioning.hop} "
-            f"on do not cover samples {time} to {time + steps}"
-        )
+        first = conditioning.start // conditioning.hop
+        covered = f"conditions of {shape[1]} frames from frame {first} on"
+        raise EngineError("", f"{covered} do not cover samples {time} to {time + steps}")
 
 
 class Projection:
@@ -69,7 +65,7 @@ class Projection:
         for front_end in self._front_ends:
             value = values.get(front_end.name)
             if value is None:
-                raise EngineError(front_end.missing())
+                raise EngineError("", front_end.missing())
             parts.append(front_end.features(self._weights, value))
         return self._joined(parts)
 
@@ -100,12 +96,10 @@ class Projection:
         first = time // self.hop
         # The last sample lies between two frames.
         last = (time + max(steps, 1) - 1) // self.hop + 1
-        numbers = range(first, last + 1)
-        projected = []
-        for recording in features:
-            rows = [recording[min(number, len(recording) - 1)] for number in numbers]
-            # A product for each frame gives the same bits whatever frames are computed beside it.
-            projected.append([row @ self._matrix for row in rows])
+        numbers = np.arange(first, last + 1)
+        rows = [recording[np.minimum(numbers, len(recording) - 1)] for recording in features]
+        # A product for each frame gives the same bits whatever frames are computed beside it.
+        projected = [[row @ self._matrix for row in recording] for recording in rows]
         frames = np.array(projected, np.float32)  # (batch, F, L 2G)
-        by_layer = frames.reshape(len(features), len(numbers), len(self.config.schedule), -1)
+        by_layer = frames.reshape(*frames.shape[:2], len(self.config.schedule), -1)
         return Conditioning(by_layer, first * self.hop, self.hop)

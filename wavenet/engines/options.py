@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wavenet.errors import EngineError
+from wavenet.errors import UsageError
 from wavenet.system.machine import cores
 
 PRECISIONS = ("fp32", "bf16")
@@ -14,7 +14,7 @@ def say_nothing(_line: str) -> None: ...
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What an engine may use. Raises EngineError for values out of range.
+    """What an engine may use. Raises UsageError for values out of range.
 
     `precision` is that of the weights. `threads` is the largest number of threads, 0 for as many as
     help. `report` is called with a line of text about whatever takes long.
@@ -26,14 +26,15 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise EngineError(
-                f"--precision {self.precision}: must be fp32, or bf16 for rounded weights, "
-                "which is faster"
-            )
+            rule = "must be fp32, or bf16 for rounded weights, which is faster"
+            raise UsageError("precision", self.precision, rule)
         if not 0 <= self.threads <= 1024:
-            raise EngineError(f"--threads {self.threads}: must be 0 (as many as help) to 1024")
+            raise UsageError("threads", self.threads, "must be 0 (as many as help) to 1024")
 
     @property
     def most_threads(self) -> int:
         """The number of threads the user allows, by default one for each core of this process."""
         return self.threads or cores()
+
+
+DEFAULTS = EngineOptions()

@@ -22,20 +22,20 @@ sample costs one step of each layer (Le Paine et al. 2016). Letters in shapes ar
 depend on the batch that it is generated in.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from wavenet.config import ModelConfig
-from wavenet.engines.conditioning import require_conditioning
-from wavenet.engines.options import EngineOptions
+from wavenet.engines.engine import Engine
+from wavenet.engines.options import DEFAULTS, EngineOptions
 from wavenet.engines.weights import PackedPyramid, PackedWeights, pack
 from wavenet.errors import EngineError
 from wavenet.glossary import Array, Noise, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
-from wavenet.model.distributions.base import Sampling, noise_columns
-from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.distributions.base import Sampling
 
 
 @dataclass
@@ -53,77 +53,57 @@ class Stream:
     last: int  # code of the last sample
 
 
-class ReferenceEngine:
+State = list[Stream]
+
+
+class ReferenceEngine(Engine):
     name = "reference"
 
     def __init__(
-        self,
-        config: ModelConfig,
-        weights: Mapping[str, Array],
-        options: EngineOptions | None = None,
+        self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
     ) -> None:
-        if options and options.precision != "fp32":
-            raise EngineError(
-                f"--precision {options.precision}: the reference engine computes in double "
-                "precision; use --engine numba"
-            )
-        self.config = config
-        self.distribution = distribution_for(config)
+        super().__init__(config, options)
+        if options.precision != "fp32":
+            reason = "the reference engine computes in double precision"
+            raise EngineError(f"`precision` {options.precision}", reason, "use `engine` numba")
         self.weights: PackedWeights = pack(config, weights, np.float64)
 
     def describe(self, batch: int) -> str:
         return "reference engine (double precision, 1 thread)"
 
-    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> list[Stream]:
-        require_conditioning(self.config, conditioning, batch, 0, 0)
-        if conditioning is None:
-            return self.select([self._after_silence(None)], [0] * batch)
-        first_frames = conditioning.frames[:, 0].astype(np.float64)  # (batch, L, 2G)
-        return [self._after_silence(frame) for frame in first_frames]
+    def select(self, state: State, streams: Sequence[int]) -> State:
+        return [copy.deepcopy(state[i]) for i in streams]
 
-    def select(self, state: list[Stream], streams: Sequence[int]) -> list[Stream]:
-        return [_copied(state[i]) for i in streams]
+    def _position(self, state: State) -> tuple[int, int]:
+        return len(state), state[0].time
 
-    def prefill(
-        self, state: list[Stream], x: Samples, conditioning: Conditioning | None = None
-    ) -> Params:
-        batch, steps = x.shape
-        require_conditioning(self.config, conditioning, len(state), state[0].time, steps)
-        params = np.empty((batch, steps, self.distribution.n_params), np.float32)
-        for b, stream in enumerate(state):
-            for i in range(steps):
-                params[b, i] = self._predict(stream, _conditioning_at(conditioning, b, stream.time))
-                stream.last = int(x[b, i])
+    def _prefill(self, state: State, x: Samples, conditioning: Conditioning | None) -> Params:
+        params = np.empty((*x.shape, self.distribution.n_params), np.float32)
+        for b, i in np.ndindex(x.shape):
+            params[b, i] = self._predict(state[b], b, conditioning)
+            state[b].last = int(x[b, i])
         return params
 
-    def generate(
-        self,
-        state: list[Stream],
-        noise: Noise,
-        sampling: Sampling,
-        conditioning: Conditioning | None = None,
+    def _generate(
+        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
     ) -> Samples:
-        self.distribution.check(sampling)
-        noise = noise_columns(noise, self.distribution.n_noise)
-        batch, steps = noise.shape[:2]
-        require_conditioning(self.config, conditioning, len(state), state[0].time, steps)
-        x = np.empty((batch, steps), np.int64)
-        for b, stream in enumerate(state):
-            for i in range(steps):
-                params = self._predict(stream, _conditioning_at(conditioning, b, stream.time))
-                stream.last = int(self.distribution.draw(params, noise[b, i], sampling))
-                x[b, i] = stream.last
+        x = np.empty(noise.shape[:2], np.int64)
+        for b, i in np.ndindex(x.shape):
+            params = self._predict(state[b], b, conditioning)
+            state[b].last = int(self.distribution.draw(params, noise[b, i], sampling))
+            x[b, i] = state[b].last
         return x
 
-    def _predict(self, stream: Stream, conditioning: Array | None) -> Array:
+    def _predict(self, stream: Stream, number: int, conditioning: Conditioning | None) -> Array:
         """Advance a stream by its last sample and predict the next one: params (n_params,)."""
         w, now = self.weights, stream.time
+        conditioning_now = _conditioning_at(conditioning, number, now)
         x = self.distribution.embed_array(np.array(stream.last), w.embedding)  # (R,)
         skips = np.zeros(len(w.hidden))  # (S,)
         for layer, ring in enumerate(stream.rings):
             ring[now % len(ring)] = x
             taps = [ring[(now - offset) % len(ring)] for offset in w.offsets[layer]]
-            x, skip = self._layer(layer, taps, conditioning)
+            x, skip = self._layer(layer, taps, conditioning_now)
             skips = skips + skip
         if w.pyramid is not None:
             skips = skips + _pyramid(w.pyramid, relu(skips), stream.skip_ring, now)
@@ -152,27 +132,26 @@ class ReferenceEngine:
         # The newest tap reads the layer's present input.
         return taps[-1] + residual, skip
 
-    def _after_silence(self, conditioning: Array | None) -> Stream:
-        """A stream that has read endless silence: all taps of a layer read the same."""
+    def _after_silence(self, frames: Array) -> State:
+        """All taps of a layer read the same."""
         w, silence = self.weights, self.distribution.silence
-        x = self.distribution.embed_array(np.array(silence), w.embedding)  # (R,)
-        skips = np.zeros(len(w.hidden))  # (S,)
-        rings = []
-        for layer, offsets in enumerate(w.offsets):
-            rings.append(np.tile(x, (offsets[0] + 1, 1)))
-            x, skip = self._layer(layer, [x] * len(offsets), conditioning)
-            skips = skips + skip
         skip_rows = 0 if w.pyramid is None else w.pyramid.lag + 1
-        return Stream(rings, np.tile(relu(skips), (skip_rows, 1)), time=0, last=silence)
+        state = []
+        for frame in frames.astype(np.float64):  # (L, 2G)
+            x = self.distribution.embed_array(np.array(silence), w.embedding)  # (R,)
+            skips = np.zeros(len(w.hidden))  # (S,)
+            rings = []
+            for layer, offsets in enumerate(w.offsets):
+                rings.append(np.tile(x, (offsets[0] + 1, 1)))
+                x, skip = self._layer(layer, [x] * len(offsets), frame)
+                skips = skips + skip
+            skip_ring = np.tile(relu(skips), (skip_rows, 1))
+            state.append(Stream(rings, skip_ring, time=0, last=silence))
+        return state
 
 
 def relu(x: Array) -> Array:
     return np.maximum(x, 0)
-
-
-def _copied(stream: Stream) -> Stream:
-    rings = [ring.copy() for ring in stream.rings]
-    return replace(stream, rings=rings, skip_ring=stream.skip_ring.copy())
 
 
 def _conditioning_at(conditioning: Conditioning | None, stream: int, time: int) -> Array | None:

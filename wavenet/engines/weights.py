@@ -18,18 +18,19 @@ Layers of the kinds in `model.patterns` are folded into the dense taps that they
 know one kind of layer only. All this takes the config and NumPy arrays, no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
 from wavenet.glossary import Array
-from wavenet.model.patterns import shapes
-from wavenet.model.patterns.folding import fold
+from wavenet.model.patterns import kernels, shapes
 
-DType = type[np.floating[Any]]
+# How many channels an engine keeps for a number of channels; those that are added are zero.
+Width = Callable[[int], int]
 
 
 class PackedPyramid(NamedTuple):
@@ -77,14 +78,12 @@ def require_finite(weights: Mapping[str, Array]) -> None:
     """Raises EngineError that names the first weight with NaN or infinite numbers."""
     for name, array in weights.items():
         if not np.isfinite(array).all():
-            raise EngineError(
-                f"weight {name} holds NaN or infinite numbers: this model is of no use; "
-                "take an earlier checkpoint"
-            )
+            reason = f"weight {name} holds NaN or infinite numbers: this model is of no use"
+            raise EngineError("", reason, "take an earlier checkpoint")
 
 
 def pack(
-    config: ModelConfig, weights: Mapping[str, Array], dtype: DType = np.float32
+    config: ModelConfig, weights: Mapping[str, Array], dtype: DTypeLike = np.float32
 ) -> PackedWeights:
     """The weights of a checkpoint, or of a module's state as NumPy arrays.
 
@@ -109,7 +108,7 @@ def pack(
         output_bias=packed(weights["output.bias"]),
         # The config has the newest offset first, taps are packed oldest first.
         offsets=tuple(offsets[::-1] for offsets in config.offsets),
-        pyramid=_pyramid(config, weights, dtype) if config.context == "pyramid" else None,
+        pyramid=_pyramid(config, weights, packed) if config.context == "pyramid" else None,
     )
 
 
@@ -120,7 +119,10 @@ def dense_taps(config: ModelConfig, layer: int, weights: Mapping[str, Array]) ->
         kernel = np.asarray(weights[f"{prefix}weight"])  # (2G, R, K)
         return kernel.transpose(2, 1, 0)
     names = shapes.convolution(config, layer)
-    return fold(config, layer, {name: weights[prefix + name] for name in names})
+    precise = {name: np.asarray(weights[prefix + name], np.float64) for name in names}
+    matrices, identity = np.array(kernels.tap_matrices(config, layer)), np.eye(config.groups)
+    taps: Array = kernels.taps(np, config, precise, matrices, identity)
+    return taps.transpose(0, 2, 1)
 
 
 def _matrix(weights: Mapping[str, Array], name: str) -> Array:
@@ -134,21 +136,18 @@ def _residual_and_skip(
     """Matrix (G, R + S) and bias (R + S,) of a layer's two output paths, side by side."""
     prefix = f"stack.layers.{layer}"
     skip, skip_bias = _matrix(weights, f"{prefix}.skip"), weights[f"{prefix}.skip.bias"]
-    if layer == len(config.schedule) - 1:
-        # Nothing reads the last layer's residual, so a checkpoint has no weights for it.
-        residual = np.zeros((len(skip), config.residual_channels))
-        residual_bias = np.zeros(config.residual_channels)
-    else:
+    # Nothing reads the last layer's residual, so a checkpoint has no weights for it.
+    residual = np.zeros((len(skip), config.residual_channels))
+    residual_bias = np.zeros(config.residual_channels)
+    if layer < len(config.schedule) - 1:
         residual = _matrix(weights, f"{prefix}.residual")
         residual_bias = weights[f"{prefix}.residual.bias"]
-    matrix = np.concatenate([residual, skip], axis=1)
-    return matrix, np.concatenate([residual_bias, skip_bias])
+    return np.concatenate([residual, skip], 1), np.concatenate([residual_bias, skip_bias])
 
 
-def _pyramid(config: ModelConfig, weights: Mapping[str, Array], dtype: DType) -> PackedPyramid:
-    def packed(array: Any) -> Array:
-        return np.ascontiguousarray(array, dtype)
-
+def _pyramid(
+    config: ModelConfig, weights: Mapping[str, Array], packed: Callable[[Any], Array]
+) -> PackedPyramid:
     def taps(name: str) -> Array:
         """The taps below each other, oldest first: (K S, P)."""
         weight = np.asarray(weights[f"context.{name}.weight"])  # (P, S, K)
@@ -164,3 +163,17 @@ def _pyramid(config: ModelConfig, weights: Mapping[str, Array], dtype: DType) ->
         offsets=config.pyramid_dilations,
         window=config.pyramid_window,
     )
+
+
+def widened(array: Array, width: Width, *axes: int) -> Array:
+    """The array with as many channels along `axes`, by default the last, as `width` asks for."""
+    missing = [(0, 0)] * array.ndim
+    for axis in axes or (-1,):
+        missing[axis] = (0, width(array.shape[axis]) - array.shape[axis])
+    return np.pad(array, missing)
+
+
+def widened_halves(array: Array, width: Width) -> Array:
+    """The same along the last axis, 2G, where each half of the gate becomes as wide as G asks."""
+    halves = array.reshape(*array.shape[:-1], 2, array.shape[-1] // 2)
+    return widened(halves, width).reshape(*array.shape[:-1], -1)

@@ -5,24 +5,24 @@ of `wavenet.data.baselines` are computed from the same samples.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wavenet.audio.quantization import as_wav
+from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import baselines, labels
 from wavenet.data.discovery import Skipped
 from wavenet.data.pcm_cache import Index
-from wavenet.engines.options import EngineOptions
+from wavenet.data.split import TAILS_MIN_SECONDS, Span, tails
 from wavenet.errors import CorpusError
 from wavenet.evaluation.copy_synthesis import CopySynthesisScore
 from wavenet.evaluation.scorers import ScoredSegment, Scorer
-from wavenet.glossary import Array, Samples
+from wavenet.glossary import Pcm, Samples
 from wavenet.model import known_labels
+from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.training.run_folder import Run
@@ -32,45 +32,12 @@ SPLITS = ("all", "tails")
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
-    """What the user asked `wavenet evaluate` for."""
-
-    model: Path
-    folder: Path
-    split: str = "all"
-    engine: str = "parallel"
-    device: str = "auto"
-    cache: Path | None = None
-    # How recordings are labelled, if not as in training.
-    label_from: str | None = None
-    # One label for all of them instead.
-    label: str | None = None
-    # How many recordings a vocoder resynthesises.
-    vocoded: int = 8
-    options: EngineOptions = field(default_factory=EngineOptions)
-
-
-@dataclass(frozen=True)
 class FileScore:
     """The score of one recording."""
 
     file: str
     samples: int
     bits_per_sample: float
-
-
-@dataclass
-class Totals:
-    """Sums over recordings so far."""
-
-    samples: int = 0
-    nats: float = 0.0
-    # What it takes to tell the 16-bit samples of a code apart.
-    bits_to_16bit: float = 0.0
-    lpc_bits: float = 0.0
-    # Counts of pairs of baseline codes: those that frequencies are learnt from, and those scored.
-    learnt_pairs: Array = field(default_factory=lambda: np.zeros(()))
-    scored_pairs: Array = field(default_factory=lambda: np.zeros(()))
 
 
 @dataclass(frozen=True)
@@ -89,98 +56,122 @@ class Score:
     vocoded: CopySynthesisScore | None = None
 
 
-def recording_label_ids(request: EvaluateOptions, index: Index, config: Config) -> dict[str, int]:
-    """The number of each recording's label among the model's. Raises WavenetError."""
+class Likelihood:
+    """How well a model predicts recordings of a folder: `add` them, then take the `summary`."""
+
+    def __init__(self, index: Index, config: Config, scorer: Scorer) -> None:
+        self._index, self._model, self._scorer = index, config.model, scorer
+        self._distribution = distribution_for(config.model)
+        self._files: list[FileScore] = []
+        # Sums over the recordings so far.
+        self._nats = self._bits_to_16bit = self._lpc_bits = 0.0
+        levels = self._distribution.baseline_codes.levels
+        # Counts of pairs of baseline codes: those to learn frequencies from, and those scored.
+        self._pairs = np.zeros((2, levels, levels))
+        # Frequencies learnt on other samples must leave no pair impossible.
+        self._prior = 0.0
+
+    def add(self, span: Span, advance: Callable[[int], object] = lambda _: None) -> FileScore:
+        """Score the end of a recording, all after its beginning as context.
+
+        `advance` is called with the number of samples of each block.
+        """
+        pcm = self._index.pcm(span.recording)
+        source = Source(pcm, span.label)
+        nats = 0.0
+        for at in range(span.start, span.stop, BLOCK_SAMPLES):
+            begin = max(0, at - self._model.receptive_field)
+            # Where the model takes mel frames, a segment begins with a frame.
+            begin -= begin % self._model.frame_hop
+            end = min(span.stop, at + BLOCK_SAMPLES)
+            x = self._distribution.encode(from_pcm16(pcm[begin:end]))
+            nats += self._scorer(ScoredSegment(source, begin, x, at - begin))
+            self._bits_to_16bit += float(self._distribution.bits_to_16bit(x[at - begin :]).sum())
+            advance(end - at)
+        self._add_baselines(pcm, span.start)
+        self._nats += nats
+        score = FileScore(span.recording.name, len(span), nats / len(span) / math.log(2))
+        self._files.append(score)
+        return score
+
+    def _add_baselines(self, pcm: Pcm, start: int) -> None:
+        """Add what the baselines need of a recording that is scored from sample `start` on."""
+        distribution, codes = self._distribution, self._distribution.baseline_codes
+        # They learn from what comes before the scored part, or else from the recording itself.
+        learnt, scored = pcm[: start or None], pcm[max(0, start - 1) :]
+        if start:
+            self._prior = 0.1
+        self._pairs += [
+            baselines.pairs(_encoded_blocks(part, codes, overlap=1), codes.levels)
+            for part in (learnt, scored)
+        ]
+        decoded = (
+            distribution.decode(x).astype(np.float64) for x in _encoded_blocks(learnt, distribution)
+        )
+        coefficients = baselines.predictor(baselines.autocorrelation(decoded))
+        blocks = _encoded_blocks(pcm, distribution)
+        at = 0
+        for bits in baselines.lpc_bits(blocks, coefficients, distribution):
+            self._lpc_bits += float(bits[max(0, start - at) :].sum())
+            at += len(bits)
+
+    def summary(self) -> Score:
+        """The scores of all recordings that were added, of which there must be one."""
+        samples = sum(file.samples for file in self._files)
+        bits = self._nats / samples / math.log(2)
+        bits_16bit, lpc = bits + self._bits_to_16bit / samples, self._lpc_bits / samples
+        learnt, scored = self._pairs
+        unigram, bigram = baselines.pair_bits(learnt, scored, self._distribution, self._prior)
+        files, skipped = tuple(self._files), self._index.skipped
+        return Score(bits, bits_16bit, unigram, bigram, lpc, samples, files, skipped)
+
+
+def _encoded_blocks(pcm: Pcm, distribution: Distribution, overlap: int = 0) -> Iterator[Samples]:
+    """The codes of samples; each block begins with `overlap` samples of the one before."""
+    for at in range(0, len(pcm) - overlap, BLOCK_SAMPLES):
+        yield distribution.encode(from_pcm16(pcm[at : at + BLOCK_SAMPLES + overlap]))
+
+
+def spans_to_score(index: Index, split: str, label_ids: Mapping[str, int]) -> list[Span]:
+    """What `split`, one of SPLITS, scores of each recording. Raises CorpusError for nothing."""
+    starts = [(recording, 0) for recording in index.recordings]
+    if split == "tails":
+        starts = tails(index.recordings, index.sample_rate)
+    if not starts:
+        reason = f"`split` tails needs recordings over {TAILS_MIN_SECONDS:g} s"
+        raise CorpusError(index.folder, reason, "use `split` all")
+    return [Span(r, start, r.samples, label_ids.get(r.name, 0)) for r, start in starts]
+
+
+def label_ids(
+    index: Index, config: Config, label_from: str | None, label: str | None
+) -> dict[str, int]:
+    """The number of each recording's label among the model's, by name; {} for one without labels.
+
+    Recordings are labelled as in training, by another rule `label_from`, or all with one `label`.
+    Raises WavenetError.
+    """
     known = config.model.labels
     names = [recording.name for recording in index.recordings]
-    if request.label is not None:
-        return dict.fromkeys(names, known_labels.choose([request.label], known)[0])
+    if label is not None:
+        return dict.fromkeys(names, known_labels.choose([label], known)[0])
     if not known:
         return {}
     try:
-        by_name = labels.read(names, index.folder, request.label_from or config.train.label_from)
+        by_name = labels.read(names, index.folder, label_from or config.train.label_from)
     except CorpusError as e:
-        raise CorpusError(f"{e}; or --label with one for all of them") from None
-    for name, label in by_name.items():
-        if label not in known:
-            raise CorpusError(
-                f"{index.folder}: {name} has the label {label}, and the model knows "
-                f"{known_labels.labels_line(known)}; --label gives one to all"
-            )
-    return {name: known.index(label) for name, label in by_name.items()}
+        parts = (e.advice, "or `label` with one for all of them")
+        raise CorpusError(e.subject, e.reason, "; ".join(filter(None, parts))) from None
+    return labels.label_ids(by_name, index.folder, known, "`label` gives one to all")
 
 
-def score_recording(
-    name: str,
-    pcm: NDArray[np.int16],
-    start: int,
-    label_id: int,
-    config: Config,
-    scorer: Scorer,
-    totals: Totals,
-    advance: Callable[[int], object],
-) -> FileScore:
-    """Score one recording from sample `start` on, and add it to the totals.
-
-    `advance` is called with the number of samples that each block scored.
-    """
-    receptive_field, stop = config.model.receptive_field, len(pcm)
-    distribution = distribution_for(config.model)
-    # Where the model takes mel frames, a segment begins with a frame.
-    hop = config.model.frame_hop
-    nats = 0.0
-    for at in range(start, stop, BLOCK_SAMPLES):
-        begin, end = max(0, at - receptive_field) // hop * hop, min(stop, at + BLOCK_SAMPLES)
-        x = distribution.encode(as_wav(pcm[begin:end]))
-        nats += scorer(ScoredSegment(x, at - begin, pcm, begin, label_id))
-        totals.bits_to_16bit += float(distribution.bits_to_16bit(x[at - begin :]).sum())
-        advance(end - at)
-    _add_baselines(totals, pcm, start, distribution)
-    totals.nats += nats
-    totals.samples += stop - start
-    return FileScore(name, stop - start, nats / (stop - start) / math.log(2))
-
-
-def _add_baselines(
-    totals: Totals, pcm: NDArray[np.int16], start: int, distribution: Distribution
-) -> None:
-    """Add what the baselines need of a recording that is scored from sample `start` on."""
-    stop, codes = len(pcm), distribution.baseline_codes
-    # The baselines learn from what comes before the scored part, or else from the recording itself.
-    learnt = start or stop
-    learnt_blocks = _encoded_blocks(pcm, codes, 1, learnt, overlap=1)
-    scored_blocks = _encoded_blocks(pcm, codes, max(1, start), stop, overlap=1)
-    totals.learnt_pairs = totals.learnt_pairs + baselines.pairs(learnt_blocks, codes.levels)
-    totals.scored_pairs = totals.scored_pairs + baselines.pairs(scored_blocks, codes.levels)
-    learnt_wavs: Iterator[Array] = (
-        distribution.decode(x).astype(np.float64)
-        for x in _encoded_blocks(pcm, distribution, 0, learnt)
-    )
-    coefficients = baselines.predictor(baselines.autocorrelation(learnt_wavs))
-    all_blocks = _encoded_blocks(pcm, distribution, 0, stop)
-    at = 0
-    for bits in baselines.lpc_bits(all_blocks, coefficients, distribution):
-        totals.lpc_bits += float(bits[max(0, start - at) :].sum())
-        at += len(bits)
-
-
-def _encoded_blocks(
-    pcm: NDArray[np.int16], distribution: Distribution, begin: int, end: int, overlap: int = 0
-) -> Iterator[Samples]:
-    """The codes of samples begin ... end - 1; blocks repeat `overlap` samples of the one before."""
-    for at in range(begin, end, BLOCK_SAMPLES):
-        block = pcm[max(0, at - overlap) : min(end, at + BLOCK_SAMPLES)]
-        yield distribution.encode(as_wav(block))
-
-
-def trained_on(request: EvaluateOptions, index: Index, config: Config) -> int:
+def trained_on(model: Path, index: Index, config: Config, split: str) -> int:
     """How many of the recordings the run has trained on, as far as its folder says.
 
-    With tails held out and scored, none.
+    `model` is the run or one of its checkpoints. With tails held out and scored, none.
     """
-    if request.split == config.train.validation == "tails":
+    if split == config.train.validation == "tails":
         return 0
-    model = request.model
     corpus = Run(model if model.is_dir() else model.parent.parent).corpus()
     unused = {*corpus.get("held_out", []), *corpus.get("left_out", [])}
     trained = {sha for name, sha in corpus.get("recordings", {}).items() if name not in unused}

@@ -6,7 +6,6 @@ STOI and PESQ come from the packages of `pip install 'wavenet-audio[metrics]'`.
 import importlib
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,15 +51,16 @@ class CopyMetrics:
 def compare(reference: Wav, candidate: Wav, sample_rate: int, model: ModelConfig) -> CopyMetrics:
     """How close `candidate` comes to `reference`, both (samples,)."""
     assert reference.shape == candidate.shape, f"{reference.shape} against {candidate.shape}"
+    # STOI gives silence a score, too.
+    stoi = _score("pystoi", "stoi", reference, candidate, sample_rate) if reference.any() else None
     distances = [_stft_distance(reference, candidate, window, hop) for window, hop in RESOLUTIONS]
-    reference_frames = mel.frames_of(reference, sample_rate, model)
-    candidate_frames = mel.frames_of(candidate, sample_rate, model)
-    mel_nats = np.abs(reference_frames - candidate_frames).mean(dtype=np.float64)
+    convergence, stft_db = map(np.mean, zip(*distances, strict=True))
+    frames, copied = (mel.frames_of(wav, sample_rate, model) for wav in (reference, candidate))
     return CopyMetrics(
-        spectral_convergence=float(np.mean([convergence for convergence, _ in distances])),
-        log_stft_db=float(np.mean([db for _, db in distances])),
-        mel_db=DB_PER_NAT * float(mel_nats),
-        stoi=_stoi(reference, candidate, sample_rate),
+        spectral_convergence=float(convergence),
+        log_stft_db=float(stft_db),
+        mel_db=DB_PER_NAT * float(np.abs(frames - copied).mean(dtype=np.float64)),
+        stoi=stoi,
         pesq=_pesq(reference, candidate, sample_rate),
     )
 
@@ -72,42 +72,30 @@ def _stft_distance(reference: Wav, candidate: Wav, window: int, hop: int) -> tup
     """
     error = energy = nats = 0.0
     values = 0
-    reference_blocks = mel.padded_blocks(reference, window, hop)
-    candidate_blocks = mel.padded_blocks(candidate, window, hop)
-    for pair in zip(reference_blocks, candidate_blocks, strict=True):
-        wavs = torch.from_numpy(np.stack(pair))
-        r, c = mel.magnitudes(wavs, window, hop).double()  # (window // 2 + 1, frames) each
-        error += float((r - c).square().sum())
-        energy += float(r.square().sum())
-        log_r, log_c = (m.clamp(min=LEAST_MAGNITUDE).log() for m in (r, c))
-        nats += float((log_r - log_c).abs().sum())
-        values += r.numel()
+    blocks = (mel.padded_blocks(wav, window, hop) for wav in (reference, candidate))
+    for pair in zip(*blocks, strict=True):
+        # (2, window // 2 + 1, frames)
+        spectra = mel.magnitudes(torch.from_numpy(np.stack(pair)), window, hop).double()
+        error += float((spectra[0] - spectra[1]).square().sum())
+        energy += float(spectra[0].square().sum())
+        logarithms = spectra.clamp(min=LEAST_MAGNITUDE).log()
+        nats += float((logarithms[0] - logarithms[1]).abs().sum())
+        values += spectra[0].numel()
     convergence = math.sqrt(error / max(energy, LEAST_MAGNITUDE**2))
     return convergence, DB_PER_NAT * nats / values
 
 
-def _stoi(reference: Wav, candidate: Wav, sample_rate: int) -> float | None:
-    package = _optional("pystoi")
-    if package is None or not reference.any():
-        return None
-    return _score(package.stoi, reference, candidate, sample_rate)
-
-
 def _pesq(reference: Wav, candidate: Wav, sample_rate: int) -> float | None:
     """The mean over parts of equal length, PESQ_SECONDS at most, without those it refuses."""
-    package = _optional("pesq")
-    if package is None:
-        return None
     wavs = [soxr.resample(wav, sample_rate, PESQ_RATE) for wav in (reference, candidate)]
-    pair = np.stack(wavs)  # (2, samples)
-    n_parts = math.ceil(pair.shape[1] / (PESQ_SECONDS * PESQ_RATE)) or 1
-    parts = np.array_split(pair, n_parts, axis=1)
-    scores = [_score(package.pesq, PESQ_RATE, r, c, "wb") for r, c in parts]
+    n_parts = math.ceil(len(wavs[0]) / (PESQ_SECONDS * PESQ_RATE)) or 1
+    parts = np.array_split(np.stack(wavs), n_parts, axis=1)  # (2, samples) each
+    scores = [_score("pesq", "pesq", PESQ_RATE, r, c, "wb") for r, c in parts]
     valid = [score for score in scores if score is not None]
     return float(np.mean(valid)) if valid else None
 
 
-def _optional(package: str) -> Any:
+def optional(package: str) -> Any:
     """The package, or None where it is missing or was built against something else."""
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -116,16 +104,17 @@ def _optional(package: str) -> Any:
         return None
 
 
-def missing(package: str) -> bool:
-    """Whether the package of an optional metric cannot be imported."""
-    return _optional(package) is None
+def _score(package: str, measure: str, *arguments: Any) -> float | None:
+    """A score; None without the package, and where its measure refuses.
 
-
-def _score(measure: Callable[..., float], *arguments: Any) -> float | None:
-    """A score, or None where the measure refuses: short audio, silence, nothing like speech."""
+    What is refused is short, silent, or nothing like speech.
+    """
+    module = optional(package)
+    if module is None:
+        return None
     try:
         with warnings.catch_warnings(action="error"):
-            score = float(measure(*arguments))
+            score = float(getattr(module, measure)(*arguments))
     except REFUSALS:
         return None
     return score if math.isfinite(score) else None
@@ -143,26 +132,15 @@ def griffin_lim(frames: Array, samples: int, sample_rate: int, model: ModelConfi
     assert len(frames) == mel.count(samples, hop), f"{len(frames)} frames for {samples} samples"
     # librosa warns about less than a window.
     length = max(samples, window)
-    missing_frames = mel.count(length, hop) - len(frames)
-    padded = np.pad(frames, ((0, missing_frames), (0, 0)), constant_values=mel.FLOOR)
+    missing = mel.count(length, hop) - len(frames)
+    mels = np.exp(np.pad(frames, ((0, missing), (0, 0)), constant_values=mel.FLOOR).T)
+    low, high = model.mel_low_hz, model.mel_high_hz
     spectrum = librosa.feature.inverse.mel_to_stft(
-        np.exp(padded.T),
-        sr=sample_rate,
-        n_fft=window,
-        power=1,
-        fmin=model.mel_low_hz,
-        fmax=model.mel_high_hz,
+        mels, sr=sample_rate, n_fft=window, power=1, fmin=low, fmax=high
     )
     # Of an odd window librosa would otherwise count a frame less.
     length += window % 2
     wav: Wav = librosa.griffinlim(
-        spectrum,
-        n_iter=60,
-        hop_length=hop,
-        win_length=window,
-        n_fft=window,
-        momentum=0.99,
-        length=length,
-        random_state=0,
+        spectrum, n_iter=60, hop_length=hop, n_fft=window, length=length, random_state=0
     )
     return wav[:samples]

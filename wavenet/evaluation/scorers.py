@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wavenet.engines import create_engine
+from wavenet.engines import ENGINES, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import require_finite
-from wavenet.errors import EngineError
+from wavenet.errors import UsageError
 from wavenet.glossary import Samples
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
@@ -26,14 +25,12 @@ PREFILL_SAMPLES = 1 << 12  # in one call of an engine
 class ScoredSegment(NamedTuple):
     """Part of a recording to score, after samples that only serve as its context."""
 
+    source: Source
+    # Where in the recording `x` begins: on a mel frame, where the model takes any.
+    begin: int
     x: Samples  # (time,) codes
     # How many of the first samples are context.
     context: int
-    # The whole recording.
-    pcm: NDArray[np.int16]
-    # Where in the recording `x` begins: on a mel frame, where the model takes any.
-    begin: int
-    label: int
 
 
 # Returns the sum of the negative log-likelihoods of the scored samples, in nats.
@@ -41,21 +38,22 @@ Scorer = Callable[[ScoredSegment], float]
 
 
 def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOptions) -> Scorer:
-    """`engine` is parallel, or one that generates. Raises EngineError."""
+    """`engine` is parallel, or one that generates. Raises UsageError or EngineError."""
     require_finite(model.weights)
-    if engine != "parallel" and device != "auto":
-        raise EngineError(
-            f"--device {device}: --engine {engine} picks its own; only parallel takes one"
-        )
-    if engine == "parallel" and options.precision != "fp32":
-        raise EngineError(
-            f"--precision {options.precision}: only engines take one; add --engine numba"
-        )
-    if engine == "parallel" and options.threads:
-        raise EngineError(
-            f"--threads {options.threads}: only engines take a number; add --engine numba"
-        )
-    return _parallel(model, device) if engine == "parallel" else _by_engine(model, engine, options)
+    if engine == "parallel":
+        advice = "add `engine` numba"
+        if options.precision != "fp32":
+            raise UsageError("precision", options.precision, "only engines take one", advice)
+        if options.threads:
+            raise UsageError("threads", options.threads, "only engines take a number", advice)
+        return _parallel(model, device)
+    if device != "auto":
+        reason = f"`engine` {engine} picks its own"
+        raise UsageError("device", device, reason, "only parallel takes one")
+    if engine not in ("auto", *ENGINES):
+        advice = f"use parallel, auto or one of {', '.join(ENGINES)}"
+        raise UsageError("engine", engine, "unknown", advice)
+    return _by_engine(model, engine, options)
 
 
 def _parallel(model: Checkpoint, device_name: str) -> Scorer:
@@ -65,21 +63,20 @@ def _parallel(model: Checkpoint, device_name: str) -> Scorer:
     from wavenet.model.network import WaveNet
     from wavenet.system.device import pick_device
 
-    config = model.config.model
+    config, rate = model.config.model, model.config.audio.sample_rate
     device = pick_device(device_name)
-    network = WaveNet.from_arrays(config, model.weights).to(device).eval()
-    silence, receptive_field = network.distribution.silence, network.receptive_field
+    network = WaveNet.from_arrays(config, model.weights).to(device)
+    receptive_field = network.receptive_field
 
     @torch.no_grad()
     def nats(segment: ScoredSegment) -> float:
         # Before the recording there is silence.
         missing = max(0, receptive_field - segment.context)
-        padded = np.concatenate([np.full(missing, silence), segment.x])
+        padded = np.pad(segment.x, (missing, 0), constant_values=network.distribution.silence)
         x = torch.from_numpy(padded).to(device)[None]  # (1, context + scored)
-        context = max(receptive_field, segment.context)
-        first, rows = segment.begin + segment.context - context + 1, len(padded) - 1
-        source, rate = Source(segment.pcm, segment.label), model.config.audio.sample_rate
-        inputs = conditioning_input_of(config, rate, source, first, rows, device)
+        first, rows = segment.begin - missing + 1, len(padded) - 1
+        inputs = conditioning_input_of(config, rate, segment.source, first, rows, device)
+        context = segment.context + missing
         params = network(x[:, :-1], inputs)[:, context - receptive_field :]
         return float(network.distribution.loss(params, x[:, context:]) * params.shape[1])
 
@@ -87,19 +84,16 @@ def _parallel(model: Checkpoint, device_name: str) -> Scorer:
 
 
 def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
-    config = model.config.model
-    try:
-        engine = create_engine(name, config, model.weights, options)
-    except EngineError as e:
-        raise EngineError(str(e).replace("use auto", "use parallel, auto")) from None
+    config, rate = model.config.model, model.config.audio.sample_rate
+    engine = create_engine(name, config, model.weights, options)
     distribution = distribution_for(config)
     projection = Projection(config, model.weights) if config.condition_channels else None
 
     def nats(segment: ScoredSegment) -> float:
         features = []
         if projection is not None:
-            source, rate = Source(segment.pcm, segment.label), model.config.audio.sample_rate
-            features = [projection.features_of(source, rate, segment.begin, len(segment.x))]
+            length = len(segment.x)
+            features = [projection.features_of(segment.source, rate, segment.begin, length)]
 
         def conditioning(time: int, steps: int) -> Conditioning | None:
             return projection.conditioning(features, time, steps) if projection else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError
+from wavenet.errors import UsageError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
@@ -46,29 +46,26 @@ def generate(
     them in turn. `precision="bf16"` rounds the weights, for speed; `threads` is the most that may
     be used, 0 for as many as help. Raises WavenetError for what cannot be done.
     """
-    options = EngineOptions(precision, threads)
     samples = samples_for(model, seconds)
-    start = None if prompt is None else read_prompt(Path(prompt), model)
-    sampling, names = Sampling(temperature, top_k, top_p), () if label is None else (label,)
     sampler = Sampler(
         model,
         seed=seed,
         count=count,
-        sampling=sampling,
+        sampling=Sampling(temperature, top_k, top_p),
         engine=engine,
-        options=options,
-        prompt=start,
-        labels=names,
+        options=EngineOptions(precision, threads),
+        prompt=None if prompt is None else read_prompt(Path(prompt), model),
+        labels=() if label is None else (label,),
     )
-    wav = np.concatenate(list(sampler.blocks(samples)), axis=1)
-    return wav[0] if count == 1 else wav
+    wavs = sampler.collect([samples] * count)
+    return wavs[0] if count == 1 else np.stack(wavs)
 
 
 def samples_for(model: Checkpoint, seconds: float) -> int:
-    """A length in samples. Raises EngineError unless it is at least one and at most a day."""
+    """A length in samples. Raises UsageError unless it is at least one and at most a day."""
     samples = round(seconds * model.config.audio.sample_rate) if 0 < seconds <= 86_400 else 0
     if samples < 1:
-        raise EngineError(f"seconds {seconds:g}: must be above 0 and at most 86400 (a day)")
+        raise UsageError("seconds", f"{seconds:g}", "must be above 0 and at most 86400 (a day)")
     return samples
 
 
@@ -99,20 +96,14 @@ def vocode(
         else MelInput.from_frames(source, model, "frames")
         for source in sources
     ]
-    sampling, names = Sampling(temperature), () if label is None else (label,)
-    options = EngineOptions(precision, threads)
     sampler = Sampler(
         model,
         seed=seed,
-        sampling=sampling,
+        sampling=Sampling(temperature),
         engine=engine,
-        options=options,
-        labels=names,
+        options=EngineOptions(precision, threads),
+        labels=() if label is None else (label,),
         mel_inputs=mel_inputs,
     )
-    parts: list[list[Wav]] = [[] for _ in mel_inputs]
-    for blocks in sampler.variable_length_blocks([m.samples for m in mel_inputs]):
-        for i, block in blocks:
-            parts[i].append(block)
-    wavs = [np.concatenate(p) for p in parts]
+    wavs = sampler.collect([mel_input.samples for mel_input in mel_inputs])
     return wavs if several else wavs[0]

@@ -1,6 +1,6 @@
 """What a vocoder follows: the log-mel frames of a recording, or a file of frames made elsewhere."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,6 @@ class MelInput:
     @classmethod
     def read(cls, path: Path, model: Checkpoint) -> "MelInput":
         """The frames of a recording, or those in a .npy file. Raises AudioError or EngineError."""
-        require_frames(model.config)
         if path.suffix.lower() != SUFFIX:
             blocks = reading.read_blocks(path, model.config.audio.sample_rate)
             wav = np.concatenate([np.zeros(0, np.float32), *blocks])
@@ -44,10 +43,10 @@ class MelInput:
             with open(path, "rb") as file:
                 frames = np.lib.format.read_array(file, allow_pickle=False)
         except FileNotFoundError:
-            raise AudioError(f"{path}: no such file") from None
+            raise AudioError(path, "no such file") from None
         except (OSError, ValueError, EOFError, MemoryError) as e:
             reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-            raise AudioError(f"{path}: not a .npy file of numbers ({reason})") from None
+            raise AudioError(path, f"not a .npy file of numbers ({reason})") from None
         return cls.from_frames(frames, model, str(path))
 
     @classmethod
@@ -56,21 +55,17 @@ class MelInput:
 
         It is brought to the model's level. `name` is what errors call it. Raises AudioError.
         """
-        from wavenet.audio import mel
-
         config = model.config
         require_frames(config)
         if not len(wav):
-            raise AudioError(f"{name}: holds no samples")
+            raise AudioError(name, "holds no samples")
         if wav.dtype.kind != "f":
-            raise AudioError(f"{name}: holds {wav.dtype} numbers; give floats in -1 ... 1")
+            raise AudioError(name, f"holds {wav.dtype} numbers", "give floats in -1 ... 1")
         if not np.isfinite(wav).all():
-            raise AudioError(f"{name}: holds NaN or infinite samples; repair it first")
+            raise AudioError(name, "holds NaN or infinite samples", "repair it first")
         peak = float(np.abs(wav).max())
         gain = levels.gain_for(peak, config.audio.level, config.audio.peak_db)
-        levelled = (wav * gain).astype(np.float32)
-        frames = mel.frames_of(levelled, config.audio.sample_rate, config.model)
-        return cls(frames, len(wav), gain)
+        return replace(cls.from_cached((wav * gain).astype(np.float32), config), gain=gain)
 
     @classmethod
     def from_cached(cls, wav: Wav, config: Config) -> "MelInput":
@@ -92,20 +87,15 @@ class MelInput:
             f"at {model.config.audio.sample_rate} Hz"
         )
         if frames.ndim != 2 or m.mel_bands not in frames.shape or not frames.size:
-            raise EngineError(
-                f"{name}: is of shape {frames.shape}; "
-                f"this model follows (frames, {m.mel_bands}) {like}"
-            )
+            advice = f"this model follows (frames, {m.mel_bands}) {like}"
+            raise EngineError(name, f"is of shape {frames.shape}", advice)
         if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
-            raise EngineError(
-                f"{name}: holds something other than finite numbers; this model follows {like}"
-            )
+            reason = "holds something other than finite numbers"
+            raise EngineError(name, reason, f"this model follows {like}")
         low, high = float(frames.min()), float(frames.max())
         if not PLAUSIBLE[0] <= low <= high <= PLAUSIBLE[1]:
-            raise EngineError(
-                f"{name}: holds values from {low:.4g} to {high:.4g}, "
-                f"silence being {PLAUSIBLE[0] + 0.5}: not {like} (decibels?)"
-            )
+            values = f"values from {low:.4g} to {high:.4g}, silence being {PLAUSIBLE[0] + 0.5}"
+            raise EngineError(name, f"holds {values}: not {like} (decibels?)")
         by_time = frames if frames.shape[1] == m.mel_bands else frames.T
         return cls(np.ascontiguousarray(by_time, np.float32), len(by_time) * m.mel_hop)
 
@@ -113,7 +103,5 @@ class MelInput:
 def require_frames(config: Config) -> None:
     """Raise EngineError for a model that follows no frames."""
     if not config.model.follows_frames:
-        raise EngineError(
-            "this model was trained without mel frames, so it cannot follow any; "
-            "`wavenet generate` makes new audio with it"
-        )
+        reason = "this model was trained without mel frames, so it cannot follow any"
+        raise EngineError("", reason, "`wavenet generate` makes new audio with it")

@@ -14,10 +14,14 @@ from wavenet.model.distributions.registry import distribution_for
 
 @dataclass(frozen=True)
 class Prompt:
-    """A recording to continue: its last codes, and the gain that took it to the model's level."""
+    """A recording to continue: its last codes, and the gain that took it to the model's level.
+
+    `whole_samples` is the length of all of it at the model's rate, where that is known.
+    """
 
     x: Samples = field(repr=False)  # (time,)
     gain: float
+    whole_samples: int = 0
 
 
 def read_prompt(path: Path, model: Checkpoint) -> Prompt:
@@ -25,18 +29,16 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
 
     Raises AudioError for one that cannot be continued.
     """
-    config = model.config
-    rate = config.audio.sample_rate
-    level = levels.measure(reading.read_blocks(path, rate), rate, config.audio.trim_db)
+    config, audio, rate = model.config.model, model.config.audio, model.config.audio.sample_rate
+    level = levels.measure(reading.read_blocks(path, rate), rate, audio.trim_db)
     if not level.finite:
-        raise AudioError(f"{path}: holds NaN or infinite samples; repair it first")
+        raise AudioError(path, "holds NaN or infinite samples", "repair it first")
     if level.samples < 2:
-        raise AudioError(f"{path}: holds {level.samples} samples; a prompt needs at least 2")
+        raise AudioError(path, f"holds {level.samples} samples", "a prompt needs at least 2")
     if level.silent:
-        raise AudioError(f"{path}: is silent; leave out --prompt to start from silence")
-    gain = levels.gain_for(level.peak, config.audio.level, config.audio.peak_db)
-    field_samples = config.model.receptive_field
+        raise AudioError(path, "is silent", "leave out `prompt` to start from silence")
+    gain = levels.gain_for(level.peak, audio.level, audio.peak_db)
     tail = np.zeros(0, np.float32)
     for block in reading.read_blocks(path, rate):
-        tail = np.concatenate([tail, block])[-field_samples:]
-    return Prompt(distribution_for(config.model).encode(tail * np.float32(gain)), gain)
+        tail = np.concatenate([tail, block])[-config.receptive_field :]
+    return Prompt(distribution_for(config).encode(tail * np.float32(gain)), gain, level.samples)

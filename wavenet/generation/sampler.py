@@ -4,20 +4,20 @@ Random numbers are an input of the engines. They come from a counter-based gener
 stream, time), so the same seed gives the same audio for any block size and any batch.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavenet.engines import Engine, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError
+from wavenet.errors import EngineError, UsageError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
-from wavenet.glossary import Array, Wav
+from wavenet.glossary import Array, Samples, Wav
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
@@ -28,24 +28,27 @@ from wavenet.model.known_labels import choose, labels_line
 BLOCK_SAMPLES = 2048
 
 
-@dataclass(frozen=True)
-class _Stream:
-    """What sets one stream apart: its noise, its level, and a value for each front end."""
+class Stream(NamedTuple):
+    """What sets one stream apart: its noise, its level, and a value for each front end.
+
+    Streams of one `kind` are conditioned alike, so they are the same until they draw.
+    """
 
     noise: int
     gain: float
     values: dict[str, Any]
+    kind: int
 
 
 class Sampler:
-    """Streams of audio from one model: iterate `blocks`.
+    """Streams of audio from one model: iterate `blocks`, or `collect` all of it.
 
     Stream i of a seed is the same audio whatever its companions. A model that knows labels has one
     for each stream: those in `labels` in turn, or all that it knows. One that follows mel frames
     makes a stream for each of `mel_inputs`, all with the noise of stream 0, so that a recording
     sounds the same alone and among others; if it knows labels too, they must be given.
 
-    Raises EngineError for what the model or the engine cannot do.
+    Raises UsageError or EngineError for what the model or the engine cannot do.
     """
 
     def __init__(
@@ -62,20 +65,27 @@ class Sampler:
         mel_inputs: Sequence[MelInput] = (),
     ) -> None:
         if not 0 <= seed < 2**64:
-            raise EngineError(f"seed {seed}: must be 0 to 2^64 - 1")
+            raise UsageError("seed", seed, "must be 0 to 2^64 - 1")
         if not 1 <= count <= 10_000:
-            raise EngineError(f"count {count}: must be 1 to 10000")
+            raise UsageError("count", count, "must be 1 to 10000")
         config = model.config.model
         if mel_inputs and config.labels and not labels:
-            raise EngineError(
-                f"this model knows labels: choose one, --label {labels_line(config.labels)}"
-            )
-        self.seed, self.count, self.sampling = (
-            seed,
-            len(mel_inputs) or count,
-            sampling or Sampling(),
-        )
-        self.labels = stream_labels(config.labels, labels, self.count)
+            advice = f"choose one, `label` {labels_line(config.labels)}"
+            raise EngineError("this model knows labels", advice)
+        prompt = prompt or Prompt(np.zeros(0, np.int64), gain=1.0)
+        self.seed, self.sampling = seed, sampling or Sampling()
+        self.count = len(mel_inputs) or count
+        # Those asked for in turn, or all known.
+        in_turn = cycle(choose(labels, config.labels) or range(len(config.labels)))
+        label_ids = list(islice(in_turn, self.count))
+        self.labels = [config.labels[i] for i in label_ids]
+        values: list[dict[str, Any]] = [{"label": i} for i in label_ids] or [{}] * self.count
+        self.streams = [
+            Stream(i, prompt.gain, own, kind=own.get("label", 0)) for i, own in enumerate(values)
+        ]
+        if mel_inputs:
+            pairs = enumerate(zip(values, mel_inputs, strict=True))
+            self.streams = [Stream(0, mel.gain, own | mel.values, i) for i, (own, mel) in pairs]
         self.distribution = distribution_for(config)
         self.distribution.check(self.sampling)
         if isinstance(engine, str):
@@ -83,25 +93,26 @@ class Sampler:
         self.engine = engine
         self.time = 0
         self._going = list(range(self.count))
-        self._prompt_samples = 0 if prompt is None else len(prompt.x)
-        self._streams = self._describe(config.labels, prompt, mel_inputs)
+        self._prompt_samples = len(prompt.x)
         self._projection = Projection(config, model.weights) if config.condition_channels else None
         self._features: list[Array] = []
         if self._projection is not None:
-            self._features = [self._projection.features(**s.values) for s in self._streams]
-        self.state: Any = self._started(prompt, shared=not mel_inputs)
+            self._features = [self._projection.features(**s.values) for s in self.streams]
+        self.state = self._after(prompt.x)
 
-    def _describe(
-        self, known: Sequence[str], prompt: Prompt | None, mel_inputs: Sequence[MelInput]
-    ) -> list[_Stream]:
-        values: list[dict[str, Any]] = [{} for _ in range(self.count)]
-        for own, label in zip(values, self.labels, strict=False):
-            own["label"] = known.index(label)
-        if not mel_inputs:
-            gain = 1.0 if prompt is None else prompt.gain
-            return [_Stream(i, gain, own) for i, own in enumerate(values)]
-        pairs = zip(values, mel_inputs, strict=True)
-        return [_Stream(0, mel.gain, own | mel.values) for own, mel in pairs]
+    def collect(
+        self, samples: Sequence[int], advance: Callable[[int], object] = lambda _samples: None
+    ) -> list[Wav]:
+        """The next samples of every stream still going, so many of each: a wav (time,) of each.
+
+        `advance` is called with the number of samples of each block.
+        """
+        parts: list[list[Wav]] = [[np.zeros(0, np.float32)] for _ in samples]
+        for blocks in self.variable_length_blocks(samples):
+            for stream, wav in blocks:
+                parts[stream].append(wav)
+                advance(len(wav))
+        return [np.concatenate(wavs) for wavs in parts]
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
         """The next `samples` of every stream still going, at the prompt's own level.
@@ -124,49 +135,28 @@ class Sampler:
                 self.state = self.engine.select(self.state, [self._going.index(i) for i in left])
                 self._going = left
             steps = min(block, min(samples[i] for i in left) - (self.time - start))
-            streams = [self._streams[i] for i in left]
-            n_noise = self.distribution.n_noise
-            noise = noise_for(self.seed, [s.noise for s in streams], self.time, steps, n_noise)
+            numbers, n_noise = [self.streams[i].noise for i in left], self.distribution.n_noise
+            noise = noise_for(self.seed, numbers, self.time, steps, n_noise)
             conditioning = self._conditioning(left, self._prompt_samples + self.time, steps)
             x = self.engine.generate(self.state, noise, self.sampling, conditioning)
             self.time += steps
-            wavs = self.distribution.decode(x)
             yield [
-                (i, np.clip(wav / np.float32(stream.gain), -1, 1))
-                for i, stream, wav in zip(left, streams, wavs, strict=True)
+                (i, np.clip(wav / np.float32(self.streams[i].gain), -1, 1))
+                for i, wav in zip(left, self.distribution.decode(x), strict=True)
             ]
 
-    def _started(self, prompt: Prompt | None, *, shared: bool) -> Any:
-        """A state of all streams, after the prompt.
-
-        Streams that are conditioned alike are the same until they draw: if `shared`, one of them is
-        prefilled for all.
-        """
-        alike = [
-            tuple(stream.values.items()) if shared else i for i, stream in enumerate(self._streams)
-        ]
-        first_of = {values: alike.index(values) for values in alike}
-        distinct = list(first_of.values())
-        state = self.engine.init_state(len(distinct), self._conditioning(distinct, 0, 0))
-        for start in range(0, self._prompt_samples, BLOCK_SAMPLES):
-            assert prompt is not None
-            x = np.tile(prompt.x[start : start + BLOCK_SAMPLES], (len(distinct), 1))
-            self.engine.prefill(state, x, self._conditioning(distinct, start, x.shape[1]))
-        if len(distinct) == self.count:
-            return state
-        return self.engine.select(state, [distinct.index(first_of[values]) for values in alike])
+    def _after(self, prompt: Samples) -> Any:
+        """A state of all streams, after the prompt, which one stream of each kind reads for all."""
+        kinds = [stream.kind for stream in self.streams]
+        distinct = list(dict.fromkeys(kinds))
+        readers = [kinds.index(kind) for kind in distinct]
+        state = self.engine.init_state(len(readers), self._conditioning(readers, 0, 0))
+        for start in range(0, len(prompt), BLOCK_SAMPLES):
+            x = np.tile(prompt[start : start + BLOCK_SAMPLES], (len(readers), 1))
+            self.engine.prefill(state, x, self._conditioning(readers, start, x.shape[1]))
+        return self.engine.select(state, [distinct.index(kind) for kind in kinds])
 
     def _conditioning(self, streams: Sequence[int], time: int, steps: int) -> Conditioning | None:
         if self._projection is None:
             return None
-        features = [self._features[i] for i in streams]
-        return self._projection.conditioning(features, time, steps)
-
-
-def stream_labels(known: Sequence[str], asked: Sequence[str], count: int) -> list[str]:
-    """The label of each stream: those asked for in turn, or all known ones; [] without labels.
-
-    Raises EngineError for one that the model does not know.
-    """
-    chosen = [known[i] for i in choose(asked, known)] or list(known)
-    return [chosen[i % len(chosen)] for i in range(count)] if chosen else []
+        return self._projection.conditioning([self._features[i] for i in streams], time, steps)

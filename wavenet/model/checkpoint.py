@@ -22,6 +22,9 @@ from wavenet.system.files import write_whole
 
 FORMAT = 1
 SUFFIX = ".safetensors"
+_DAMAGED = "not a checkpoint of this program, or a damaged one"
+# What reading metadata of the wrong form leads to.
+_MALFORMED = (ValueError, KeyError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -72,31 +75,11 @@ class Checkpoint:
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically and flushed to the disk. Raises OutputError."""
-    write_whole(path, pack(checkpoint))
-
-
-def pack(checkpoint: Checkpoint) -> bytes:
-    """The bytes that `save` writes."""
     from safetensors import numpy as safetensors
 
-    metadata = {
-        "format": FORMAT,
-        "config": checkpoint.config.to_dict(),
-        "training": vars(checkpoint.training),
-    }
-    return safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": json.dumps(metadata)})
-
-
-def unpack(data: bytes) -> Checkpoint:
-    """The checkpoint in bytes that this version packed in this run; they are trusted."""
-    from safetensors import numpy as safetensors
-
-    # A safetensors file begins with the size of its JSON header as a 64-bit integer.
-    header_bytes = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + header_bytes])
-    metadata = json.loads(header["__metadata__"]["wavenet"])
-    training = Training(**metadata["training"])
-    return Checkpoint(parse(metadata["config"]), safetensors.load(data), training)
+    config, training = checkpoint.config.to_dict(), vars(checkpoint.training)
+    about = json.dumps({"format": FORMAT, "config": config, "training": training})
+    write_whole(path, safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": about}))
 
 
 def load(path: Path, *, resume: bool = False) -> Checkpoint:
@@ -108,43 +91,25 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("wavenet", "null"))
             if not isinstance(metadata, dict) or "format" not in metadata:
-                raise CheckpointError(
-                    f"{path}: is a safetensors file, but not a checkpoint of this program"
-                )
+                reason = "is a safetensors file, but not a checkpoint of this program"
+                raise CheckpointError(path, reason)
             if metadata["format"] != FORMAT:
-                raise CheckpointError(
-                    f"{path}: is of format {metadata['format']}, "
-                    f"this version reads format {FORMAT}; upgrade wavenet-audio"
-                )
-            names = list(file.keys())
-            if not resume:
-                names = [name for name in names if name.startswith("average.")]
+                reason = f"is of format {metadata['format']}, this version reads format {FORMAT}"
+                raise CheckpointError(path, reason, "upgrade wavenet-audio")
+            names = [name for name in list(file.keys()) if resume or name.startswith("average.")]
             checkpoint = Checkpoint(
                 parse(metadata["config"], str(path)),
                 {name: file.get_tensor(name) for name in names},
                 TypeAdapter(Training).validate_python(metadata["training"]),
             )
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
+        raise CheckpointError(path, "no such file") from None
     except ValidationError as e:
         problem = e.errors()[0]
         where = ".".join(["training", *map(str, problem["loc"])])
-        raise CheckpointError(
-            f"{path}: not a checkpoint of this program, or a damaged one "
-            f"({where}: {problem['msg']})"
-        ) from None
-    except (
-        SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-        ConfigError,
-        OSError,
-    ) as e:
-        raise CheckpointError(
-            f"{path}: not a checkpoint of this program, or a damaged one ({e or type(e).__name__})"
-        ) from None
+        raise CheckpointError(path, f"{_DAMAGED} ({where}: {problem['msg']})") from None
+    except (SafetensorError, ConfigError, OSError, *_MALFORMED) as e:
+        raise CheckpointError(path, f"{_DAMAGED} ({e or type(e).__name__})") from None
     _check_arrays(path, checkpoint, ("model", "average") if resume else ("average",))
     return checkpoint
 
@@ -162,10 +127,9 @@ def _check_arrays(path: Path, checkpoint: Checkpoint, parts: tuple[str, ...]) ->
         names = sorted(expected.keys() | shapes.keys())
         wrong = [name for name in names if expected.get(name) != shapes.get(name)]
         if wrong:
-            raise CheckpointError(
-                f"{path}: {part}.{wrong[0]} has shape {shapes.get(wrong[0], 'missing')}, "
-                f"its config asks for {expected.get(wrong[0], 'none')}"
-            )
+            shape, asked = shapes.get(wrong[0], "missing"), expected.get(wrong[0], "none")
+            reason = f"{part}.{wrong[0]} has shape {shape}, its config asks for {asked}"
+            raise CheckpointError(path, reason)
     for name, array in checkpoint.arrays.items():
         if array.dtype != "float32":
-            raise CheckpointError(f"{path}: {name} holds {array.dtype} numbers instead of float32")
+            raise CheckpointError(path, f"{name} holds {array.dtype} numbers instead of float32")

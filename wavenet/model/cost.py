@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -57,9 +58,9 @@ class ModelCost:
 
 def model_cost(model: ModelConfig, sample_rate: int) -> ModelCost:
     """Receptive field, parameters, multiply-adds and state of a network; `sample_rate` in Hz."""
-    layers = _layers(model)
-    stack_lag = layers[-1].receptive_field - 1
-    kept = model.residual_channels * stack_lag + model.skip_channels * model.context_lag
+    lags = list(accumulate(offsets[-1] for offsets in model.offsets))
+    rows = zip(model.schedule, model.kernel_sizes, lags, strict=True)
+    kept = model.residual_channels * lags[-1] + model.skip_channels * model.context_lag
     macs = _macs_per_sample(model)
     defined, computed = parameters.multiply_adds(model)
     return ModelCost(
@@ -69,18 +70,8 @@ def model_cost(model: ModelConfig, sample_rate: int) -> ModelCost:
         macs_per_sample=macs,
         computed_macs_per_sample=macs + computed - defined,
         state_bytes=FLOAT_BYTES * kept,
-        layers=layers,
+        layers=tuple(LayerCost(dilation, size, 1 + lag) for dilation, size, lag in rows),
     )
-
-
-def _layers(model: ModelConfig) -> tuple[LayerCost, ...]:
-    layers = []
-    covered = 1
-    rows = zip(model.schedule, model.kernel_sizes, model.offsets, strict=True)
-    for dilation, kernel_size, offsets in rows:
-        covered += offsets[-1]
-        layers.append(LayerCost(dilation, kernel_size, covered))
-    return tuple(layers)
 
 
 def _macs_per_sample(model: ModelConfig) -> int:
@@ -89,22 +80,14 @@ def _macs_per_sample(model: ModelConfig) -> int:
     # A scalar input is multiplied by its row; a code looks its row up.
     if distribution_for(model).scalar_input:
         shapes |= parameters.embedding(model)
-    return _products(shapes) + _macs_per_frame(model) // model.frame_hop
-
-
-def _macs_per_frame(model: ModelConfig) -> int:
-    """Multiply-adds of one frame's conditioning.
-
-    It is 0 without frames, because what holds for a whole recording is projected only once.
-    """
     if not model.follows_frames:
-        return 0
-    shapes = parameters.conditioning(model)
+        return _products(shapes)
+    # What holds for a whole recording is projected only once.
+    per_frame = parameters.conditioning(model)
     for front_end in front_ends(model):
         if not front_end.per_frame:
-            for name in front_end.shapes():
-                del shapes[name]
-    return _products(shapes)
+            per_frame = {k: s for k, s in per_frame.items() if k not in front_end.shapes()}
+    return _products(shapes) + _products(per_frame) // model.frame_hop
 
 
 def _products(shapes: Mapping[str, tuple[int, ...]]) -> int:

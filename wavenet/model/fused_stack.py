@@ -26,11 +26,13 @@ there already, and each tap adds its part some rows further up.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from wavenet.arithmetic import ceil_div
 
 # Of a block's rows, x to skips, on a CPU: small enough for its caches, large enough to be worth the
 # calls.
@@ -65,22 +67,16 @@ class StackShape(NamedTuple):
     hop: int = 1  # time steps from frame to frame
     frame_offset: int = 0  # time steps from the first frame to the first row
     time: int = 0  # time steps of x
+    # How much each time step has of the frames around it, in rows that begin on a frame:
+    # (N * hop, N + 1). No gradient flows to it.
+    interp_weights: Tensor | None = None
 
 
-def gated_stack(
-    x: Tensor,
-    layers: Sequence[LayerWeights],
-    shape: StackShape,
-    interp_weights: Tensor | None = None,
-) -> Tensor:
-    """x (time * batch, R) -> the skip paths' sum (predicted, S).
-
-    `interp_weights` (N * hop, N + 1) says how much each time step has of the frames around it, in
-    rows that begin on a frame.
-    """
+def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: StackShape) -> Tensor:
+    """x (time * batch, R) -> the skip paths' sum (predicted, S)."""
     flat = [w for layer in layers for w in layer]
     grad = torch.is_grad_enabled()
-    skips: Tensor = _GatedStack.apply(x, shape, grad, interp_weights, *flat)  # type: ignore[no-untyped-call]
+    skips: Tensor = _GatedStack.apply(x, shape, grad, *flat)  # type: ignore[no-untyped-call]
     return skips
 
 
@@ -91,21 +87,21 @@ def _unflatten(flat: Sequence[Any]) -> list[LayerWeights]:
 
 def _blocks(rows: int, width: int, like: Tensor, batch: int) -> list[tuple[int, int]]:
     """First and last row of each block: whole time steps of all windows; on a GPU all at once."""
-    if like.device.type == "cpu":
-        size = max(256, BLOCK_BYTES // (width * like.element_size()))
-    else:
-        size = max(1, rows)
-    size = -(-size // batch) * batch
+    size = max(256, BLOCK_BYTES // (width * like.element_size())) if like.is_cpu else max(1, rows)
+    size = ceil_div(size, batch) * batch
     return [(a, min(rows, a + size)) for a in range(0, rows, size)]
 
 
 def _frame_blocks(
-    interp_weights: Tensor, conditioning: Tensor, rows: int, a: int, b: int, shape: StackShape
+    conditioning: Tensor | None, rows: int, a: int, b: int, shape: StackShape
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """For rows a ... b of a layer's last `rows` ones: time steps, their weights, and the frames.
 
-    The frames are (frames, batch * 2G).
+    The frames are (frames, batch * 2G). There are none without conditioning.
     """
+    interp_weights = shape.interp_weights
+    if conditioning is None or interp_weights is None:
+        return
     frames, steps = conditioning.flatten(1), (b - a) // shape.batch
     # A single frame holds throughout.
     if len(conditioning) == 1:
@@ -122,33 +118,20 @@ def _frame_blocks(
 
 class _GatedStack(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        shape: StackShape,
-        grad: bool,
-        interp_weights: Tensor | None,
-        *flat: Tensor | None,
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, shape: StackShape, grad: bool, *flat: Tensor | None) -> Tensor:
         layers = _unflatten(flat)
         every = shape.checkpoint_every
         skip_bias = torch.stack([layer.skip_bias for layer in layers]).sum(0)
         skips = skip_bias.expand(shape.predicted, -1).clone()
         # x and h of every layer in turn, or with `checkpoint_every` the x of every Nth layer.
-        kept: list[Tensor] = [x]
+        kept: list[Tensor] = []
         for i, layer in enumerate(layers):
-            h = None
-            if grad and not every:
-                h = _empty(x, _rows_after(x, i, shape), layer.bias.numel())
-            out = _forward(x, h, layer, i, shape, skips, interp_weights)
-            if h is not None:
-                kept.append(h)
-            if out is not None:
-                x = out
-                if grad and (not every or (i + 1) % every == 0):
-                    kept.append(x)
+            if grad and (not every or i % every == 0):
+                kept.append(x)
+            x, h = _forward(x, layer, i, shape, skips, keep=grad and not every)
+            kept += [] if h is None else [h]
         ctx.shape = shape
-        ctx.save_for_backward(interp_weights, *flat, *kept)
+        ctx.save_for_backward(*flat, *kept)
         return skips
 
     @staticmethod
@@ -156,8 +139,7 @@ class _GatedStack(torch.autograd.Function):
     def backward(ctx: Any, dskips: Tensor) -> tuple[Tensor | None, ...]:
         shape, dskips = ctx.shape, dskips.contiguous()
         weights = len(LayerWeights._fields) * len(shape.offsets)
-        interp_weights, *saved = ctx.saved_tensors
-        layers, saved = _unflatten(saved[:weights]), saved[weights:]
+        layers, saved = _unflatten(ctx.saved_tensors[:weights]), ctx.saved_tensors[weights:]
         # The gradient of every layer's x in turn, each the last rows of the one before.
         dx = torch.zeros_like(saved[0])
         grads: list[tuple[Tensor | None, ...]] = []
@@ -166,100 +148,76 @@ class _GatedStack(torch.autograd.Function):
         for start in reversed(range(0, len(layers), every)):
             which = range(start, min(start + every, len(layers)))
             if shape.checkpoint_every:
-                kept = _recompute(saved[start // every], layers, which, shape, interp_weights)
+                kept = _recompute(saved[start // every], layers, which, shape)
             else:
                 kept = list(zip(saved[::2], saved[1::2], strict=True))
             for i in reversed(which):
                 x, h = kept[i - start]
-                *own, dconditioning = _backward(
-                    x, h, layers[i], i, shape, dx, dskips, interp_weights
-                )
+                *own, dconditioning = _backward(x, h, layers[i], i, shape, dx, dskips)
                 # Cloned, since whoever scales or adds to gradients in place does it to each.
                 grads.append((*own, dskip_bias.clone(), dconditioning))
             del kept
-        return dx, None, None, None, *(g for layer in reversed(grads) for g in layer)
+        return dx, None, None, *(g for layer in reversed(grads) for g in layer)
 
 
 def _recompute(
-    x: Tensor,
-    layers: Sequence[LayerWeights],
-    which: range,
-    shape: StackShape,
-    interp_weights: Tensor | None,
+    x: Tensor, layers: Sequence[LayerWeights], which: range, shape: StackShape
 ) -> list[tuple[Tensor, Tensor]]:
     """x and h of some layers, from the first one's x."""
     kept = []
     for i in which:
-        h = _empty(x, _rows_after(x, i, shape), layers[i].bias.numel())
         layer = layers[i] if i != which[-1] else layers[i]._replace(residual=None)
-        kept.append((x, h))
-        out = _forward(x, h, layer, i, shape, None, interp_weights)
-        if out is not None:
-            x = out
+        out, h = _forward(x, layer, i, shape, None, keep=True)
+        kept.append((x, cast(Tensor, h)))
+        x = out
     return kept
 
 
 def _forward(
-    x: Tensor,
-    h: Tensor | None,
-    layer: LayerWeights,
-    i: int,
-    shape: StackShape,
-    skips: Tensor | None,
-    interp_weights: Tensor | None,
-) -> Tensor | None:
-    """Fill `h` when given, add to `skips` when given, and return the next layer's x.
+    x: Tensor, layer: LayerWeights, i: int, shape: StackShape, skips: Tensor | None, *, keep: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Add to `skips` when given, and return the next layer's x, and this one's h with `keep`.
 
-    After the last layer there is none.
+    Without a residual path the next layer's x is this one's own.
     """
     *older, newest = _starts(shape, i)
-    rows = x.shape[0] - newest
-    out = None if layer.residual is None else _empty(x, rows, x.shape[1])
+    rows, width = len(x) - newest, layer.bias.numel()
+    out = x if layer.residual is None else x.new_empty(rows, x.shape[1])
     first = rows - shape.predicted
-    blocks = _blocks(rows, x.shape[1] * 2 + layer.bias.numel() * 2, x, shape.batch)
-    scratch = _empty(x, blocks[0][1], layer.bias.numel()) if h is None else None
-    minus_z = _empty(x, blocks[0][1], layer.bias.numel() // 2)
+    blocks = _blocks(rows, x.shape[1] * 2 + width * 2, x, shape.batch)
+    h = x.new_empty(rows if keep else blocks[0][1], width)
+    minus_z = x.new_empty(blocks[0][1], width // 2)
     for a, b in blocks:
-        gates = h[a:b] if h is not None else scratch[: b - a]  # type: ignore[index]
+        gates = h[a:b] if keep else h[: b - a]
         torch.addmm(layer.bias, x[newest + a : newest + b], layer.taps[-1].t(), out=gates)
         for start, tap in zip(older, layer.taps, strict=False):
             gates.addmm_(x[start + a : start + b], tap.t())
-        if interp_weights is not None and layer.conditioning is not None:
-            for steps, weights, frames in _frame_blocks(
-                interp_weights, layer.conditioning, rows, a, b, shape
-            ):
-                gates.view(-1, frames.shape[1])[steps].addmm_(weights, frames)
+        for steps, weights, frames in _frame_blocks(layer.conditioning, rows, a, b, shape):
+            gates.view(-1, frames.shape[1])[steps].addmm_(weights, frames)
         z = minus_z[: b - a]
         _gates(shape)[0](gates, z)
-        if out is not None and layer.residual is not None and layer.residual_bias is not None:
+        if layer.residual is not None and layer.residual_bias is not None:
             torch.add(x[newest + a : newest + b], layer.residual_bias, out=out[a:b])
             out[a:b].addmm_(z, layer.residual.t(), alpha=-1)
         if skips is not None and b > first:
             at = max(a, first)
             skips[at - first : b - first].addmm_(z[at - a :], layer.skip.t(), alpha=-1)
-    return out
+    return out, h if keep else None
 
 
 def _backward(
-    x: Tensor,
-    h: Tensor,
-    layer: LayerWeights,
-    i: int,
-    shape: StackShape,
-    dx: Tensor,
-    dskips: Tensor,
-    interp_weights: Tensor | None,
+    x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: StackShape, dx: Tensor, dskips: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Gradients of the layer's weights, but for the skip path's bias, and of its conditioning.
 
     On entry the last rows of `dx` hold the gradient of its output, on return that of its input.
     """
-    rows, starts, first = h.shape[0], _starts(shape, i), h.shape[0] - shape.predicted
+    rows, starts, first = len(h), _starts(shape, i), len(h) - shape.predicted
     half = h.shape[1] // 2
     dout, din = dx[-rows:], dx[-x.shape[0] :]
     # dh below is short of a factor, its filter's half of -2, so that two fused passes make it. Taps
     # and gradients make up for it.
-    factor = torch.ones(h.shape[1], dtype=h.dtype, device=h.device)
+    factor = h.new_ones(2 * half)
     factor[:half] = -2
     taps = layer.taps * factor[:, None]
     dtaps, dbias = torch.zeros_like(taps), torch.zeros_like(layer.bias)
@@ -268,7 +226,7 @@ def _backward(
     dresidual_bias = None if layer.residual is None else dout.sum(0)
     dconditioning = None if layer.conditioning is None else torch.zeros_like(layer.conditioning)
     blocks = _blocks(rows, x.shape[1] * 2 + h.shape[1] * 2, x, shape.batch)
-    minus_z, minus_dz, dh = (_empty(x, blocks[0][1], width) for width in (half, half, 2 * half))
+    minus_z, minus_dz, dh = (x.new_empty(blocks[0][1], n) for n in (half, half, 2 * half))
     for a, b in blocks:
         z, dz, d = _minus_z(h[a:b], minus_z[: b - a]), minus_dz[: b - a], dh[: b - a]
         if layer.residual is not None and dresidual is not None:
@@ -285,11 +243,8 @@ def _backward(
         for k in reversed(range(len(taps))):
             dtaps[k].addmm_(d.t(), x[starts[k] + a : starts[k] + b])
             din[starts[k] + a : starts[k] + b].addmm_(d, taps[k])
-        if interp_weights is not None and dconditioning is not None:
-            for steps, weights, frames in _frame_blocks(
-                interp_weights, dconditioning, rows, a, b, shape
-            ):
-                frames.addmm_(weights.t(), d.view(-1, frames.shape[1])[steps])
+        for steps, weights, frames in _frame_blocks(dconditioning, rows, a, b, shape):
+            frames.addmm_(weights.t(), d.view(-1, frames.shape[1])[steps])
     if dconditioning is not None:
         dconditioning = dconditioning * factor
     dtaps, dbias = dtaps * factor[:, None], dbias * factor
@@ -335,11 +290,3 @@ def _starts(shape: StackShape, i: int) -> list[int]:
     """The first row of x that each tap of a layer reads, oldest tap first, which begins at 0."""
     offsets = shape.offsets[i]
     return [(offsets[-1] - offset) * shape.batch for offset in reversed(offsets)]
-
-
-def _rows_after(x: Tensor, i: int, shape: StackShape) -> int:
-    return x.shape[0] - shape.offsets[i][-1] * shape.batch
-
-
-def _empty(like: Tensor, rows: int, columns: int) -> Tensor:
-    return torch.empty(rows, columns, dtype=like.dtype, device=like.device)

@@ -10,17 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from wavenet.config import ModelConfig
-from wavenet.model.convolution import DilatedConvolution, Taps
+from wavenet.model.convolution import Taps
 from wavenet.model.fused_stack import LayerWeights
-
-
-def dilated_convolution(config: ModelConfig, layer: int) -> DilatedConvolution:
-    """The kind that the config asks for."""
-    if config.ordinary_layers:
-        return DilatedConvolution(config, layer)
-    from wavenet.model.patterns.convolution import PatternConvolution
-
-    return PatternConvolution(config, layer)
+from wavenet.model.patterns.convolution import PatternConvolution
 
 
 class GatedLayer(nn.Module):
@@ -34,7 +26,11 @@ class GatedLayer(nn.Module):
         super().__init__()
         gate, channels = config.gate_channels, config.condition_channels
         last = layer == len(config.schedule) - 1
-        self.dilated = dilated_convolution(config, layer)
+        self.dilated: Taps | PatternConvolution = (
+            Taps(config.residual_channels, gate, config.kernel_sizes[layer])
+            if config.ordinary_layers
+            else PatternConvolution(config, layer)
+        )
         self.condition = nn.Linear(channels, gate, bias=False) if channels else None
         self.residual = None if last else Taps(gate // 2, config.residual_channels)
         self.skip = Taps(gate // 2, config.skip_channels)
@@ -45,14 +41,12 @@ class GatedLayer(nn.Module):
         Gradients flow back to the parameters and to the features.
         """
         bias, residual = self.dilated.bias, self.residual
-        gate = bias.numel()
         # tanh(a) = 2 sigmoid(2a) - 1
-        doubled = torch.ones(gate, device=bias.device, dtype=bias.dtype)
-        doubled[: gate // 2] = 2
+        doubled = torch.ones_like(bias)
+        doubled[: len(bias) // 2] = 2
         conditioning = None
         if self.condition is not None and features is not None:
-            conditioning = features @ (self.condition.weight * doubled[:, None]).t()
-            conditioning = conditioning.to(dtype)
+            conditioning = (features @ (self.condition.weight * doubled[:, None]).t()).to(dtype)
         return LayerWeights(
             (self.dilated.taps() * doubled[:, None]).contiguous().to(dtype),
             (bias * doubled).to(dtype),
@@ -73,4 +67,4 @@ class GatedLayer(nn.Module):
             if path is not None:
                 # A gate of unit inputs has variance near 0.2, so 2/sqrt(G) restores it, and
                 # 1/sqrt(layers) keeps the sum of all layers there.
-                path.initialise(2 / math.sqrt(path.weight.shape[1] * layers), generator)
+                path.initialise(generator, 2 / math.sqrt(path.weight.shape[1] * layers))

@@ -1,8 +1,11 @@
-"""Which checkpoint a path or a name means: a file, a run folder, or a bundled model."""
+"""Which checkpoint or config a path or a name means: a file, a run folder, a bundled model."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from wavenet.errors import CheckpointError
+from wavenet.config import Config, loading
+from wavenet.errors import CheckpointError, ConfigError
 from wavenet.model.checkpoint import SUFFIX, Checkpoint, load
 from wavenet.system import resources
 
@@ -15,6 +18,30 @@ def bundled() -> dict[str, Path]:
     return {p.stem: p for p in sorted(resources.folder("models").glob(f"*{SUFFIX}"))}
 
 
+def is_run(path: Path) -> bool:
+    """Whether a path is a run folder, which training makes: it has config.toml and checkpoints/."""
+    return (path / "config.toml").is_file() and (path / "checkpoints").is_dir()
+
+
+def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Config]:
+    """The name and the config of what `source` means; of the usual preset for None.
+
+    It may be a preset, a .toml file, a run folder, a checkpoint or a bundled model. Raises
+    ConfigError, or CheckpointError for a checkpoint that cannot be read.
+    """
+    name = source or loading.DEFAULT_PRESET
+    path = Path(name)
+    if path.is_dir() and name not in loading.preset_names():
+        if not (path / "config.toml").exists():
+            advice = "name a preset, a .toml file, a run or a checkpoint"
+            raise ConfigError(path, "is a folder without config.toml, so not a run", advice)
+        return name, loading.load(path / "config.toml", overrides)
+    if path.suffix == SUFFIX or name in bundled():
+        nested = load(find(path)).config.to_dict()
+        return name, loading.parse(loading.override(nested, overrides), name)
+    return name, loading.load(name, overrides)
+
+
 def find(source: Path) -> Path:
     """The checkpoint file that a path or the name of a bundled model means.
 
@@ -25,20 +52,16 @@ def find(source: Path) -> Path:
         models = bundled()
         if str(source) in models:
             return models[str(source)]
-        raise CheckpointError(
-            f"{source}: no such run or checkpoint; `wavenet train` makes one, "
-            f"and {', '.join(models)} comes with the program"
-        )
+        advice = f"`wavenet train` makes one, and {', '.join(models)} comes with the program"
+        raise CheckpointError(source, "no such run or checkpoint", advice)
     if not source.is_dir():
         return source
     folder = source / "checkpoints" if (source / "checkpoints").is_dir() else source
     newest = load_latest(folder)
     if newest is None:
-        is_run = (source / "config.toml").exists()
-        hint = "" if is_run else " (a run folder has config.toml and checkpoints/)"
-        raise CheckpointError(
-            f"{source}: holds no checkpoint yet; train for longer, or name another run{hint}"
-        )
+        hint = "" if is_run(source) else " (a run folder has config.toml and checkpoints/)"
+        advice = f"train for longer, or name another run{hint}"
+        raise CheckpointError(source, "holds no checkpoint yet", advice)
     best = newest.training.best_step
     path = step_path(folder, newest.training.step if best is None else best)
     return path if path.exists() else step_path(folder, newest.training.step)
@@ -66,5 +89,8 @@ def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:
     try:
         return load(step_path(folder, saved[-1]), resume=resume)
     except CheckpointError as e:
-        hint = f"; delete it to use that of step {saved[-2]}" if len(saved) > 1 else ""
-        raise CheckpointError(f"{e}{hint}") from None
+        if len(saved) == 1:
+            raise
+        hint = f"delete it to use that of step {saved[-2]}"
+        advice = f"{e.advice}; {hint}" if e.advice else hint
+        raise CheckpointError(e.subject, e.reason, advice) from None

@@ -5,8 +5,7 @@ fused, time-major stack of `fused_stack`.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,11 @@ from torch.nn.functional import relu
 from wavenet.config import ModelConfig
 from wavenet.model.conditioning.carriers import Conditioning, ConditioningInput
 from wavenet.model.conditioning.conditioner import Conditioner, interpolation_weights
-from wavenet.model.convolution import Taps
+from wavenet.model.convolution import Modules, Taps
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.fused_stack import StackShape, gated_stack
 from wavenet.model.layers import GatedLayer
+from wavenet.model.patterns.pyramid_pooling import CausalASPP
 
 
 class WaveNetStack(nn.Module):
@@ -29,7 +29,7 @@ class WaveNetStack(nn.Module):
 
     `checkpoint_every` trades time for memory: with N > 0 only the input of every Nth layer is kept
     for the backward pass, and the rest is computed again. `compiled` lets torch.compile fuse the
-    passes over the gates. `reference` is the same network in ordinary convolutions, to read first.
+    passes over the gates.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class WaveNetStack(nn.Module):
         self.receptive_field = config.receptive_field - config.context_lag
         self.checkpoint_every = checkpoint_every
         self.compiled = compiled
-        self.layers = nn.ModuleList(GatedLayer(config, i) for i in range(len(config.schedule)))
+        layers = (GatedLayer(config, i) for i in range(len(config.schedule)))
+        self.layers: Modules[GatedLayer] = Modules(layers)
 
     def forward(self, x: Tensor, conditioning: Conditioning | None = None) -> Tensor:
         """x (time, batch, R) -> (time - receptive_field + 1, batch, S).
@@ -52,50 +53,48 @@ class WaveNetStack(nn.Module):
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
         predicted = time - self.receptive_field + 1
-        shape = StackShape(
-            offsets=self.config.offsets,
-            batch=batch,
-            predicted=predicted * batch,
-            checkpoint_every=self.checkpoint_every,
-            compiled=self.compiled,
-            time=time,
-        )
-        features = interp_weights = None
+        how = self.checkpoint_every, self.compiled
+        shape = StackShape(self.config.offsets, batch, predicted * batch, *how, time=time)
+        features = None
         if conditioning is not None:
-            features = conditioning.frames
-            interp_weights = interpolation_weights(conditioning.hop, dtype, x.device)
-            shape = shape._replace(hop=conditioning.hop, frame_offset=-conditioning.start)
-        layers = cast(Iterable[GatedLayer], self.layers)
+            frames, start, hop = conditioning
+            interp_weights = interpolation_weights(hop, dtype, x.device)
+            shape = shape._replace(hop=hop, frame_offset=-start, interp_weights=interp_weights)
+            # Autocast may have made the features in half precision.
+            features = frames.to(x.dtype)
         with torch.autocast(device, enabled=False):
             rows = x.reshape(time * batch, channels).to(dtype)
-            weights = [layer.weights(dtype, features) for layer in layers]
-            skips = gated_stack(rows, weights, shape, interp_weights)
+            weights = [layer.weights(dtype, features) for layer in self.layers]
+            skips = gated_stack(rows, weights, shape)
         return skips.view(predicted, batch, -1)
 
 
 class WaveNet(nn.Module):
-    """Predicts each sample from the `receptive_field` samples before it."""
+    """Predicts each sample from the `receptive_field` samples before it.
 
-    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+    `checkpoint_every` and `compiled` are of `WaveNetStack`: how it computes, not what.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        seed: int = 0,
+        *,
+        checkpoint_every: int = 0,
+        compiled: bool = False,
+    ) -> None:
         super().__init__()
         self.config = config
+        # Samples that one prediction can depend on.
+        self.receptive_field = config.receptive_field
         self.distribution = distribution_for(config)
         self.embedding = nn.Embedding(self.distribution.n_inputs, config.residual_channels)
         self.conditioner = Conditioner(config) if config.condition_channels else None
-        self.stack = WaveNetStack(config)
-        self.context = None
-        if config.context != "none":
-            from wavenet.model.patterns.pyramid_pooling import CausalASPP
-
-            self.context = CausalASPP(config)
+        self.stack = WaveNetStack(config, checkpoint_every=checkpoint_every, compiled=compiled)
+        self.context = CausalASPP(config) if config.context != "none" else None
         self.hidden = Taps(config.skip_channels, config.head_channels)
         self.output = Taps(config.head_channels, self.distribution.n_params)
         self._initialise(torch.Generator().manual_seed(seed))
-
-    @property
-    def receptive_field(self) -> int:
-        """Samples that one prediction hears."""
-        return self.config.receptive_field
 
     def forward(self, x: Tensor, conditioning_input: ConditioningInput | None = None) -> Tensor:
         """Codes (batch, time) -> params (batch, time - receptive_field + 1, n_params).
@@ -106,10 +105,8 @@ class WaveNet(nn.Module):
         too short.
         """
         if x.shape[1] < self.receptive_field:
-            raise ValueError(
-                f"{x.shape[1]} samples are fewer than the receptive field of "
-                f"{self.receptive_field}: prepend silence"
-            )
+            short = f"{x.shape[1]} samples are fewer than the receptive field of"
+            raise ValueError(f"{short} {self.receptive_field}: prepend silence")
         conditioning = None
         if self.conditioner is not None:
             if conditioning_input is None:
@@ -135,15 +132,15 @@ class WaveNet(nn.Module):
 
     def _initialise(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.embedding.weight, std=self.distribution.input_std, generator=generator)
-        for layer in cast(Iterable[GatedLayer], self.stack.layers):
+        for layer in self.stack.layers:
             layer.initialise(len(self.stack.layers), generator)
         if self.conditioner is not None:
             self.conditioner.initialise(generator)
         if self.context is not None:
             self.context.initialise(generator)
-        self.hidden.initialise(math.sqrt(2 / self.hidden.weight.shape[1]), generator)
+        self.hidden.initialise(generator, math.sqrt(2 / self.hidden.weight.shape[1]))
         # Predictions begin near the bias: of mu-law, the first loss is ln(levels).
-        self.output.initialise(0.01, generator)
+        self.output.initialise(generator, 0.01)
         with torch.no_grad():
             self.output.bias.copy_(torch.from_numpy(self.distribution.initial_bias()))
 

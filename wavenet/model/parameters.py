@@ -1,8 +1,8 @@
 """Name and shape of every weight of a network: what is learnt, saved and counted.
 
 `expected_shapes` is the one list of them: checkpoints are checked against it and parameters counted
-over it. Shapes are (outputs, inputs, taps), as `torch.nn.Conv1d` has them. Layers other than the
-ordinary one add theirs from `patterns.shapes`. Needs no torch.
+over it. Shapes are (outputs, inputs, taps), as `torch.nn.Conv1d` has them; `patterns.shapes` has
+those of each kind of dilated convolution. Needs no torch.
 """
 
 from math import prod
@@ -31,7 +31,7 @@ def stack(model: ModelConfig) -> Shapes:
     shapes: Shapes = {}
     for i in range(n_layers):
         layer = f"stack.layers.{i}"
-        for name, shape in convolution(model, i).items():
+        for name, shape in patterns.convolution(model, i).items():
             shapes[f"{layer}.dilated.{name}"] = shape
         shapes[f"{layer}.dilated.bias"] = (model.gate_channels,)
         if i < n_layers - 1:
@@ -67,20 +67,13 @@ def conditioning(model: ModelConfig) -> Shapes:
     return shapes
 
 
-def convolution(model: ModelConfig, layer: int) -> Shapes:
-    """Weights of a layer's dilated convolution. A bias (2G,) comes on top."""
-    if model.ordinary_layers:
-        return {"weight": (model.gate_channels, model.residual_channels, model.kernel_sizes[layer])}
-    return patterns.convolution(model, layer)
-
-
 def multiply_adds(model: ModelConfig) -> tuple[int, int]:
     """Multiply-adds per sample of all dilated convolutions: as defined, and as computed here.
 
     Here every kind is computed as an ordinary convolution, tap by tap.
     """
     layers = range(len(model.schedule))
-    defined = sum(prod(shape) for i in layers for shape in convolution(model, i).values())
+    defined = sum(prod(shape) for i in layers for shape in patterns.convolution(model, i).values())
     n_taps = sum(map(len, model.offsets))
     return defined, n_taps * model.residual_channels * model.gate_channels
 

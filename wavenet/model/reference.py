@@ -31,12 +31,10 @@ class GatedLayer(nn.Module):
         super().__init__()
         residual, skip = config.residual_channels, config.skip_channels
         gate = config.gate_channels // 2
-        self.dilated = nn.Conv1d(
-            residual, 2 * gate, config.kernel_sizes[i], dilation=config.schedule[i]
-        )
-        self.condition = None
-        if config.condition_channels:
-            self.condition = nn.Linear(config.condition_channels, 2 * gate, bias=False)
+        kernel_size, dilation = config.kernel_sizes[i], config.schedule[i]
+        self.dilated = nn.Conv1d(residual, 2 * gate, kernel_size, dilation=dilation)
+        channels = config.condition_channels
+        self.condition = nn.Linear(channels, 2 * gate, bias=False) if channels else None
         # Nothing reads the last layer's residual.
         last = i == len(config.schedule) - 1
         self.residual = None if last else nn.Conv1d(gate, residual, 1)

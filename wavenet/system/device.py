@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from wavenet.errors import RunError
+from wavenet.errors import ConfigError, UsageError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -12,7 +12,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 def pick_device(name: str) -> torch.device:
     """The device called `name`; `auto` is a CUDA GPU if there is one, else the CPU.
 
-    Raises RunError for a device that is not there.
+    Raises UsageError for a device that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -23,26 +23,24 @@ def pick_device(name: str) -> torch.device:
         available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         if torch.backends.mps.is_available():
             available.append("mps")
-        raise RunError(
-            f"--device {name}: not available here; use auto or one of {', '.join(available)}"
-        ) from None
+        advice = f"use auto or one of {', '.join(available)}"
+        raise UsageError("device", name, "not available here", advice) from None
     return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:
     """A key of PRECISIONS; `auto` is bf16 on GPUs that have it and fp32 elsewhere.
 
-    Raises RunError for a precision that the device lacks.
+    Raises ConfigError for a precision that the device lacks.
     """
     has_bf16 = device.type == "cpu" or (
         device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     )
     if name == "auto":
         return "bf16" if device.type == "cuda" and has_bf16 else "fp32"
-    lacking = (name == "bf16" and not has_bf16) or (name == "fp16" and device.type == "mps")
-    if lacking:
+    if (name == "bf16" and not has_bf16) or (name == "fp16" and device.type == "mps"):
         instead = "fp32 or fp16" if device.type == "cuda" else "fp32"
-        raise RunError(f"train.precision = {name}: {device} cannot do that; use {instead}")
+        raise ConfigError(f"train.precision = {name}", f"{device} cannot do that", f"use {instead}")
     return name
 
 
@@ -63,13 +61,11 @@ def peak_bytes(device: torch.device) -> int | None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raise RunError when torch.compile does not work here, as without a C++ compiler on a CPU."""
+    """Raise ConfigError where torch.compile fails, as without a C++ compiler on a CPU."""
     try:
         torch.compile(lambda x: x.sigmoid() * 2, dynamic=True)(torch.zeros(4, device=device))
     except Exception as e:
         # The compilers behind torch.compile raise errors of many kinds.
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise RunError(
-            f"train.compile = true: torch.compile does not work here ({reason}); "
-            "set train.compile=false"
-        ) from None
+        problem = f"torch.compile does not work here ({reason})"
+        raise ConfigError("train.compile = true", problem, "set train.compile=false") from None

@@ -17,9 +17,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        raise OutputError(
-            f"{path}: cannot be written ({e.strerror or e}); everything finished before is intact"
-        ) from None
+        reason = f"cannot be written ({e.strerror or e})"
+        raise OutputError(path, reason, "everything finished before is intact") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -28,9 +28,8 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
-            model = next(
-                line.partition(":")[2].strip() for line in f if line.startswith("model name")
-            )
+            name = next(line for line in f if line.startswith("model name"))
+        model = name.partition(":")[2].strip()
     except (OSError, StopIteration):
         pass
     versions = []

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wavenet import plotting
 from wavenet.audio import writing
-from wavenet.data.dataset import Corpus
-from wavenet.data.split import Span
+from wavenet.data.corpus import Corpus
 from wavenet.errors import WavenetError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import Prompt
 from wavenet.generation.sampler import Sampler
-from wavenet.glossary import Wav
 from wavenet.model.checkpoint import Checkpoint
 
 LEAD_SECONDS = 0.5  # of a held-out recording as the prompt
@@ -29,28 +28,26 @@ def render_validation_sample(
     middle of it. Returns the wav's path; None when `train.sample_seconds` is 0, or when rendering
     failed, which `note` is told.
     """
-    seconds, rate = model.config.train.sample_seconds, model.config.audio.sample_rate
-    if not seconds:
+    config, rate = model.config, model.config.audio.sample_rate
+    if not config.train.sample_seconds:
         return None
     path = folder / f"step-{model.training.step:08d}.wav"
-    samples = max(1, round(seconds * rate))
+    samples = max(1, round(config.train.sample_seconds * rate))
     span = max(corpus.validation or corpus.training, key=len)
-    label = model.config.model.labels[span.label : span.label + 1]
+    label = config.model.labels[span.label : span.label + 1]
+    sampler_of = partial(Sampler, model, seed=config.train.seed, labels=label)
     try:
-        if model.config.model.follows_frames:
+        if config.model.follows_frames:
             recording = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
-            sampler = Sampler(
-                model,
-                seed=model.config.train.seed,
-                labels=label,
-                mel_inputs=[MelInput.from_cached(recording, model.config)],
-            )
+            sampler = sampler_of(mel_inputs=[MelInput.from_cached(recording, config)])
             lead, samples = recording[:0], len(recording)
             caption = "from the mel frames of a held-out recording"
         else:
-            lead = _lead(corpus, span, round(LEAD_SECONDS * rate))
-            prompt = Prompt(corpus.distribution.encode(lead), gain=1.0)
-            sampler = Sampler(model, seed=model.config.train.seed, labels=label, prompt=prompt)
+            # A recording may begin with silence, which would be a poor prompt to judge a model by.
+            middle = span.start + len(span) // 2
+            start = max(0, middle - round(LEAD_SECONDS * rate))
+            lead = corpus.wav(replace(span, start=start, stop=middle))
+            sampler = sampler_of(prompt=Prompt(corpus.distribution.encode(lead), gain=1.0))
             caption = f"after {len(lead) / rate:.1f} s of a held-out recording"
         wav = np.concatenate([lead, *(block[0] for block in sampler.blocks(samples))])
         with writing.writer(path, rate) as file:
@@ -61,12 +58,3 @@ def render_validation_sample(
         note(f"no sample rendered: {e}")
         return None
     return path
-
-
-def _lead(corpus: Corpus, span: Span, samples: int) -> Wav:
-    """Up to `samples` samples before the middle of a span.
-
-    A recording may begin with silence, which would be a poor prompt to judge a model by.
-    """
-    middle = span.start + len(span) // 2
-    return corpus.wav(replace(span, start=max(0, middle - samples), stop=middle))

@@ -11,6 +11,7 @@ checkpoints/      the last few, and the best
 import csv
 import json
 import os
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from wavenet.config import Config
 from wavenet.config.loading import load as load_config
-from wavenet.data.dataset import Corpus
+from wavenet.data.corpus import Corpus
 from wavenet.errors import RunError
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
@@ -27,6 +28,10 @@ from wavenet.system.files import PARTIAL, write_whole, writing
 
 # What a run may hold that a crash ended before its config was written.
 BEFORE_CONFIG = {"samples", "checkpoints", ".lock"}
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.name not in BEFORE_CONFIG and path.suffix != PARTIAL
 
 
 class Run:
@@ -47,20 +52,12 @@ class Run:
         """Raise RunError when the folder holds something other than a run, or is not writable."""
         nearest = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
         if nearest.is_dir() and not os.access(nearest, os.W_OK):
-            raise RunError(
-                f"{self.folder}: cannot be written (no permission for {nearest}); "
-                "choose another --out"
-            )
-        if not self.folder.exists() and not nearest.is_dir():
-            raise RunError(
-                f"{self.folder}: cannot be written ({nearest} is a file); choose another --out"
-            )
-        if self.exists or not self.folder.exists():
-            return
-        if not self.folder.is_dir() or any(
-            p.name not in BEFORE_CONFIG and p.suffix != PARTIAL for p in self.folder.iterdir()
-        ):
-            raise RunError(f"{self.folder}: exists and is not a run; choose another --out")
+            raise self._unwritable(f"no permission for {nearest}")
+        if nearest != self.folder:
+            if not nearest.is_dir():
+                raise self._unwritable(f"{nearest} is a file")
+        elif not self.exists and (not nearest.is_dir() or any(map(_is_foreign, nearest.iterdir()))):
+            raise RunError(self.folder, "exists and is not a run", "choose another `out`")
 
     def create(self) -> FileLock:
         """Make the folders, lock the run, and delete files that a crash left half-written.
@@ -72,18 +69,17 @@ class Run:
             self.checkpoints.mkdir(exist_ok=True)
             lock = FileLock(self.folder / ".lock", timeout=0)
             lock.acquire()
-            for leftover in (
-                *self.folder.glob(f"*{PARTIAL}"),
-                *self.checkpoints.glob(f"*{PARTIAL}"),
-            ):
-                leftover.unlink()
+            for folder in (self.folder, self.checkpoints):
+                for leftover in folder.glob(f"*{PARTIAL}"):
+                    leftover.unlink()
         except Timeout:
-            raise RunError(f"{self.folder}: another process is training this run") from None
+            raise RunError(self.folder, "another process is training this run") from None
         except OSError as e:
-            raise RunError(
-                f"{self.folder}: cannot be written ({e.strerror or e}); choose another --out"
-            ) from None
+            raise self._unwritable(e.strerror or str(e)) from None
         return lock
+
+    def _unwritable(self, problem: str) -> RunError:
+        return RunError(self.folder, f"cannot be written ({problem})", "choose another `out`")
 
     def config(self) -> Config:
         return load_config(self.config_file)
@@ -91,44 +87,17 @@ class Run:
     def describe(self, corpus: Corpus) -> None:
         """Write config.toml, corpus.json and recordings.csv."""
         write_whole(self.config_file, corpus.config.to_toml().encode())
-        self._write_corpus(corpus)
-        self._write_recordings(corpus)
-
-    def _write_corpus(self, corpus: Corpus) -> None:
-        index = corpus.index
         about = {
-            "folder": str(index.folder.resolve()),
+            "folder": str(corpus.index.folder.resolve()),
             "fingerprint": corpus.fingerprint,
             "recordings": corpus.contents,
+            **({"labels": corpus.labels} if corpus.labels else {}),
+            "held_out": corpus.held_out,
+            "left_out": corpus.left_out,
         }
-        about |= {"labels": corpus.labels} if corpus.labels else {}
-        about |= {"held_out": corpus.held_out, "left_out": corpus.left_out}
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
-
-    def _write_recordings(self, corpus: Corpus) -> None:
-        index = corpus.index
-        held_out, left_out = set(corpus.held_out), set(corpus.left_out)
-        text = StringIO(newline="")
-        table = csv.writer(text)
-        table.writerow(
-            ["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"]
-        )
-        for r in index.recordings:
-            reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
-            use = "training"
-            if r.name in held_out:
-                use = "validation"
-            elif r.name in left_out:
-                use = "left out"
-            seconds = f"{r.samples / index.sample_rate:.3f}"
-            table.writerow(
-                [r.name, use, reason, seconds, r.gain_db, r.loudest_db, r.trimmed_seconds]
-            )
-        for s in index.skipped:
-            table.writerow([s.name, "skipped", s.reason, "", "", "", ""])
-        write_whole(
-            self.folder / "recordings.csv", text.getvalue().encode("utf-8", "backslashreplace")
-        )
+        table = _recordings_table(corpus).encode("utf-8", "backslashreplace")
+        write_whole(self.folder / "recordings.csv", table)
 
     def corpus(self) -> dict[str, Any]:
         """What this run was trained on: folder, fingerprint, recordings by name.
@@ -170,13 +139,26 @@ class Run:
         lines: list[dict[str, Any]] = []
         if self.metrics_file.exists():
             for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
-                try:
+                with suppress(ValueError):
                     lines.append(json.loads(line))
-                except ValueError:
-                    continue
         return lines
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a crash undid, so that no step is logged twice."""
         kept = [m for m in self.metrics() if m["step"] <= step]
         write_whole(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept).encode())
+
+
+def _recordings_table(corpus: Corpus) -> str:
+    """What became of each file, as CSV."""
+    index = corpus.index
+    uses = dict.fromkeys(corpus.held_out, "validation") | dict.fromkeys(corpus.left_out, "left out")
+    text = StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
+    for r in index.recordings:
+        reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
+        use, seconds = uses.get(r.name, "training"), f"{r.samples / index.sample_rate:.3f}"
+        table.writerow([r.name, use, reason, seconds, r.gain_db, r.loudest_db, r.trimmed_seconds])
+    table.writerows([s.name, "skipped", s.reason, "", "", "", ""] for s in index.skipped)
+    return text.getvalue()

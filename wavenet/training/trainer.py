@@ -6,24 +6,23 @@ weights, their EMA, Adam's moments and the step restore a run exactly.
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
+from contextlib import nullcontext
+from copy import deepcopy
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel
 
-from wavenet.config import Config, TrainConfig
-from wavenet.data.dataset import Corpus
+from wavenet.arithmetic import ceil_div
+from wavenet.config import TrainConfig
+from wavenet.data.dataset import WindowDataset
 from wavenet.data.loader import DeviceBatch, Prefetcher, to_device
 from wavenet.errors import TrainingError
 from wavenet.model.checkpoint import Checkpoint, Training
 from wavenet.model.network import WaveNet
-from wavenet.system.device import PRECISIONS, check_compiler, pick_precision
+from wavenet.system.device import PRECISIONS, pick_precision
 from wavenet.training.distributed import SingleProcess
-from wavenet.training.validation import bits_per_sample
-
-TensorList: TypeAlias = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 def learning_rate(step: int, train: TrainConfig) -> float:
@@ -34,38 +33,36 @@ def learning_rate(step: int, train: TrainConfig) -> float:
     warm = min(1.0, (step + 1) / (train.warmup_steps + 1))
     if train.schedule == "constant":
         return train.learning_rate * warm
-    progress = min(
-        1.0, max(0, step - train.warmup_steps) / max(1, train.steps - train.warmup_steps)
-    )
+    after_warmup = max(0, step - train.warmup_steps)
+    progress = min(1.0, after_warmup / max(1, train.steps - train.warmup_steps))
     return train.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 
 class Trainer:
-    """A model in training: `train_step` once, or `fit` up to a step.
+    """A model in training: `train_step` and `evaluate` are what a session repeats.
 
     Of several processes each has one, and all are at the same step.
     """
 
     def __init__(
-        self,
-        config: Config,
-        corpus: Corpus,
-        device: torch.device,
-        processes: SingleProcess | None = None,
+        self, dataset: WindowDataset, device: torch.device, processes: SingleProcess | None = None
     ) -> None:
-        self.config = config
-        self.corpus = corpus
+        self.dataset = dataset
+        self.corpus = dataset.corpus
+        self.config = config = dataset.corpus.config
         self.device = device
         self.processes = processes or SingleProcess()
         self.precision = pick_precision(config.train.precision, device)
-        self.batches = Prefetcher(self.processes.shard(corpus.batch), config, device)
-        self.model = WaveNet(config.model, config.train.seed).to(device)
-        self.model.stack.checkpoint_every = config.train.checkpoint_layers
-        self.model.stack.compiled = config.train.compile
-        if config.train.compile:
-            check_compiler(device)
+        self.batches = Prefetcher(self.processes.shard(dataset.batch), config, device)
+        self.model = WaveNet(
+            config.model,
+            config.train.seed,
+            checkpoint_every=config.train.checkpoint_layers,
+            compiled=config.train.compile,
+        ).to(device)
         self.network = self.processes.wrap_ddp(self.model)
-        self.ema = AveragedModel(self.model, multi_avg_fn=self._update_ema)
+        # With the EMA of the weights: what is evaluated and generated with.
+        self.ema_network = deepcopy(self.model)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
             lr=config.train.learning_rate,
@@ -79,62 +76,16 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.validation_bits: float | None = None
-        self.best: tuple[float, int] | None = None  # bits per sample, step
-
-    @property
-    def ema_network(self) -> WaveNet:
-        """The network with the EMA of the weights: what is evaluated and generated with."""
-        model = self.ema.module
-        assert isinstance(model, WaveNet)
-        return model
+        self.best_bits: float | None = None
+        self.best_step: int | None = None
 
     @property
     def out_of_patience(self) -> bool:
         """Whether to end early: the last `train.patience` evaluations brought nothing better."""
         train = self.config.train
-        if not train.patience or self.best is None or self.step >= train.steps:
+        if not train.patience or self.best_step is None or self.step >= train.steps:
             return False
-        return self.step - self.best[1] >= train.patience * train.evaluate_every
-
-    @property
-    def best_step(self) -> int | None:
-        return None if self.best is None else self.best[1]
-
-    def fit(
-        self,
-        until: int,
-        *,
-        on_step: Callable[[float], None],
-        on_checkpoint: Callable[[bool], None],
-        stop: Callable[[], bool],
-        deadline_reached: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Train up to step `until`, until `deadline_reached`, or until `out_of_patience`.
-
-        Calls `on_step(bits)` after each step, and `on_checkpoint(evaluated)` when a checkpoint is
-        due. `stop` and `deadline_reached` are asked between steps. After `stop` a checkpoint is due
-        and `fit` returns; after `deadline_reached` an evaluation and a checkpoint are due, as at
-        the last step. Raises TrainingError when the loss or the gradient is no longer finite.
-        """
-        train = self.config.train
-        saved = time.monotonic()
-        while self.step < until:
-            started = time.monotonic()
-            bits = self.train_step()
-            self.seconds += time.monotonic() - started
-            on_step(bits)
-            over = self.step == until or deadline_reached()
-            evaluated = over or self.step % train.evaluate_every == 0
-            if evaluated:
-                self.evaluate()
-            if stop():
-                on_checkpoint(evaluated)
-                return
-            if evaluated or time.monotonic() - saved > 60 * train.checkpoint_minutes:
-                on_checkpoint(evaluated)
-                saved = time.monotonic()
-            if over or (evaluated and self.out_of_patience):
-                return
+        return self.step - self.best_step >= train.patience * train.evaluate_every
 
     def train_step(self) -> float:
         """One optimisation step. Returns the batch's loss in bits per sample.
@@ -142,19 +93,26 @@ class Trainer:
         Raises TrainingError, and leaves the weights as they were, when the loss or the gradient is
         not finite.
         """
+        started = time.monotonic()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config.train)
         loss = self._backward()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
         nats, gradient_norm = self.processes.all_reduce_loss(loss, norm)
-        self._require_finite(nats, gradient_norm)
-        self.scaler.step(self.optimizer)
+        # Without fp16 it is 1.
         scale = self.scaler.get_scale()
+        if not math.isfinite(nats):
+            raise TrainingError("", f"the loss is not finite at step {self.step}")
+        # fp16 overflows now and then: the scaler skips the step and lowers its scale.
+        if not math.isfinite(gradient_norm) and scale <= 1:
+            raise TrainingError("", f"the gradient is not finite at step {self.step}")
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         self.skipped += self.scaler.get_scale() < scale
-        self.ema.update_parameters(self.model)
+        self._update_ema()
         self.step += 1
+        self.seconds += time.monotonic() - started
         return nats / math.log(2)
 
     def time_step(self) -> float:
@@ -173,14 +131,26 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Score the EMA of the weights on the held-out audio."""
-        bits = bits_per_sample(self.ema_network, self._held_out(), self.processes.all_reduce_sum)
-        self.validation_bits = bits
-        if bits is not None and (self.best is None or bits < self.best[0]):
-            self.best = (bits, self.step)
+        self.validation_bits = bits = self._bits_per_sample()
+        if bits is not None and (self.best_bits is None or bits < self.best_bits):
+            self.best_bits, self.best_step = bits, self.step
 
-    def _held_out(self) -> Iterator[DeviceBatch]:
-        batches = self.processes.shard(self.corpus.validation_batches)()
-        return (to_device(self.config, batch, self.device) for batch in batches)
+    @torch.no_grad()
+    def _bits_per_sample(self) -> float | None:
+        """Mean negative log2-likelihood over all held-out samples; None when there are none.
+
+        Each is predicted from its exact context. The unit is bits per sample: log2(levels) means
+        that nothing is known, 0 that everything is.
+        """
+        model, nats, samples = self.ema_network, 0.0, 0.0
+        for on_host in self.processes.shard(self.dataset.validation_batches)():
+            batch = to_device(self.config, on_host, self.device)
+            params = model(batch.x[:, :-1], batch.conditioning_input)
+            predicted = batch.x[:, model.receptive_field :]
+            nats += float(model.distribution.loss(params, predicted, batch.loss_mask))
+            samples += float(batch.loss_mask.sum())
+        nats, samples = self.processes.all_reduce_sum(nats, samples)
+        return nats / samples / math.log(2) if samples else None
 
     def _backward(self) -> torch.Tensor:
         """Fill the gradients, one part of the batch after the other.
@@ -207,8 +177,10 @@ class Trainer:
         else:
             samples = batch.loss_mask.sum()
         batch = batch._replace(loss_mask=batch.loss_mask / samples)
-        *parts, last = batch.parts(-(-len(batch.x) // self.config.train.accumulate))
-        with self.processes.no_sync(self.network):
+        *parts, last = batch.parts(ceil_div(len(batch.x), self.config.train.accumulate))
+        # The last backward pass alone averages the gradients over the ranks.
+        network = self.network
+        with network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext():
             for part in parts:
                 yield self._loss(part)
         yield self._loss(last)
@@ -223,24 +195,17 @@ class Trainer:
             params, part.x[:, self.model.receptive_field :], part.loss_mask
         )
 
-    def _require_finite(self, loss: float, gradient: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss is not finite at step {self.step}")
-        if math.isfinite(gradient) or (self.scaler.is_enabled() and self.scaler.get_scale() > 1):
-            # fp16 overflows now and then: the scaler skips the step and lowers its scale.
-            return
-        raise TrainingError(f"the gradient is not finite at step {self.step}")
-
-    def _update_ema(
-        self, ema_params: TensorList, params: TensorList, n_averaged: torch.Tensor | int
-    ) -> None:
+    @torch.no_grad()
+    def _update_ema(self) -> None:
         """Move the EMA towards the new weights, in place.
 
-        The decay grows with the steps, so that the EMA of a short run is not its random start.
+        The first step replaces the random start. The decay grows with the steps, so that the EMA of
+        a short run is not that start.
         """
-        n = int(n_averaged)
-        decay = min(self.config.train.ema_decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(ema_params, params, 1 - decay)
+        n = self.step
+        decay = min(self.config.train.ema_decay, (1 + n) / (10 + n)) if n else 0.0
+        averages, weights = self.ema_network.parameters(), self.model.parameters()
+        torch._foreach_lerp_(tuple(averages), tuple(weights), 1 - decay)
 
     # --- state -----------------------------------------------------------------------------------
 
@@ -249,17 +214,15 @@ class Trainer:
         arrays = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         arrays |= {f"average.{k}": v for k, v in self.ema_network.state_dict().items()}
         for name, parameter in self.model.named_parameters():
-            moments = self.optimizer.state[parameter]
-            if moments:
+            if moments := self.optimizer.state[parameter]:
                 arrays[f"adam.mean.{name}"] = moments["exp_avg"]
                 arrays[f"adam.square.{name}"] = moments["exp_avg_sq"]
-        best_bits, best_step = self.best or (None, None)
         training = Training(
             step=self.step,
             seconds=round(self.seconds, 3),
             validation_bits=self.validation_bits,
-            best_bits=best_bits,
-            best_step=best_step,
+            best_bits=self.best_bits,
+            best_step=self.best_step,
             folder=str(self.corpus.index.folder.resolve()),
             fingerprint=self.corpus.fingerprint,
             torch=torch.__version__,
@@ -269,42 +232,29 @@ class Trainer:
             loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
             loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),
         )
-        return Checkpoint(
-            self.config,
-            {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()},
-            training,
-        )
+        on_host = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}
+        return Checkpoint(self.config, on_host, training)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint that was loaded with `resume=True`."""
 
         def tensors(part: str) -> dict[str, torch.Tensor]:
-            return {
-                k: torch.from_numpy(v).to(self.device, copy=True)
-                for k, v in checkpoint.part(part).items()
-            }
+            arrays = checkpoint.part(part).items()
+            return {k: torch.from_numpy(v).to(self.device, copy=True) for k, v in arrays}
 
         self.model.load_state_dict(tensors("model"))
         self.ema_network.load_state_dict(tensors("average"))
         means, squares = tensors("adam.mean"), tensors("adam.square")
         training = checkpoint.training
-        # Adam has not counted the steps that fp16's scaler skipped.
-        adam_steps = float(training.step - training.skipped)
         for name, parameter in self.model.named_parameters():
             if name in means:
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(adam_steps),
-                    "exp_avg": means[name],
-                    "exp_avg_sq": squares[name],
-                }
-        self.ema.n_averaged.fill_(training.step)
+                # Adam has not counted the steps that fp16's scaler skipped.
+                steps = torch.tensor(float(training.step - training.skipped))
+                moments = {"exp_avg": means[name], "exp_avg_sq": squares[name]}
+                self.optimizer.state[parameter] = {"step": steps, **moments}
         if self.scaler.is_enabled() and training.loss_scale is not None:
             state = {"scale": training.loss_scale, "_growth_tracker": training.loss_scale_age}
             self.scaler.load_state_dict(self.scaler.state_dict() | state)
-        self.skipped = training.skipped
-        self.step = training.step
-        self.seconds = training.seconds
+        self.step, self.seconds, self.skipped = training.step, training.seconds, training.skipped
         self.validation_bits = training.validation_bits
-        self.best = None
-        if training.best_bits is not None and training.best_step is not None:
-            self.best = (training.best_bits, training.best_step)
+        self.best_bits, self.best_step = training.best_bits, training.best_step

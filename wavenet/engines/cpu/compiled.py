@@ -11,7 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from numba.core import event
 from wavenet.engines.cpu.kernels import advance_streams
 from wavenet.engines.cpu.pipeline import consume_stream, produce_stream
 from wavenet.engines.cpu.vectors import HOST, OPTIONS
-
-Report = Callable[[str], object]
 
 # More than there are kernels, each of which is saved to the cache once.
 _MOST_SAVES = 40
@@ -67,12 +65,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*arguments: Any) -> Any:
         for _ in range(_MOST_SAVES):
-            try:
+            # The cache may lie on a full disk. What cannot be saved is compiled all the same, so
+            # the next try gets past it.
+            with suppress(OSError):
                 return kernel(*arguments)
-            except OSError:
-                # The cache lies on a full disk. What cannot be saved is compiled all the same,
-                # so the next try gets past it.
-                continue
         return kernel(*arguments)
 
     return call
@@ -81,7 +77,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 class _Listener(event.Listener):  # type: ignore[misc]
     """Reports the outermost compilation only, because it includes the others."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Callable[[str], object]) -> None:
         self.report, self.depth, self.started = report, 0, 0.0
 
     def on_start(self, event: Any) -> None:
@@ -97,7 +93,7 @@ class _Listener(event.Listener):  # type: ignore[misc]
 
 
 @contextmanager
-def reporting(report: Report) -> Iterator[None]:
+def reporting(report: Callable[[str], object]) -> Iterator[None]:
     """Call `report` with a line when a compilation inside begins, and one with its duration.
 
     What comes from the cache is not compiled and not reported.

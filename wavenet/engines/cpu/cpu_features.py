@@ -40,11 +40,6 @@ class Host:
     rows: int
     name: str
 
-    @property
-    def tuned(self) -> bool:
-        """Whether this is more than the fallback that works everywhere."""
-        return self.fused
-
 
 def host() -> Host:
     """The machine that numba compiles for. Raises EngineError when WAVENET_LANES is no width."""
@@ -54,7 +49,7 @@ def host() -> Host:
     if not lanes:
         return detected
     if lanes not in ("4", "8", "16"):
-        raise EngineError(f"WAVENET_LANES={lanes}: must be 4, 8 or 16")
+        raise EngineError(f"WAVENET_LANES={lanes}", "must be 4, 8 or 16")
     return Host(int(lanes), detected.fused, detected.rows, f"{detected.name}, {lanes} lanes")
 
 

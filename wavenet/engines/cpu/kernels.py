@@ -95,24 +95,9 @@ class Scratch(NamedTuple):
     context: Array  # (rows, 3 S' + (branches + 1) P')
 
 
-class KernelConditioning(NamedTuple):
-    """Conditioning of all streams; `hop` is 0 when there is none.
-
-    `frames` begins with frame `first` of the stream and holds `length` of them.
-    """
-
-    frames: Array  # (rows, length, L, 2 G')
-    first: int
-    hop: int
-    length: int
-
-
 def allocate_scratch(sizes: Sizes, rows: int) -> Scratch:
     """Working memory for `rows` streams."""
     r, g, s = sizes.r_vectors * LANES, sizes.g_vectors * LANES, sizes.s_vectors * LANES
-    context = 0
-    if sizes.branches:
-        context = rows * (3 * s + (sizes.branches + 1) * sizes.p_vectors * LANES)
     return Scratch(
         x=aligned(rows * r),
         h=aligned(rows * 2 * g),
@@ -122,7 +107,7 @@ def allocate_scratch(sizes: Sizes, rows: int) -> Scratch:
         hidden=aligned(rows * sizes.h_vectors * LANES),
         predicted=aligned(rows * sizes.param_vectors * LANES),
         gathered=aligned(BLOCK * sizes.older * sizes.r + r),
-        context=aligned(context),
+        context=aligned(rows * (3 * s + (sizes.branches + 1) * sizes.p_vectors * LANES)),
     )
 
 
@@ -164,12 +149,7 @@ def _product(  # type: ignore[no-untyped-def]
     done = 0
     while done < vectors:
         left = vectors - done
-        if left >= PANEL:
-            panel = PANEL
-        elif left >= 4:
-            panel = 4
-        else:
-            panel = 2
+        panel = PANEL if left >= PANEL else 4 if left >= 4 else 2
         stride = panel * words
         row = 0
         while rows - row >= _SHORT:
@@ -225,11 +205,8 @@ def precompute_older_taps(  # type: ignore[no-untyped-def]
     for step in range(block):
         for tap in range(taps):
             # This copies whole vectors, and the next tap overwrites the padding of this one.
-            copy(
-                move(ring, ((time + step - lags[tap]) & mask) * channels),
-                move(gathered, step * inputs + tap * sizes.r),
-                sizes.r_vectors,
-            )
+            past = move(ring, ((time + step - lags[tap]) & mask) * channels)
+            copy(past, move(gathered, step * inputs + tap * sizes.r), sizes.r_vectors)
     _product(
         sizes.words, move(w.older, first_tap * sizes.r * 2 * sizes.g_vectors * sizes.words),
         move(w.conv_bias, layer * width), 0, gathered, inputs, block, inputs,
@@ -241,16 +218,11 @@ def precompute_older_taps(  # type: ignore[no-untyped-def]
 def add_conditioning(sizes, layer, ahead, conditioning, frames, t, h):  # type: ignore[no-untyped-def]
     """h = ahead + conditioning of one stream at time t, whose first frame is at `frames`."""
     width = 2 * sizes.g_vectors * LANES
-    frame = t // conditioning.hop - conditioning.first
+    frame = (t - conditioning.start) // conditioning.hop
     low = move(frames, (frame * sizes.layers + layer) * width)
-    add_interpolated(
-        ahead,
-        low,
-        move(low, sizes.layers * width),
-        np.float32(t % conditioning.hop) / np.float32(conditioning.hop),
-        h,
-        2 * sizes.g_vectors,
-    )
+    high = move(low, sizes.layers * width)
+    weight = np.float32(t % conditioning.hop) / np.float32(conditioning.hop)
+    add_interpolated(ahead, low, high, weight, h, 2 * sizes.g_vectors)
 
 
 @inlined
@@ -263,12 +235,9 @@ def gated_activation(sizes, w, layer, x, start, start_step, rows, h, z):  # type
         h, width, 2 * sizes.g_vectors,
     )  # fmt: skip
     for row in range(rows):
-        gate(
-            move(h, row * width),
-            sizes.g_vectors * LANES,
-            move(z, row * sizes.g_vectors * LANES),
-            sizes.g_vectors,
-        )
+        filtered = move(h, row * width)
+        z_row = move(z, row * sizes.g_vectors * LANES)
+        gate(filtered, move(filtered, sizes.g_vectors * LANES), z_row, sizes.g_vectors)
 
 
 @inlined
@@ -313,8 +282,7 @@ def add_context(sizes, w, lags, t, rows, total, ring, sums, space, out):  # type
     width = (sizes.branches + 1) * p
     for row in range(rows):
         u = move(ring, row * ring_step + (t & (sizes.context_rows - 1)) * s)
-        copy(move(total, row * s), u, sizes.s_vectors)
-        relu(u, sizes.s_vectors)
+        relu(move(total, row * s), u, sizes.s_vectors)
         leaving = move(ring, row * ring_step + ((t - sizes.window) & (sizes.context_rows - 1)) * s)
         running, mean = move(sums, row * s), move(means, row * s)
         for i in range(s):
@@ -339,7 +307,7 @@ def add_context(sizes, w, lags, t, rows, total, ring, sums, space, out):  # type
         sizes.words, w.mean, move(w.branch_bias, sizes.branches * p), 0, means, s, rows, sizes.s,
         move(mixed, sizes.branches * p), width, sizes.p_vectors,
     )  # fmt: skip
-    relu(mixed, rows * (sizes.branches + 1) * sizes.p_vectors)
+    relu(mixed, mixed, rows * (sizes.branches + 1) * sizes.p_vectors)
     _product(
         sizes.words, w.project, w.project_bias, 0, mixed, width, rows, width,
         out, s, sizes.s_vectors,
@@ -350,12 +318,12 @@ def add_context(sizes, w, lags, t, rows, total, ring, sums, space, out):  # type
 @inlined
 def head(sizes, w, total, rows, hidden, predicted):  # type: ignore[no-untyped-def]
     """predicted = relu(relu(total) @ hidden + bias) @ output + bias. Changes `total` in place."""
-    relu(total, rows * sizes.s_vectors)
+    relu(total, total, rows * sizes.s_vectors)
     _product(
         sizes.words, w.hidden, w.hidden_bias, 0, total, sizes.s_vectors * LANES, rows, sizes.s,
         hidden, sizes.h_vectors * LANES, sizes.h_vectors,
     )  # fmt: skip
-    relu(hidden, rows * sizes.h_vectors)
+    relu(hidden, hidden, rows * sizes.h_vectors)
     _product(
         sizes.words, w.output, w.output_bias, 0, hidden, sizes.h_vectors * LANES, rows, sizes.h,
         predicted, sizes.param_vectors * LANES, sizes.param_vectors,
@@ -363,8 +331,8 @@ def head(sizes, w, total, rows, hidden, predicted):  # type: ignore[no-untyped-d
 
 
 def advance_streams(  # type: ignore[no-untyped-def]
-    sizes, weights, plan, scratch, ring, ahead, time, skips, sums, last,
-    x, noise, params, settings, conditioning, begin, end,
+    sizes, weights, plan, scratch, settings, ring, ahead, skips, sums, last,
+    time, x, noise, params, conditioning, begin, end,
 ):  # fmt: skip
     """Advance all streams over steps begin ... end - 1 of x (rows, steps).
 
@@ -374,7 +342,7 @@ def advance_streams(  # type: ignore[no-untyped-def]
 
     The streams' memory: `ring` (rows, all rings), `ahead` (rows, L, 8, 2 G'), the context module's
     `skips` (rows, ring) and `sums` (rows, S'), and each stream's last sample, `last` (rows,). Here
-    they all are arrays, not pointers; the first four, and all of `weights` and `scratch`, are flat.
+    they all are arrays, not pointers; those of `weights` and `scratch` are flat.
     """
     layers, lags = plan.layers, plan.lags
     w, s = weight_pointers(weights), scratch_pointers(scratch)
@@ -391,9 +359,8 @@ def advance_streams(  # type: ignore[no-untyped-def]
             slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
             for row in range(rows):
                 memory = at(ring, row * ring_step + first_row * channels)
-                copy(
-                    move(s.x, row * channels), move(memory, (t & mask) * channels), sizes.r_vectors
-                )
+                present = move(memory, (t & mask) * channels)
+                copy(move(s.x, row * channels), present, sizes.r_vectors)
                 if (t + stagger) & (block - 1) == 0:
                     precompute_older_taps(
                         sizes, w, layer, first_tap, taps, at(lags, first_tap), t, mask, block,
@@ -402,7 +369,7 @@ def advance_streams(  # type: ignore[no-untyped-def]
             start, start_step = at(ahead, slot * width), ahead_step
             if conditioning.hop > 0:
                 for row in range(rows):
-                    frames = row * conditioning.length * sizes.layers * width
+                    frames = row * conditioning.frames.shape[1] * sizes.layers * width
                     add_conditioning(
                         sizes, layer, move(start, row * ahead_step), conditioning,
                         at(conditioning.frames, frames), t, move(s.h, row * width),

@@ -7,39 +7,30 @@ one stream, `vectors` the operations that both are made of, `panels` how weights
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wavenet.config import ModelConfig
-from wavenet.engines.conditioning import require_conditioning
+from wavenet.engines.cpu import panels
 from wavenet.engines.cpu.compiled import advance, consume, produce, reporting
-from wavenet.engines.cpu.kernels import KernelConditioning, Scratch, allocate_scratch
-from wavenet.engines.cpu.panels import (
-    BLOCK,
-    aligned,
-    aligned_copy,
-    dequantised,
-    laid_out,
-    laid_out_frames,
-    plan,
-    sizes,
-    state_after_silence,
-)
-from wavenet.engines.cpu.pipeline import FLAGS, STOP, available
-from wavenet.engines.cpu.sampling import draw_settings, require_known
+from wavenet.engines.cpu.kernels import Scratch, allocate_scratch
+from wavenet.engines.cpu.pipeline import AVAILABLE, FLAGS, STOP
+from wavenet.engines.cpu.sampling import draw_settings
 from wavenet.engines.cpu.thread_scheduler import ThreadScheduler
 from wavenet.engines.cpu.vectors import HOST, LANES
-from wavenet.engines.options import EngineOptions
+from wavenet.engines.engine import Engine, overflow
+from wavenet.engines.kinds import require_known
+from wavenet.engines.options import DEFAULTS, EngineOptions
 from wavenet.engines.weights import pack
 from wavenet.errors import EngineError
 from wavenet.glossary import Array, Noise, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
-from wavenet.model.distributions.base import Sampling, noise_columns
-from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.distributions.base import Sampling
 
 # Bytes of weights from which on one stream may run on two cores. With fewer, the cores would do
 # little but wait for each other.
@@ -48,225 +39,173 @@ MIN_PIPELINED_BYTES = 1 << 19
 
 @dataclass
 class State:
-    """The memory of all streams, the time they have reached and their last samples.
+    """The memory of all streams, their last samples, and the time they have reached.
 
     `kernels` says how `ring` and `ahead` are laid out. `skips` is the context module's ring, and
     `sums` adds up a window of it. `intact` is False once a step was interrupted.
     """
 
     ring: Array  # (batch, ring rows, R')
-    ahead: Array  # (batch, L, 8, 2 G')
+    ahead: Array  # (batch, L, 8, 2, G')
     skips: Array  # (batch, context rows, S')
     sums: Array  # (batch, S') float64
-    time: int
     last: Array  # (batch,)
+    time: int
     intact: bool = True
 
-    def part(self, rows: slice) -> "State":
-        """Some of the streams, in the same memory, not a copy."""
-        return State(
-            self.ring[rows],
-            self.ahead[rows],
-            self.skips[rows],
-            self.sums[rows],
-            self.time,
-            self.last[rows],
-        )
+    @property
+    def memory(self) -> tuple[Array, Array, Array, Array, Array]:
+        return self.ring, self.ahead, self.skips, self.sums, self.last
 
 
-@dataclass(frozen=True)
-class Work:
-    """Steps `begin` to `end` of x, whose first column is at `time`.
+class Work(NamedTuple):
+    """What `advance_streams` and `produce_stream` take from `ring` on; they say what it means.
 
-    With noise, x is drawn. Where `noise` has no steps, x is read and predictions go to `params`.
+    Steps `begin` to `end` of x, whose first column is at `time`. In all arrays, streams come first.
     """
 
+    ring: Array
+    ahead: Array
+    skips: Array
+    sums: Array
+    last: Array
+    time: int
     x: Samples  # (batch, steps)
     noise: Noise  # (batch, steps or 0, n_noise)
     params: Params  # (batch, steps or 0, n_params)
-    sampling: Sampling
-    time: int
+    conditioning: Conditioning
     begin: int
     end: int
-    conditioning: KernelConditioning
 
     def part(self, rows: slice) -> "Work":
-        """The work for some of the streams."""
+        """The work for some of the streams, in the same memory."""
+        parts: dict[str, Any] = {
+            name: value[rows]
+            for name, value in self._asdict().items()
+            if isinstance(value, np.ndarray)
+        }
         frames = self.conditioning.frames[rows]
-        return replace(
-            self,
-            x=self.x[rows],
-            noise=self.noise[rows],
-            params=self.params[rows],
-            conditioning=self.conditioning._replace(frames=frames),
-        )
+        return self._replace(**parts, conditioning=self.conditioning._replace(frames=frames))
 
 
-def _kernel_conditioning(conditioning: Conditioning | None, batch: int) -> KernelConditioning:
-    if conditioning is None:
-        return KernelConditioning(np.zeros((batch, 0, 0, 0), np.float32), 0, 0, 0)
-    return KernelConditioning(
-        laid_out_frames(conditioning.frames),
-        conditioning.start // conditioning.hop,
-        conditioning.hop,
-        conditioning.frames.shape[1],
-    )
-
-
-class NumbaEngine:
+class NumbaEngine(Engine):
     """See `Engine` for what its methods promise. `options` choose precision and threads."""
 
     name = "numba"
 
     def __init__(
-        self,
-        config: ModelConfig,
-        weights: Mapping[str, Array],
-        options: EngineOptions | None = None,
+        self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
     ) -> None:
-        self.config, self.options = config, options or EngineOptions()
-        self.distribution = distribution_for(config)
-        require_known(self.distribution)
+        super().__init__(config, options)
+        require_known(self.distribution, self.name)
         packed = pack(config, weights)
-        self._dequantised = dequantised(packed, self.options.precision)
-        self._plan, ring_rows = plan(packed)
-        self._sizes = sizes(
-            packed, self.options.precision, ring_rows, self.distribution.scalar_input
-        )
-        self._weights = laid_out(packed, self.options.precision)
+        self._dequantised = panels.dequantised(packed, options.precision)
+        self._plan, ring_rows = panels.plan(packed)
+        scalar_input = self.distribution.scalar_input
+        self._sizes = panels.sizes(packed, options.precision, ring_rows, scalar_input)
+        self._weights = panels.laid_out(packed, options.precision)
+        self._network = (self._sizes, self._weights, self._plan)
         self._scheduler = ThreadScheduler()
-        self._pool: ThreadPoolExecutor | None = None
-        self._refused = False
-        self._compiled: set[bool] = set()
 
     def describe(self, batch: int) -> str:
         count = self._threads(batch)
         threads = "1 thread" if count == 1 else f"up to {count} threads"
-        slow = "" if HOST.tuned else "; no fused multiply-add here, so slower than it could be"
+        slow = "" if HOST.fused else "; no fused multiply-add here, so slower than it could be"
         return f"{self.name} engine ({HOST.name}, {self.options.precision}, {threads}{slow})"
-
-    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> State:
-        require_conditioning(self.config, conditioning, batch, 0, 0)
-        self._compile(parallel=self._threads(1) > 1)
-        silence, n = self.distribution.silence, self._sizes
-        embedding = self.distribution.embed_array(np.array(silence), self._dequantised.embedding)
-        # Without conditioning all streams start alike, so one is computed and copied.
-        unconditioned = np.zeros((1, n.layers, 2 * n.g))
-        starts = [
-            state_after_silence(self._dequantised, embedding, frame)
-            for frame in (unconditioned if conditioning is None else conditioning.frames[:, 0])
-        ]
-        ring = aligned((len(starts), n.ring_rows, n.r_vectors * LANES))
-        ahead = aligned((len(starts), n.layers, BLOCK, 2, n.g_vectors * LANES))
-        skips = aligned((len(starts), n.context_rows, n.s_vectors * LANES))
-        for stream, start in enumerate(starts):
-            for x, layer in zip(start.inputs, self._plan.layers, strict=True):
-                _, _, first_row, mask, _, _ = layer
-                ring[stream, first_row : first_row + mask + 1, : n.r] = x
-            ahead[stream, :, :, :, : n.g] = start.older.reshape(n.layers, 1, 2, n.g)
-            skips[stream, :, : n.s] = start.skips
-        sums = aligned_copy(skips[:, : n.window].sum(1, dtype=np.float64))
-        state = State(ring, ahead, skips, sums, 0, np.full(len(starts), silence, np.int64))
-        return state if len(starts) == batch else self.select(state, [0] * batch)
 
     def select(self, state: State, streams: Sequence[int]) -> State:
         rows = np.asarray(streams, np.int64)
-        return State(
-            aligned_copy(state.ring[rows]),
-            aligned_copy(state.ahead[rows]),
-            aligned_copy(state.skips[rows]),
-            aligned_copy(state.sums[rows]),
-            state.time,
-            state.last[rows],
-            state.intact,
+        ring, ahead, skips, sums, last = (
+            panels.aligned_copy(array[rows]) for array in state.memory
         )
+        return State(ring, ahead, skips, sums, last, state.time, state.intact)
 
-    def prefill(self, state: State, x: Samples, conditioning: Conditioning | None = None) -> Params:
-        if x.size and not 0 <= x.min() <= x.max() < self.distribution.levels:
-            raise EngineError(
-                f"samples {x.min()} to {x.max()}: "
-                f"must be codes from 0 to {self.distribution.levels - 1}"
-            )
+    def _after_silence(self, frames: Array) -> State:
+        n, silence = self._sizes, self.distribution.silence
+        embedding = self.distribution.embed_array(np.array(silence), self._dequantised.embedding)
+        ring = panels.aligned((len(frames), n.ring_rows, n.r_vectors * LANES))
+        ahead = panels.aligned((len(frames), n.layers, panels.BLOCK, 2, n.g_vectors * LANES))
+        skips = panels.aligned((len(frames), n.context_rows, n.s_vectors * LANES))
+        for stream, frame in enumerate(frames):
+            inputs, older, total = panels.state_after_silence(self._dequantised, embedding, frame)
+            for x, (_, _, row, mask, _, _) in zip(inputs, self._plan.layers, strict=True):
+                ring[stream, row : row + mask + 1, : n.r] = x
+            ahead[stream, ..., : n.g] = older.reshape(n.layers, 1, 2, n.g)
+            skips[stream, :, : n.s] = total
+        sums = panels.aligned_copy(skips[:, : n.window].sum(1, dtype=np.float64))
+        state = State(ring, ahead, skips, sums, np.full(len(frames), silence, np.int64), 0)
+        self._compile(state)
+        return state
+
+    def _compile(self, state: State) -> None:
+        """Compile the kernels before anything is timed. With no steps they do nothing else."""
+        batch = len(state.last)
+        x, none = np.zeros((batch, 0), np.int64), np.zeros((batch, 0, 0), np.float32)
+        conditioning = panels.laid_out_conditioning(None, batch)
+        work = Work(*state.memory, 0, x, none, none, conditioning, 0, 0)
+        with reporting(self.options.report):
+            self._run_alone(work, Sampling())
+            if self._threads(1) > 1:
+                scratch, flags = allocate_scratch(self._sizes, 1), panels.aligned(FLAGS, np.int64)
+                settings = draw_settings(self.distribution, Sampling())
+                produce(*self._network, scratch, flags, settings, *work)
+                self._consume(scratch, flags, work)
+
+    def _prefill(self, state: State, x: Samples, conditioning: Conditioning | None) -> Params:
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         no_noise = np.zeros((len(x), 0, self.distribution.n_noise), np.float32)
         x = np.array(x, np.int64, order="C")
-        work = Work(
-            x=x,
-            noise=no_noise,
-            params=params,
-            sampling=Sampling(),
-            time=state.time,
-            begin=0,
-            end=x.shape[1],
-            conditioning=_kernel_conditioning(conditioning, len(x)),
-        )
-        self._run(state, work, conditioning)
+        self._run(state, x, no_noise, params, Sampling(), conditioning)
         return params
 
-    def generate(
-        self,
-        state: State,
-        noise: Noise,
-        sampling: Sampling,
-        conditioning: Conditioning | None = None,
+    def _generate(
+        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
     ) -> Samples:
-        self.distribution.check(sampling)
-        noise = noise_columns(noise, self.distribution.n_noise)
         x = np.empty(noise.shape[:2], np.int64)
         no_params = np.zeros((len(x), 0, 0), np.float32)
         noise = np.array(noise, np.float32, order="C")
-        work = Work(
-            x=x,
-            noise=noise,
-            params=no_params,
-            sampling=sampling,
-            time=state.time,
-            begin=0,
-            end=noise.shape[1],
-            conditioning=_kernel_conditioning(conditioning, len(x)),
-        )
-        self._run(state, work, conditioning)
+        self._run(state, x, noise, no_params, sampling, conditioning)
         return x
 
-    def _run(self, state: State, work: Work, conditioning: Conditioning | None) -> None:
+    def _run(
+        self,
+        state: State,
+        x: Samples,
+        noise: Noise,
+        params: Params,
+        sampling: Sampling,
+        conditioning: Conditioning | None,
+    ) -> None:
         """Do the work in segments, each in one thread or in several, whichever was faster lately.
 
-        Raises EngineError for work that does not fit the state, and when a prediction overflows.
+        With noise, x is drawn. Where `noise` has no steps, x is read and predictions go to
+        `params`. Raises EngineError when one overflows.
         """
-        batch, steps = len(work.x), work.end
-        # Compiled code checks no bounds.
-        if batch != len(state.last):
-            raise EngineError(f"{batch} streams do not go on from a state of {len(state.last)}")
-        require_conditioning(self.config, conditioning, batch, state.time, steps)
         if not state.intact:
-            raise EngineError(
-                "this state was interrupted in the middle of a step; start from another"
-            )
+            interrupted = "this state was interrupted in the middle of a step"
+            raise EngineError("", interrupted, "start from another")
+        batch, steps = x.shape
+        frames = panels.laid_out_conditioning(conditioning, batch)
+        work = Work(*state.memory, state.time, x, noise, params, frames, 0, 0)
         threads = self._threads(batch)
-        self._compile(parallel=threads > 1 and batch == 1)
-        done = 0
-        while done < steps:
-            count, parallel = steps - done, False
+        while work.end < steps:
+            count, parallel = steps - work.end, False
             if threads > 1:
-                count, parallel = self._scheduler.next(steps - done)
-            segment = replace(work, begin=done, end=done + count)
+                count, parallel = self._scheduler.next(count)
+            work = work._replace(begin=work.end, end=work.end + count)
             state.intact = False
             with self._scheduler.measuring(count, parallel):
-                helpers = self._helpers() if parallel else None
+                helpers = self._pool if parallel else None
                 if helpers is None:
-                    predicted = self._run_alone(state, segment)
+                    predicted = self._run_alone(work, sampling)
                 elif batch == 1:
-                    predicted = self._run_pipelined(state, segment, helpers)
+                    predicted = self._run_pipelined(work, sampling, helpers)
                 else:
-                    predicted = self._run_split(state, segment, helpers, threads)
-            done += count
+                    predicted = self._run_split(work, sampling, helpers, threads)
             state.time += count
             state.intact = True
             if not np.isfinite(predicted).all():
-                raise EngineError(
-                    f"what the network predicts is not finite after {state.time} samples: "
-                    "its weights are too large"
-                )
+                raise overflow(state.time)
 
     def _threads(self, batch: int) -> int:
         """The most threads that may advance `batch` streams."""
@@ -274,109 +213,66 @@ class NumbaEngine:
         if batch > 1:
             return min(most, batch)
         large_enough = sum(array.nbytes for array in self._weights) >= MIN_PIPELINED_BYTES
-        return 2 if most > 1 and available() and large_enough else 1
+        return 2 if most > 1 and AVAILABLE and large_enough else 1
 
-    def _run_alone(self, state: State, work: Work) -> Array:
+    def _run_alone(self, work: Work, sampling: Sampling) -> Array:
         """Do the work in this thread. Returns the predictions of the last step, flat."""
         scratch = allocate_scratch(self._sizes, len(work.x))
-        advance(self._sizes, self._weights, self._plan, scratch, *self._arguments(state, work))
+        advance(*self._network, scratch, draw_settings(self.distribution, sampling), *work)
         return scratch.predicted
 
     def _run_split(
-        self, state: State, work: Work, helpers: ThreadPoolExecutor, threads: int
+        self, work: Work, sampling: Sampling, helpers: ThreadPoolExecutor, threads: int
     ) -> Array:
         """Do the work in several threads, each with some of the streams."""
         bounds = np.linspace(0, len(work.x), threads + 1).astype(int)
-        first, *rest = (slice(a, b) for a, b in pairwise(bounds))
+        first, *rest = (work.part(slice(a, b)) for a, b in pairwise(bounds))
         futures: list[Future[Array]] = []
         try:
-            for rows in rest:
-                futures.append(helpers.submit(self._run_alone, state.part(rows), work.part(rows)))
-            predicted = self._run_alone(state.part(first), work.part(first))
+            for part in rest:
+                futures.append(helpers.submit(self._run_alone, part, sampling))
+            predicted = self._run_alone(first, sampling)
         finally:
             # After Ctrl-C too, no thread may go on writing into the state.
             wait(futures)
         return np.concatenate([predicted, *(future.result() for future in futures)])
 
-    def _run_pipelined(self, state: State, work: Work, helpers: ThreadPoolExecutor) -> Array:
+    def _run_pipelined(self, work: Work, sampling: Sampling, helpers: ThreadPoolExecutor) -> Array:
         """Do the work of one stream in two threads; see `pipeline`."""
-        scratch, flags = allocate_scratch(self._sizes, 1), aligned(FLAGS, np.int64)
-        arguments = self._arguments(state, work)
+        scratch, flags = allocate_scratch(self._sizes, 1), panels.aligned(FLAGS, np.int64)
+        settings = draw_settings(self.distribution, sampling)
         consumer: Future[None] | None = None
         try:
-            consumer = helpers.submit(self._consume, scratch, flags, arguments)
-            complete = produce(self._sizes, self._weights, self._plan, scratch, flags, *arguments)
+            consumer = helpers.submit(self._consume, scratch, flags, work)
+            produce(*self._network, scratch, flags, settings, *work)
         finally:
             # Whatever happened here, the consumer has to end.
             flags[STOP] = 1
             wait([consumer] if consumer else [])
         consumer.result()
-        assert complete
         return scratch.predicted
 
-    def _consume(self, scratch: Scratch, flags: Array, arguments: tuple[Any, ...]) -> None:
-        # The consumer takes `ring`, `ahead` and `time`, and the range of steps.
-        taken = (*arguments[:3], *arguments[-2:])
+    def _consume(self, scratch: Scratch, flags: Array, work: Work) -> None:
+        memory = (work.ring, work.ahead, work.time, work.begin, work.end)
         try:
-            consume(self._sizes, self._weights, self._plan, scratch, flags, *taken)
+            consume(*self._network, scratch, flags, *memory)
         except BaseException:
             # Otherwise the producer would wait for ever.
             flags[STOP] = 1
             raise
 
-    def _arguments(self, state: State, work: Work) -> tuple[Any, ...]:
-        """The arguments of `advance_streams` and `produce_stream` from `ring` on."""
-        frames = work.conditioning.frames.reshape(-1)
-        return (
-            state.ring.reshape(-1),
-            state.ahead.reshape(-1),
-            work.time,
-            state.skips.reshape(-1),
-            state.sums.reshape(-1),
-            state.last,
-            work.x,
-            work.noise,
-            work.params,
-            draw_settings(self.distribution, work.sampling),
-            work.conditioning._replace(frames=frames),
-            work.begin,
-            work.end,
-        )
-
-    def _helpers(self) -> ThreadPoolExecutor | None:
-        """Threads besides this one, started once; None where the system refuses them."""
-        if self._pool is None and not self._refused:
-            count = self.options.most_threads - 1
-            pool, all_started = ThreadPoolExecutor(count, "wavenet"), Event()
-            try:
-                # A task that does not end makes the pool start another thread for the next.
-                for _ in range(count):
-                    pool.submit(all_started.wait)
-            except RuntimeError:
-                self._refused = True
-            finally:
-                all_started.set()
-            if self._refused:
-                pool.shutdown()
-                return None
-            self._pool = pool
-        return self._pool
-
-    def _compile(self, parallel: bool) -> None:
-        """Compile the kernels before anything is timed. With no steps they do nothing else."""
-        if parallel in self._compiled:
-            return
-        empty = aligned((1, 1, LANES))
-        state = State(
-            empty, empty, empty, aligned((1, LANES), np.float64), 0, np.zeros(1, np.int64)
-        )
-        x, none = np.zeros((1, 0), np.int64), np.zeros((1, 0, 0), np.float32)
-        work = Work(x, none, none, Sampling(), 0, 0, 0, _kernel_conditioning(None, 1))
-        arguments = self._arguments(state, work)
-        with reporting(self.options.report):
-            scratch, flags = allocate_scratch(self._sizes, 1), aligned(FLAGS, np.int64)
-            advance(self._sizes, self._weights, self._plan, scratch, *arguments)
-            if parallel:
-                produce(self._sizes, self._weights, self._plan, scratch, flags, *arguments)
-                self._consume(scratch, flags, arguments)
-        self._compiled |= {parallel, False}
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor | None:
+        """Threads besides this one; None where the system refuses them."""
+        count = self.options.most_threads - 1
+        pool, all_started = ThreadPoolExecutor(count, "wavenet"), Event()
+        try:
+            # A task that does not end makes the pool start another thread for the next.
+            for _ in range(count):
+                pool.submit(all_started.wait)
+        except RuntimeError:
+            pool.shutdown(wait=False)
+            return None
+        finally:
+            all_started.set()
+        return pool

@@ -18,20 +18,23 @@ padding stays zero. A prime marks a padded size: R' is R filled up to whole vect
 those of `wavenet.glossary`.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from wavenet.arithmetic import ceil_div
 from wavenet.engines.cpu.vectors import LANES
-from wavenet.engines.weights import PackedPyramid, PackedWeights
+from wavenet.engines.weights import PackedWeights, widened, widened_halves
 from wavenet.glossary import Array
+from wavenet.model.conditioning.carriers import Conditioning
 
 # Vectors of the widest panel.
 PANEL = 8
 # The most steps that a layer's older taps are computed ahead. A small dilation allows fewer.
 BLOCK = 8
 _ALIGNMENT = 64  # bytes of a cache line
+_NONE = np.zeros(0, np.float32)
 
 
 class Weights(NamedTuple):
@@ -54,11 +57,11 @@ class Weights(NamedTuple):
     hidden_bias: Array  # (H')
     output: Array  # panels (H, n_params')
     output_bias: Array  # (n_params')
-    branches: Array  # panels (2 S, P') of each branch
-    mean: Array  # panels (S, P')
-    branch_bias: Array  # ((branches + 1) P')
-    project: Array  # panels ((branches + 1) P', S')
-    project_bias: Array  # (S')
+    branches: Array = _NONE  # panels (2 S, P') of each branch
+    mean: Array = _NONE  # panels (S, P')
+    branch_bias: Array = _NONE  # ((branches + 1) P')
+    project: Array = _NONE  # panels ((branches + 1) P', S')
+    project_bias: Array = _NONE  # (S')
 
 
 class Plan(NamedTuple):
@@ -122,13 +125,15 @@ def aligned_copy(array: Array) -> Array:
 
 def padded(channels: int) -> int:
     """Channels filled up to an even number of vectors."""
-    return -(-channels // (2 * LANES)) * 2 * LANES
+    return ceil_div(channels, 2 * LANES) * 2 * LANES
 
 
-def _fill_up(array: Array, channels: int) -> Array:
-    """The last axis filled up with zeros to `channels`."""
-    zeros = np.zeros((*array.shape[:-1], channels - array.shape[-1]), array.dtype)
-    return np.concatenate([array, zeros], -1)
+def padded_gate(g: int) -> int:
+    """Channels of one half of the gate filled up to whole vectors.
+
+    The two halves together then fill an even number of vectors.
+    """
+    return ceil_div(g, LANES) * LANES
 
 
 def panel_sizes(vectors: int) -> list[int]:
@@ -143,157 +148,109 @@ def panels(matrix: Array, precision: str) -> Array:
     The outputs fill an even number of vectors. The array is float32, or in bf16 uint32 words of two
     numbers each.
     """
-    pieces = []
-    first = 0
-    for size in panel_sizes(matrix.shape[1] // LANES):
-        panel = np.ascontiguousarray(matrix[:, first : first + size * LANES], np.float32)
-        pieces.append((panel if precision == "fp32" else bf16_pairs(panel)).ravel())
-        first += size * LANES
-    return np.concatenate(pieces)
+    stored = np.asarray(matrix, np.float32) if precision == "fp32" else bf16_pairs(matrix)
+    vector = LANES * stored.shape[1] // matrix.shape[1]
+    bounds = np.cumsum(panel_sizes(matrix.shape[1] // LANES))[:-1] * vector
+    return np.concatenate([panel.ravel() for panel in np.split(stored, bounds, axis=1)])
 
 
-def bf16_pairs(panel: Array) -> Array:
-    """float32 (inputs, vectors * LANES) -> words (inputs, vectors / 2 * LANES)."""
-    pairs = panel.reshape(len(panel), -1, 2, LANES)
-    low = _bf16(pairs[:, :, 0])
-    bits = np.ascontiguousarray(pairs[:, :, 1]).view(np.uint32).astype(np.int64)
-    magnitude, sign = bits & 0x7FFFFFFF, bits & 0x80000000
-    # The high half that makes the nearest word. 0x7F7F keeps the largest finite.
-    nearest = np.clip(np.rint((magnitude - low) / 65536), 0, 0x7F7F)
+def bf16_pairs(matrix: Array) -> Array:
+    """Weights (..., vectors * LANES) -> words (..., vectors / 2 * LANES)."""
+    bits = np.ascontiguousarray(matrix, np.float32).view(np.uint32).astype(np.int64)
+    first, second = np.moveaxis(bits.reshape(*bits.shape[:-1], -1, 2, LANES), -2, 0)
+    # The nearest bf16, ties to even. 0x7F7F keeps the largest finite.
+    magnitude = np.minimum((first & 0x7FFFFFFF) + 0x7FFF + (first >> 16 & 1) >> 16, 0x7F7F)
+    low = magnitude | first >> 16 & 0x8000
+    # The high half that makes the nearest word.
+    nearest = np.clip(np.rint(((second & 0x7FFFFFFF) - low) / 65536), 0, 0x7F7F)
     high = nearest.astype(np.int64) << 16
-    return (sign | high | low).astype(np.uint32).reshape(len(panel), -1)
+    words: Array = (second & 0x80000000 | high | low).astype(np.uint32)
+    return words.reshape(*bits.shape[:-1], -1)
 
 
 def from_bf16_pairs(words: Array) -> Array:
-    """The float32 weights that a kernel reads in words: (inputs, words) -> (inputs, 2 * words)."""
-    pairs = words.reshape(len(words), -1, 1, LANES)
-    both = np.concatenate([pairs << np.uint32(16), pairs], 2)
-    return both.view(np.float32).reshape(len(words), -1)
-
-
-def _bf16(array: Array) -> Array:
-    """The upper 16 bits of the nearest bf16, ties to even, as int64. The largest stays finite."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.int64)
-    magnitude = np.minimum((bits & 0x7FFFFFFF) + 0x7FFF + (bits >> 16 & 1) >> 16, 0x7F7F)
-    nearest: Array = magnitude | bits >> 16 & 0x8000
-    return nearest
+    """The float32 weights that a kernel reads in words: (..., words) -> (..., 2 * words)."""
+    pairs = words.reshape(*words.shape[:-1], -1, 1, LANES)
+    both: Array = np.concatenate([pairs << np.uint32(16), pairs], -2)
+    return both.view(np.float32).reshape(*words.shape[:-1], -1)
 
 
 def dequantised(weights: PackedWeights, precision: str) -> PackedWeights:
     """The weights that the kernels compute with, once panels have rounded them to `precision`."""
     if precision == "fp32":
         return weights
+    g, pyramid = weights.out.shape[1], weights.pyramid
 
-    g, r = weights.out.shape[1], weights.residual_channels
+    def rounded_taps(taps: Array) -> Array:
+        rounded = from_bf16_pairs(bf16_pairs(widened_halves(taps, padded_gate)))
+        halves = rounded.reshape(*taps.shape[:2], 2, -1)
+        return halves[..., :g].reshape(taps.shape)
 
-    def rounded_tap(tap: Array) -> Array:
-        filled_up = _resize_halves(tap, g, padded_gate(g))
-        return _resize_halves(_rounded(filled_up), padded_gate(g), g)
-
-    def rounded_out(matrix: Array) -> Array:
-        # The columns of the residual path and of the skip path lie in panels of their own.
-        residual, skip = np.split(matrix, [r], axis=1)
-        return np.concatenate([_rounded(residual), _rounded(skip)], 1)
-
-    pyramid = weights.pyramid
+    # The columns of the residual path and of the skip path lie in panels of their own.
+    paths = np.split(weights.out, [weights.residual_channels], axis=-1)
     if pyramid is not None:
         pyramid = pyramid._replace(
-            branches=np.stack([_rounded(branch) for branch in pyramid.branches]),
+            branches=_rounded(pyramid.branches),
             mean=_rounded(pyramid.mean),
             project=_rounded(pyramid.project),
         )
     return weights._replace(
-        conv=tuple(np.stack([rounded_tap(tap) for tap in taps]) for taps in weights.conv),
-        out=np.stack([rounded_out(matrix) for matrix in weights.out]),
+        conv=tuple(rounded_taps(taps) for taps in weights.conv),
+        out=np.concatenate([_rounded(path) for path in paths], -1),
         hidden=_rounded(weights.hidden),
         output=_rounded(weights.output),
         pyramid=pyramid,
     )
 
 
-def _rounded(matrix: Array) -> Array:
-    """A matrix (inputs, outputs) as it is after being packed into bf16 panels."""
-    outputs = matrix.shape[1]
-    filled_up = _fill_up(matrix, padded(outputs))
-    pieces = []
-    first = 0
-    for size in panel_sizes(filled_up.shape[1] // LANES):
-        panel = np.ascontiguousarray(filled_up[:, first : first + size * LANES], np.float32)
-        pieces.append(from_bf16_pairs(bf16_pairs(panel)))
-        first += size * LANES
-    return np.concatenate(pieces, 1)[:, :outputs]
-
-
-def padded_gate(g: int) -> int:
-    """Channels of one half of the gate filled up to whole vectors.
-
-    The two halves together then fill an even number of vectors.
-    """
-    return -(-g // LANES) * LANES
-
-
-def _resize_halves(array: Array, old: int, new: int) -> Array:
-    """Both halves of the last axis, each cut or filled up with zeros, `old` to `new` channels."""
-    first, second = array[..., :old], array[..., old:]
-    if new > old:
-        return np.concatenate([_fill_up(first, new), _fill_up(second, new)], -1)
-    return np.concatenate([first[..., :new], second[..., :new]], -1)
+def _rounded(matrices: Array) -> Array:
+    """Matrices (..., inputs, outputs) as they are after being packed into bf16 panels."""
+    rounded = from_bf16_pairs(bf16_pairs(widened(matrices, padded)))
+    return rounded[..., : matrices.shape[-1]]
 
 
 def laid_out(weights: PackedWeights, precision: str) -> Weights:
     """A model's weights as the kernels read them."""
-    r, s = weights.residual_channels, weights.hidden.shape[0]
-    g, (h, n_params) = weights.out.shape[1], weights.output.shape
-    padded_r, padded_g, padded_s = padded(r), padded_gate(g), padded(s)
-    padded_h, padded_params = padded(h), padded(n_params)
+    r = weights.residual_channels
 
-    def flat(arrays: list[Array]) -> Array:
-        return aligned_copy(np.concatenate([np.ascontiguousarray(a).ravel() for a in arrays]))
+    def flat(*arrays: Array) -> Array:
+        return aligned_copy(np.concatenate([a.ravel() for a in arrays]))
 
-    def matrices(arrays: list[Array], width: int) -> Array:
-        return flat([panels(_fill_up(a, width), precision) for a in arrays])
+    def matrices(arrays: Iterable[Array]) -> Array:
+        return flat(*(panels(widened(a, padded), precision) for a in arrays))
 
-    conv = [_resize_halves(taps, g, padded_g) for taps in weights.conv]
-    older = [taps[:-1].reshape(-1, 2 * padded_g) for taps in conv]
+    def biases(array: Array) -> Array:
+        return flat(widened(array, padded))
+
+    conv = [widened_halves(taps, padded_gate) for taps in weights.conv]
+    context = {}
+    if weights.pyramid is not None:
+        pyramid = weights.pyramid
+        # The rows that the padding of each branch's channels is multiplied by are zeros.
+        project = pyramid.project.reshape(len(pyramid.branch_bias), -1, pyramid.project.shape[1])
+        project = widened(project, padded, 1)
+        context = {
+            "branches": matrices(pyramid.branches),
+            "mean": matrices([pyramid.mean]),
+            "branch_bias": biases(pyramid.branch_bias),
+            "project": matrices([project.reshape(-1, project.shape[2])]),
+            "project_bias": biases(pyramid.project_bias),
+        }
     return Weights(
-        embedding=flat([_fill_up(weights.embedding, padded_r)]),
-        newest=matrices([taps[-1] for taps in conv], 2 * padded_g),
-        older=matrices(older, 2 * padded_g),
-        conv_bias=flat([_resize_halves(weights.conv_bias, g, padded_g)]),
-        residual=matrices([m[:, :r] for m in weights.out], padded_r),
-        residual_bias=flat([_fill_up(weights.out_bias[:, :r], padded_r)]),
-        skip=matrices([m[:, r:] for m in weights.out], padded_s),
-        skip_bias=flat([_fill_up(weights.out_bias[:, r:], padded_s)]),
-        hidden=matrices([weights.hidden], padded_h),
-        hidden_bias=flat([_fill_up(weights.hidden_bias, padded_h)]),
-        output=matrices([weights.output], padded_params),
-        output_bias=flat([_fill_up(weights.output_bias, padded_params)]),
-        **_laid_out_pyramid(weights.pyramid, padded_s, matrices, flat),
+        embedding=biases(weights.embedding),
+        newest=matrices(taps[-1] for taps in conv),
+        older=matrices(taps[:-1].reshape(-1, taps.shape[2]) for taps in conv),
+        conv_bias=flat(widened_halves(weights.conv_bias, padded_gate)),
+        residual=matrices(weights.out[:, :, :r]),
+        residual_bias=biases(weights.out_bias[:, :r]),
+        skip=matrices(weights.out[:, :, r:]),
+        skip_bias=biases(weights.out_bias[:, r:]),
+        hidden=matrices([weights.hidden]),
+        hidden_bias=biases(weights.hidden_bias),
+        output=matrices([weights.output]),
+        output_bias=biases(weights.output_bias),
+        **context,
     )
-
-
-def _laid_out_pyramid(
-    pyramid: PackedPyramid | None,
-    padded_s: int,
-    matrices: Callable[[list[Array], int], Array],
-    flat: Callable[[list[Array]], Array],
-) -> dict[str, Array]:
-    """The context module's fields of `Weights`, empty for a network without that module."""
-    if pyramid is None:
-        names = ("branches", "mean", "branch_bias", "project", "project_bias")
-        return dict.fromkeys(names, aligned(0))
-    p, s = pyramid.mean.shape[1], len(pyramid.project_bias)
-    padded_p = padded(p)
-    # The rows that the padding of each branch's channels is multiplied by are zeros.
-    project = np.zeros((len(pyramid.branch_bias), padded_p, s), np.float32)
-    project[:, :p] = pyramid.project.reshape(-1, p, s)
-    return {
-        "branches": matrices(list(pyramid.branches), padded_p),
-        "mean": matrices([pyramid.mean], padded_p),
-        "branch_bias": flat([_fill_up(pyramid.branch_bias, padded_p)]),
-        "project": matrices([project.reshape(-1, s)], padded_s),
-        "project_bias": flat([_fill_up(pyramid.project_bias, padded_s)]),
-    }
 
 
 def sizes(weights: PackedWeights, precision: str, ring_rows: int, scalar_input: bool) -> Sizes:
@@ -349,20 +306,14 @@ def plan(weights: PackedWeights) -> tuple[Plan, int]:
     return Plan(layers, np.array(lags, np.int64), np.array(context_lags, np.int64)), row
 
 
-class SilentState(NamedTuple):
-    """What a stream remembers after endless silence."""
-
-    inputs: Array  # (L, R)
-    older: Array  # (L, 2 G), with bias
-    skips: Array  # (S,), relu of the skip sum
-
-
 def state_after_silence(
     weights: PackedWeights, embedding: Array, conditioning: Array
-) -> SilentState:
-    """The state after endless silence, in double precision.
+) -> tuple[Array, Array, Array]:
+    """What a stream remembers after endless silence, in double precision.
 
     `embedding` (R,) is that of a silent sample; `conditioning` (L, 2 G) stays the same throughout.
+    Returns the layers' inputs (L, R), the older taps with their bias (L, 2 G), and the relu of the
+    skip sum (S,).
     """
     x = embedding.astype(np.float64)
     inputs, older, total = [], [], np.zeros(weights.hidden.shape[0])
@@ -376,10 +327,15 @@ def state_after_silence(
         z = np.tanh(filtered) * (0.5 + 0.5 * np.tanh(gate / 2))
         residual, skip = np.split(z @ out + out_bias, [len(x)])
         x, total = x + residual, total + skip
-    return SilentState(np.array(inputs), np.array(older), np.maximum(total, 0))
+    return np.array(inputs), np.array(older), np.maximum(total, 0)
 
 
-def laid_out_frames(frames: Array) -> Array:
-    """Conditioning (batch, F, L, 2 G) for the kernels: each half filled up to whole vectors."""
-    g = frames.shape[-1] // 2
-    return aligned_copy(_resize_halves(np.asarray(frames, np.float32), g, padded_gate(g)))
+def laid_out_conditioning(conditioning: Conditioning | None, batch: int) -> Conditioning:
+    """Conditioning for the kernels: each half of the gate is filled up to whole vectors.
+
+    Without any, the hop is 0.
+    """
+    if conditioning is None:
+        return Conditioning(np.zeros((batch, 0, 0, 0), np.float32), 0, 0)
+    frames = widened_halves(np.asarray(conditioning.frames, np.float32), padded_gate)
+    return conditioning._replace(frames=aligned_copy(frames))

@@ -30,18 +30,7 @@ from typing import Any
 
 from numba import types
 
-from wavenet.engines.cpu.kernels import (
-    add_conditioning,
-    add_context,
-    add_residual,
-    add_skip,
-    embed,
-    gated_activation,
-    head,
-    precompute_older_taps,
-    scratch_pointers,
-    weight_pointers,
-)
+from wavenet.engines.cpu import kernels
 from wavenet.engines.cpu.panels import BLOCK
 from wavenet.engines.cpu.sampling import draw
 from wavenet.engines.cpu.vectors import (
@@ -65,9 +54,8 @@ SPINS = 2000
 _yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
 
 
-def available() -> bool:
-    """Whether this system offers what waiting threads need."""
-    return hasattr(os, "sched_yield")
+# Whether this system offers what waiting threads need.
+AVAILABLE = hasattr(os, "sched_yield")
 
 
 @subroutine
@@ -89,21 +77,21 @@ def _wait(flags, index, count):  # type: ignore[no-untyped-def]
 
 
 def produce_stream(  # type: ignore[no-untyped-def]
-    sizes, weights, plan, scratch, flags, ring, ahead, time, skips, sums, last,
-    x, noise, params, settings, conditioning, begin, end,
+    sizes, weights, plan, scratch, flags, settings, ring, ahead, skips, sums, last,
+    time, x, noise, params, conditioning, begin, end,
 ):  # fmt: skip
     """Advance one stream as `advance_streams` does, x (1, steps), with the help of a consumer.
 
-    Returns whether it came to the end: False when STOP was set before.
+    Returns early at STOP.
     """
-    w, s, f = weight_pointers(weights), scratch_pointers(scratch), at(flags, 0)
+    w, s, f = kernels.weight_pointers(weights), kernels.scratch_pointers(scratch), at(flags, 0)
     channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
     gates = sizes.g_vectors * LANES
     layers = plan.layers
     consumed = 0
     for i in range(begin, end):
         t = time + i
-        embed(sizes, w, last[0], s.x)
+        kernels.embed(sizes, w, last[0], s.x)
         for layer in range(sizes.layers):
             _, _, first_row, mask, _, stagger = layers[layer]
             count = (i - begin) * sizes.layers + layer + 1
@@ -112,14 +100,13 @@ def produce_stream(  # type: ignore[no-untyped-def]
             if consumed < count:
                 consumed = _wait(f, CONSUMED, count)
                 if consumed < 0:
-                    return False
+                    return
             start = at(ahead, (layer * BLOCK + ((t + stagger) & (BLOCK - 1))) * width)
             if conditioning.hop > 0:
-                add_conditioning(
-                    sizes, layer, start, conditioning, at(conditioning.frames, 0), t, s.h
-                )
+                frames = at(conditioning.frames, 0)
+                kernels.add_conditioning(sizes, layer, start, conditioning, frames, t, s.h)
                 start = s.h
-            gated_activation(sizes, w, layer, s.x, start, 0, 1, s.h, z)
+            kernels.gated_activation(sizes, w, layer, s.x, start, 0, 1, s.h, z)
             publish(move(f, PRODUCED), count)
             # The consumer wrote the next layer's row of `ahead`, so the other core's cache has it.
             following = (layer + 1) % sizes.layers
@@ -127,28 +114,27 @@ def produce_stream(  # type: ignore[no-untyped-def]
             slot = (following_t + layers[following, 5]) & (BLOCK - 1)
             prefetch(at(ahead, (following * BLOCK + slot) * width), 2 * sizes.g_vectors)
             if layer + 1 < sizes.layers:
-                add_residual(sizes, w, layer, z, 1, s.out, s.x)
+                kernels.add_residual(sizes, w, layer, z, 1, s.out, s.x)
         if _wait(f, SKIPPED, i - begin + 1) < 0:
-            return False
+            return
         total = move(s.total, (i & 1) * sizes.s_vectors * LANES)
         if sizes.branches > 0:
-            add_context(
+            kernels.add_context(
                 sizes, w, at(plan.context_lags, 0), t, 1, total,
                 at(skips, 0), at(sums, 0), s.context, s.out,
             )  # fmt: skip
-        head(sizes, w, total, 1, s.hidden, s.predicted)
+        kernels.head(sizes, w, total, 1, s.hidden, s.predicted)
         predicted = scratch.predicted[: sizes.n_params]
         if noise.shape[1] > 0:
             x[0, i] = draw(predicted, noise[0, i], settings)
         else:
             params[0, i] = predicted
         last[0] = x[0, i]
-    return True
 
 
 def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, time, begin, end):  # type: ignore[no-untyped-def]
     """Compute what `produce_stream` waits for, over the same steps. Returns early at STOP."""
-    w, s, f = weight_pointers(weights), scratch_pointers(scratch), at(flags, 0)
+    w, s, f = kernels.weight_pointers(weights), kernels.scratch_pointers(scratch), at(flags, 0)
     channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
     gates, skips = sizes.g_vectors * LANES, sizes.s_vectors * LANES
     # What lies before these belongs to the producer.
@@ -170,13 +156,13 @@ def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, time, begi
                 # All of z is copied first: the product reads it number by number, and would wait
                 # for each of its cache lines in turn.
                 copy(move(s.z, ((i & 1) * sizes.layers + layer) * gates), z, sizes.g_vectors)
-                add_skip(sizes, w, layer, z, 1, out, move(s.total, total))
+                kernels.add_skip(sizes, w, layer, z, 1, out, move(s.total, total))
                 if layer + 1 == sizes.layers:
                     publish(move(f, SKIPPED), i - begin + 1)
             t = time + i + 1
             if i + 1 < end and (t + stagger) & (block - 1) == 0:
                 slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
-                precompute_older_taps(
+                kernels.precompute_older_taps(
                     sizes, w, layer, first_tap, taps, at(lags, first_tap), t, mask, block,
                     at(ring, first_row * channels), at(ahead, slot * width), s.gathered,
                 )  # fmt: skip

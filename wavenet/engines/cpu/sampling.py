@@ -11,13 +11,10 @@ import numpy as np
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import aligned
 from wavenet.engines.cpu.vectors import LANES, at, exponentials, subroutine, sum_of
-from wavenet.errors import EngineError
+from wavenet.engines.kinds import CATEGORICAL, KINDS, LOGISTIC
 from wavenet.glossary import Array
 from wavenet.model.distributions.base import Distribution, Sampling
 from wavenet.model.distributions.mixture_mass import LARGEST_LOG_SCALE, LEAST_SCALE, MEAN_UNIT
-
-CATEGORICAL, LOGISTIC, GAUSSIAN = 0, 1, 2
-KINDS = {"categorical": CATEGORICAL, "logistic": LOGISTIC, "gaussian": GAUSSIAN}
 
 
 class DrawSettings(NamedTuple):
@@ -32,14 +29,6 @@ class DrawSettings(NamedTuple):
     top_p: float
     p: Array  # (n_params,)
     heap: Array  # (n_params,) int64
-
-
-def require_known(distribution: Distribution) -> None:
-    """Raises EngineError for a kind of output that has no draw here."""
-    if distribution.kind not in KINDS:
-        raise EngineError(
-            f"the numba engine has no draw for a {distribution.kind} output; use --engine reference"
-        )
 
 
 def draw_settings(distribution: Distribution, sampling: Sampling) -> DrawSettings:
@@ -118,22 +107,18 @@ def _keep_likeliest(p, top_k, top_p, heap):  # type: ignore[no-untyped-def]
     mass = 0.0
     for i in range(levels):
         mass += p[i]
-    if top_k < levels:
-        mass = 0.0
-    kept, size = 0, levels
-    before = 0.0
-    while kept < min(top_k, levels) and (top_k < levels or before < top_p * mass):
+    size, before = levels, 0.0
+    while levels - size < top_k and (top_k < levels or before < top_p * mass):
         before += p[heap[0]]
         size -= 1
         heap[0], heap[size] = heap[size], heap[0]
         _sift_down(p, heap, 0, size)
-        kept += 1
     mass = before if top_k < levels else mass
     before = 0.0
     for rank in range(levels):
         code = heap[levels - 1 - rank]
         q = p[code]
-        if rank >= kept or before >= top_p * mass:
+        if rank >= levels - size or before >= top_p * mass:
             p[code] = 0
         before += q
 
@@ -166,24 +151,20 @@ def _mixture(params, noise, settings):  # type: ignore[no-untyped-def]
     else:
         chosen = _component(params, components, np.float64(noise[0]), settings.temperature)
     scale = _scale(params, components, chosen) * settings.temperature
-    if settings.kind == LOGISTIC:
-        standard = _standard_logistic(np.float64(noise[1]))
-    else:
-        standard = _standard_normal(np.float64(noise[1]), np.float64(noise[2]))
-    wav = np.float64(params[components + chosen]) * MEAN_UNIT + scale * standard
+    mean = np.float64(params[components + chosen]) * MEAN_UNIT
+    wav = mean + scale * _standard(settings.kind, noise)
     return int(min(max(np.rint(wav * FULL_SCALE), -FULL_SCALE), FULL_SCALE - 1)) + FULL_SCALE
 
 
 @subroutine
-def _standard_logistic(u):  # type: ignore[no-untyped-def]
-    """A draw from the logistic distribution, by its quantile function."""
-    return math.log(u / (1 - u))
-
-
-@subroutine
-def _standard_normal(u, v):  # type: ignore[no-untyped-def]
-    """A draw from the normal distribution (Box and Muller 1958)."""
-    return math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
+def _standard(kind, noise):  # type: ignore[no-untyped-def]
+    """A draw from a mixture's kind of component, with mean 0 and scale 1."""
+    u = np.float64(noise[1])
+    if kind == LOGISTIC:
+        # The logistic quantile function.
+        return math.log(u / (1 - u))
+    # Box and Muller's transform of two uniforms.
+    return math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * np.float64(noise[2]))
 
 
 @subroutine

@@ -37,7 +37,8 @@ class ThreadScheduler:
 
     def __init__(self) -> None:
         self.seconds = {False: math.nan, True: math.nan}
-        self.seconds_since_trial, self.trial_interval = 0.0, MIN_TRIAL_INTERVAL
+        # The first trial comes at once.
+        self.seconds_since_trial, self.trial_interval = math.inf, MIN_TRIAL_INTERVAL
         # What `next` asked for last: "probe", "trial" or "".
         self._kind = ""
 
@@ -53,12 +54,7 @@ class ThreadScheduler:
             return steps, self.parallel_is_faster
         if math.isnan(self.seconds[False]):
             return min(steps, 4 * MIN_TIMED_STEPS), False
-        trial_is_due = (
-            probed
-            or self.seconds_since_trial > self.trial_interval
-            or math.isnan(self.seconds[True])
-        )
-        if not trial_is_due:
+        if not probed and self.seconds_since_trial <= self.trial_interval:
             return min(steps, self._steps_in(SEGMENT_SECONDS)), self.parallel_is_faster
         parallel = probed or not self.parallel_is_faster
         if parallel and not probed:

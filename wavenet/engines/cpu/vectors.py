@@ -74,15 +74,11 @@ class _Writer:
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """a * b + c, rounded once where the machine can; see `cpu_features`."""
         if HOST.fused:
-            return self.call("llvm.fma", a, b, c)
+            kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+            fma = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.fma.v{LANES}f32")
+            return self.builder.call(fma, [a, b, c])
         rounded = self.builder.fmul(a, b, flags=("contract",))
         return self.builder.fadd(rounded, c, flags=("contract",))
-
-    def call(self, name: str, *vectors: Any) -> Any:
-        """The result of one of LLVM's own functions of vectors."""
-        kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(vectors))
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"{name}.v{LANES}f32")
-        return self.builder.call(function, vectors)
 
     def at_least(self, bound: float, x: Any) -> Any:
         """The larger of both. NaN stays NaN, so that it reaches the logits, where it is noticed."""
@@ -236,6 +232,62 @@ def product(vectors: int, rows: int) -> Any:
 
 # --- elementwise ----------------------------------------------------------------------------------
 
+
+def _elementwise(parameters: tuple[Any, ...], emit: Any) -> Any:
+    """The type of a primitive that computes y vector by vector, and what emits it.
+
+    The primitive takes `parameters`, arrays and numbers, then y and its length in vectors. `emit`
+    is given a writer and a vector for each parameter, and returns one of y.
+    """
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        w = _Writer(builder)
+        *given, y, vectors = values
+        splats = [w.splat(v) if v.type == _FLOAT else None for v in given]
+        with w.loop(vectors) as i:
+            offset = builder.mul(i, _COUNT(LANES))
+            pairs = zip(splats, given, strict=True)
+            operands = [splat or w.load(w.move(pointer, offset)) for splat, pointer in pairs]
+            w.store(emit(w, *operands), w.move(y, offset))
+        return context.get_dummy_value()
+
+    return _nothing(*parameters, FLOATS, _count), write
+
+
+@intrinsic
+def copy(typing, x, y, vectors):  # type: ignore[no-untyped-def]
+    """y = x."""
+    return _elementwise((FLOATS,), lambda _, x: x)
+
+
+@intrinsic
+def relu(typing, x, y, vectors):  # type: ignore[no-untyped-def]
+    """y = max(x, 0), where y may be x."""
+    return _elementwise((FLOATS,), lambda w, x: w.at_least(0, x))
+
+
+@intrinsic
+def scale(typing, x, factor, y, vectors):  # type: ignore[no-untyped-def]
+    """y = factor * x."""
+    return _elementwise((FLOATS, _number), lambda w, x, factor: w.builder.fmul(factor, x))
+
+
+@intrinsic
+def add(typing, a, b, y, vectors):  # type: ignore[no-untyped-def]
+    """y = a + b."""
+    return _elementwise((FLOATS, FLOATS), lambda w, a, b: w.builder.fadd(a, b))
+
+
+@intrinsic
+def add_interpolated(typing, a, low, high, weight, y, vectors):  # type: ignore[no-untyped-def]
+    """y = a + low + weight * (high - low)."""
+
+    def emit(w: _Writer, a: Any, low: Any, high: Any, weight: Any) -> Any:
+        return w.multiply_add(weight, w.builder.fsub(high, low), w.builder.fadd(a, low))
+
+    return _elementwise((FLOATS, FLOATS, FLOATS, _number), emit)
+
+
 # tanh(x) = x p(x^2) / q(x^2): a rational approximation of degree 13 / 6 on |x| <= 7.9, beyond which
 # float32 tanh is 1.
 _TANH_LIMIT = 7.90531110763549805
@@ -254,89 +306,50 @@ def _tanh_fraction(w: _Writer, x: Any) -> tuple[Any, Any]:
 
 
 @intrinsic
-def gate(typing, h, half, z, vectors):  # type: ignore[no-untyped-def]
-    """z = tanh(h[:n]) * sigmoid(h[half : half + n]), where n is the length of z.
+def gate(typing, x, gate, y, vectors):  # type: ignore[no-untyped-def]
+    """y = tanh(x) * sigmoid(gate).
 
     One division serves both, because sigmoid(x) = (1 + tanh(x / 2)) / 2.
     """
 
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        h_, half_, z_, vectors_ = values
-        w = _Writer(builder)
-        with w.loop(vectors_) as i:
-            filter_ = w.move(h_, builder.mul(i, _COUNT(LANES)))
-            above, below = _tanh_fraction(w, w.load(filter_))
-            halved = builder.fmul(w.load(w.move(filter_, half_)), w.constant(0.5))
-            above2, below2 = _tanh_fraction(w, halved)
-            numerator = builder.fmul(above, builder.fadd(above2, below2))
-            denominator = builder.fmul(builder.fmul(below, below2), w.constant(2))
-            gated = builder.fdiv(numerator, denominator)
-            w.store(gated, w.move(z_, builder.mul(i, _COUNT(LANES))))
-        return context.get_dummy_value()
+    def emit(w: _Writer, x: Any, gate: Any) -> Any:
+        b = w.builder
+        above, below = _tanh_fraction(w, x)
+        above2, below2 = _tanh_fraction(w, b.fmul(gate, w.constant(0.5)))
+        numerator = b.fmul(above, b.fadd(above2, below2))
+        return b.fdiv(numerator, b.fmul(b.fmul(below, below2), w.constant(2)))
 
-    return _nothing(FLOATS, _count, FLOATS, _count), write
+    return _elementwise((FLOATS, FLOATS), emit)
 
 
-@intrinsic
-def copy(typing, x, y, vectors):  # type: ignore[no-untyped-def]
-    """y = x."""
-
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        w = _Writer(builder)
-        with w.loop(values[2]) as i:
-            offset = builder.mul(i, _COUNT(LANES))
-            w.store(w.load(w.move(values[0], offset)), w.move(values[1], offset))
-        return context.get_dummy_value()
-
-    return _nothing(FLOATS, FLOATS, _count), write
+# e^x = 2^n e^r: 2^n is made of the exponent's bits, and for |r| <= ln(2) / 2 the polynomial
+# 1 + r + r^2 p(r) is e^r within 1.2e-7 relative.
+_EXP_P = (
+    1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+    4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
+)  # fmt: skip
+_ROUNDER = 12582912.0  # 1.5 * 2^23
+_LOG2_E = 1.44269504088896341
+# ln 2 in two parts. The first has few bits, so that n times it is exact.
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 
 
 @intrinsic
-def scale(typing, x, factor, y, vectors):  # type: ignore[no-untyped-def]
-    """y = factor * x."""
+def exponentials(typing, x, top, divisor, y, vectors):  # type: ignore[no-untyped-def]
+    """y = exp((x - top) / divisor), never below exp(-87)."""
 
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        w = _Writer(builder)
-        factor_ = w.splat(values[1])
-        with w.loop(values[3]) as i:
-            offset = builder.mul(i, _COUNT(LANES))
-            product_ = builder.fmul(factor_, w.load(w.move(values[0], offset)))
-            w.store(product_, w.move(values[2], offset))
-        return context.get_dummy_value()
+    def emit(w: _Writer, x: Any, top: Any, divisor: Any) -> Any:
+        b = w.builder
+        x = w.at_least(-87, b.fdiv(b.fsub(x, top), divisor))
+        n = w.round_to_integer(b.fmul(x, w.constant(_LOG2_E)))
+        r = w.multiply_add(n, w.constant(-_LN2_HIGH), x)
+        r = w.multiply_add(n, w.constant(-_LN2_LOW), r)
+        p = w.multiply_add(w.polynomial(r, _EXP_P), b.fmul(r, r), b.fadd(r, w.constant(1)))
+        biased = b.add(b.fptosi(n, _WORDS), ir.Constant(_WORDS, [127] * LANES))
+        power = b.bitcast(b.shl(biased, ir.Constant(_WORDS, [23] * LANES)), _VECTOR)
+        return b.fmul(p, power)
 
-    return _nothing(FLOATS, _number, FLOATS, _count), write
-
-
-@intrinsic
-def add(typing, a, b, y, vectors):  # type: ignore[no-untyped-def]
-    """y = a + b."""
-
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        w = _Writer(builder)
-        with w.loop(values[3]) as i:
-            offset = builder.mul(i, _COUNT(LANES))
-            a_, b_ = (w.load(w.move(pointer, offset)) for pointer in values[:2])
-            w.store(builder.fadd(a_, b_), w.move(values[2], offset))
-        return context.get_dummy_value()
-
-    return _nothing(FLOATS, FLOATS, FLOATS, _count), write
-
-
-@intrinsic
-def add_interpolated(typing, a, low, high, weight, y, vectors):  # type: ignore[no-untyped-def]
-    """y = a + low + weight * (high - low)."""
-
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        w = _Writer(builder)
-        weight_ = w.splat(values[3])
-        with w.loop(values[5]) as i:
-            offset = builder.mul(i, _COUNT(LANES))
-            a_, low_, high_ = (w.load(w.move(pointer, offset)) for pointer in values[:3])
-            total = w.multiply_add(weight_, builder.fsub(high_, low_), builder.fadd(a_, low_))
-            w.store(total, w.move(values[4], offset))
-        return context.get_dummy_value()
-
-    return _nothing(FLOATS, FLOATS, FLOATS, _number, FLOATS, _count), write
+    return _elementwise((FLOATS, _number, _number), emit)
 
 
 @intrinsic
@@ -358,62 +371,6 @@ def prefetch(typing, x, vectors):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return _nothing(FLOATS, _count), write
-
-
-@intrinsic
-def relu(typing, x, vectors):  # type: ignore[no-untyped-def]
-    """x = max(x, 0), in place."""
-
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        w = _Writer(builder)
-        with w.loop(values[1]) as i:
-            position = w.move(values[0], builder.mul(i, _COUNT(LANES)))
-            w.store(w.at_least(0, w.load(position)), position)
-        return context.get_dummy_value()
-
-    return _nothing(FLOATS, _count), write
-
-
-# e^x = 2^n e^r: 2^n is made of the exponent's bits, and for |r| <= ln(2) / 2 the polynomial
-# 1 + r + r^2 p(r) is e^r within 1.2e-7 relative.
-_EXP_P = (
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    5.0000001201e-1,
-)
-_ROUNDER = 12582912.0  # 1.5 * 2^23
-_LOG2_E = 1.44269504088896341
-# ln 2 in two parts. The first has few bits, so that n times it is exact.
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
-
-
-@intrinsic
-def exponentials(typing, x, top, divisor, y, vectors):  # type: ignore[no-untyped-def]
-    """y = exp((x - top) / divisor), never below exp(-87)."""
-
-    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        x_, top_, divisor_, y_, vectors_ = values
-        w = _Writer(builder)
-        top_, divisor_ = w.splat(top_), w.splat(divisor_)
-        with w.loop(vectors_) as i:
-            offset = builder.mul(i, _COUNT(LANES))
-            x_now = builder.fdiv(builder.fsub(w.load(w.move(x_, offset)), top_), divisor_)
-            x_now = w.at_least(-87, x_now)
-            n = w.round_to_integer(builder.fmul(x_now, w.constant(_LOG2_E)))
-            r = w.multiply_add(n, w.constant(-_LN2_HIGH), x_now)
-            r = w.multiply_add(n, w.constant(-_LN2_LOW), r)
-            p = w.multiply_add(
-                w.polynomial(r, _EXP_P), builder.fmul(r, r), builder.fadd(r, w.constant(1))
-            )
-            biased = builder.add(builder.fptosi(n, _WORDS), ir.Constant(_WORDS, [127] * LANES))
-            power = builder.bitcast(builder.shl(biased, ir.Constant(_WORDS, [23] * LANES)), _VECTOR)
-            w.store(builder.fmul(p, power), w.move(y_, offset))
-        return context.get_dummy_value()
-
-    return _nothing(FLOATS, _number, _number, FLOATS, _count), write
 
 
 @intrinsic

@@ -13,13 +13,15 @@ import triton
 from torch import Tensor
 
 from wavenet.config import ModelConfig
-from wavenet.engines.gpu.network import DeviceEngine, DeviceState, Network, device_for, device_name
-from wavenet.engines.gpu.triton_kernels import KINDS, advance
-from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError, UnsupportedModelError
+from wavenet.engines.engine import overflow
+from wavenet.engines.gpu.network import DeviceEngine, Network, State, device_for, device_name
+from wavenet.engines.gpu.triton_kernels import advance
+from wavenet.engines.kinds import KINDS
+from wavenet.engines.options import DEFAULTS, EngineOptions
+from wavenet.errors import UnsupportedModelError
 from wavenet.glossary import Array, Noise, Samples
 from wavenet.model.conditioning.carriers import Conditioning
-from wavenet.model.distributions.base import Sampling, noise_columns
+from wavenet.model.distributions.base import Sampling
 
 MIN_CHANNELS = 16
 # Weights that a program multiplies at once: enough loads under way to hide how long each takes.
@@ -29,9 +31,7 @@ MAX_TAP_WEIGHTS = 1 << 15
 MIN_CAPABILITY = (8, 0)  # Ampere
 # The kernel's time and hop are 32-bit numbers. No ring is longer than this, so that the time may be
 # taken modulo it.
-_TIME_MODULUS = 1 << 30
-# Steps of one launch at most.
-_LAUNCH_STEPS = 1 << 20
+TIME_MODULUS = 1 << 30
 
 
 def padded_channels(channels: int) -> int:
@@ -39,9 +39,8 @@ def padded_channels(channels: int) -> int:
     return max(MIN_CHANNELS, 1 << (channels - 1).bit_length())
 
 
-def interleaved(array: Array | Tensor) -> Tensor:
+def interleaved(a: Tensor) -> Tensor:
     """The filter's columns, then the gate's (..., 2G) -> one of each in turn."""
-    a = torch.as_tensor(array)
     return a.reshape(*a.shape[:-1], 2, -1).transpose(-1, -2).flatten(-2)
 
 
@@ -100,130 +99,74 @@ def compile_options(network: Network) -> dict[str, int]:
     return {"num_warps": warps, "enable_fp_fusion": True}
 
 
+def require_supported(config: ModelConfig, device: torch.device) -> None:
+    """Raises UnsupportedModelError unless the model fits the kernel, and the device runs it."""
+    r, gate = config.residual_channels, config.gate_channels
+    if padded_channels(r) * 2 * padded_channels(gate // 2) > MAX_TAP_WEIGHTS:
+        settings = f"model.residual_channels = {r} with model.gate_channels = {gate}"
+        reason = f"{settings} is too wide for it"
+        raise UnsupportedModelError("`engine` triton", reason, "use cuda-graph")
+    if device.type != "cuda":
+        return
+    if torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
+        reason = f"{device_name(device)} is older than Ampere"
+        raise UnsupportedModelError("`engine` triton", reason, "use `engine` cuda-graph or numba")
+    try:
+        # This builds a helper of Triton's own.
+        triton.runtime.driver.active.get_current_device()
+    except Exception as e:
+        # Whatever a compiler, a linker or a missing header leads to.
+        reason, needs = f"Triton cannot start ({e})", "it needs a C compiler and Python's headers"
+        raise UnsupportedModelError("`engine` triton", reason, needs) from None
+
+
 class TritonEngine(DeviceEngine):
     name = "triton"
 
     def __init__(
-        self,
-        config: ModelConfig,
-        weights: Mapping[str, Array],
-        options: EngineOptions | None = None,
+        self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
     ) -> None:
-        self.config, self.options = config, options or EngineOptions()
-        self._device = device_for(self.name)
-        self._require_supported()
-        self._network = Network(
-            config,
-            weights,
-            self._device,
-            torch.float32,
-            precision=self.options.precision,
-            width=padded_channels,
+        device, precision = device_for(self.name), options.precision
+        require_supported(config, device)
+        network = Network(
+            config, weights, device, torch.float32, precision=precision, width=padded_channels
         )
-        self.distribution = self._network.distribution
-        if self.distribution.kind not in KINDS:
-            raise UnsupportedModelError(
-                f"the triton engine has no draw for a {self.distribution.kind} output; "
-                "use --engine reference"
-            )
-        self._weights = kernel_weights(self._network, self.options.precision)
-        self._sizes = kernel_sizes(self._network)
-        self._compile_options = compile_options(self._network)
-
-    def _require_supported(self) -> None:
-        """Raises UnsupportedModelError unless the model fits the kernel, and the device runs it."""
-        r, gate = self.config.residual_channels, self.config.gate_channels
-        if padded_channels(r) * 2 * padded_channels(gate // 2) > MAX_TAP_WEIGHTS:
-            raise UnsupportedModelError(
-                f"--engine triton: model.residual_channels = {r} with model.gate_channels = {gate} "
-                "is too wide for it; use cuda-graph"
-            )
-        if self._device.type != "cuda":
-            return
-        if torch.cuda.get_device_capability(self._device) < MIN_CAPABILITY:
-            raise UnsupportedModelError(
-                f"--engine triton: {device_name(self._device)} is older than Ampere; "
-                "use --engine cuda-graph or numba"
-            )
-        try:
-            # This builds a helper of Triton's own.
-            triton.runtime.driver.active.get_current_device()
-        except Exception as e:
-            # Whatever a compiler, a linker or a missing header leads to.
-            raise UnsupportedModelError(
-                f"--engine triton: Triton cannot start ({e}); "
-                "it needs a C compiler and Python's headers"
-            ) from None
+        super().__init__(network, options)
+        self._weights = kernel_weights(network, precision)
+        self._sizes, self._compile_options = kernel_sizes(network), compile_options(network)
 
     def describe(self, batch: int) -> str:
-        device = device_name(self._device)
+        device = device_name(self._network.device)
         return f"triton engine ({device}, {self.options.precision}, a program for each stream)"
 
-    def generate(
-        self,
-        state: DeviceState,
-        noise: Noise,
-        sampling: Sampling,
-        conditioning: Conditioning | None = None,
+    def _generate(
+        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
     ) -> Samples:
-        self.distribution.check(sampling)
-        noise = noise_columns(noise, self.distribution.n_noise)
         batch, steps = noise.shape[:2]
-        self._network.check(state, batch, steps, conditioning)
-        frames = None
-        if conditioning is not None:
-            frames = interleaved(self._network.frames(conditioning)).contiguous()
-        blocks = [np.zeros((batch, 0), np.int64)]
-        for i in range(0, steps, _LAUNCH_STEPS):
-            block = noise[:, i : i + _LAUNCH_STEPS]
-            blocks.append(self._launch(state, block, sampling, conditioning, frames))
-        return np.concatenate(blocks, axis=1)
-
-    def _launch(
-        self,
-        state: DeviceState,
-        noise: Noise,
-        sampling: Sampling,
-        conditioning: Conditioning | None,
-        frames: Tensor | None,
-    ) -> Samples:
-        """Advance the state by a step for each of the noise's: codes (batch, steps)."""
-        batch, steps = noise.shape[:2]
-        n_params, sizes = self.distribution.n_params, self._sizes
+        device, n_params, sizes = self._network.device, self.distribution.n_params, self._sizes
         channels = sizes["L"] * sizes["G"] + sizes["S"] + sizes["H"] + sizes["N"]
-        scratch = torch.empty(batch, channels, device=self._device)
-        codes = torch.empty(batch, steps, dtype=torch.int32, device=self._device)
-        uniforms = torch.tensor(noise, dtype=torch.float32, device=self._device)
-        # A label's only frame holds for ever.
-        hop, frame_offset = _TIME_MODULUS, 0
-        if conditioning is not None and conditioning.hop <= _TIME_MODULUS:
-            hop, frame_offset = conditioning.hop, state.time - conditioning.start
-        with torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext():
+        # Without any steps, nothing is written here.
+        scratch = torch.zeros(batch, channels, device=device)
+        codes = torch.empty(batch, steps, dtype=torch.int32, device=device)
+        uniforms = torch.tensor(noise, dtype=torch.float32, device=device)
+        # A model without conditioning reads no frames, but the kernel takes a pointer. A label's
+        # only frame holds for ever.
+        frames, n_frames, hop, frame_offset = scratch, 0, TIME_MODULUS, 0
+        if conditioning is not None:
+            frames = interleaved(self._network.frames(conditioning.frames)).contiguous()
+            n_frames = frames.shape[1]
+            if conditioning.hop <= TIME_MODULUS:
+                hop, frame_offset = conditioning.hop, state.time - conditioning.start
+        memory = (state.rings, scratch, state.last, codes, uniforms, frames)
+        times = (state.time % TIME_MODULUS, steps, n_frames, frame_offset, hop)
+        top_k = min(sampling.top_k or n_params, n_params)
+        limits = (float(sampling.temperature), top_k, float(sampling.top_p))
+        with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             advance[(batch,)](
-                *self._weights,
-                state.rings,
-                scratch,
-                state.last,
-                codes,
-                uniforms,
-                # A model without conditioning reads no frames, but the kernel takes a pointer.
-                scratch if frames is None else frames,
-                state.time % _TIME_MODULUS,
-                steps,
-                0 if frames is None else frames.shape[1],
-                frame_offset,
-                hop,
-                float(sampling.temperature),
-                min(sampling.top_k or n_params, n_params),
-                float(sampling.top_p),
-                **sizes,
-                **self._compile_options,
+                *self._weights, *memory, *times, *limits, **sizes, **self._compile_options
             )
         state.time += steps
         if not torch.isfinite(scratch[:, -sizes["N"] :]).all():
-            raise EngineError(
-                f"what the network predicts is not finite after {state.time} samples: "
-                "its weights are too large"
-            )
+            raise overflow(state.time)
         x: Samples = codes.cpu().numpy().astype(np.int64)
         return x

@@ -55,10 +55,12 @@ import triton
 import triton.language as tl
 
 from wavenet.audio import quantization
+from wavenet.engines import kinds
 from wavenet.model.distributions import mixture_mass
 
-CATEGORICAL, LOGISTIC, GAUSSIAN = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
-KINDS = {"categorical": 0, "logistic": 1, "gaussian": 2}
+CATEGORICAL = tl.constexpr(kinds.CATEGORICAL)
+LOGISTIC = tl.constexpr(kinds.LOGISTIC)
+GAUSSIAN = tl.constexpr(kinds.GAUSSIAN)
 FULL_SCALE = tl.constexpr(quantization.FULL_SCALE)
 MEAN_UNIT = tl.constexpr(mixture_mass.MEAN_UNIT)
 LEAST_SCALE = tl.constexpr(mixture_mass.LEAST_SCALE)
@@ -72,15 +74,9 @@ RANKED = tl.constexpr(16)
 
 @triton.jit
 def product(
-    x,
-    w,
-    bias,
-    y,
-    INPUTS: tl.constexpr,
-    OUTPUTS: tl.constexpr,
-    TILE: tl.constexpr,
-    RELU: tl.constexpr,
-):
+    x, w, bias, y,
+    INPUTS: tl.constexpr, OUTPUTS: tl.constexpr, TILE: tl.constexpr, RELU: tl.constexpr,
+):  # fmt: skip
     """y (OUTPUTS,) = x (INPUTS,) @ w (INPUTS, OUTPUTS) + bias (OUTPUTS,), all of them pointers.
 
     It works in tiles of at most TILE weights.
@@ -186,7 +182,7 @@ def draw_mixture(
     u = tl.load(noise + 1)
     if KIND == LOGISTIC:
         standard = tl.log(u / (1.0 - u))
-    else:
+    elif KIND == GAUSSIAN:
         # Box and Muller's transform of two uniforms.
         standard = tl.sqrt(-2.0 * tl.log(u)) * tl.cos(tl.load(noise + 2) * TWO_PI)
     mean = tl.sum(tl.where(chosen, means, 0.0), 0)
@@ -198,61 +194,22 @@ def draw_mixture(
     return nearest.to(tl.int32) + FULL_SCALE
 
 
-@triton.jit(
-    do_not_specialize=[
-        "time",
-        "steps",
-        "n_frames",
-        "frame_offset",
-        "hop",
-        "temperature",
-        "top_k",
-        "top_p",
-    ]
-)
+# The calls of a stream differ in these.
+CHANGING = [
+    "time", "steps", "n_frames", "frame_offset", "hop", "temperature", "top_k", "top_p",
+]  # fmt: skip
+
+
+@triton.jit(do_not_specialize=CHANGING)
 def advance(
-    embedding,
-    conv,
-    conv_bias,
-    residual,
-    residual_bias,
-    skip,
-    skip_bias,
-    hidden,
-    hidden_bias,
-    output,
-    output_bias,
-    offsets,
-    ring_starts,
-    ring_masks,
-    rings,
-    scratch,
-    last,
-    codes,
-    noise,
-    frames,
-    time,
-    steps,
-    n_frames,
-    frame_offset,
-    hop,
-    temperature,
-    top_k,
-    top_p,
-    KIND: tl.constexpr,
-    CONDITIONED: tl.constexpr,
-    N_NOISE: tl.constexpr,
-    N_PARAMS: tl.constexpr,
-    RING_ROWS: tl.constexpr,
-    L: tl.constexpr,
-    T: tl.constexpr,
-    R: tl.constexpr,
-    G: tl.constexpr,
-    S: tl.constexpr,
-    H: tl.constexpr,
-    N: tl.constexpr,
-    TILE: tl.constexpr,
-):
+    embedding, conv, conv_bias, residual, residual_bias, skip, skip_bias,
+    hidden, hidden_bias, output, output_bias, offsets, ring_starts, ring_masks,
+    rings, scratch, last, codes, noise, frames,
+    time, steps, n_frames, frame_offset, hop, temperature, top_k, top_p,
+    KIND: tl.constexpr, CONDITIONED: tl.constexpr, N_NOISE: tl.constexpr, N_PARAMS: tl.constexpr,
+    RING_ROWS: tl.constexpr, L: tl.constexpr, T: tl.constexpr, R: tl.constexpr, G: tl.constexpr,
+    S: tl.constexpr, H: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr,
+):  # fmt: skip
     """Advance a stream by `steps` samples from `time` on.
 
     Draws codes (streams, steps) with noise (streams, steps, N_NOISE). Of the params, N wide, the

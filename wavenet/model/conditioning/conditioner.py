@@ -7,7 +7,6 @@ the last.
 """
 
 from functools import lru_cache
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +18,6 @@ from wavenet.model.conditioning.carriers import (
     ConditioningInput,
     conditioning_hop,
 )
-from wavenet.model.conditioning.front_end import FrontEnd
-from wavenet.model.conditioning.modules import FrontEndModule
 from wavenet.model.conditioning.registry import front_ends
 
 # Rows that share frames in one product.
@@ -32,10 +29,10 @@ class Conditioner(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.front_ends = front_ends(config)
         self.hop = conditioning_hop(config)
-        for front_end in self.front_ends:
-            self.add_module(front_end.name, front_end.module())
+        self.encoders = [(front_end, front_end.module()) for front_end in front_ends(config)]
+        for front_end, module in self.encoders:
+            self.add_module(front_end.name, module)
 
     def forward(self, inputs: ConditioningInput) -> Conditioning:
         """-> features (F, batch, C); F is 1 where nothing changes along a recording.
@@ -43,31 +40,24 @@ class Conditioner(nn.Module):
         Raises ValueError when the value of a front end is missing.
         """
         features = []
-        for front_end, module in self._pairs():
-            value, places = inputs.values.get(front_end.name), None
-            if front_end.per_frame and value is not None:
-                places = _places(inputs, value.shape[1], front_end.context)
-            if value is None or (front_end.per_frame and places is None):
-                raise ValueError(
-                    f"this network {front_end.trait}: give it conditions that hold some"
-                )
+        for front_end, module in self.encoders:
+            value, per_frame = inputs.values.get(front_end.name), front_end.per_frame
+            if value is None or (per_frame and inputs.frame_range is None):
+                reason = "give it conditions that hold some"
+                raise ValueError(f"this network {front_end.trait}: {reason}")
+            places = _places(inputs, value.shape[1], front_end.context) if per_frame else None
             features.append(module(value, places))
         frames = max(len(f) for f in features)
         joined = torch.cat([f.expand(frames, -1, -1) for f in features], 2)
         return Conditioning(joined, -inputs.frame_offset, self.hop)
 
     def initialise(self, generator: torch.Generator) -> None:
-        for _, module in self._pairs():
+        for _, module in self.encoders:
             module.initialise(generator)
 
-    def _pairs(self) -> list[tuple[FrontEnd, FrontEndModule]]:
-        return [(f, cast(FrontEndModule, getattr(self, f.name))) for f in self.front_ends]
 
-
-def _places(inputs: ConditioningInput, frames: int, context: int) -> Tensor | None:
+def _places(inputs: ConditioningInput, frames: int, context: int) -> Tensor:
     """(batch, frames): which of a value's frames stands in each place, neighbours counted."""
-    if inputs.frame_range is None:
-        return None
     low, last = inputs.frame_range[:, :1] - context, inputs.frame_range[:, 1:]
     number = low + torch.arange(frames, device=low.device)
     places: Tensor = torch.clamp(number, torch.zeros_like(last), last) - low

@@ -1,8 +1,7 @@
 """What a front end is: something that a network can be conditioned on."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ class Source(NamedTuple):
     label: int
 
 
-class FrontEnd(ABC):
+class FrontEnd(Protocol):
     """One kind of conditioning, of one network. Importable without torch.
 
     Training goes `excerpt` -> `on_device` -> `module`; generation computes the same `features` in
@@ -41,63 +40,50 @@ class FrontEnd(ABC):
     noun: ClassVar[str]
     trait: ClassVar[str]
 
+    config: ModelConfig
+
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
 
-    @staticmethod
-    @abstractmethod
-    def enabled(config: ModelConfig) -> bool:
-        """Whether a network has this front end."""
-
     @property
-    @abstractmethod
     def channels(self) -> int:
-        """Numbers per frame that every layer projects."""
+        """Numbers per frame that every layer projects; 0 in a network without this front end."""
 
     @property
     def context(self) -> int:
         """Neighbouring frames to each side that a frame is encoded with."""
         return 0
 
-    @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each of its weights."""
 
-    def check(self, sample_rate: int) -> None:  # noqa: B027 - most have nothing to check
+    def check(self, sample_rate: int) -> None:
         """Raise ConfigError for settings that do not fit the sample rate."""
 
-    @abstractmethod
     def missing(self) -> str:
         """What a user is told who gives no value to generate with."""
 
-    @abstractmethod
     def features(self, weights: Mapping[str, Array], value: Any) -> Array:
         """(frames, channels) of one recording, or (1, channels) of what holds for all of it.
 
         `weights` are the network's, by name. Raises EngineError for a value of the wrong shape.
         """
 
-    @abstractmethod
     def module(self) -> "FrontEndModule":
         """The same for training, as a torch module."""
 
-    @abstractmethod
     def excerpt(self, source: Source, low: int, high: int) -> Array:
         """What one window reads of its recording, without the batch axis.
 
         Frames `low` to `high` condition it, neighbours counted. They may lie outside the recording.
         """
 
-    @abstractmethod
-    def value_of(
-        self, source: Source, sample_rate: int, begin: int, samples: int
-    ) -> tuple[Any, int]:
-        """A value for `features` from a recording, to condition the samples from `begin` on.
+    def value_of(self, source: Source, sample_rate: int, begin: int, rows: int) -> tuple[Any, int]:
+        """A value for `features` from a recording, to condition `rows` samples from `begin` on.
 
         With it comes how many of its frames lie before the one at `begin`, which is on a frame.
         """
 
-    @abstractmethod
     def random_value(self, generator: np.random.Generator, frames: int) -> Any:
         """A value for `features`, for benchmarks."""
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet.config import ModelConfig
 from wavenet.glossary import Array
 from wavenet.model.conditioning.front_end import FrontEnd, Source
 from wavenet.model.known_labels import labels_line
@@ -22,10 +21,6 @@ class LabelFrontEnd(FrontEnd):
     noun = "a label"
     trait = "knows labels"
 
-    @staticmethod
-    def enabled(config: ModelConfig) -> bool:
-        return config.label_channels > 0
-
     @property
     def channels(self) -> int:
         return self.config.label_channels
@@ -37,8 +32,7 @@ class LabelFrontEnd(FrontEnd):
         return f"this model knows labels: name one of {labels_line(self.config.labels)}"
 
     def features(self, weights: Mapping[str, Array], value: Any) -> Array:
-        vector: Array = weights["conditioner.label.weight"][value]
-        return vector[None]
+        return np.atleast_2d(weights["conditioner.label.weight"][value])
 
     def module(self) -> "FrontEndModule":
         from wavenet.model.conditioning.modules import LabelEmbedding
@@ -48,9 +42,7 @@ class LabelFrontEnd(FrontEnd):
     def excerpt(self, source: Source, low: int, high: int) -> Array:
         return np.array(source.label)
 
-    def value_of(
-        self, source: Source, sample_rate: int, begin: int, samples: int
-    ) -> tuple[Any, int]:
+    def value_of(self, source: Source, sample_rate: int, begin: int, rows: int) -> tuple[Any, int]:
         return source.label, 0
 
     def random_value(self, generator: np.random.Generator, frames: int) -> Any:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavenet.arithmetic import ceil_div
 from wavenet.audio import gain
-from wavenet.audio.quantization import as_wav
-from wavenet.config import ModelConfig
+from wavenet.audio.quantization import from_pcm16
 from wavenet.errors import EngineError
 from wavenet.glossary import Array
 from wavenet.model.conditioning.front_end import FrontEnd, Source
@@ -35,13 +35,9 @@ class MelFrontEnd(FrontEnd):
     noun = "mel frames"
     trait = "follows mel frames"
 
-    @staticmethod
-    def enabled(config: ModelConfig) -> bool:
-        return config.mel_bands > 0
-
     @property
     def channels(self) -> int:
-        return self.config.mel_channels
+        return self.config.mel_channels if self.config.mel_bands else 0
 
     @property
     def context(self) -> int:
@@ -65,11 +61,9 @@ class MelFrontEnd(FrontEnd):
         # (M, bands, 2 * context + 1)
         weight, bias = weights["conditioner.mel.weight"], weights["conditioner.mel.bias"]
         if value.ndim != 2 or value.shape[1] != weight.shape[1] or not len(value):
-            raise EngineError(
-                f"frames of shape {value.shape}: "
-                f"this model follows (frames, {weight.shape[1]} mel bands)"
-            )
-        context, count = self.config.mel_context, len(value)
+            reason = f"this model follows (frames, {weight.shape[1]} mel bands)"
+            raise EngineError(f"frames of shape {value.shape}", reason)
+        context, count = self.context, len(value)
         padding = ((context, context), (0, 0))
         padded = scaled(np.pad(np.asarray(value, np.float32), padding, mode="edge"))
         taps = range(2 * context + 1)
@@ -92,18 +86,16 @@ class MelFrontEnd(FrontEnd):
         audio[max(0, -begin) :][: len(inside)] = inside
         return audio
 
-    def value_of(
-        self, source: Source, sample_rate: int, begin: int, samples: int
-    ) -> tuple[Any, int]:
+    def value_of(self, source: Source, sample_rate: int, begin: int, rows: int) -> tuple[Any, int]:
         from wavenet.audio import mel
 
         hop, window = self.config.mel_hop, self.config.mel_window
         # Computed from more samples at either end: the frames of those ends are not the
         # recording's.
-        spare = -(-window // hop) + self.context
+        spare = ceil_div(window, hop) + self.context
         first = begin // hop
-        low, high = max(0, first - spare), begin + samples + (spare + 1) * hop
-        wav = as_wav(source.pcm[low * hop : high])
+        low, high = max(0, first - spare), begin + rows + (spare + 1) * hop
+        wav = from_pcm16(source.pcm[low * hop : high])
         return mel.frames_of(wav, sample_rate, self.config), first - low
 
     def random_value(self, generator: np.random.Generator, frames: int) -> Any:

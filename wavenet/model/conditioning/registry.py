@@ -14,4 +14,4 @@ FRONT_ENDS: tuple[type[FrontEnd], ...] = (MelFrontEnd, LabelFrontEnd)
 
 def front_ends(config: ModelConfig) -> tuple[FrontEnd, ...]:
     """Those of a network."""
-    return tuple(kind(config) for kind in FRONT_ENDS if kind.enabled(config))
+    return tuple(f for f in (kind(config) for kind in FRONT_ENDS) if f.channels)

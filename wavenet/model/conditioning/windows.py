@@ -35,8 +35,7 @@ def excerpt(config: ModelConfig, source: Source, first: int, rows: int) -> Condi
 
 def stacked(windows: list[ConditioningInput]) -> ConditioningInput:
     """Several windows, with the batch axis. They lie alike between frames."""
-    names = windows[0].values
-    values = {name: np.stack([w.values[name] for w in windows]) for name in names}
+    values = {name: np.stack([w.values[name] for w in windows]) for name in windows[0].values}
     if windows[0].frame_range is None:
         return ConditioningInput(values)
     frame_ranges = np.stack([w.frame_range for w in windows])
@@ -48,10 +47,8 @@ def completed(
 ) -> ConditioningInput | None:
     """Excerpts on the training device, as the network takes them; None without front ends."""
     kinds = front_ends(config)
-    if not kinds:
-        return None
     values = {f.name: f.on_device(tensors.values[f.name], sample_rate) for f in kinds}
-    return tensors._replace(values=values)
+    return tensors._replace(values=values) if kinds else None
 
 
 def conditioning_input_of(

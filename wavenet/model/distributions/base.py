@@ -8,9 +8,9 @@ else asks `distribution_for` for a model's distribution and never which kind it 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from wavenet.errors import EngineError
+from wavenet.errors import UsageError
 from wavenet.glossary import Array, Noise, Params, Samples, Wav
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Sampling:
     """How to sample from a prediction.
 
     `top_k = 0` and `top_p = 1` keep every code; `temperature = 0` takes the likeliest code.
-    Raises EngineError for values out of range.
+    Raises UsageError for values out of range.
     """
 
     temperature: float = 1.0
@@ -31,14 +31,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100:
-            raise EngineError(
-                f"temperature {self.temperature}: must be 0 (always the likeliest) to 100; "
-                "1 samples the model as it is"
-            )
+            must = "must be 0 (always the likeliest) to 100"
+            advice = "1 samples the model as it is"
+            raise UsageError("temperature", self.temperature, must, advice)
         if self.top_k < 0:
-            raise EngineError(f"top-k {self.top_k}: must be 0 (off) or a number of codes to keep")
+            raise UsageError("top_k", self.top_k, "must be 0 (off) or a number of codes to keep")
         if not 0 < self.top_p <= 1:
-            raise EngineError(f"top-p {self.top_p}: must be above 0 and at most 1 (off)")
+            raise UsageError("top_p", self.top_p, "must be above 0 and at most 1 (off)")
 
 
 class Distribution(Protocol):
@@ -47,117 +46,85 @@ class Distribution(Protocol):
     Codes x are integers 0 ... levels - 1; params are the n_params numbers predicted for each.
     """
 
-    @property
-    def kind(self) -> str:
-        """The name by which an engine chooses its own sampling code."""
-        ...
+    # The name by which an engine chooses its own sampling code.
+    kind: ClassVar[str]
+    # Uniform random numbers that one sample takes.
+    n_noise: ClassVar[int]
+    # Whether a sample enters as its value times the only row of the input table; otherwise every
+    # code has a row of its own.
+    scalar_input: ClassVar[bool]
+    # Initial standard deviation of the input table, which embeds audio at about unit size.
+    input_std: ClassVar[float]
 
     @property
     def levels(self) -> int:
         """Number of codes."""
-        ...
 
     @property
     def n_params(self) -> int:
         """Numbers predicted per sample."""
-        ...
-
-    @property
-    def n_noise(self) -> int:
-        """Uniform random numbers that one sample takes."""
-        ...
-
-    @property
-    def scalar_input(self) -> bool:
-        """Whether a sample enters as its value times the only row of the input table.
-
-        Otherwise every code has a row of its own.
-        """
-        ...
 
     @property
     def n_inputs(self) -> int:
         """Rows of the input table."""
-        ...
-
-    @property
-    def input_std(self) -> float:
-        """Initial standard deviation of the input table, which embeds audio at about unit size."""
-        ...
-
-    @property
-    def loss_bytes(self) -> int:
-        """Bytes per sample that the loss and its gradient keep."""
-        ...
 
     @property
     def silence(self) -> int:
         """The code of a zero sample."""
-        ...
 
     @property
     def baseline_codes(self) -> "Distribution":
         """The codes whose frequencies `wavenet.data.baselines` counts."""
-        ...
 
     def encode(self, wav: Array) -> Samples: ...
     def decode(self, x: Array) -> Wav: ...
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
         """The network's input: codes (...), table (n_inputs, R) -> (..., R)."""
-        ...
 
     def embed_array(self, x: Array, table: Array) -> Array:
         """The same in NumPy."""
-        ...
 
     def initial_bias(self) -> Array:
         """Initial bias of the output layer (n_params,)."""
-        ...
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
         """Negative log-likelihood in nats, summed with `weights` (batch, time), else averaged.
 
         params (batch, time, n_params), x (batch, time).
         """
-        ...
 
     def nats(self, params: Params, x: Samples) -> Array:
         """Negative log-likelihood of each code in nats, computed in float64.
 
         params (time, n_params), x (time,) -> (time,).
         """
-        ...
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
         """Sample codes. Every engine's own sampling code is tested against this one.
 
         params (..., n_params), noise (..., n_noise) -> codes (...).
         """
-        ...
 
     def check(self, sampling: Sampling) -> None:
-        """Raise EngineError when this kind does not support the options."""
-        ...
+        """Raise UsageError when this kind does not support the options."""
 
     def edges(self) -> Array:
         """Where one code ends and the next begins: levels - 1 values of audio, ascending."""
-        ...
 
     def bits_to_16bit(self, x: Array) -> Array:
         """log2 of the number of 16-bit samples that share each code.
 
         Added to bits per sample, it makes the figures of all kinds comparable.
         """
-        ...
 
 
 def noise_columns(noise: Noise, n_noise: int) -> Noise:
-    """Noise as (batch, time, n_noise). Raises EngineError for another shape.
+    """Noise as (batch, time, n_noise). Raises UsageError for another shape.
 
     The last axis may be missing where each sample takes one number.
     """
     wide = noise[..., None] if noise.ndim == 2 and n_noise == 1 else noise
     if wide.ndim != 3 or wide.shape[2] != n_noise:
-        raise EngineError(f"noise of shape {noise.shape}: must be (batch, time, {n_noise})")
+        raise UsageError("noise", noise.shape, f"must be of shape (batch, time, {n_noise})")
     return wide

@@ -39,11 +39,6 @@ class Categorical:
         return self.levels
 
     @property
-    def loss_bytes(self) -> int:
-        # The log-probabilities, their gradient and the gradient of the logits, in float32.
-        return 3 * 4 * self.levels
-
-    @property
     def silence(self) -> int:
         return int(self.encode(np.zeros(1))[0])
 
@@ -63,8 +58,7 @@ class Categorical:
         return embedding(x, table)
 
     def embed_array(self, x: Array, table: Array) -> Array:
-        embedded: Array = table[x]
-        return embedded
+        return np.take(table, x, axis=0)
 
     def initial_bias(self) -> Array:
         return np.zeros(self.levels, np.float32)
@@ -116,5 +110,4 @@ class Categorical:
         return quantization.edges(self.levels)
 
     def bits_to_16bit(self, x: Array) -> Array:
-        bits: Array = quantization.bits_to_16bit(self.levels)[x]
-        return bits
+        return np.take(quantization.bits_to_16bit(self.levels), x)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wavenet.audio import quantization
-from wavenet.errors import EngineError
+from wavenet.errors import UsageError
 from wavenet.glossary import Array, Params, Samples, Wav
 from wavenet.model.distributions import mixture_mass
 from wavenet.model.distributions.base import Sampling
@@ -29,6 +29,10 @@ class _Mixture:
     """
 
     components: int
+
+    # Logarithm of each component's mass on a code; the same in NumPy.
+    _log_mass: ClassVar["staticmethod[[Tensor, Tensor, Tensor], Tensor]"]
+    _log_mass_array: ClassVar["staticmethod[[Array, Array, Array], Array]"]
 
     levels: ClassVar[int] = quantization.LEVELS_16BIT
     scalar_input: ClassVar[bool] = True
@@ -65,9 +69,8 @@ class _Mixture:
         rows = self._in_loss_precision(params.transpose(0, 1).flatten(0, 1))
         logits, means, log_scales = rows.chunk(3, -1)  # (time * batch, J) each
         codes = x.t().flatten()[:, None].to(rows.device)
-        masses = self._log_mass(
-            codes, means * mixture_mass.MEAN_UNIT, mixture_mass.scales(log_scales)
-        )
+        scales = mixture_mass.scales(log_scales)
+        masses = self._log_mass(codes, means * mixture_mass.MEAN_UNIT, scales)
         nats = -(logits.log_softmax(-1) + masses).logsumexp(-1)
         total = nats.mean() if weights is None else (nats * weights.t().flatten().to(nats)).sum()
         return total.float().to(params.device)
@@ -92,18 +95,17 @@ class _Mixture:
         else:
             cumulative = np.cumsum(np.exp(logits / sampling.temperature), axis=-1)
             chosen = np.argmax(cumulative > noise[..., :1] * cumulative[..., -1:], axis=-1)
-        mean = np.take_along_axis(means, chosen[..., None], -1)[..., 0]
-        scale = np.take_along_axis(scales, chosen[..., None], -1)[..., 0]
+        mean, scale = (
+            np.take_along_axis(a, chosen[..., None], -1)[..., 0] for a in (means, scales)
+        )
         standard = self._standard_sample(noise[..., 1:])
         return self.encode(mean + scale * sampling.temperature * standard)
 
     def check(self, sampling: Sampling) -> None:
-        for option, value, off in (("--top-k", sampling.top_k, 0), ("--top-p", sampling.top_p, 1)):
+        reason = "chooses among mu-law levels, and this model has none"
+        for name, value, off in (("top_k", sampling.top_k, 0), ("top_p", sampling.top_p, 1)):
             if value != off:
-                raise EngineError(
-                    f"{option} {value}: chooses among mu-law levels, and this model has none; "
-                    "use --temperature"
-                )
+                raise UsageError(name, value, reason, "use `temperature`")
 
     def edges(self) -> Array:
         return quantization.edges_16bit()
@@ -113,15 +115,7 @@ class _Mixture:
 
     def _in_loss_precision(self, params: "Tensor") -> "Tensor":
         """params in the precision, and on the device, that `_log_mass` needs."""
-        raise NotImplementedError
-
-    def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
-        """Logarithm of each component's mass on a code."""
-        raise NotImplementedError
-
-    def _log_mass_array(self, x: Array, means: Array, scales: Array) -> Array:
-        """The same in NumPy."""
-        raise NotImplementedError
+        return params.float()
 
     def _standard_sample(self, noise: Array) -> Array:
         """Samples of the density with mean 0 and scale 1: noise (..., n_noise - 1) -> (...)."""
@@ -134,11 +128,8 @@ def _split(params: Array) -> tuple[Array, Array, Array]:
     The largest logit is 0; means and scales are in units of audio.
     """
     logits, means, log_scales = np.split(np.asarray(params, np.float64), 3, axis=-1)
-    return (
-        logits - logits.max(axis=-1, keepdims=True),
-        means * mixture_mass.MEAN_UNIT,
-        mixture_mass.scales_array(log_scales),
-    )
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    return logits, means * mixture_mass.MEAN_UNIT, mixture_mass.scales_array(log_scales)
 
 
 class LogisticMixture(_Mixture):
@@ -147,20 +138,8 @@ class LogisticMixture(_Mixture):
     kind: ClassVar[str] = "logistic"
     # One uniform selects the component, one goes through the logistic quantile function.
     n_noise: ClassVar[int] = 2
-
-    @property
-    def loss_bytes(self) -> int:
-        # Measured: the intermediate results of each component's mass, in float32.
-        return 30 * 4 * self.components
-
-    def _in_loss_precision(self, params: "Tensor") -> "Tensor":
-        return params.float()
-
-    def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
-        return mixture_mass.logistic_log_mass(x, means, scales)
-
-    def _log_mass_array(self, x: Array, means: Array, scales: Array) -> Array:
-        return mixture_mass.logistic_log_mass_array(x, means, scales)
+    _log_mass = staticmethod(mixture_mass.logistic_log_mass)
+    _log_mass_array = staticmethod(mixture_mass.logistic_log_mass_array)
 
     def _standard_sample(self, noise: Array) -> Array:
         drawn: Array = np.log(noise[..., 0] / (1 - noise[..., 0]))
@@ -173,22 +152,13 @@ class GaussianMixture(_Mixture):
     kind: ClassVar[str] = "gaussian"
     # One uniform selects the component, two make a normal number (Box and Muller 1958).
     n_noise: ClassVar[int] = 3
-
-    @property
-    def loss_bytes(self) -> int:
-        # Measured, in float64.
-        return 48 * 8 * self.components
+    _log_mass = staticmethod(mixture_mass.gaussian_log_mass)
+    _log_mass_array = staticmethod(mixture_mass.gaussian_log_mass_array)
 
     def _in_loss_precision(self, params: "Tensor") -> "Tensor":
         # Apple's GPUs have no float64.
         on_device = params.cpu() if params.device.type == "mps" else params
         return on_device.double()
-
-    def _log_mass(self, x: "Tensor", means: "Tensor", scales: "Tensor") -> "Tensor":
-        return mixture_mass.gaussian_log_mass(x, means, scales)
-
-    def _log_mass_array(self, x: Array, means: Array, scales: Array) -> Array:
-        return mixture_mass.gaussian_log_mass_array(x, means, scales)
 
     def _standard_sample(self, noise: Array) -> Array:
         drawn: Array = np.sqrt(-2 * np.log(noise[..., 0])) * np.cos(2 * np.pi * noise[..., 1])

@@ -94,8 +94,7 @@ def logistic_log_mass_array(x: Array, means: Array, scales: Array) -> Array:
     centre = (x - FULL_SCALE) * STEP - means
     above = np.where(x == _LAST, 0, -np.logaddexp(0, -(centre + STEP / 2) / scales))
     below = np.where(x == 0, 0, -np.logaddexp(0, -(STEP / 2 - centre) / scales))
-    at_either_end = (x == 0) | (x == _LAST)
-    inside = np.where(at_either_end, 0, np.log(-np.expm1(-STEP / scales)))
+    inside = np.where((x == 0) | (x == _LAST), 0, np.log(-np.expm1(-STEP / scales)))
     log_mass: Array = above + below + inside
     return log_mass
 
@@ -106,7 +105,6 @@ def gaussian_log_mass_array(x: Array, means: Array, scales: Array) -> Array:
     centre = (x - FULL_SCALE) * STEP - means
     centre = np.where(x == 0, centre, np.where(x == _LAST, -centre, -np.abs(centre)))
     high, low = log_ndtr((centre + STEP / 2) / scales), log_ndtr((centre - STEP / 2) / scales)
-    at_either_end = (x == 0) | (x == _LAST)
-    inside = np.where(at_either_end, 0, np.log(-np.expm1(np.minimum(low - high, -_TINY))))
-    log_mass: Array = high + inside
+    inside = np.log(-np.expm1(np.minimum(low - high, -_TINY)))
+    log_mass: Array = high + np.where((x == 0) | (x == _LAST), 0, inside)
     return log_mass

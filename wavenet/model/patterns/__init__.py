@@ -13,6 +13,6 @@ gate channels and K taps, the weights are shaped
                 dilation 1, the others have the layer's
     smooth      any of these, averaged over the present sample and the one before
 
-`shapes` names the weights, `convolution` makes taps of them in torch and `folding` in NumPy, and
+`shapes` names the weights, `kernels` makes taps of them, `convolution` is their torch module, and
 `pyramid_pooling` is a context module that may stand between the skip sum and the head.
 """

@@ -12,15 +12,13 @@ All of it counts in the receptive field.
 """
 
 import math
-from collections.abc import Iterable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
 
 from wavenet.config import ModelConfig
-from wavenet.model.convolution import Taps
+from wavenet.model.convolution import Modules, Taps
 from wavenet.model.patterns import shapes
 
 
@@ -32,22 +30,16 @@ class CausalASPP(nn.Module):
         self.dilations, self.window = config.pyramid_dilations, config.pyramid_window
         # Samples before the present that it reads.
         self.lag = config.context_lag
-        taps = {
-            name: Taps(inputs, outputs, kernel_size)
-            for name, (outputs, inputs, kernel_size) in shapes.pyramid(config).items()
-        }
-        self.branches = nn.ModuleList(taps[f"branches.{i}"] for i in range(len(self.dilations)))
-        self.mean, self.project = taps["mean"], taps["project"]
-
-    def _branches(self) -> Iterable[Taps]:
-        return cast(Iterable[Taps], self.branches)
+        taps = [Taps(inputs, outputs, k) for outputs, inputs, k in shapes.pyramid(config).values()]
+        self.branches: Modules[Taps] = Modules(taps[:-2])
+        self.mean, self.project = taps[-2:]
 
     def forward(self, skips: Tensor) -> Tensor:
         """(time, batch, S) -> (time - lag, batch, S)."""
         u = relu(skips)
         newest, rows = u[self.lag :], len(u) - self.lag
         outputs = []
-        for branch, dilation in zip(self._branches(), self.dilations, strict=True):
+        for branch, dilation in zip(self.branches, self.dilations, strict=True):
             older = u[self.lag - dilation :][:rows]
             now = linear(newest, branch.weight[:, :, 1], branch.bias)
             outputs.append(relu(now + linear(older, branch.weight[:, :, 0])))
@@ -57,9 +49,9 @@ class CausalASPP(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """What is added to the skips has half their variance."""
-        for taps in (*self._branches(), self.mean):
-            taps.initialise(math.sqrt(2 / taps.weight[0].numel()), generator)
-        self.project.initialise(1 / math.sqrt(self.project.weight.shape[1]), generator)
+        for taps in (*self.branches, self.mean):
+            taps.initialise(generator, math.sqrt(2 / taps.weight[0].numel()))
+        self.project.initialise(generator)
 
 
 def window_mean(u: Tensor, window: int) -> Tensor:

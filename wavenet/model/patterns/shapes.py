@@ -1,9 +1,7 @@
-"""Name and shape of the weights of the other kinds of layers, as checkpoints have them.
+"""Name and shape of the weights of every kind of layer, as checkpoints have them.
 
 Shapes are (outputs, inputs, taps). Needs no torch.
 """
-
-from collections.abc import Callable
 
 from wavenet.config import ModelConfig
 
@@ -12,35 +10,14 @@ Shapes = dict[str, tuple[int, ...]]
 
 def convolution(model: ModelConfig, layer: int) -> Shapes:
     """Weights of a layer's dilated convolution. A bias (2G,) comes on top."""
-    return _CONVOLUTIONS[model.layer](model, model.kernel_sizes[layer])
-
-
-def _grouped(model: ModelConfig, taps: int) -> Shapes:
-    inputs = model.residual_channels // model.groups
-    return {"weight": (model.gate_channels, inputs, taps)}
-
-
-def _separable(model: ModelConfig, taps: int) -> Shapes:
-    channels = model.residual_channels
-    return {"depthwise": (channels, 1, taps), "pointwise": (model.gate_channels, channels, 1)}
-
-
-def _bottleneck(model: ModelConfig, taps: int) -> Shapes:
-    narrow = model.bottleneck_channels or max(1, model.residual_channels // 4)
-    return {
-        "reduce": (narrow, model.residual_channels, 1),
-        "dilated": (narrow, narrow, taps),
-        "expand": (model.gate_channels, narrow, 1),
-    }
-
-
-# A hybrid layer differs from an ordinary one in its dilations, not in its weights.
-_CONVOLUTIONS: dict[str, Callable[[ModelConfig, int], Shapes]] = {
-    "dense": _grouped,
-    "separable": _separable,
-    "bottleneck": _bottleneck,
-    "hybrid": _grouped,
-}
+    gates, channels, taps = model.gate_channels, model.residual_channels, model.kernel_sizes[layer]
+    if model.layer == "separable":
+        return {"depthwise": (channels, 1, taps), "pointwise": (gates, channels, 1)}
+    if model.layer == "bottleneck":
+        n = model.bottleneck_channels or max(1, channels // 4)
+        return {"reduce": (n, channels, 1), "dilated": (n, n, taps), "expand": (gates, n, 1)}
+    # A hybrid layer differs from an ordinary one in its dilations, not in its weights.
+    return {"weight": (gates, channels // model.groups, taps)}
 
 
 def halves(model: ModelConfig) -> tuple[range, ...]:

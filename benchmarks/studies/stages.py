@@ -1,0 +1,29 @@
+"""A run's samples early and late, one spectrogram each under the same scale: docs/stages.png.
+
+python -m benchmarks.studies.stages RUN PICTURE STEP...
+"""
+
+import sys
+from pathlib import Path
+
+import soundfile as sf
+
+from wavenet import plotting
+from wavenet.training.run_folder import Run
+
+
+def main() -> None:
+    run, picture, steps = Run(Path(sys.argv[1])), Path(sys.argv[2]), [int(s) for s in sys.argv[3:]]
+    scored = {m["step"]: m for m in run.metrics() if m.get("validation_bits") is not None}
+    rows = (len(steps) + 1) // 2
+    figure = plotting.blank(11, 2.1 * rows)
+    for axes, step in zip(figure.subplots(rows, 2).flat, steps, strict=False):
+        wav, rate = sf.read(run.samples / f"step-{step:08d}.wav", dtype="float32")
+        plotting.spectrogram(axes, wav, rate)
+        about = f"step {step:,}, {scored[step]['validation_bits']:.2f} bits per sample"
+        axes.set_title(f"{about}; loudest sample {abs(wav).max():.2f}", loc="left", fontsize=9)
+    plotting.save(figure, picture)
+
+
+if __name__ == "__main__":
+    main()

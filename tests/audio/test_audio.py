@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.helpers import noisy, tone
+from wavenet.audio import levels, reading, writing
+from wavenet.errors import AudioError
+
+
+def read(path: Path, rate: int) -> np.ndarray:  # type: ignore[type-arg]
+    return np.concatenate(list(reading.read_blocks(path, rate)))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
+def test_any_rate_becomes_the_one_asked_for(tmp_path: Path, rate: int) -> None:
+    sf.write(tmp_path / "a.wav", tone(1.0, rate, 440), rate, subtype="FLOAT")
+    wav = read(tmp_path / "a.wav", 16000)
+    assert abs(len(wav) - 16000) <= 1
+    middle = wav[2000:14000]
+    np.testing.assert_allclose(middle, tone(1.0, 16000, 440)[2000 : 2000 + len(middle)], atol=2e-3)
+
+
+def test_resampling_in_blocks_equals_resampling_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sf.write(tmp_path / "a.wav", noisy(2.0, 44100), 44100, subtype="FLOAT")
+    at_once = read(tmp_path / "a.wav", 16000)
+    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
+    np.testing.assert_allclose(read(tmp_path / "a.wav", 16000), at_once, atol=1e-6)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    channels = np.stack([tone(0.1), -tone(0.1), 3 * noisy(0.1)], axis=1)
+    sf.write(tmp_path / "a.wav", channels, 8000, subtype="FLOAT")
+    np.testing.assert_allclose(read(tmp_path / "a.wav", 8000), noisy(0.1), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
+def test_what_is_written_can_be_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with writing.writer(path, 16000) as file:
+        for block in np.split(tone(1.0, 16000), 10):
+            file.write(block)
+    wav = read(path, 16000)
+    # Lossy formats pad.
+    assert abs(len(wav) - 16000) < 3000
+    assert wav.std() == pytest.approx(tone(1.0, 16000).std(), rel=0.1)
+    assert sf.info(path).format == suffix[1:].upper()
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("a.xyz", "kind of file"), ("no/a.wav", "does not exist"), ("a.mp3", "12345 Hz")],
+)
+def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, word: str) -> None:
+    with pytest.raises(AudioError) as caught, writing.writer(tmp_path / name, 12345):
+        pass
+    assert caught.value.subject == tmp_path / name
+    assert word in caught.value.reason
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("not audio")
+    for path, word in [
+        (tmp_path / "text.wav", "cannot be read"),
+        (tmp_path / "no.wav", "no such file"),
+        (tmp_path, "is a folder"),
+    ]:
+        with pytest.raises(AudioError) as caught:
+            read(path, 8000)
+        assert caught.value.subject == path
+        assert word in caught.value.reason
+
+
+def measured(wav: np.ndarray, trim_db: float = 50) -> levels.Level:  # type: ignore[type-arg]
+    blocks = [wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)]
+    return levels.measure(blocks, 8000, trim_db)
+
+
+def test_silence_at_the_ends_is_detected() -> None:
+    wav = np.concatenate([np.zeros(4000), tone(0.5), np.zeros(6000)])
+    level = measured(wav)
+    assert 4000 - 8000 * 0.07 <= level.start <= 4000
+    assert 8000 <= level.stop <= 8000 + 8000 * 0.07
+    assert level.samples == len(wav)
+    assert level.peak == pytest.approx(0.4, abs=1e-3)
+
+
+def test_silence_is_distinguished_from_quiet_sound() -> None:
+    assert measured(np.zeros(8000)).silent
+    # A constant offset is not sound.
+    assert measured(np.full(8000, 0.3)).silent
+    assert measured(noisy(1.0, amplitude=1 / 32768)).silent
+    assert not measured(tone(1.0, amplitude=0.002)).silent
+    assert not measured(np.full(8000, 0.3) + tone(1.0, amplitude=0.01)).silent
+
+
+def test_not_a_number_is_noticed() -> None:
+    wav = tone(1.0)
+    wav[5000] = np.nan
+    assert not measured(wav).finite
+
+
+def test_gain_reaches_the_peak_and_never_passes_full_scale() -> None:
+    assert levels.gain_for(0.1, "none", -1) == 1
+    assert levels.gain_for(1.6, "none", -1) == pytest.approx(1 / 1.6)
+    assert 0.1 * levels.gain_for(0.1, "peak", -6) == pytest.approx(10 ** (-6 / 20))

@@ -1,0 +1,31 @@
+"""`wavenet cache`: what it lists, and clears."""
+
+from pathlib import Path
+
+from tests.helpers import matches, wavenet
+
+
+def test_decoded_recordings_are_listed_and_cleared(
+    training_folder: Path, model: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    assert wavenet("evaluate", model, training_folder, "--cache", cache).exit_code == 0
+    listed = f"""       size  recordings      rate  last used   folder
+     0.1 MB           6   8000 Hz  ...  {training_folder}
+0.1 MB in {cache}
+"""
+    printed = wavenet("cache", "--cache", cache).stdout
+    assert matches(printed, listed), printed
+    cleared = wavenet("cache", training_folder, "--clear", "--cache", cache).stdout
+    assert cleared.endswith(f"cleared: 0.1 MB of {training_folder} in {cache}\n")
+    nothing = wavenet("cache", "--cache", cache).stdout
+    assert nothing == f"{cache}: holds no decoded recordings\n"
+    assert list(cache.iterdir()) == []
+
+
+def test_a_folder_that_has_gone_is_listed_as_such(
+    training_folder: Path, model: Path, tmp_path: Path
+) -> None:
+    assert wavenet("evaluate", model, training_folder).exit_code == 0
+    training_folder.rename(tmp_path / "moved")
+    assert f"{training_folder}  (no longer there)\n" in wavenet("cache").stdout

@@ -1,0 +1,50 @@
+"""The demo, cut to a few steps, and the pictures it ends with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+
+from tests.helpers import SMALL, matches, noisy, tone, wavenet
+from wavenet.cli import demo
+from wavenet.config import Config, ModelConfig, TrainConfig
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`tiny`, made smaller still."""
+    train = TrainConfig(steps=6, batch=1, segment_seconds=0.05, evaluate_every=3, sample_seconds=0)
+    model = ModelConfig(**{**vars(SMALL), "levels": 256})
+    (tmp_path / "quick.toml").write_text(Config(name="tiny", model=model, train=train).to_toml())
+    monkeypatch.setattr(demo, "PRESET", str(tmp_path / "quick.toml"))
+    monkeypatch.setattr(demo, "PROMPT_SECONDS", 0.2)
+    monkeypatch.setattr(demo, "NEW_SECONDS", 0.3)
+
+
+def test_the_demo_ends_with_audio_and_a_picture(
+    quick: None, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "demo"
+    wavs = {
+        f"{i}.wav": tone(1.2, 16000, 120 + 9 * i) + noisy(1.2, 16000, i, 0.01) for i in range(5)
+    }
+    text = wavenet("demo", make_folder(wavs, 16000), "-o", out).stdout
+    last = f"""
+after ... of training: ... bits per sample on speech it never heard
+  knowing only how often each level occurs takes ..., knowing the sample before ...
+  {out}/continued.wav     a held-back recording, continued after 0.2 s
+  {out}/from-nothing.wav  from silence
+  {out}/demo.png          waveforms, spectrograms, loss
+next:
+  wavenet generate {out} --seconds 10 -o new.wav
+  wavenet train path/to/your/recordings --config small
+  wavenet receptive-field {out}
+"""
+    assert matches(text.partition("\n\n")[2], last[1:]), text
+    assert sf.info(out / "continued.wav").frames == 0.5 * 16000
+    assert sf.info(out / "from-nothing.wav").frames == 0.3 * 16000
+    prompt = sf.read(out / "prompt.wav")[0]
+    assert (sf.read(out / "continued.wav")[0][: len(prompt)] == prompt).mean() > 0.99
+    width = int.from_bytes((out / "demo.png").read_bytes()[16:20], "big")
+    assert width > 1000

@@ -1,0 +1,118 @@
+"""`wavenet generate`: seeds, formats, prompts, and what Ctrl-C leaves."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from tests.helpers import VOICES, as_checkpoint, files_up_to, matches, network, tone, wavenet
+from wavenet.generation.sampler import Sampler
+from wavenet.model import checkpoint
+
+
+def test_a_line_for_the_engine_and_one_for_each_clip(tmp_path: Path) -> None:
+    model, out = tmp_path / "voices.safetensors", tmp_path / "a.wav"
+    checkpoint.save(model, as_checkpoint(network(VOICES)))
+    sf.write(tmp_path / "p.wav", tone(0.5), 8000)
+    prompt = ("--prompt", tmp_path / "p.wav", "--keep-prompt")
+    labels = ("--label", "bob", "--label", "ada")
+    result = wavenet("generate", model, "--seconds", 0.2, "--seed", 1, *labels, *prompt, "-o", out)
+    transcript = f"""numba engine (...fp32, ...), checkpoint of step 0, seed 1
+{tmp_path}/a-1.wav  0.20 s after 0.50 s of prompt, bob
+{tmp_path}/a-2.wav  0.20 s after 0.50 s of prompt, ada
+"""
+    assert matches(result.stdout, transcript), result.stdout
+    assert re.search(r"100% .* samples/s, .* x real time", result.stderr)
+
+
+def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path: Path) -> None:
+    common = ("generate", model, "--seconds", 0.1, "--seed", 1)
+    for name, args in {"a": (), "b": (), "other": ("--seed", 2), "many": ("--count", 3)}.items():
+        assert wavenet(*common, *args, "-o", tmp_path / f"{name}.wav").exit_code == 0
+    a, b, other = ((tmp_path / f"{n}.wav").read_bytes() for n in ("a", "b", "other"))
+    assert a == b == (tmp_path / "many-1.wav").read_bytes()
+    assert a != other
+    assert a != (tmp_path / "many-2.wav").read_bytes()
+    assert (tmp_path / "many-3.wav").exists()
+
+
+def test_a_new_seed_is_drawn_and_named(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = wavenet("generate", model, "--seconds", 0.05)
+    seed = result.output.split("seed ")[1].split()[0]
+    assert (tmp_path / f"model-{seed}.wav").exists()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_format_follows_the_suffix(model: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    assert wavenet("generate", model, "--seconds", 0.3, "--seed", 1, "-o", path).exit_code == 0
+    assert sf.info(path).format == suffix.upper()
+
+
+def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
+    sf.write(tmp_path / "p.wav", tone(0.5, 16000), 16000)
+    common = ("generate", model, "--prompt", tmp_path / "p.wav", "--seconds", 0.1, "--seed", 1)
+    assert wavenet(*common, "-o", tmp_path / "new.wav").exit_code == 0
+    assert wavenet(*common, "--keep-prompt", "-o", tmp_path / "both.wav").exit_code == 0
+    new, both = sf.read(tmp_path / "new.wav")[0], sf.read(tmp_path / "both.wav")[0]
+    assert len(both) - len(new) == pytest.approx(4000, abs=1)
+    assert (both[-len(new) :] == new).all()
+    assert np.abs(both[500:3500]).max() == pytest.approx(0.4, abs=0.01)
+
+
+def test_ctrl_c_keeps_the_audio_generated_so_far(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninterrupted = Sampler.variable_length_blocks
+
+    def interrupted(*args: Any) -> Iterator[object]:
+        for number, blocks in enumerate(uninterrupted(*args)):
+            if number == 3:
+                signal.raise_signal(signal.SIGINT)
+            yield blocks
+
+    monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
+    out, whole = tmp_path / "a.wav", tmp_path / "b.wav"
+    command = ("generate", model, "--seconds", 2, "--seed", 1, "-o")
+    result = wavenet(*command, out)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-2:] == [
+        f"{out}  0.77 s",
+        "interrupted: what was made until then is kept",
+    ]
+    monkeypatch.undo()
+    wavenet(*command, whole)
+    assert (sf.read(whole)[0][: 3 * 2048] == sf.read(out)[0]).all()
+
+
+@pytest.mark.slow
+def test_compiled_code_that_finds_no_room_is_used_all_the_same(model: Path, tmp_path: Path) -> None:
+    uncached, cached = tmp_path / "a.wav", tmp_path / "b.wav"
+    args = ("generate", model, "--seconds", 0.1, "--seed", 1, "-o")
+    # Where compiled code is kept is decided when a process starts.
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    with files_up_to(8):
+        result = subprocess.run(
+            [sys.executable, "-m", "wavenet", *map(str, (*args, uncached))],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+            restore_signals=False,
+        )
+    assert "numba engine" in result.stdout
+    remark = r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s"
+    assert re.search(remark, result.stderr)
+    assert wavenet(*args, cached).exit_code == 0
+    assert uncached.read_bytes() == cached.read_bytes()

@@ -1,0 +1,70 @@
+"""What lands in TensorBoard."""
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import fails
+from wavenet.cli.console import ConsoleReport
+from wavenet.cli.tensorboard import TensorBoardReport
+from wavenet.training.session import train
+
+
+# The warnings are TensorBoard's own.
+@pytest.mark.filterwarnings("ignore")
+def test_scalars_audio_and_pictures_of_every_step_once(
+    training_folder: Path, config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for stop_at in (5, 8, 10):
+        # As if the machine had died before step 8 was written: steps 6 to 8 are trained again.
+        for lost in (tmp_path / "run" / "checkpoints").glob("*8.safetensors"):
+            lost.unlink()
+        console = ConsoleReport()
+        with closing(TensorBoardReport(console.note)) as report, closing(console):
+            train(
+                training_folder,
+                config=str(config_file),
+                overrides={"train.sample_seconds": 0.1},
+                out=tmp_path / "run",
+                stop_at=stop_at,
+                listeners=[report, console],
+            )
+    folder = tmp_path / "run" / "tensorboard"
+    assert f"tensorboard --logdir {folder}" in capsys.readouterr().out
+    events = EventAccumulator(str(folder)).Reload()
+    scalars = {
+        tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
+    assert set(scalars) == {
+        "bits per sample/training",
+        "bits per sample/validation",
+        "learning rate",
+    }
+    validated = scalars["bits per sample/validation"]
+    # What the crash undid is gone.
+    assert [step for step, _ in validated] == [5, 10]
+    assert all(4 < bits < 5.1 for _, bits in validated)
+    assert [a.step for a in events.Audio("sample")] == [5, 10]
+    assert [i.step for i in events.Images("sample")] == [5, 10]
+    assert events.Images("sample")[0].width > 500
+    assert events.Audio("sample")[0].sample_rate == 8000
+
+
+def test_without_tensorboard_there_is_one_line(
+    training_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_folder: Callable[..., Path],
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    line = fails("train", training_folder, "-o", tmp_path / "run", "--tensorboard")
+    assert (
+        line == "wavenet: --tensorboard: is not installed; pip install tensorboard, or leave it out"
+    )
+    assert not (tmp_path / "run").exists()

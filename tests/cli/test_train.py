@@ -1,0 +1,76 @@
+"""`wavenet train`: what it prints, a dry run, and Ctrl-C."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import matches, wavenet
+from wavenet.model import locate
+from wavenet.training.trainer import Trainer
+
+
+def test_a_run_is_described_trained_and_used(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    options = ("--config", config_file, "--seed", 5, "--set", "train.batch=2", "--cache", cache)
+    trained = wavenet("train", training_folder, "--out", run, *options)
+    assert trained.exit_code == 0, trained.output
+    transcript = f"""model      test: 5 layers, 2,501 parameters, hears 11 samples (1 ms)
+recordings {training_folder}: 6 recordings, 6.2 s at 8000 Hz
+trimmed    0.0 s of silence at their ends (audio.trim)
+level      as recorded, loudest moment at -11 dBFS (audio.level)
+held out   1.4 s for validation: 2 whole recordings
+cache      {cache}/recordings-... (0.1 MB, 6 files decoded now)
+run        {run}
+training   steps 1 to 10 of 10 in fp32 on cpu (1 threads): ... s a step, about ... evaluations
+step      5  validation 4... bits per sample, the best so far
+step     10  validation 4... bits per sample, the best so far
+done. Hear it with: wavenet generate {run}
+"""
+    assert matches(trained.stdout, transcript), trained.stdout
+    assert re.search(r"100% .*10 of 10 steps, .* of 5 bits, .*k samples/s", trained.stderr)
+    generated = wavenet("generate", run, "--seconds", 0.2, "-o", tmp_path / "a.wav")
+    assert "checkpoint of step 10" in generated.stdout
+    report = wavenet("receptive-field", run)
+    assert "hears 11 samples = 1.4 ms at 8000 Hz" in report.stdout
+
+
+def test_a_dry_run_reports_what_training_takes_and_keeps_nothing(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    options = ("--dry-run", "--set", "train.accumulate=3", "--tensorboard")
+    dry_run = wavenet("train", training_folder, "-c", config_file, "-o", out, *options)
+    assert dry_run.exit_code == 0, dry_run.output
+    for part in (
+        "2,501 parameters, hears 11 samples",
+        "3 windows of 400 samples, each after 11 of context, 1 at a time, "
+        "in fp32 on cpu (1 threads)",
+        " s a step, ",
+        "10 steps take about ",
+        "nothing was written but the cache of decoded recordings",
+    ):
+        assert part in dry_run.output, part
+    assert not out.exists()
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, train_step = tmp_path / "run", Trainer.train_step
+
+    def interrupted(trainer: Trainer) -> float:
+        if trainer.step == 3:
+            signal.raise_signal(signal.SIGINT)
+        return train_step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    result = wavenet("train", training_folder, "-c", config_file, "-o", run)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == (
+        f"stopped at step 4, everything is saved. Go on with: wavenet train --out {run}"
+    )
+    assert locate.steps(run / "checkpoints") == [4]

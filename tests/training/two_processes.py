@@ -1,0 +1,181 @@
+"""`wavenet` as one of several processes, watched.
+
+Each process reports what it writes into the run and the state that its training ends in. torchrun
+runs this file for the tests. `Pair` starts two such processes without torchrun, in a fraction of
+the time.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from wavenet.cli.main import app
+from wavenet.training import session
+from wavenet.training.trainer import Trainer
+
+ROOT = Path(__file__).parent.parent.parent
+# Names of environment variables. The first holds a folder, where each process leaves rank-N.json;
+# the second holds RANK:STEP of the one process that kills itself once.
+FINDINGS = "WAVENET_TEST_FINDINGS"
+DYING = "WAVENET_TEST_DYING"
+_start = multiprocessing.get_context("forkserver")
+_start.set_forkserver_preload(
+    [
+        "wavenet.training.session",
+        "wavenet.cli.console",
+        "torch._dynamo",
+        "pydantic",
+        "safetensors.numpy",
+        "tests.training.two_processes",
+    ]
+)
+
+
+def watch() -> None:
+    """Make this process report when its training ends, and die at the step that `DYING` names."""
+    folder, rank = Path(os.environ[FINDINGS]), int(os.environ["RANK"])
+    written: list[str] = []
+    fit, train_step = session._fit, Trainer.train_step
+
+    def audit(event: str, values: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = values
+            # `os.open` has flags and no mode.
+            writes = set(str(mode)) & set("wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR)
+            if writes:
+                written.append(str(path))
+        elif event in ("os.mkdir", "os.rename", "os.remove"):
+            written.extend(map(str, values[:2]))
+
+    def fit_and_report(trainer: Trainer, *args: Any) -> None:
+        fit(trainer, *args)
+        saved = trainer.checkpoint()
+        digests = {
+            name: hashlib.sha256(array.tobytes()).hexdigest()
+            for name, array in saved.arrays.items()
+        }
+        report = {
+            "step": trainer.step,
+            "bits": trainer.validation_bits,
+            "state": digests,
+            "written": written,
+        }
+        (folder / f"rank-{rank}.json").write_text(json.dumps(report))
+
+    def step_or_die(self: Trainer) -> float:
+        if os.environ.get(DYING) == f"{rank}:{self.step}" and not (folder / "died").exists():
+            (folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train_step(self)
+
+    session.LOG_EVERY = 1
+    sys.addaudithook(audit)
+    session._fit = fit_and_report
+    Trainer.train_step = step_or_die  # type: ignore[method-assign]
+
+
+def torchrun(
+    *arguments: object,
+    watched: Path | None = None,
+    how: tuple[object, ...] = ("--standalone",),
+    **more: str,
+) -> Any:
+    """Start two processes of `wavenet` under one torchrun, unless the options `how` say otherwise.
+
+    Returns the torchrun, which still runs. `watched` is the folder for what they report.
+    """
+    processes = 1 if "--nnodes=2" in how else 2
+    program = [str(Path(__file__))] if watched else ["-m", "wavenet"]
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run"),
+        f"--nproc-per-node={processes}",
+        *map(str, how),
+        *program,
+        *map(str, arguments),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    if watched:
+        environment[FINDINGS] = str(watched)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+def _process(
+    folder: Path, rank: int, port: int, arguments: list[str], prepare: Callable[[int], None] | None
+) -> None:
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / f"{rank}.{name}", os.O_CREAT | os.O_WRONLY), descriptor)
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        FINDINGS: str(folder),
+    }
+    torch.set_num_threads(1)
+    watch()
+    if prepare:
+        prepare(rank)
+    app(arguments)
+
+
+class Pair:
+    """Two processes of `wavenet ARGUMENTS`, each after `prepare(rank)`.
+
+    `store` stands for torchrun's, through which they meet.
+    """
+
+    def __init__(
+        self, folder: Path, *arguments: object, prepare: Callable[[int], None] | None = None
+    ) -> None:
+        folder.mkdir()
+        self.store: Any = distributed.TCPStore(
+            "127.0.0.1", 0, is_master=True, wait_for_workers=False
+        )
+        self.folder, port = folder, self.store.port
+        strings = [str(a) for a in arguments]
+        self.processes = [
+            _start.Process(target=_process, args=(folder, r, port, strings, prepare), daemon=True)
+            for r in (0, 1)
+        ]
+        for process in self.processes:
+            process.start()
+
+    def wait(self) -> list[tuple[int | None, str, str]]:
+        """(exit code, standard output, standard error) of each process."""
+        for process in self.processes:
+            process.join(120)
+            process.kill()
+            process.join()
+        results = []
+        for rank, process in enumerate(self.processes):
+            out, err = ((self.folder / f"{rank}.{name}").read_text() for name in ("out", "err"))
+            results.append((process.exitcode, out, err))
+        return results
+
+
+if __name__ == "__main__":
+    watch()
+    app()

@@ -1,0 +1,90 @@
+"""`wavenet train`: learn from a folder of recordings."""
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wavenet.cli.failures import is_first_rank
+from wavenet.cli.options import CacheOption, ConfigOption, DeviceOption, SetOption
+
+if TYPE_CHECKING:
+    from wavenet.training.events import TrainingListener
+
+
+def train(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of recordings, searched with its subfolders.")
+    ] = None,
+    config: ConfigOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG."
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,
+    stop_at: Annotated[
+        int | None, typer.Option(help="Stop at this step; the schedule stays as it is.")
+    ] = None,
+    device: DeviceOption = "auto",
+    seed: Annotated[
+        int | None, typer.Option(help="For the initial weights and choice of windows.")
+    ] = None,
+    label_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Where labels come from: folder, a .csv of file,label, or a pattern as "
+            "(?P<label>[a-z]+)_."
+        ),
+    ] = None,
+    settings: SetOption = None,
+    cache: CacheOption = None,
+    accept_changes: Annotated[
+        bool, typer.Option(help="Go on with an existing run under other settings or recordings.")
+    ] = False,
+    max_hours: Annotated[
+        float | None, typer.Option(help="Stop after this many hours, having scored and saved.")
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard", help="Write scalars, audio and spectrograms for TensorBoard."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Try a few steps, say what training would take, keep nothing."
+        ),
+    ] = False,
+) -> None:
+    """Learn from a folder of recordings; run it again to go on."""
+    from wavenet.cli.console import ConsoleReport
+    from wavenet.cli.tensorboard import TensorBoardReport
+    from wavenet.config.loading import parse_assignments
+    from wavenet.training import session
+
+    given = {"train.steps": steps, "train.seed": seed, "train.label_from": label_from}
+    overrides = parse_assignments(settings or [])
+    overrides |= {name: value for name, value in given.items() if value is not None}
+    with ExitStack() as stack:
+        console = stack.enter_context(closing(ConsoleReport()))
+        listeners: list[TrainingListener] = [console]
+        if tensorboard and not dry_run and is_first_rank():
+            # Before the console, whose progress bar its line would cut.
+            listeners.insert(0, stack.enter_context(closing(TensorBoardReport(console.note))))
+        session.train(
+            folder,
+            config=config,
+            overrides=overrides,
+            out=out,
+            stop_at=stop_at,
+            max_hours=max_hours,
+            accept_changes=accept_changes,
+            device=device,
+            cache=cache,
+            dry_run=dry_run,
+            listeners=listeners,
+        )

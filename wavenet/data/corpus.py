@@ -1,0 +1,77 @@
+"""A folder of recordings, decoded and labelled, with what is trained on and what is held out."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from wavenet.audio.quantization import from_pcm16
+from wavenet.config import Config
+from wavenet.data import labels
+from wavenet.data.pcm_cache import Index
+from wavenet.data.split import Span, Split, split
+from wavenet.errors import CorpusError
+from wavenet.glossary import Wav
+from wavenet.model.distributions.base import Distribution
+from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.known_labels import labels_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus(Split):
+    """An indexed folder, split into spans of its recordings. Made by `Corpus.open`."""
+
+    index: Index
+    # With the labels that the network knows.
+    config: Config
+    # The number of each recording's label among the network's; {} for one without labels.
+    label_ids: dict[str, int]
+
+    @classmethod
+    def open(cls, index: Index, config: Config) -> "Corpus":
+        """Label and split the recordings of a folder.
+
+        When the config wants labels and knows none yet, they become those that the recordings have.
+        Raises CorpusError for recordings that cannot be labelled or trained on.
+        """
+        by_name: dict[str, str] = {}
+        if config.model.label_channels:
+            names = [recording.name for recording in index.recordings]
+            by_name = labels.read(names, index.folder, config.train.label_from)
+        known = config.model.labels or tuple(sorted(set(by_name.values())))
+        config = replace(config, model=replace(config.model, labels=known))
+        label_ids = labels.label_ids(by_name, index.folder, known)
+        parts = split(index.recordings, config.train, index.sample_rate, label_ids, index.folder)
+        untrained = set(label_ids.values()) - {span.label for span in parts.training}
+        if untrained:
+            line = labels_line([known[i] for i in sorted(untrained)])
+            reason = f"validation leaves nothing to train on of {line}"
+            raise CorpusError(index.folder, reason, "give it longer recordings, or more of them")
+        return cls(index=index, config=config, label_ids=label_ids, **vars(parts))
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        return distribution_for(self.config.model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Another whenever a recording is added, removed, changed, relabelled or decoded anew."""
+        names, label_ids = self.config.model.labels, self.label_ids
+        content = sorted(
+            (r.sha256, r.samples, *([names[label_ids[r.name]]] if label_ids else []))
+            for r in self.index.recordings
+        )
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Every recording's name and SHA-256."""
+        return {r.name: r.sha256 for r in self.index.recordings}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Every recording's label, where the network is conditioned on any."""
+        return {name: self.config.model.labels[i] for name, i in self.label_ids.items()}
+
+    def wav(self, span: Span) -> Wav:
+        """A span's audio, at its level in the cache."""
+        return from_pcm16(self.index.pcm(span.recording)[span.start : span.stop])

@@ -1,0 +1,109 @@
+"""What every engine does, and checks in its calls."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wavenet.config import ModelConfig
+from wavenet.engines.conditioning import require_conditioning
+from wavenet.engines.options import EngineOptions
+from wavenet.errors import EngineError, UsageError
+from wavenet.glossary import Array, Noise, Params, Samples
+from wavenet.model.conditioning.carriers import Conditioning
+from wavenet.model.distributions.base import Sampling, noise_columns
+from wavenet.model.distributions.registry import distribution_for
+
+
+class Engine(ABC):
+    """A model, ready to generate. Streams of a batch never influence each other.
+
+    A kind of engine says what happens in `_after_silence`, `_prefill` and `_generate`, whose
+    arguments have been checked. Compiled code checks no bounds.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, config: ModelConfig, options: EngineOptions) -> None:
+        self.config, self.options = config, options
+        self.distribution = distribution_for(config)
+
+    @abstractmethod
+    def describe(self, batch: int) -> str:
+        """For the user: which engine this is, and how it will run `batch` streams."""
+
+    def init_state(self, batch: int, conditioning: Conditioning | None = None) -> Any:
+        """The state of `batch` streams after endless silence, under their first frames."""
+        require_conditioning(self.config, conditioning, batch, 0, 0)
+        if conditioning is not None:
+            return self._after_silence(conditioning.frames[:, 0])
+        # All streams start alike, so one is computed and copied.
+        frames = np.zeros((1, len(self.config.schedule), self.config.gate_channels), np.float32)
+        state = self._after_silence(frames)
+        return state if batch == 1 else self.select(state, [0] * batch)
+
+    @abstractmethod
+    def select(self, state: Any, streams: Sequence[int]) -> Any:
+        """A new state that continues the streams of `state` with the given numbers, in that order.
+
+        A stream may be selected several times, or not at all.
+        """
+
+    def prefill(self, state: Any, x: Samples, conditioning: Conditioning | None = None) -> Params:
+        """Advance the state by given samples instead of drawn ones.
+
+        x (batch, time) -> params (batch, time, n_params): what was predicted for each sample.
+        """
+        last = self.distribution.levels - 1
+        if x.size and not 0 <= x.min() <= x.max() <= last:
+            raise UsageError("x", f"{x.min()} to {x.max()}", f"must be codes from 0 to {last}")
+        self._require_fit(state, x, conditioning)
+        return self._prefill(state, x, conditioning)
+
+    def generate(
+        self, state: Any, noise: Noise, sampling: Sampling, conditioning: Conditioning | None = None
+    ) -> Samples:
+        """Draw one sample for each step of the noise.
+
+        noise (batch, time, n_noise) -> codes (batch, time). The last axis of the noise may be
+        missing where a draw takes one number. Raises UsageError for a `sampling` that the model's
+        output does not offer.
+        """
+        self.distribution.check(sampling)
+        noise = noise_columns(noise, self.distribution.n_noise)
+        self._require_fit(state, noise, conditioning)
+        return self._generate(state, noise, sampling, conditioning)
+
+    def _require_fit(self, state: Any, given: Array, conditioning: Conditioning | None) -> None:
+        """Raises EngineError unless the streams go on from the state with `given`.
+
+        That is x or the noise, (batch, time) and further axes.
+        """
+        batch, steps = given.shape[:2]
+        in_state, time = self._position(state)
+        if batch != in_state:
+            raise EngineError("", f"{batch} streams do not go on from a state of {in_state}")
+        require_conditioning(self.config, conditioning, batch, time, steps)
+
+    def _position(self, state: Any) -> tuple[int, int]:
+        """How many streams there are, and how many samples each of them has."""
+        return len(state.last), state.time
+
+    @abstractmethod
+    def _after_silence(self, frames: Array) -> Any:
+        """The state of streams after endless silence, each under one of `frames` (batch, L, 2G)."""
+
+    @abstractmethod
+    def _prefill(self, state: Any, x: Samples, conditioning: Conditioning | None) -> Params: ...
+
+    @abstractmethod
+    def _generate(
+        self, state: Any, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+    ) -> Samples: ...
+
+
+def overflow(time: int) -> EngineError:
+    """What to raise when predictions are NaN or infinite after `time` samples."""
+    predictions = f"what the network predicts is not finite after {time} samples"
+    return EngineError("", f"{predictions}: its weights are too large")
