@@ -29,6 +29,8 @@ def test_agrees_with_librosa() -> None:
     wav = np.random.default_rng(0).uniform(-1, 1, 10_000)
     theirs = librosa.mu_compress(wav, mu=255, quantize=False)
     assert (quantization.encode(wav, 256) == np.floor((theirs + 1) / 2 * 255 + 0.5)).all()
+    decoded = librosa.mu_expand(2 * np.arange(256) / 255 - 1, mu=255, quantize=False)
+    np.testing.assert_allclose(quantization.decode(np.arange(256), 256), decoded, atol=1e-6)
 
 
 @pytest.mark.parametrize("levels", LEVELS)

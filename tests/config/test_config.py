@@ -120,11 +120,7 @@ WRONG = [
     ("model.layer=hybrid model.gate_channels=2", "model.gate_channels = 2", "at least 4"),
     ("model.gate_channels=33", "model.gate_channels = 33", "must be even"),
     ("model.bottleneck_channels=8", "model.bottleneck_channels = 8", '"bottleneck" only'),
-    (
-        "model.bottleneck_channels=-1",
-        "model.bottleneck_channels = -1",
-        "0 (a quarter of",
-    ),
+    ("model.bottleneck_channels=-1", "model.bottleneck_channels = -1", "0 (a quarter of"),
     ("model.pyramid_dilations=[1,0]", "model.pyramid_dilations = [1, 0]", "1 to 2^20"),
     ("model.pyramid_dilations=[]", "model.pyramid_dilations = []", "1 to 16 dilations"),
     ("model.pyramid_window=1", "model.pyramid_window = 1", "must be 2 to 2^20 samples"),

@@ -121,8 +121,7 @@ def test_known_figures_of_the_starter_recordings(
     assert baselines.pair_bits(learnt, scored, MULAW) == pytest.approx((unigram, bigram), abs=0.01)
     bits = []
     for x, cut in parts:
-        coefficients = baselines.predictor(
-            baselines.autocorrelation([quantization.decode(x[:cut], 256)])
-        )
+        learnt_from = quantization.decode(x[:cut], 256)
+        coefficients = baselines.predictor(baselines.autocorrelation([learnt_from]))
         bits.append(np.concatenate(list(baselines.lpc_bits([x], coefficients, MULAW)))[cut:])
     assert np.concatenate(bits).mean() == pytest.approx(lpc, abs=0.01)

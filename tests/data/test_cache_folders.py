@@ -25,11 +25,8 @@ def folders(make_folder: Callable[..., Path]) -> tuple[Path, Path]:
 def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> None:
     one, other = folders
     listed = entries()
-    assert [(e.folder, e.recordings, e.sample_rate) for e in listed] == [
-        (str(one), 2, 16000),
-        (str(one), 2, 8000),
-        (str(other), 1, 8000),
-    ]
+    expected = [(str(one), 2, 16000), (str(one), 2, 8000), (str(other), 1, 8000)]
+    assert [(e.folder, e.recordings, e.sample_rate) for e in listed] == expected
     assert listed[0].bytes > 2 * 16000
     on_disk = sum(p.stat().st_size for e in listed for p in e.path.iterdir())
     assert on_disk == sum(e.bytes for e in listed)

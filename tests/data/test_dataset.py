@@ -48,10 +48,8 @@ def test_augmented_windows_are_the_recorded_ones_louder_or_softer(dataset: Make)
     plain, changed = dataset(files, FINE), dataset(files, FINE, augment_gain_db=6.0)
     gains = []
     for step in range(60):
-        a, b = (
-            plain.corpus.distribution.decode(c.batch(step).x).astype(np.float64)
-            for c in (plain, changed)
-        )
+        decode = plain.corpus.distribution.decode
+        a, b = (decode(c.batch(step).x).astype(np.float64) for c in (plain, changed))
         for x, y in zip(a, b, strict=True):
             gains.append((x * y).sum() / (x * x).sum())
             assert np.abs(y - gains[-1] * x).max() < 1e-4

@@ -44,12 +44,8 @@ def contents(indexed: Index) -> tuple[Any, ...]:
 def mixed(make_folder: Callable[..., Path]) -> Path:
     """Many lengths, duplicates far apart and next to each other, and every way to be of no use."""
     files = {f"{i:02}.wav": noisy(0.2 + (i * 7 % 5) / 3, seed=i) for i in range(30)}
-    files |= {
-        "00_copy.wav": files["00.wav"],
-        "31_copy.wav": files["07.wav"],
-        "32.wav": np.zeros(8000),
-        "32_copy.wav": np.zeros(8000),
-    }
+    files |= {"00_copy.wav": files["00.wav"], "31_copy.wav": files["07.wav"]}
+    files |= {"32.wav": np.zeros(8000), "32_copy.wav": np.zeros(8000)}
     files |= {"33.wav": tone(0.01), "34.flac": tone(9.0), "35.flac": tone(0.7, hertz=300)}
     folder = make_folder(files)
     (folder / "29_text.wav").write_text("not audio")
@@ -120,30 +116,26 @@ def test_replaced_samples_cost_a_new_cache_only_when_they_are_most_of_it(
     monkeypatch.setattr(pcm_cache, "SPARE_BYTES", 100)
     folder = make_folder({f"{i}.wav": noisy(0.5, seed=i) for i in range(4)})
     index(folder, tmp_path, 2)
-    for again in range(4):
-        sf.write(folder / "0.wav", noisy(0.5, seed=100 + again), 8000)
-        assert index(folder, tmp_path, 2).decoded == 1
-    sf.write(folder / "0.wav", noisy(0.5, seed=200), 8000)
-    # As much is replaced as is used.
-    assert index(folder, tmp_path, 2).decoded == 1
-    # More is replaced.
-    assert index(folder, tmp_path, 2).decoded == 4
+    # After five times, more is replaced than is used.
+    for again, decoded in enumerate([1] * 5 + [4]):
+        if again < 5:
+            sf.write(folder / "0.wav", noisy(0.5, seed=100 + again), 8000)
+        assert index(folder, tmp_path, 2).decoded == decoded
 
 
 def test_progress_counts_every_file_once_and_only_when_there_is_work(
     mixed: Path, tmp_path: Path
 ) -> None:
-    progress: list[tuple[int, int]] = []
-    index(mixed, tmp_path, 3, on_file=lambda *now: progress.append(now))
-    assert progress == [(i, 39) for i in range(40)]
-    progress.clear()
-    index(mixed, tmp_path, 3, on_file=lambda *now: progress.append(now))
+    def progress() -> list[tuple[int, int]]:
+        seen: list[tuple[int, int]] = []
+        index(mixed, tmp_path, 3, on_file=lambda *now: seen.append(now))
+        return seen
+
+    assert progress() == [(i, 39) for i in range(40)]
     # Those that cannot be read are tried again.
-    assert [now for now in progress if now[0] == now[1]] == [(39, 39)]
-    progress.clear()
+    assert [done for done, total in progress() if done == total] == [39]
     sf.write(mixed / "36.wav", tone(0.4), 8000)
-    index(mixed, tmp_path, 3, on_file=lambda *now: progress.append(now))
-    assert progress[-1] == (40, 40)
+    assert progress()[-1] == (40, 40)
 
 
 def test_ctrl_c_leaves_what_was_finished(make_folder: Callable[..., Path], tmp_path: Path) -> None:
@@ -249,7 +241,6 @@ def test_the_bar_shows_while_decoders_are_silenced() -> None:
         "    with reading._quiet:\n"
         "        bar.update(3)\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "3 of 3 recordings" in result.stderr

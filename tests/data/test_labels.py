@@ -29,12 +29,8 @@ def refused(names: list[str], folder: Path, rule: str) -> CorpusError:
 
 def test_a_folder_is_its_recordings_label() -> None:
     by_file = labels.read(NAMES, Path("voices"), "folder")
-    assert by_file == {
-        "allison/1.wav": "allison",
-        "allison/loud/2.wav": "allison/loud",
-        "bob/3.flac": "bob",
-    }
-    assert list(by_file) == NAMES
+    assert [*by_file] == NAMES
+    assert [*by_file.values()] == ["allison", "allison/loud", "bob"]
 
 
 def test_a_label_is_spelt_in_one_way_whatever_the_disk_does() -> None:
@@ -195,11 +191,9 @@ def test_a_pattern_that_gives_no_label_is_refused(rule: str, words: str) -> None
 
 
 def test_labels_are_numbered_as_the_network_knows_them() -> None:
-    assert labels.label_ids({"a": "x", "b": "y"}, Path("voices"), ("z", "y", "x")) == {
-        "a": 2,
-        "b": 1,
-    }
+    by_name = {"a": "x", "b": "y"}
+    assert labels.label_ids(by_name, Path("voices"), ("z", "y", "x")) == {"a": 2, "b": 1}
     with pytest.raises(CorpusError) as caught:
-        labels.label_ids({"a": "x", "b": "y"}, Path("voices"), ("x",), "relabel it")
+        labels.label_ids(by_name, Path("voices"), ("x",), "relabel it")
     assert "b has the label y" in caught.value.reason
     assert caught.value.advice == "relabel it"

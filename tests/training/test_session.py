@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import soundfile as sf
 from filelock import FileLock
 from safetensors.numpy import load_file
 
-from tests.helpers import STARTER, noisy, tone, train_run, wavenet
+from tests.helpers import STARTER, fails, noisy, tone, train_run, wavenet
 from wavenet.config import loading
 from wavenet.errors import ChangedRunError, CheckpointError, RunError, TrainingError, UsageError
 from wavenet.model import checkpoint, locate
@@ -21,9 +22,11 @@ from wavenet.training.run_folder import Run
 from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
+Start = Callable[..., tuple[Run, str]]
+
 
 @pytest.fixture
-def start(training_folder: Path, config_file: Path, tmp_path: Path) -> Callable[..., Any]:
+def start(training_folder: Path, config_file: Path, tmp_path: Path) -> Start:
     """Start or resume the run `out` on `training_folder`: `train_run` with the small config."""
 
     def run(*settings: str, out: str = "run", **more: Any) -> tuple[Run, str]:
@@ -35,37 +38,32 @@ def start(training_folder: Path, config_file: Path, tmp_path: Path) -> Callable[
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    start: Callable[..., Any], tmp_path: Path
+    start: Start, tmp_path: Path
 ) -> None:
     whole, _ = start(out="whole")
     half, _ = start(stop_at=5, out="half")
     assert locate.steps(half.checkpoints) == [5]
     # Neither folder nor config need repeating.
     _, notes = train_run(None, tmp_path / "half")
-    assert "resuming" in notes
-    assert "at step 5" in notes
-    a, b = (load_file(locate.step_path(r.checkpoints, 10)) for r in (whole, half))
+    assert f"resuming {half.folder} at step 5" in notes
+    a, b, early = (
+        load_file(locate.step_path(run.checkpoints, step))
+        for run, step in ((whole, 10), (half, 10), (half, 5))
+    )
     assert a.keys() == b.keys()
+    assert {name.split(".")[0] for name in a} == {"model", "average", "adam"}
     for name in a:
         assert (a[name] == b[name]).all(), name
-    bits = [
-        [(m["step"], m.get("train_bits"), m.get("validation_bits")) for m in r.metrics()]
-        for r in (whole, half)
-    ]
-    assert bits[0][-1] == bits[1][-1]
+    assert (early["model.output.weight"] != a["model.output.weight"]).any()
+    assert whole.metrics()[-1]["validation_bits"] == half.metrics()[-1]["validation_bits"]
     assert [m["step"] for m in half.metrics()] == [5, 5, 10, 10]
 
 
-def test_a_run_describes_itself(start: Callable[..., Any], config_file: Path) -> None:
+# The first sample that a process renders waits seconds for its engine.
+def test_a_run_describes_itself(start: Start, config_file: Path) -> None:
     run, _ = start("train.sample_seconds=0.05")
-    assert {p.name for p in run.folder.iterdir()} >= {
-        "config.toml",
-        "corpus.json",
-        "recordings.csv",
-        "metrics.jsonl",
-        "samples",
-        "checkpoints",
-    }
+    files = {"config.toml", "corpus.json", "recordings.csv", "metrics.jsonl"}
+    assert {p.name for p in run.folder.iterdir()} >= files | {"samples", "checkpoints"}
     assert run.config().model == loading.load(config_file).model
     rows = (run.folder / "recordings.csv").read_text().splitlines()
     assert len(rows) == 7
@@ -77,7 +75,7 @@ def test_a_run_describes_itself(start: Callable[..., Any], config_file: Path) ->
 
 
 def test_rendered_samples_continue_a_held_out_recording(
-    start: Callable[..., Any], training_folder: Path
+    start: Start, training_folder: Path
 ) -> None:
     run, _ = start("train.sample_seconds=0.1", "model.levels=256")
     wav, _ = sf.read(run.samples / "step-00000010.wav")
@@ -91,7 +89,7 @@ def test_rendered_samples_continue_a_held_out_recording(
 
 
 def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
-    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> float:
         raise MemoryError
@@ -105,32 +103,27 @@ def test_a_run_without_a_checkpoint_may_still_change_its_sizes(
     assert run.config().train.steps == 10
 
 
-def test_the_last_few_and_the_best_checkpoints_stay(start: Callable[..., Any]) -> None:
-    settings = ("train.evaluate_every=1", "train.keep_checkpoints=2")
-    run, _ = start(*settings)
+def test_the_last_few_and_the_best_checkpoints_stay(start: Start) -> None:
+    run, _ = start("train.evaluate_every=1", "train.keep_checkpoints=2")
     best = checkpoint.load(locate.step_path(run.checkpoints, 10)).training.best_step
     assert best is not None
     assert set(locate.steps(run.checkpoints)) == {9, 10, best}
 
 
 def test_a_checkpoint_is_due_after_some_minutes_too(
-    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Whenever the trainer asks for the time, 20 s have passed.
     clock = itertools.count()
     monkeypatch.setattr("wavenet.training.session.time.monotonic", lambda: 20.0 * next(clock))
-    settings = (
-        "train.evaluate_every=100",
-        "train.checkpoint_minutes=2.5",
-        "train.keep_checkpoints=9",
-    )
-    run, _ = start(*settings)
+    settings = ("train.checkpoint_minutes=2.5", "train.keep_checkpoints=9")
+    run, _ = start("train.evaluate_every=100", *settings)
     steps = locate.steps(run.checkpoints)
     assert 3 <= len(steps) <= 5
     assert steps[-1] == 10
 
 
-def test_metrics_a_crash_undid_are_forgotten(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_metrics_a_crash_undid_are_forgotten(start: Start, tmp_path: Path) -> None:
     run, _ = start(stop_at=5)
     with open(run.metrics_file, "a") as f:
         f.write(json.dumps({"step": 8, "seconds": 1, "train_bits": 9}) + '\n{"step": 9, "sec')
@@ -139,10 +132,9 @@ def test_metrics_a_crash_undid_are_forgotten(start: Callable[..., Any], tmp_path
 
 
 def test_other_settings_or_recordings_are_named_and_must_be_accepted(
-    start: Callable[..., Any], tmp_path: Path, make_folder: Callable[..., Path]
+    start: Start, make_folder: Callable[..., Path]
 ) -> None:
-    out = tmp_path / "run"
-    start(stop_at=5)
+    run, _ = start(stop_at=5)
     with pytest.raises(ChangedRunError) as e:
         start("train.learning_rate=1e-4", "train.steps=20")
     assert e.value.changes == {"train.learning_rate": (2e-3, 1e-4), "train.steps": (10, 20)}
@@ -151,14 +143,14 @@ def test_other_settings_or_recordings_are_named_and_must_be_accepted(
     assert unchangeable.type is RunError
     other = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)}, name="other")
     with pytest.raises(ChangedRunError) as e:
-        train_run(other, out)
+        train_run(other, run.folder)
     assert e.value.changes == {"recordings": "1 removed (short.wav), 5 changed (0.wav, ...)"}
-    run, _ = train_run(other, out, "train.steps=6", accept_changes=True)
+    train_run(other, run.folder, "train.steps=6", accept_changes=True)
     assert locate.steps(run.checkpoints)[-1] == 6
 
 
 def test_a_run_with_a_moved_folder_resumes_without_being_asked(
-    start: Callable[..., Any], training_folder: Path, tmp_path: Path
+    start: Start, training_folder: Path, tmp_path: Path
 ) -> None:
     start(stop_at=5)
     moved = training_folder.rename(tmp_path / "moved")
@@ -167,19 +159,15 @@ def test_a_run_with_a_moved_folder_resumes_without_being_asked(
     assert run.corpus()["folder"] == str(moved)
 
 
-def test_a_finished_run_says_so(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_finished_run_says_so(start: Start, tmp_path: Path) -> None:
     start()
     _, notes = train_run(None, tmp_path / "run")
-    advice = "to go on, give a longer schedule: --steps N --accept-changes"
-    assert f"is at step 10 already; {advice}" in notes
+    assert "is at step 10 already; to go on, give a longer schedule" in notes
 
 
-def test_a_run_in_use_is_refused(start: Callable[..., Any]) -> None:
+def test_a_run_in_use_is_refused(start: Start) -> None:
     run, _ = start(stop_at=5)
-    with (
-        FileLock(run.folder / ".lock"),
-        pytest.raises(RunError, match="another process is training this run"),
-    ):
+    with FileLock(run.folder / ".lock"), pytest.raises(RunError, match="another process"):
         train_run(None, run.folder)
 
 
@@ -200,10 +188,10 @@ def test_places_that_cannot_be_runs_are_named(
 
 
 def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
-    start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "run"
-    start("train.evaluate_every=2", stop_at=6)
+    run, _ = start("train.evaluate_every=2", stop_at=6)
+    out = run.folder
     losses = Trainer._losses
 
     def nan_from_step_6(self: Trainer) -> list[Any]:
@@ -218,37 +206,43 @@ def test_a_loss_that_is_not_finite_names_a_checkpoint_to_go_on_from(
     # Weights that fail at once are set aside, not deleted.
     assert (out / "checkpoints" / "step-00000006.diverged").exists()
     monkeypatch.undo()
-    run, _ = train_run(None, out, "train.learning_rate=0.0007", accept_changes=True)
+    train_run(None, out, "train.learning_rate=0.0007", accept_changes=True)
     assert locate.steps(run.checkpoints)[-1] == 10
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
-    start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The square root of 0 has the value 0 and an infinite slope.
-    monkeypatch.setattr(
-        Trainer, "_losses", lambda self: [(self.model.output.bias * 0).sum().sqrt()]
-    )
+    def losses(self: Trainer) -> list[Any]:
+        return [(self.model.output.bias * 0).sum().sqrt()]
+
+    monkeypatch.setattr(Trainer, "_losses", losses)
     message = r"the gradient is not finite at step 0; there is no checkpoint before it"
     with pytest.raises(TrainingError, match=message):
         start()
 
 
-def test_other_recordings_start_the_search_for_the_best_anew(
-    start: Callable[..., Any], tmp_path: Path, make_folder: Callable[..., Path]
-) -> None:
-    out = tmp_path / "run"
-    start(stop_at=5)
-    noise = make_folder(
-        {f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}, name="noise"
-    )
-    run, _ = train_run(noise, out, accept_changes=True)
-    assert checkpoint.load(locate.find(run.folder)).training.step == 10
+HELD_OUT = ["validation=tails", "validation_fraction=0.3", "validation_seconds=0.5"]
 
 
-def test_a_run_inside_the_folder_is_not_trained_on(
-    start: Callable[..., Any], training_folder: Path
+@pytest.mark.parametrize("setting", ["", *HELD_OUT, "segment_seconds=0.06"])
+def test_other_held_out_audio_starts_the_search_for_the_best_anew(
+    setting: str, start: Start, make_folder: Callable[..., Path]
 ) -> None:
+    """Other audio is that of other recordings, or of a setting."""
+    run, _ = start(stop_at=5)
+    before = run.latest()
+    assert before is not None
+    never_better = replace(before.training, best_bits=0.001)
+    checkpoint.save(locate.step_path(run.checkpoints, 5), replace(before, training=never_better))
+    noise = {f"{i}.wav": noisy(1.0, seed=i, amplitude=0.5) for i in range(5)}
+    folder = None if setting else make_folder(noise, name="noise")
+    train_run(folder, run.folder, *[f"train.{setting}"] * bool(setting), accept_changes=True)
+    assert locate.find(run.folder) == locate.step_path(run.checkpoints, 10)
+
+
+def test_a_run_inside_the_folder_is_not_trained_on(start: Start, training_folder: Path) -> None:
     out = training_folder / "runs" / "mine"
     start("train.sample_seconds=0.2", stop_at=5, out="recordings/runs/mine")
     assert list((out / "samples").glob("*.wav"))
@@ -256,7 +250,7 @@ def test_a_run_inside_the_folder_is_not_trained_on(
     assert locate.steps(run.checkpoints)[-1] == 10
 
 
-def test_names_of_any_bytes_are_taken(start: Callable[..., Any], training_folder: Path) -> None:
+def test_names_of_any_bytes_are_taken(start: Start, training_folder: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.wav")
     (training_folder / "0.wav").rename(training_folder / odd)
     (training_folder / os.fsdecode(b"\xff.wav")).write_text("not audio")
@@ -264,7 +258,7 @@ def test_names_of_any_bytes_are_taken(start: Callable[..., Any], training_folder
     assert "caf\\udce9.wav" in (run.folder / "recordings.csv").read_text()
 
 
-def test_a_damaged_newest_checkpoint_names_the_one_before(start: Callable[..., Any]) -> None:
+def test_a_damaged_newest_checkpoint_names_the_one_before(start: Start) -> None:
     run, _ = start()
     newest = locate.step_path(run.checkpoints, 10)
     newest.write_bytes(newest.read_bytes()[:-9])
@@ -274,66 +268,42 @@ def test_a_damaged_newest_checkpoint_names_the_one_before(start: Callable[..., A
             attempt()
 
 
-@pytest.mark.parametrize("output", ["mulaw", "logistic"])
-@pytest.mark.parametrize(("kind", "warns"), [("noise", True), ("speech", False)])
+@pytest.mark.parametrize("output", ["mulaw", pytest.param("logistic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["noise", "speech"])
 def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
-    kind: str,
-    warns: bool,
-    output: str,
-    make_folder: Callable[..., Path],
-    config_file: Path,
-    tmp_path: Path,
+    kind: str, output: str, make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
 ) -> None:
-    folder = (
-        make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)})
-        if kind == "noise"
-        else STARTER / "speech" / "carlo"
-    )
-    settings = (
-        "train.steps=80",
-        "train.evaluate_every=80",
-        "train.learning_rate=5e-3",
-        "train.warmup_steps=10",
-    )
-    _, notes = train_run(
-        folder, tmp_path / "run", *settings, f"model.output={output}", config=str(config_file)
-    )
-    assert ("nothing has been learnt" in notes) == warns, notes
+    noise = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)})
+    folder = noise if kind == "noise" else STARTER / "speech" / "carlo"
+    settings = ("train.steps=80", "train.evaluate_every=80", "train.warmup_steps=10")
+    settings += ("train.learning_rate=5e-3", f"model.output={output}")
+    _, notes = train_run(folder, tmp_path / "run", *settings, config=str(config_file))
+    assert ("nothing has been learnt" in notes) == (kind == "noise"), notes
 
 
-@pytest.mark.parametrize("output", ["logistic", "gaussian"])
+# Its engine is compiled for each output, which takes seconds.
+@pytest.mark.parametrize("output", ["logistic", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_a_run_with_an_output_of_16_bits(
     output: str, training_folder: Path, config_file: Path, tmp_path: Path
 ) -> None:
     """It trains, renders, is resumed, generates and is scored; what it cannot do is refused."""
     out = tmp_path / "run"
-
     changes = (f"model.output={output}", "model.mixtures=3", "train.sample_seconds=0.05")
     settings = [word for change in changes for word in ("--set", change)]
     command = ("train", training_folder, "-c", config_file, "-o", out, *settings)
     started = wavenet(*command, "--stop-at", 5)
     assert started.exit_code == 0, started.output
     assert "of 16 bits" in started.stderr
-    _, notes = train_run(
-        None,
-        out,
-        "train.steps=60",
-        "train.learning_rate=1e-2",
-        "train.evaluate_every=60",
-        accept_changes=True,
-    )
+    longer = ("train.steps=60", "train.learning_rate=1e-2", "train.evaluate_every=60")
+    _, notes = train_run(None, out, *longer, accept_changes=True)
     assert "resuming" in notes
     bits = [m["train_bits"] for m in Run(out).metrics() if "train_bits" in m]
     assert bits[-1] < bits[0] - 0.5
     assert (out / "samples" / "step-00000060.wav").exists()
     played = wavenet("generate", out, "--seconds", 0.1, "--seed", 3, "-o", tmp_path / "a.wav")
     assert played.exit_code == 0, played.output
-    wrong = wavenet("generate", out, "--top-p", 0.9, "-o", tmp_path / "b.wav")
-    assert wrong.exit_code == 1
-    assert wrong.stderr == (
-        "wavenet: --top-p 0.9: chooses among mu-law levels, and this model has none; "
-        "use --temperature\n"
-    )
+    wrong = fails("generate", out, "--top-p", 0.9, "-o", tmp_path / "b.wav")
+    assert "--top-p 0.9: chooses among mu-law levels" in wrong
     assert not (tmp_path / "b.wav").exists()
     scored = wavenet("evaluate", out, training_folder)
     assert " bits per 16-bit sample over " in scored.stdout, scored.output
@@ -343,25 +313,20 @@ def test_very_short_recordings_can_be_learnt_from(
     make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
 ) -> None:
     folder = make_folder({f"{i}.wav": tone(0.11, hertz=100 + 30 * i) for i in range(5)})
-    run, _ = train_run(
-        folder, tmp_path / "run", "train.segment_seconds=0.5", config=str(config_file)
-    )
+    settings = ("train.segment_seconds=0.5", "train.batch=1")
+    run, _ = train_run(folder, tmp_path / "run", *settings, config=str(config_file))
     assert run.metrics()[-1]["validation_bits"] < 5
 
 
-def test_max_hours_ends_training_with_everything_saved(
-    start: Callable[..., Any], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    settings = ("train.steps=100000",)
-    run, _ = start(*settings, max_hours=1 / 3600)
+def test_max_hours_ends_training_with_everything_saved(start: Start) -> None:
+    run, _ = start("train.steps=100000", max_hours=0.5 / 3600)
     step = locate.steps(run.checkpoints)[-1]
     assert 0 < step < 100000
     last = run.metrics()[-1]
     assert last["step"] == step
     # It was scored at the last step, although no evaluation was due there.
     assert last["validation_bits"] < 5.1
-    train(out=out, max_hours=0.5 / 3600)
+    train(out=run.folder, max_hours=0.2 / 3600)
     assert locate.steps(run.checkpoints)[-1] > step
 
 
@@ -380,11 +345,7 @@ def test_a_run_that_gets_no_better_may_end_early(
     assert locate.steps(Run(out).checkpoints) == [2, 3, 4, 5]
     assert locate.find(out) == locate.step_path(Run(out).checkpoints, 2)
     again = wavenet("train", "-o", str(out))
-    message = (
-        "ended at step 5 because nothing since step 2 was better; "
-        "to go on: --set train.patience=0 --accept-changes"
-    )
-    assert message in again.stdout
+    assert "ended at step 5 because nothing since step 2 was better; to go on" in again.stdout
     # Four evaluations are no better, but the last of them is at the last step, which ends a run
     # anyway.
     scores = iter([3.0, 3.1, 3.1, 3.1, 3.1])
@@ -404,20 +365,15 @@ def test_impossible_hours_are_refused(
     assert not out.exists()
 
 
-def test_resuming_in_another_precision_is_reported(
-    start: Callable[..., Any], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    start("train.precision=bf16", stop_at=5)
-    _, notes = train_run(None, out, "train.precision=auto", accept_changes=True)
+def test_resuming_in_another_precision_is_reported(start: Start) -> None:
+    run, _ = start("train.precision=bf16", stop_at=5)
+    _, notes = train_run(None, run.folder, "train.precision=auto", accept_changes=True)
     assert "it was trained in bf16 so far, from now on in fp32" in notes
 
 
-def test_a_dry_run_of_an_existing_run_may_try_other_settings(
-    start: Callable[..., Any], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    start(stop_at=5)
+def test_a_dry_run_of_an_existing_run_may_try_other_settings(start: Start) -> None:
+    run, _ = start(stop_at=5)
+    out = run.folder
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
     result = wavenet("train", "--out", str(out), "--dry-run", "--set", "train.accumulate=3")
     assert "1 at a time" in result.output

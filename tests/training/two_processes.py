@@ -30,16 +30,8 @@ ROOT = Path(__file__).parent.parent.parent
 FINDINGS = "WAVENET_TEST_FINDINGS"
 DYING = "WAVENET_TEST_DYING"
 _start = multiprocessing.get_context("forkserver")
-_start.set_forkserver_preload(
-    [
-        "wavenet.training.session",
-        "wavenet.cli.console",
-        "torch._dynamo",
-        "pydantic",
-        "safetensors.numpy",
-        "tests.training.two_processes",
-    ]
-)
+_ours = ["wavenet.training.session", "wavenet.cli.console", "tests.training.two_processes"]
+_start.set_forkserver_preload([*_ours, "torch._dynamo", "pydantic", "safetensors.numpy"])
 
 
 def watch() -> None:
@@ -60,17 +52,10 @@ def watch() -> None:
 
     def fit_and_report(trainer: Trainer, *args: Any) -> None:
         fit(trainer, *args)
-        saved = trainer.checkpoint()
-        digests = {
-            name: hashlib.sha256(array.tobytes()).hexdigest()
-            for name, array in saved.arrays.items()
-        }
-        report = {
-            "step": trainer.step,
-            "bits": trainer.validation_bits,
-            "state": digests,
-            "written": written,
-        }
+        arrays = trainer.checkpoint().arrays.items()
+        digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays}
+        report = {"step": trainer.step, "bits": trainer.validation_bits}
+        report |= {"state": digests, "written": written}
         (folder / f"rank-{rank}.json").write_text(json.dumps(report))
 
     def step_or_die(self: Trainer) -> float:
@@ -96,20 +81,14 @@ def torchrun(
     Returns the torchrun, which still runs. `watched` is the folder for what they report.
     """
     processes = 1 if "--nnodes=2" in how else 2
-    program = [str(Path(__file__))] if watched else ["-m", "wavenet"]
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run"),
-        f"--nproc-per-node={processes}",
-        *map(str, how),
-        *program,
-        *map(str, arguments),
-    ]
+    program = (Path(__file__),) if watched else ("-m", "wavenet")
+    launcher = (sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}")
+    command = [str(word) for word in (*launcher, *how, *program, *arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
     if watched:
         environment[FINDINGS] = str(watched)
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
 def free_port() -> int:
@@ -124,16 +103,10 @@ def _process(
 ) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(folder / f"{rank}.{name}", os.O_CREAT | os.O_WRONLY), descriptor)
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
-        FINDINGS: str(folder),
-    }
+    os.environ |= dict.fromkeys(["RANK", "LOCAL_RANK"], str(rank))
+    os.environ |= dict.fromkeys(["WORLD_SIZE", "LOCAL_WORLD_SIZE"], "2")
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True", FINDINGS: str(folder)}
     torch.set_num_threads(1)
     watch()
     if prepare:
@@ -151,14 +124,12 @@ class Pair:
         self, folder: Path, *arguments: object, prepare: Callable[[int], None] | None = None
     ) -> None:
         folder.mkdir()
-        self.store: Any = distributed.TCPStore(
-            "127.0.0.1", 0, is_master=True, wait_for_workers=False
-        )
-        self.folder, port = folder, self.store.port
-        strings = [str(a) for a in arguments]
+        local = ("127.0.0.1", 0)
+        self.store: Any = distributed.TCPStore(*local, is_master=True, wait_for_workers=False)
+        self.folder = folder
+        words = (self.store.port, [str(a) for a in arguments], prepare)
         self.processes = [
-            _start.Process(target=_process, args=(folder, r, port, strings, prepare), daemon=True)
-            for r in (0, 1)
+            _start.Process(target=_process, args=(folder, r, *words), daemon=True) for r in (0, 1)
         ]
         for process in self.processes:
             process.start()

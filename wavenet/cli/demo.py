@@ -14,6 +14,7 @@ from wavenet.system import resources
 
 if TYPE_CHECKING:
     from wavenet.data.corpus import Corpus
+    from wavenet.glossary import Wav
     from wavenet.training.run_folder import Run
 
 BUNDLED = resources.folder("starter") / "speech"
@@ -76,7 +77,6 @@ def demo(
 def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     """Continue a held-out recording, generate from silence, and draw both beside the recording."""
     import numpy as np
-    import soundfile as sf
 
     from wavenet import plotting
     from wavenet.audio import writing
@@ -89,14 +89,18 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     span = max(corpus.validation, key=len)
     held_out = corpus.wav(span)[: round((PROMPT_SECONDS + NEW_SECONDS) * rate)]
     prompt = held_out[: round(PROMPT_SECONDS * rate)]
-    sf.write(run.folder / "held-back.wav", held_out, rate)
-    sf.write(run.folder / "prompt.wav", prompt, rate)
+
+    def write(name: str, wav: "Wav") -> None:
+        with writing.writer(run.folder / f"{name}.wav", rate) as file:
+            file.write(wav)
+
+    write("held-back", held_out)
+    write("prompt", prompt)
     continuation = generate(model, NEW_SECONDS, SEED, prompt=run.folder / "prompt.wav")
     continued = np.concatenate([prompt, continuation])
     from_silence = generate(model, NEW_SECONDS, SEED)
-    for name, wav in {"continued.wav": continued, "from-nothing.wav": from_silence}.items():
-        with writing.writer(run.folder / name, rate) as file:
-            file.write(wav)
+    write("continued", continued)
+    write("from-nothing", from_silence)
     unigram, bigram = held_out_baselines(corpus)
     prompt_seconds = f"{len(prompt) / rate:.1f} s"
     clips = {

@@ -47,8 +47,7 @@ def refinement_bits(distribution: Distribution) -> Array:
     own_bits = distribution.bits_to_16bit(distribution.encode(wav))
     own_to_16bit = np.bincount(x, own_bits, baseline.levels) / np.maximum(counts, 1)
     baseline_to_16bit = baseline.bits_to_16bit(np.arange(baseline.levels))
-    bits: Array = np.where(counts > 0, baseline_to_16bit - own_to_16bit, 0)
-    return bits
+    return np.where(counts > 0, baseline_to_16bit - own_to_16bit, 0)
 
 
 def pair_bits(
@@ -130,6 +129,5 @@ def _laplace_bits(low: Array, high: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         # Far left, 0.5 * (exp(high) - exp(low)) underflows; its logarithm does not.
         tail = high + np.log1p(-np.exp(low - high)) + np.log(0.5)
-        nats = np.where(high > 0, -np.log(straddling), -tail)
-    bits: Array = nats / np.log(2)
+        bits: Array = np.where(high > 0, -np.log(straddling), -tail) / np.log(2)
     return bits

@@ -62,7 +62,7 @@ class Recording:
 class Decoder:
     """Threads that decode recordings into one format, and write them to one file.
 
-    As a context manager, it stops them at the next block when it is left early.
+    `close` stops them at the next block.
     """
 
     def __init__(
@@ -88,10 +88,7 @@ class Decoder:
         # The file that each content is decoded from; "" for those that are known already.
         self._sources = dict.fromkeys(known, "")
 
-    def __enter__(self) -> "Decoder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._stop.set()
         self._pool.shutdown(cancel_futures=True)
 

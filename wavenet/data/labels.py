@@ -79,8 +79,8 @@ def _from_pattern(names: Sequence[str], folder: Path, rule: str) -> dict[str, st
     if "label" not in pattern.groupindex:
         reason = "neither folder nor a .csv file, and as a pattern it has no group named label"
         raise CorpusError(where, reason, example)
-    matches = {name: pattern.search(composed(name)) for name in names}
-    labels = {name: match["label"] for name, match in matches.items() if match}
+    matches = ((name, pattern.search(composed(name))) for name in names)
+    labels = {name: match["label"] for name, match in matches if match}
     unmatched = [name for name in names if labels.get(name) is None]
     if unmatched:
         reason = f"finds no label in {_and_more(unmatched)} in {folder}"
@@ -99,8 +99,8 @@ def _from_table(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]
     for name in names:
         for key in enumerate(_spellings(name)):
             by_spelling[key].append(name)
-    labels: dict[str, str] = {}
-    lines: dict[str, int] = {}
+    # With the line that gave each.
+    labels: dict[str, tuple[str, int]] = {}
     # Files of rows that belong to no recording: it may have been skipped.
     strangers: list[str] = []
     for line, file, label in _rows(path, text):
@@ -114,17 +114,17 @@ def _from_table(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]
             strangers.append(file)
             continue
         name, label = matches[0], _checked(label, f"{where}: {file}")
-        if labels.setdefault(name, label) != label:
-            reason = f"{file} is {label} here and {labels[name]} in line {lines[name]}"
+        earlier, earlier_line = labels.setdefault(name, (label, line))
+        if earlier != label:
+            reason = f"{file} is {label} here and {earlier} in line {earlier_line}"
             raise CorpusError(where, reason, "keep one of them")
-        lines.setdefault(name, line)
     missing = [name for name in names if name not in labels]
     if missing:
         reason = f"has no row for {_and_more(missing)} in {folder}"
         if strangers:
             reason += f"; rows of no recording: {len(strangers)}, the first for {strangers[0]}"
         raise CorpusError(path, reason, "write files relative to that folder")
-    return {name: labels[name] for name in names}
+    return {name: labels[name][0] for name in names}
 
 
 def _spellings(file: str) -> tuple[str, str, str, str]:

@@ -52,9 +52,7 @@ class Prefetcher:
     """`get` batches in the order of their steps; any other order works too, only not ahead."""
 
     def __init__(self, make: Callable[[int], Batch], config: Config, device: torch.device) -> None:
-        self._make = make
-        self._config = config
-        self._device = device
+        self._make, self._config, self._device = make, config, device
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._made: dict[int, Future[Batch]] = {}
 

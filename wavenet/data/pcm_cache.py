@@ -140,7 +140,7 @@ def _update(
         open(pcm_file, "ab") as pcm,
         open(cache / "index.jsonl", "a", encoding="utf-8") as index,
         closing(_Journal(pcm, index)) as journal,
-        Decoder(settings, trim, pcm_file, end, by_content, threads) as decoder,
+        closing(Decoder(settings, trim, pcm_file, end, by_content, threads)) as decoder,
     ):
         # A crash may have left half-written samples behind the end.
         pcm.truncate(2 * end)

@@ -6,7 +6,7 @@ change to what is held out: whoever changes the rule makes it forget that score.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -71,15 +71,30 @@ def split(
 
     Raises CorpusError when nothing is left to train on.
     """
-    if train.validation == "tails":
-        return _hold_out_tails(recordings, TAILS_MIN_SECONDS, sample_rate, labels, folder)
     different = len({r.sha256 for r in recordings})
-    if different >= FEWEST_FILES:
+    is_tails = train.validation == "tails"
+    if not is_tails and different >= FEWEST_FILES:
         return _hold_out_files(recordings, train.validation_fraction, labels)
-    result = _hold_out_tails(recordings, 0.0, sample_rate, labels, folder)
-    instead = "validating on the last tenth of each instead of on whole files"
-    note = f"only {different} different recordings: {instead}"
-    return replace(result, notes=[note, *result.notes])
+    min_seconds = TAILS_MIN_SECONDS if is_tails else 0.0
+    kept = tails(recordings, sample_rate, min_seconds)
+    if not kept:
+        reason = f"train.validation = tails needs recordings over {min_seconds:g} s"
+        raise CorpusError(folder, reason, "use files")
+    names = {r.name for r, _ in kept}
+    left_out = [r.name for r in recordings if r.name not in names]
+    notes = []
+    if not is_tails:
+        instead = "validating on the last tenth of each instead of on whole files"
+        notes.append(f"only {different} different recordings: {instead}")
+    if left_out:
+        rule = f"train.validation = tails uses files over {min_seconds:g} s"
+        notes.append(f"{rule}: {len(left_out)} shorter ones left out")
+    return Split(
+        training=[Span(r, 0, start, labels.get(r.name, 0)) for r, start in kept],
+        validation=[Span(r, start, r.samples, labels.get(r.name, 0)) for r, start in kept],
+        left_out=left_out,
+        notes=notes,
+    )
 
 
 def _hold_out_files(
@@ -130,26 +145,3 @@ def _choose_groups(sizes: list[int], labels: list[set[int]], goal: float) -> lis
     if held < goal / 2 and others and len(chosen) < len(sizes) - 1:
         hold_out(min(others, key=lambda i: sizes[i]))
     return list(chosen)
-
-
-def _hold_out_tails(
-    recordings: Sequence[Recording],
-    min_seconds: float,
-    sample_rate: int,
-    labels: Mapping[str, int],
-    folder: Path,
-) -> Split:
-    """The end of every recording over `min_seconds`."""
-    kept = tails(recordings, sample_rate, min_seconds)
-    if not kept:
-        reason = f"train.validation = tails needs recordings over {min_seconds:g} s"
-        raise CorpusError(folder, reason, "use files")
-    names = {r.name for r, _ in kept}
-    left_out = [r.name for r in recordings if r.name not in names]
-    rule = f"train.validation = tails uses files over {min_seconds:g} s"
-    return Split(
-        training=[Span(r, 0, start, labels.get(r.name, 0)) for r, start in kept],
-        validation=[Span(r, start, r.samples, labels.get(r.name, 0)) for r, start in kept],
-        left_out=left_out,
-        notes=[f"{rule}: {len(left_out)} shorter ones left out"] if left_out else [],
-    )

@@ -7,6 +7,7 @@ import importlib
 import math
 import warnings
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ def griffin_lim(frames: Array, samples: int, sample_rate: int, model: ModelConfi
     )
     # Of an odd window librosa would otherwise count a frame less.
     length += window % 2
-    wav: Wav = librosa.griffinlim(
-        spectrum, n_iter=60, hop_length=hop, n_fft=window, length=length, random_state=0
-    )
+    # librosa 1.0 renamed the seed.
+    seed = "rng" if "rng" in signature(librosa.griffinlim).parameters else "random_state"
+    options: dict[str, Any] = {"hop_length": hop, "n_fft": window, "length": length, seed: 0}
+    wav: Wav = librosa.griffinlim(spectrum, n_iter=60, **options)
     return wav[:samples]

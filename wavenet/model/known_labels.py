@@ -12,16 +12,17 @@ LISTED = 20
 
 def choose(labels: Sequence[str], known: Sequence[str]) -> list[int]:
     """The index of each label among the known ones. Raises UsageError for an unknown label."""
-    labels = [composed(label).strip() for label in labels]
-    for label in labels:
-        if not known:
-            raise UsageError("label", label, "the model was trained without labels", "leave it out")
-        if label not in known:
-            nearest = difflib.get_close_matches(label, known, 1, 0.6)
-            advice = f"the model knows {labels_line(known)}"
-            advice += f"; did you mean {nearest[0]}?" if nearest else ""
-            raise UsageError("label", label, "unknown", advice)
-    return [known.index(label) for label in labels]
+    return [_index(composed(label).strip(), known) for label in labels]
+
+
+def _index(label: str, known: Sequence[str]) -> int:
+    if label in known:
+        return known.index(label)
+    if not known:
+        raise UsageError("label", label, "the model was trained without labels", "leave it out")
+    nearest = difflib.get_close_matches(label, known, 1, 0.6)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise UsageError("label", label, "unknown", f"the model knows {labels_line(known)}{hint}")
 
 
 def labels_line(known: Sequence[str]) -> str:

@@ -91,10 +91,8 @@ class SingleProcess:
         """As `run_on_all_ranks`, but one process of each machine runs before the others there."""
         return function()
 
-    def require_equal_on_all_ranks(
-        self, value: object, error: Callable[[str], WavenetError]
-    ) -> None:
-        """Raise `error(name of a process)` when that process has another value than rank 0."""
+    def require_equal_on_all_ranks(self, value: object, error: WavenetError) -> None:
+        """Raise `error` when a process has another value than rank 0, with its name before why."""
 
 
 class ProcessGroup(SingleProcess):
@@ -185,13 +183,12 @@ class ProcessGroup(SingleProcess):
         other: Any = self.run_on_all_ranks(function if self._local_rank != 0 else _nothing)
         return other if self._local_rank else first  # type: ignore[no-any-return]
 
-    def require_equal_on_all_ranks(
-        self, value: object, error: Callable[[str], WavenetError]
-    ) -> None:
+    def require_equal_on_all_ranks(self, value: object, error: WavenetError) -> None:
         first, *others = self._all_gather(value)
         for rank, other in enumerate(others, start=1):
             if other != first:
-                raise self._ending(error(self.name(rank)))
+                reason = f"{self.name(rank)} {error.reason}"
+                raise self._ending(type(error)(error.subject, reason, error.advice))
 
     def _ending(self, error: WavenetError) -> BaseException:
         """What each rank raises of an error that all of them know: rank 0 alone reports it."""
@@ -250,7 +247,11 @@ def run(function: Callable[[SingleProcess], T]) -> T:
 
 
 def _run_together(function: Callable[[SingleProcess], T]) -> T:
-    processes = ProcessGroup()
+    try:
+        processes = ProcessGroup()
+    except RuntimeError as e:
+        reason = f"the processes do not find each other ({str(e).splitlines()[0]})"
+        raise LostProcessError("", reason, "start them again") from e
     try:
         result = function(processes)
         # A process that ended earlier would be missed by the others.

@@ -42,10 +42,7 @@ def nothing_learnt(step: int, bits: float, unigram: float, train: TrainConfig) -
     """
     if step < 2 * train.warmup_steps + RECENT_STEPS or bits < LEARNT_FRACTION * unigram:
         return None
-    return (
-        f"warning: nothing has been learnt by step {step}: {bits:.2f} bits per sample, "
-        f"and guessing by frequency alone takes {unigram:.2f}. "
-        "Are these recordings noise, or badly clipped? "
-        f"Else change train.learning_rate (now {train.learning_rate:g}) "
-        "by a factor of 3 either way"
-    )
+    now = f"{bits:.2f} bits per sample, and guessing by frequency alone takes {unigram:.2f}"
+    advice = f"Else change train.learning_rate (now {train.learning_rate:g}) by a factor of 3"
+    question = f"Are these recordings noise, or badly clipped? {advice} either way"
+    return f"warning: nothing has been learnt by step {step}: {now}. {question}"

@@ -3,6 +3,7 @@
 Rank 0 resolves it from what the user asked for, and every rank follows it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def make_plan(
     overrides: Mapping[str, Any],
     out: Path | None,
     stop_at: int | None,
+    max_hours: float | None,
     accept_changes: bool,
     world_size: int,
 ) -> Plan:
@@ -57,6 +59,8 @@ def make_plan(
     """
     if stop_at is not None and stop_at < 1:
         raise UsageError("stop_at", stop_at, "must be a step from 1 on")
+    if max_hours is not None and not 0 < max_hours < math.inf:
+        raise UsageError("max_hours", f"{max_hours:g}", "must be above 0")
     run = _named_run(folder, config, overrides, out)
     resolved, changes = _config_for(run, config, overrides)
     until = min(resolved.train.steps, stop_at or resolved.train.steps)

@@ -120,15 +120,13 @@ class Run:
         if path.exists():
             path.rename(path.with_suffix(".diverged"))
 
-    def save(self, saved: Checkpoint) -> Path:
+    def save(self, saved: Checkpoint) -> None:
         """Write a checkpoint and delete old ones, but for the last few and the best."""
         step, best = saved.training.step, saved.training.best_step
-        path = locate.step_path(self.checkpoints, step)
-        checkpoint.save(path, saved)
+        checkpoint.save(locate.step_path(self.checkpoints, step), saved)
         for old in locate.steps(self.checkpoints)[: -saved.config.train.keep_checkpoints]:
             if old not in (step, best):
                 locate.step_path(self.checkpoints, old).unlink(missing_ok=True)
-        return path
 
     def log(self, **metrics: Any) -> None:
         with writing(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8") as f:

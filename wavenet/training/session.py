@@ -20,7 +20,7 @@ from wavenet.config import Config, loading
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.pcm_cache import index_folder
-from wavenet.errors import CorpusError, RunError, TrainingError, UsageError
+from wavenet.errors import CorpusError, RunError, TrainingError
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.device import check_compiler, pick_precision
 from wavenet.system.interrupts import interrupts
@@ -67,8 +67,6 @@ def train(
     Under torchrun, all its processes train together. Raises WavenetError; what was finished stays
     in the run folder.
     """
-    if max_hours is not None and not 0 < max_hours < math.inf:
-        raise UsageError("max_hours", f"{max_hours:g}", "must be above 0")
     deadline = time.monotonic() + (math.inf if max_hours is None else 3600 * max_hours)
 
     def session(processes: SingleProcess) -> Run:
@@ -79,6 +77,7 @@ def train(
                 overrides=overrides or {},
                 out=out,
                 stop_at=stop_at,
+                max_hours=max_hours,
                 accept_changes=accept_changes or dry_run,
                 world_size=processes.world_size,
             )
@@ -109,12 +108,9 @@ def _choose_device(config: Config, name: str, processes: SingleProcess) -> torch
 
     device, precision = processes.run_on_all_ranks(choose)
     how = f"{device.type} in {precision}"
-
-    def differs(process: str) -> RunError:
-        reason = f"{process} would not train on {how} as process 0 does"
-        return RunError("", reason, "choose `device` and train.precision")
-
-    processes.require_equal_on_all_ranks(how, differs)
+    reason = f"would not train on {how} as process 0 does"
+    error = RunError("", reason, "choose `device` and train.precision")
+    processes.require_equal_on_all_ranks(how, error)
     return device
 
 
@@ -132,12 +128,10 @@ def _read_corpus(
         )
         return Corpus.open(index, plan.config)
 
-    def differs(process: str) -> CorpusError:
-        reason = f"{process} has other recordings than process 0"
-        return CorpusError(plan.recordings, reason, "copy the same to every machine")
-
     corpus = processes.on_each_machine(read)
-    processes.require_equal_on_all_ranks((corpus.fingerprint, corpus.config), differs)
+    reason, advice = "has other recordings than process 0", "copy the same to every machine"
+    error = CorpusError(plan.recordings, reason, advice)
+    processes.require_equal_on_all_ranks((corpus.fingerprint, corpus.config), error)
     return corpus
 
 

@@ -41,8 +41,8 @@ def _kernel(xp: Any, kind: str, weights: Weights, identity: Any) -> Any:
         return xp.einsum("or,rk->kor", weights["pointwise"][:, :, 0], weights["depthwise"][:, 0])
     if kind == "bottleneck":
         expand, reduce = weights["expand"][:, :, 0], weights["reduce"][:, :, 0]
-        widened = xp.einsum("ob,bck->ock", expand, weights["dilated"])
-        return xp.einsum("ock,cr->kor", widened, reduce)
+        widened = xp.einsum("ob,bck->okc", expand, weights["dilated"])
+        return xp.einsum("okc,cr->kor", widened, reduce)
     # A hybrid layer differs from an ordinary one in its dilations, not in its weights.
     weight, groups = weights["weight"], len(identity)
     outputs, inputs, taps = weight.shape
