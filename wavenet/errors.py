@@ -17,7 +17,7 @@
 Each says where, what is wrong, and what to do about it: `subject`, `reason` and `advice`. In these
 texts a parameter of this library stands in backticks, as in "choose another `out`"; the command
 line shows the option of that name instead. Programs decide on the class and on data, never on
-texts.
+these texts.
 """
 
 from collections.abc import Mapping

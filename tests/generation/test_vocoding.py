@@ -11,7 +11,7 @@ import wavenet
 from tests.helpers import BOTH, VOCODER, VOICES, as_checkpoint, network, noisy, tone
 from wavenet.audio import mel
 from wavenet.config import ModelConfig
-from wavenet.errors import AudioError, EngineError
+from wavenet.errors import AudioError, EngineError, UsageError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
@@ -52,8 +52,9 @@ def test_streams_of_different_length_are_what_each_would_be_alone(
 
 def test_a_vocoder_that_knows_labels_needs_one() -> None:
     model = as_checkpoint(network(BOTH))
-    with pytest.raises(EngineError, match="ada, bob"):
+    with pytest.raises(UsageError, match="ada, bob") as e:
         wavenet.vocode(model, wavs(100)[0])
+    assert e.value.parameter == "label"
     ada, bob = (
         np.asarray(wavenet.vocode(model, wavs(300)[0], label=who)) for who in ("ada", "bob")
     )

@@ -35,8 +35,9 @@ def demo(
     """Train a small model on bundled speech for a few minutes, and hear what it makes."""
     if folder is None and not BUNDLED.is_dir():
         raise CorpusError(
-            "the bundled recordings come with the source, not with the wheel; name a folder",
-            "wavenet demo FOLDER",
+            "",
+            "the bundled recordings come with the source, not with the wheel",
+            "name a folder: wavenet demo FOLDER",
         )
     from wavenet.cli.console import ConsoleReport
     from wavenet.training.events import TrainingListener

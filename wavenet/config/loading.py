@@ -105,7 +105,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def override(nested: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a config's nested dict with overrides applied. Raises ConfigError."""
     result = {k: dict(v) if isinstance(v, Mapping) else v for k, v in nested.items()}
-    for key, value in overrides.items():
+    todays = [current(key, value, key) for key, value in overrides.items()]
+    for key, value in (item for today in todays for item in today.items()):
         if key not in known_keys():
             hint = "`wavenet presets` shows where they are documented"
             raise ConfigError(key, "unknown setting", nearest(key, known_keys()) or hint)

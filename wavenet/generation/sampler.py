@@ -13,7 +13,7 @@ import numpy as np
 from wavenet.engines import Engine, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
-from wavenet.errors import EngineError, UsageError
+from wavenet.errors import UsageError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
@@ -70,8 +70,8 @@ class Sampler:
             raise UsageError("count", count, "must be 1 to 10000")
         config = model.config.model
         if mel_inputs and config.labels and not labels:
-            advice = f"choose one, `label` {labels_line(config.labels)}"
-            raise EngineError("this model knows labels", advice)
+            advice = f"choose one of {labels_line(config.labels)}"
+            raise UsageError("label", None, "this model knows labels", advice)
         prompt = prompt or Prompt(np.zeros(0, np.int64), gain=1.0)
         self.seed, self.sampling = seed, sampling or Sampling()
         self.count = len(mel_inputs) or count

@@ -26,8 +26,10 @@ from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import record
 from torch.nn.parallel import DistributedDataParallel
 
-from wavenet.errors import LostProcessError, UsageError, WavenetError
+from wavenet.errors import LostProcessError, RunError, UsageError, WavenetError
 from wavenet.system.device import pick_device
+
+JOIN = timedelta(minutes=10)  # for all processes to come
 
 # A process that reads recordings may keep the others waiting for hours. One that ends is noticed at
 # once nevertheless, because its connections close.
@@ -103,7 +105,8 @@ class ProcessGroup(SingleProcess):
     wait_seconds = -1.0
 
     def __init__(self) -> None:
-        store, self.rank, self.world_size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+        rendezvous: Any = distributed.rendezvous("env://", timeout=JOIN)  # type: ignore[attr-defined]
+        store, self.rank, self.world_size = next(rendezvous)
         self._store = _store_of_this_start(store, self.rank, self.world_size)
         self._local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
         self._local_world_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.world_size))
@@ -219,8 +222,12 @@ def _store_of_this_start(store: Any, rank: int, world_size: int) -> Any:
     """
     if rank == 0:
         start = str(store.add("wavenet/starts", 1))
-        missing = set(range(1, world_size))
+        missing, deadline = set(range(1, world_size)), time.monotonic() + JOIN.total_seconds()
         while missing:
+            if time.monotonic() > deadline:
+                who = f"process {', '.join(map(str, sorted(missing)))} of {world_size}"
+                reason = f"{who} did not come within {JOIN.seconds // 60} minutes"
+                raise RunError("", reason, "start all again")
             for r in missing:
                 if store.check([f"wavenet/word/{r}"]):
                     store.set(f"wavenet/{store.get(f'wavenet/word/{r}').decode()}", start)
@@ -242,8 +249,18 @@ def run(function: Callable[[SingleProcess], T]) -> T:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "RANK" not in os.environ:
         return function(SingleProcess())
-    # The decorator leaves the error where torchrun finds it for its list of failures.
-    return record(_run_together)(function)  # type: ignore[return-value]
+
+    def outcome() -> T | WavenetError:
+        try:
+            return _run_together(function)
+        except WavenetError as e:
+            return e
+
+    # The decorator leaves what nobody foresaw, with its traceback, for torchrun's list of failures.
+    result = record(outcome)()
+    if isinstance(result, WavenetError):
+        raise result
+    return result  # type: ignore[return-value]
 
 
 def _run_together(function: Callable[[SingleProcess], T]) -> T:
@@ -272,7 +289,7 @@ def _run_together(function: Callable[[SingleProcess], T]) -> T:
         from_gloo = isinstance(e, RuntimeError) and "gloo" in str(e)
         if from_gloo or isinstance(e, distributed.DistError):
             reason = f"another of the {processes.world_size} processes has ended"
-            advice = "go on from the last checkpoint with the same command"
+            advice = "the same command goes on from the last checkpoint, if there is one"
             raise LostProcessError("", reason, advice) from e
         raise
     distributed.destroy_process_group()

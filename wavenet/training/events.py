@@ -36,6 +36,7 @@ def to_all(listeners: Sequence[TrainingListener]) -> TrainingListener:
     def passed_on(event: str) -> Any:
         return lambda *values: [getattr(listener, event)(*values) for listener in listeners]
 
+    # Whatever is an event of a listener is one here: none can be forgotten.
     for event in vars(TrainingListener):
         if not event.startswith("_"):
             setattr(every, event, passed_on(event))

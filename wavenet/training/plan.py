@@ -70,7 +70,7 @@ def make_plan(
     plan = Plan(run, resolved, Path(recordings), until, accept_changes)
     plan.refuse(changes)
     if "train.label_from" in overrides and not resolved.model.label_channels:
-        advice = "use `config` voices or set model.label_channels = 16"
+        advice = "use `config` voices or `set` model.label_channels=16"
         raise ConfigError("train.label_from", "this configuration takes no labels", advice)
     if resolved.train.batch < world_size:
         reason = f"leaves some of {world_size} processes without a window"
