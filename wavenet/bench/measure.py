@@ -87,12 +87,9 @@ class Streams:
         self, engine: Engine, model: ModelConfig, weights: dict[str, Array], batch: int
     ) -> None:
         self._engine, self._time = engine, 0
-        self._projection = Projection(model, weights) if model.condition_channels else None
-        generator, features = np.random.default_rng(0), np.zeros(0)
-        if self._projection:
-            values = {f.name: f.random_value(generator, FRAMES) for f in front_ends(model)}
-            features = self._projection.features(**values)
-        self._features = [features] * batch
+        self._projection, generator = Projection(model, weights), np.random.default_rng(0)
+        values = {f.name: f.random_value(generator, FRAMES) for f in front_ends(model)}
+        self._features = [self._projection.features(**values)] * batch
         self._state = engine.init_state(batch, self._conditioning(0))
 
     def run(self, noise: Noise) -> None:
@@ -100,8 +97,6 @@ class Streams:
         self._time += noise.shape[1]
 
     def _conditioning(self, steps: int) -> Conditioning | None:
-        if self._projection is None:
-            return None
         return self._projection.conditioning(self._features, self._time, steps)
 
 

@@ -47,18 +47,16 @@ def _explain(error: Exception, command: str | None) -> str | None:
         return with_options(str(error)) if is_first_rank() or _have_met() else ""
     # Typer brings Click's usage errors along under changing names.
     if hasattr(error, "format_message"):
-        see = " ".join(["see wavenet", *([command] if command else []), "--help"])
-        problem = error.format_message().rstrip(".")
-        return f"{problem}; {see}" if is_first_rank() else ""
+        see = f"see wavenet {command} --help" if command else "see wavenet --help"
+        return f"{error.format_message().rstrip('.')}; {see}" if is_first_rank() else ""
     no_memory = isinstance(error, RuntimeError) and any(s in str(error) for s in _NO_MEMORY)
     if no_memory or isinstance(error, MemoryError):
-        otherwise = "close other programs, or take a smaller model"
-        advice = _MEMORY_ADVICE.get(command or "", otherwise)
+        advice = _MEMORY_ADVICE.get(command or "", "close other programs, or take a smaller model")
         return f"this needs more memory than there is; {advice}"
     # Typer ends quietly where nobody reads the output any more (`wavenet evaluate ... | head`).
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        problem = f"{error.filename or 'a file'}: {error.strerror or error}"
-        return f"{problem}; what was finished is kept"
+        where, what = error.filename or "a file", error.strerror or error
+        return f"{where}: {what}; what was finished is kept"
     return None
 
 

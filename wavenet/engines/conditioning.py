@@ -45,16 +45,20 @@ def require_conditioning(
 
 
 class Projection:
-    """A model's front ends, and the weights that project their features for every layer."""
+    """A model's front ends, and the weights that project their features for every layer.
+
+    For a model without front ends, features have no channels and the conditioning is None.
+    """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Array]) -> None:
         self.config = config
         self.hop = conditioning_hop(config)
         self._front_ends = front_ends(config)
         self._weights = weights
-        layers = range(len(config.schedule))
-        matrices = [weights[f"stack.layers.{i}.condition.weight"].T for i in layers]
-        self._matrix = np.ascontiguousarray(np.concatenate(matrices, axis=1))  # (C, L 2G)
+        if self._front_ends:
+            layers = range(len(config.schedule))
+            matrices = [weights[f"stack.layers.{i}.condition.weight"].T for i in layers]
+            self._matrix = np.ascontiguousarray(np.concatenate(matrices, axis=1))  # (C, L 2G)
 
     def features(self, **values: Any) -> Array:
         """(F, C) of one recording, from a value for each front end, such as `mel=frames, label=0`.
@@ -81,18 +85,21 @@ class Projection:
         """The front ends' channels side by side, for as many frames as all have."""
         pairs = list(zip(self._front_ends, parts, strict=True))
         frames = min((len(part) for f, part in pairs if f.per_frame), default=1)
+        no_channels = np.zeros((frames, 0), np.float32)
         wide = [
             part[:frames] if f.per_frame else np.broadcast_to(part, (frames, part.shape[1]))
             for f, part in pairs
         ]
-        return np.concatenate(wide, axis=1).astype(np.float32)
+        return np.concatenate([no_channels, *wide], axis=1).astype(np.float32)
 
-    def conditioning(self, features: Sequence[Array], time: int, steps: int) -> Conditioning:
+    def conditioning(self, features: Sequence[Array], time: int, steps: int) -> Conditioning | None:
         """The conditioning of samples `time` to `time + steps - 1`.
 
         There is a stream for each recording's `features` (F, C). After a recording's last frame the
         last one holds.
         """
+        if not self._front_ends:
+            return None
         first = time // self.hop
         # The last sample lies between two frames.
         last = (time + max(steps, 1) - 1) // self.hop + 1

@@ -15,7 +15,6 @@ from wavenet.engines.weights import require_finite
 from wavenet.errors import UsageError
 from wavenet.glossary import Samples
 from wavenet.model.checkpoint import Checkpoint
-from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.registry import distribution_for
 
@@ -87,21 +86,15 @@ def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
     config, rate = model.config.model, model.config.audio.sample_rate
     engine = create_engine(name, config, model.weights, options)
     distribution = distribution_for(config)
-    projection = Projection(config, model.weights) if config.condition_channels else None
+    projection = Projection(config, model.weights)
 
     def nats(segment: ScoredSegment) -> float:
-        features = []
-        if projection is not None:
-            length = len(segment.x)
-            features = [projection.features_of(segment.source, rate, segment.begin, length)]
-
-        def conditioning(time: int, steps: int) -> Conditioning | None:
-            return projection.conditioning(features, time, steps) if projection else None
-
-        state, total = engine.init_state(1, conditioning(0, 0)), 0.0
+        features = [projection.features_of(segment.source, rate, segment.begin, len(segment.x))]
+        state, total = engine.init_state(1, projection.conditioning(features, 0, 0)), 0.0
         for at in range(0, len(segment.x), PREFILL_SAMPLES):
             block = segment.x[at : at + PREFILL_SAMPLES]
-            params = engine.prefill(state, block[None], conditioning(at, len(block)))[0]
+            conditioning = projection.conditioning(features, at, len(block))
+            params = engine.prefill(state, block[None], conditioning)[0]
             total += distribution.nats(params, block)[max(0, segment.context - at) :].sum()
         return float(total)
 

@@ -17,7 +17,7 @@ from wavenet.errors import UsageError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
-from wavenet.glossary import Array, Samples, Wav
+from wavenet.glossary import Samples, Wav
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
@@ -94,10 +94,8 @@ class Sampler:
         self.time = 0
         self._going = list(range(self.count))
         self._prompt_samples = len(prompt.x)
-        self._projection = Projection(config, model.weights) if config.condition_channels else None
-        self._features: list[Array] = []
-        if self._projection is not None:
-            self._features = [self._projection.features(**s.values) for s in self.streams]
+        self._projection = Projection(config, model.weights)
+        self._features = [self._projection.features(**s.values) for s in self.streams]
         self.state = self._after(prompt.x)
 
     def collect(
@@ -157,6 +155,4 @@ class Sampler:
         return self.engine.select(state, [distinct.index(kind) for kind in kinds])
 
     def _conditioning(self, streams: Sequence[int], time: int, steps: int) -> Conditioning | None:
-        if self._projection is None:
-            return None
         return self._projection.conditioning([self._features[i] for i in streams], time, steps)
