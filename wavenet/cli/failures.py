@@ -17,6 +17,8 @@ _MEMORY_ADVICE = {
     "train": "lower train.batch or train.segment_seconds, or raise train.accumulate",
     "generate": "lower --count",
 }
+# What the command line calls each parameter of the library.
+_OPTIONS: dict[str, str] = {}
 
 
 class OneLineErrors(TyperGroup):
@@ -26,6 +28,10 @@ class OneLineErrors(TyperGroup):
         # The names of files may hold any bytes.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
+        for parameter in (p for command in self.commands.values() for p in command.params):
+            option = max(parameter.opts, key=len)
+            name = option.lstrip("-").replace("-", "_")
+            _OPTIONS[name] = option if option.startswith("-") else option.upper()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -62,15 +68,7 @@ def _explain(error: Exception, command: str | None) -> str | None:
 
 def with_options(text: str) -> str:
     """The text with options and arguments of the commands for the parameters in backticks."""
-    from wavenet.cli.main import app
-
-    names = {}
-    for command in typer.main.get_group(app).commands.values():
-        for parameter in command.params:
-            option = max(parameter.opts, key=len)
-            name = option.lstrip("-").replace("-", "_")
-            names[name] = option if option.startswith("-") else option.upper()
-    return re.sub("`([a-z_]+)`", lambda match: names.get(match[1], match[0]), text)
+    return re.sub("`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], match[0]), text)
 
 
 def _have_met() -> bool:
