@@ -58,8 +58,8 @@ def draw(path: Path, report: StackReport) -> None:
         axes.tick_params(axis="x", which="both", bottom=axes is bottom)
         axes.spines[:].set_visible(False)
         axes.spines["bottom"].set_visible(axes is not top)
-    heard = f"{samples} = {report.ms(report.cost.receptive_field)} ms at {report.sample_rate} Hz"
-    title = f"{report.name}: {len(report.cost.layers)} layers hear {heard}"
+    field = f"{samples} = {report.ms(report.cost.receptive_field)} ms at {report.sample_rate} Hz"
+    title = f"{report.name}: {len(report.cost.layers)} layers hear {field}"
     top.set_title(title, loc="left", fontsize=13)
     bottom.set_xlabel(
         "lag in samples (above) and milliseconds (below); 0 is the newest sample heard"
