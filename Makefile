@@ -1,28 +1,47 @@
-.PHONY: demo test test-all test-long check clean
+.PHONY: demo test test-all test-long test-lowest check docs docs-check clean
 
+# Windows has programs of an environment elsewhere.
+bin := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # A test has one thread of its own, so each worker needs a core; some tests start processes besides.
-pytest = .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+workers := --numprocesses auto --maxprocesses 4 --dist worksteal
+pytest := $(bin)/python -m pytest $(workers)
+lowest := .venv-lowest
 
 demo: .venv  ## train on the bundled recordings, generate audio and a picture
-	.venv/bin/wavenet demo
+	$(bin)/wavenet demo
 
 test: .venv  ## the quick tests, of everything: at most four minutes on two cores
 	$(pytest)
 
-test-all: test  ## and then the slow ones: every engine with every network, kills at any moment
+test-all: test  ## and then the slow ones: every engine with every network, kills, the pages' commands
 	$(pytest) -m "slow and not long"
 
-test-long: .venv  ## what takes minutes or gigabytes: hours of audio, hundreds of kills, thousands of damaged files
-	.venv/bin/python -m pytest -m "long or property" --hypothesis-profile long --timeout 3600
+test-long: .venv  ## what takes minutes or gigabytes: hours of audio, hundreds of kills, damaged files
+	$(bin)/python -m pytest -m "long or property" --hypothesis-profile long --timeout 3600
+
+test-lowest:  ## the quick tests with the lowest version of everything that pyproject.toml allows
+	mkdir -p build
+	python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*(d.split(",")[0].replace(">=", "==") for d in p["dependencies"]), sep="\n")' \
+	    >build/lowest.txt
+	PIP_CONSTRAINT=build/lowest.txt VENV=$(lowest) EXTRA=test ./setup.sh
+	$(lowest)/bin/python -m pytest $(workers)
 
 check: .venv  ## format, lint, types
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+
+docs: .venv  ## write the reference pages again from the code
+	$(bin)/python -m docs.tools.settings_page
+	$(bin)/python -m docs.tools.api_page
+
+docs-check: .venv  ## run the commands on every page and compare what they print
+	$(bin)/python -m docs.tools.commands $(PAGES)
 
 .PHONY: .venv
 .venv:
 	@./setup.sh
 
 clean:
-	rm -rf .venv runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

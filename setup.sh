@@ -1,25 +1,32 @@
 #!/usr/bin/env bash
-# Builds .venv once and is cheap to repeat: the stamp holds what it was built from. PYTHON=python3.12 picks an interpreter.
+# Builds .venv once and is cheap to repeat: the stamp holds what it was built from.
+# PYTHON=python3.12 picks an interpreter, VENV another place.
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
-stamp=.venv/.built-from
+venv=${VENV:-.venv}
+stamp=$venv/.built-from
 want=$(cat pyproject.toml setup.sh | cksum; "$python" --version)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
     exit 0
 fi
 "$python" -c 'import sys; sys.exit("wavenet needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 
-echo "setting up .venv (a few minutes, once)"
-"$python" -m venv .venv
-pip=".venv/bin/python -m pip --disable-pip-version-check"
-# Which torch: without a GPU, a wheel that pip's own find-links offer, as a rule the small CPU build; else the index's.
-if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
-    if nvidia-smi >/dev/null 2>&1 || ! $pip install -q --no-index --no-deps 'torch>=2.11' 2>/dev/null; then
-        $pip install -q 'torch>=2.11'
+echo "setting up $venv (a few minutes, once)"
+"$python" -m venv "$venv"
+bin=$venv/bin
+# Windows has it elsewhere.
+[ -d "$bin" ] || bin=$venv/Scripts
+pip="$bin/python -m pip --disable-pip-version-check"
+# Which torch: without a GPU, a wheel that pip's own find-links offer, as a rule the small CPU build;
+# else the index's.
+torch=$("$python" -c 'import re; print(re.search(r"torch>=[^\"]*", open("pyproject.toml").read())[0])')
+if ! "$bin/python" -c 'import torch' 2>/dev/null; then
+    if nvidia-smi >/dev/null 2>&1 || ! $pip install -q --no-index --no-deps "$torch" 2>/dev/null; then
+        $pip install -q "$torch"
     fi
 fi
 $pip install -q hatchling editables
-$pip install -q --no-build-isolation -e '.[dev]'
+$pip install -q --no-build-isolation -e ".[${EXTRA:-dev}]"
 $pip install -q --no-deps torchaudio || echo "note: no torchaudio here; the tests that compare with it are skipped"
 printf '%s' "$want" >"$stamp"

@@ -70,3 +70,7 @@ def __getattr__(name: str) -> Any:
     if current not in _HOME:
         raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
     return getattr(import_module(f"wavenet.{_HOME[current]}"), current)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

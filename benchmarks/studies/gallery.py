@@ -1,27 +1,26 @@
-"""The patterns of dilation in docs/dilation.md.
+"""The patterns of dilation in docs/receptive-field.md.
 
     python -m benchmarks.studies.gallery
 
-draws each pattern into docs/dilation/ and writes its section of the page, figures included. Each
-pattern is the preset `small` with a few settings changed. One whose settings this version does not
-know keeps its words and gets no picture. One with the same taps as a pattern above it is not drawn
-again. docs/receptive-field.png is drawn from the preset `paper`.
+draws each pattern into docs/receptive-field/ and writes its section of the page, figures included.
+Each pattern is the preset `small` with a few settings changed. One with the same taps as a pattern
+above it is not drawn again. docs/receptive-field/paper.png is drawn from the preset `paper`.
 """
 
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from wavenet.analysis import figure
 from wavenet.analysis.report import StackReport
 from wavenet.config import loading
-from wavenet.errors import ConfigError
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE, PICTURES = DOCS / "dilation.md", DOCS / "dilation"
+PAGE, PICTURES = DOCS / "receptive-field.md", DOCS / "receptive-field"
 BEGIN, END = "<!-- written by benchmarks/studies/gallery.py -->\n", "<!-- end -->\n"
 PITCH = 100.0  # Hz
-COLUMNS = 138
+COLUMNS = 100
 
 
 class Pattern(NamedTuple):
@@ -142,7 +141,21 @@ PATTERNS = (
 )
 
 
-def section(pattern: Pattern, report: StackReport | None, picture: str | None) -> str:
+def reports() -> Iterator[tuple[Pattern, StackReport, str | None]]:
+    """Each pattern, what its stack hears, and the name of its picture.
+
+    No name where a pattern before it has the same taps.
+    """
+    seen = set()
+    for pattern in PATTERNS:
+        config = loading.load("small", loading.parse_assignments(pattern.settings))
+        offsets = config.model.all_offsets
+        picture = None if offsets in seen else picture_name(pattern)
+        seen.add(offsets)
+        yield pattern, StackReport(pattern.name, config, PITCH), picture
+
+
+def section(pattern: Pattern, report: StackReport, picture: str | None) -> str:
     """A pattern's part of the page.
 
     `picture` names its file. It is None where a pattern above has the same taps.
@@ -153,14 +166,14 @@ def section(pattern: Pattern, report: StackReport | None, picture: str | None) -
         "",
         textwrap.fill(pattern.words, COLUMNS),
         "",
-        f"    wavenet receptive-field small {settings}",
+        "```sh",
+        f"wavenet receptive-field small {settings}",
+        "```",
         "",
     ]
-    if report is None:
-        return "\n".join(lines)
     if picture is not None:
         alt = f"{pattern.name}: the stack, its taps and the paths to each sample"
-        lines += [f"![{alt}](dilation/{picture})", ""]
+        lines += [f"![{alt}](receptive-field/{picture})", ""]
     cost = report.cost
     sizes = (
         f"{cost.parameters:,} parameters, {cost.macs_per_sample:,} multiply-adds, "
@@ -179,27 +192,17 @@ def picture_name(pattern: Pattern) -> str:
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    sections, drawn_offsets = [], set()
-    for pattern in PATTERNS:
-        try:
-            config = loading.load("small", loading.parse_assignments(pattern.settings))
-            report = StackReport(pattern.name, config, PITCH)
-        except ConfigError as e:
-            print(f"{pattern.name}: not drawn ({e})")
-            sections.append(section(pattern, None, None))
-            continue
-        offsets, picture = report.config.model.all_offsets, None
-        if offsets not in drawn_offsets:
-            picture = picture_name(pattern)
+    sections = []
+    for pattern, report, picture in reports():
+        if picture:
             figure.draw(PICTURES / picture, report)
-        drawn_offsets.add(offsets)
         sections.append(section(pattern, report, picture))
         print(f"{pattern.name}: {picture or 'the taps of a pattern above'}")
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
     page = before + BEGIN + "\n" + "\n".join(sections) + "\n" + END + after
     PAGE.write_text(page, encoding="utf-8")
-    figure.draw(DOCS / "receptive-field.png", StackReport("paper", loading.load("paper"), PITCH))
+    figure.draw(PICTURES / "paper.png", StackReport("paper", loading.load("paper"), PITCH))
 
 
 if __name__ == "__main__":

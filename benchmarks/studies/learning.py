@@ -306,11 +306,12 @@ def table(options: argparse.Namespace) -> None:
         print(f"{first['machine']}\n")
         ends(group)
         due = [f"{minutes * (i + 1) / EVALUATIONS:.1f}" for i in range(EVALUATIONS)]
-        print(f"\n| | {' | '.join(due)} minutes |")
-        print("|---" * (EVALUATIONS + 1) + "|")
+        print(f"\n| | {' | '.join(due)} minutes | steps |")
+        print("|---" * (EVALUATIONS + 2) + "|")
         for run in sorted(group, key=lambda r: (r["name"], r["seed"])):
             bits = [f"{c[3]:.3f}" for c in run["curve"]]
-            print(f"| {run['name']}, seed {run['seed']} | {' | '.join(bits)} |")
+            name = f"{run['name']}, seed {run['seed']}"
+            print(f"| {name} | {' | '.join(bits)} | {run['steps']} |")
 
 
 def ends(group: list[dict[str, Any]]) -> None:

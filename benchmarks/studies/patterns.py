@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.patterns FOLDER [MINUTES]
 
-prints the table in docs/dilation.md. Each pattern is the preset `small` with its channels chosen
-for about as many parameters. They are trained one after the other, on the same folder.
+prints the table in docs/receptive-field.md. Each pattern is the preset `small` with its channels
+chosen for about as many parameters. They are trained one after the other, on the same folder.
 """
 
 import math

@@ -1,3 +1,4 @@
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,69 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, word: str) -
         pass
     assert caught.value.subject == tmp_path / name
     assert word in caught.value.reason
+
+
+def written(path: Path, tags: dict[str, str]) -> tuple[dict[str, str], np.ndarray]:  # type: ignore[type-arg]
+    """Write a second of noise with tags. Returns the tags as they read back, and the audio."""
+    with writing.writer(path, 16000, tags) as file:
+        for block in np.split(noisy(1.0, 16000), 10):
+            file.write(block)
+    with sf.SoundFile(path) as file:
+        return file.copy_metadata(), file.read()
+
+
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+def test_tags_read_back_and_leave_the_audio_as_it_is(tmp_path: Path, suffix: str) -> None:
+    tags = {"title": "a title", "comment": "synthetic: " + 20 * "a comment ", "software": "x 1.0"}
+    read_back, tagged = written(tmp_path / f"tagged{suffix}", tags)
+    assert read_back["title"] == tags["title"]
+    assert read_back["comment"] == tags["comment"]
+    # The encoder of MP3 names itself instead.
+    assert read_back["software"].startswith("x 1.0") or suffix == ".mp3"
+    nothing, plain = written(tmp_path / f"plain{suffix}", {})
+    assert not nothing
+    assert (tagged == plain).all()
+
+
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+@pytest.mark.parametrize(
+    ("text", "in_utf8", "in_ascii"),
+    [
+        ("Zoë 声 🎵", "Zoë 声 🎵", r"Zo\xeb \u58f0 \U0001f3b5"),
+        ("two\nlines\0", r"two\nlines\x00", r"two\nlines\x00"),
+        # A file name that is not UTF-8.
+        ("caf\udce9", r"caf\udce9", r"caf\udce9"),
+    ],
+)
+def test_a_tag_of_any_characters_reads_back(
+    tmp_path: Path, suffix: str, text: str, in_utf8: str, in_ascii: str
+) -> None:
+    # A short comment has a place of its own in MP3.
+    for more in ("", " and enough text for a longer one"):
+        read_back, _ = written(tmp_path / f"a{suffix}", {"comment": text + more})
+        assert read_back["comment"] == (in_ascii if suffix == ".mp3" else in_utf8) + more
+
+
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+def test_a_tag_of_any_length_leaves_a_readable_file(tmp_path: Path, suffix: str) -> None:
+    # An empty text is one that libsndfile refuses.
+    tags = {"title": 1_000_000 * "é", "comment": 1_000_000 * "c", "software": ""}
+    read_back, wav = written(tmp_path / f"a{suffix}", tags)
+    assert read_back["title"].startswith(100 * ("\\xe9" if suffix == ".mp3" else "é"))
+    assert read_back["comment"].startswith(1000 * "c")
+    assert len(wav) == 16000
+
+
+def test_a_tagged_wav_is_whole_before_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    with writing.writer(path, 8000, {"comment": "synthetic"}) as file:
+        for blocks in (1, 2):
+            file.write(tone(0.5))
+            # This reader is strict, as kill -9 at this moment would leave the file to players.
+            with wave.open(str(path)) as whole:
+                assert whole.getnframes() == blocks * 4000
+                assert len(whole.readframes(8000)) == blocks * 8000
+            assert sf.SoundFile(path).comment == "synthetic"
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

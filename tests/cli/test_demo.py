@@ -46,5 +46,12 @@ next:
     assert sf.info(out / "from-nothing.wav").frames == 0.3 * 16000
     prompt = sf.read(out / "prompt.wav")[0]
     assert (sf.read(out / "continued.wav")[0][: len(prompt)] == prompt).mean() > 0.99
+    continued, new = (sf.SoundFile(out / f"{n}.wav") for n in ("continued", "from-nothing"))
+    assert continued.comment.startswith("Synthetic audio after 0.20 s of a recording, made by")
+    assert new.comment.startswith("Synthetic audio, made by")
+    assert continued.comment.endswith(": model demo, step 6, seed 1")
+    # Parts of recordings.
+    for name in ("held-back", "prompt"):
+        assert not sf.SoundFile(out / f"{name}.wav").copy_metadata()
     width = int.from_bytes((out / "demo.png").read_bytes()[16:20], "big")
     assert width > 1000

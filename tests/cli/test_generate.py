@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from tests.helpers import VOICES, as_checkpoint, files_up_to, matches, network, tone, wavenet
+from tests.helpers import (
+    SMALL,
+    VOICES,
+    as_checkpoint,
+    files_up_to,
+    matches,
+    network,
+    tone,
+    wavenet,
+)
+from wavenet import __version__
+from wavenet.audio import writing
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint
 
@@ -60,6 +71,26 @@ def test_format_follows_the_suffix(model: Path, tmp_path: Path, suffix: str) -> 
     assert sf.info(path).format == suffix.upper()
 
 
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+def test_written_files_say_that_they_are_synthetic(tmp_path: Path, suffix: str) -> None:
+    model = tmp_path / "Zoë.safetensors"
+    checkpoint.save(model, as_checkpoint(network(SMALL), step=400))
+    common = ("generate", model, "--seconds", 0.3, "--seed", 7)
+    name = r"Zo\xeb" if suffix == ".mp3" else "Zoë"
+    assert wavenet(*common, "--count", 2, "-o", tmp_path / f"a{suffix}").exit_code == 0
+    for clip in (1, 2):
+        tags = sf.SoundFile(tmp_path / f"a-{clip}{suffix}").copy_metadata()
+        assert tags["title"] == f"Synthetic audio: {name}, seed 7, clip {clip}"
+        origin = f"model {name}, step 400, seed 7, clip {clip}"
+        assert tags["comment"] == f"Synthetic audio, made by wavenet {__version__}: {origin}"
+        assert str(tmp_path) not in str(tags)
+    plain = tmp_path / f"plain{suffix}"
+    assert wavenet(*common, "--no-tag", "-o", plain).exit_code == 0
+    assert not sf.SoundFile(plain).copy_metadata()
+    assert b"wavenet" not in plain.read_bytes()
+    assert (sf.read(plain)[0] == sf.read(tmp_path / f"a-1{suffix}")[0]).all()
+
+
 def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
     sf.write(tmp_path / "p.wav", tone(0.5, 16000), 16000)
     common = ("generate", model, "--prompt", tmp_path / "p.wav", "--seconds", 0.1, "--seed", 1)
@@ -68,6 +99,9 @@ def test_a_kept_prompt_comes_first(model: Path, tmp_path: Path) -> None:
     new, both = sf.read(tmp_path / "new.wav")[0], sf.read(tmp_path / "both.wav")[0]
     assert len(both) - len(new) == pytest.approx(4000, abs=1)
     assert (both[-len(new) :] == new).all()
+    comments = [sf.SoundFile(tmp_path / f"{name}.wav").comment for name in ("new", "both")]
+    assert comments[0].startswith("Synthetic audio, made")
+    assert comments[1].startswith("Synthetic audio after 0.50 s of a recording, made")
     assert np.abs(both[500:3500]).max() == pytest.approx(0.4, abs=0.01)
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 
 from tests.helpers import BOTH, VOCODER, as_checkpoint, matches, network, noisy, tone, wavenet
-from wavenet.audio import mel
+from wavenet.audio import mel, writing
 from wavenet.cli import vocode
 from wavenet.config import ModelConfig
 from wavenet.errors import AudioError
@@ -51,6 +51,22 @@ def test_several_inputs_are_written_into_a_folder_as_each_would_be_alone(
     by_itself, among_others = sf.read(alone)[0], sf.read(out / "b-vocoded.wav")[0]
     # flac and wav are rounded to 16 bits in their own ways.
     np.testing.assert_allclose(by_itself, among_others, atol=2**-14)
+
+
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+def test_written_files_say_that_they_are_resynthesised(tmp_path: Path, suffix: str) -> None:
+    model, recording = saved(VOCODER, tmp_path), tmp_path / "private.wav"
+    sf.write(recording, tone(0.3), RATE)
+    tagged, plain = tmp_path / f"tagged{suffix}", tmp_path / f"plain{suffix}"
+    common = ("vocode", model, recording, "--seed", 3, "-o")
+    assert wavenet(*common, tagged).exit_code == 0
+    comment = sf.SoundFile(tagged).comment
+    assert comment.startswith("Synthetic audio (resynthesis from mel frames), made by wavenet ")
+    assert comment.endswith(": model model, step 0, seed 3")
+    assert b"private" not in tagged.read_bytes()
+    assert wavenet(*common, plain, "--no-tag").exit_code == 0
+    assert not sf.SoundFile(plain).copy_metadata()
+    assert (sf.read(plain)[0] == sf.read(tagged)[0]).all()
 
 
 def test_recordings_are_resynthesized_in_groups_of_similar_length(

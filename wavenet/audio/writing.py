@@ -1,6 +1,6 @@
-"""Audio files out: wav, flac, ogg and mp3, written block by block."""
+"""Audio files out: wav, flac, ogg and mp3, written block by block, with text as metadata."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +21,9 @@ WRITABLE = {
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 
+# libsndfile reads no text of 2,048 bytes or more back from a wav, and may add its name to one.
+MAX_TAG_BYTES = 2000
+
 
 def check_writable(path: Path) -> None:
     """Raise AudioError for a name that no audio can be written under."""
@@ -32,12 +35,24 @@ def check_writable(path: Path) -> None:
         raise AudioError(path, problem, "name a file in an existing folder")
 
 
+def _tag_text(text: str, form: str) -> str:
+    """A text as metadata of a format: one line, with escapes for what does not print.
+
+    In MP3 for all that is not ASCII: libsndfile hands UTF-8 to an encoder that takes it for
+    Latin-1.
+    """
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoded = line.encode("ascii" if form == "MP3" else "utf-8", "backslashreplace")
+    return encoded[:MAX_TAG_BYTES].decode(errors="ignore")
+
+
 @contextmanager
-def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
+def writer(path: Path, sample_rate: int, tags: Mapping[str, str] = {}) -> Iterator[sf.SoundFile]:
     """A mono file to write blocks of audio (time,) to, in the format that its suffix stands for.
 
-    What was written stays readable when the body of the `with` statement is left early. Raises
-    AudioError.
+    `tags` are texts for its metadata, under the names of soundfile's attributes ("comment"); one
+    that the format does not take is left out. What was written stays readable when the body of the
+    `with` statement is left early. Raises AudioError.
     """
     check_writable(path)
     form, subtype = WRITABLE[path.suffix.lower()]
@@ -55,6 +70,10 @@ def writer(path: Path, sample_rate: int) -> Iterator[sf.SoundFile]:
                 # leaves a readable file.
                 with suppress(AttributeError):
                     sf._snd.sf_command(file._file, SFC_SET_UPDATE_HEADER_AUTO, sf._ffi.NULL, 1)
+            # Before any audio, because most formats have their metadata in front of it.
+            for name, text in tags.items():
+                with suppress(sf.LibsndfileError):
+                    setattr(file, name, _tag_text(text, form))
             yield file
     except sf.LibsndfileError as e:
         reason = f"cannot be written on ({libsndfile_reason(e)})"

@@ -3,6 +3,8 @@
 It takes a few minutes on two CPU cores.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +86,7 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     from wavenet.cli.console import duration
     from wavenet.data.statistics import held_out_baselines
     from wavenet.generation.api import generate, load
+    from wavenet.generation.provenance import model_name, synthetic_tags
 
     model = load(run.folder)
     rate = model.config.audio.sample_rate
@@ -91,8 +94,8 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     held_out = corpus.wav(span)[: round((PROMPT_SECONDS + NEW_SECONDS) * rate)]
     prompt = held_out[: round(PROMPT_SECONDS * rate)]
 
-    def write(name: str, wav: "Wav") -> None:
-        with writing.writer(run.folder / f"{name}.wav", rate) as file:
+    def write(name: str, wav: "Wav", tags: Mapping[str, str] = {}) -> None:
+        with writing.writer(run.folder / f"{name}.wav", rate, tags) as file:
             file.write(wav)
 
     write("held-back", held_out)
@@ -100,8 +103,9 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     continuation = generate(model, NEW_SECONDS, SEED, prompt=run.folder / "prompt.wav")
     continued = np.concatenate([prompt, continuation])
     from_silence = generate(model, NEW_SECONDS, SEED)
-    write("continued", continued)
-    write("from-nothing", from_silence)
+    about = partial(synthetic_tags, model_name(run.folder), model, SEED)
+    write("continued", continued, about(lead_seconds=len(prompt) / rate))
+    write("from-nothing", from_silence, about())
     unigram, bigram = held_out_baselines(corpus)
     prompt_seconds = f"{len(prompt) / rate:.1f} s"
     clips = {

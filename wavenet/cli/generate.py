@@ -1,5 +1,6 @@
 """`wavenet generate`: new audio, or the continuation of a recording."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def generate(
     engine: options.EngineOption = "auto",
     precision: options.PrecisionOption = "fp32",
     threads: options.ThreadsOption = 0,
+    tag: options.TagOption = True,
     out: Annotated[
         Path | None,
         options.out_option("wav, flac, ogg or mp3; with --count, numbered. Default: RUN-SEED.wav."),
@@ -48,6 +50,7 @@ def generate(
     from wavenet.cli.streams import INTERRUPTED, chosen_or_new, first_line, write_streams
     from wavenet.generation.api import load, samples_for
     from wavenet.generation.prompt import read_prompt
+    from wavenet.generation.provenance import model_name, synthetic_tags
     from wavenet.generation.sampler import Sampler
     from wavenet.model.distributions.base import Sampling
 
@@ -79,10 +82,15 @@ def generate(
         labels=labels,
     )
     typer.echo(first_line(sampler.engine, count, trained, seed))
-    lead, after = None, ""
+    lead, lead_seconds, after = None, 0.0, ""
     if keep_prompt and continued is not None:
-        lead, after = prompt, f" after {continued.whole_samples / rate:.2f} s of prompt"
-    made = write_streams([(range(count), sampler)], [samples] * count, paths, rate, lead)
+        lead, lead_seconds = prompt, continued.whole_samples / rate
+        after = f" after {lead_seconds:.2f} s of prompt"
+    tags: list[dict[str, str]] = [{}] * count
+    if tag:
+        about = partial(synthetic_tags, model_name(model), trained, seed, lead_seconds=lead_seconds)
+        tags = [about(clip=i + 1) for i in range(count)]
+    made = write_streams([(range(count), sampler)], [samples] * count, paths, tags, rate, lead)
     for i, path in enumerate(paths):
         voice = f", {sampler.labels[i]}" if sampler.labels else ""
         typer.echo(f"{path}  {made[i] / rate:.2f} s{after}{voice}")

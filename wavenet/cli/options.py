@@ -50,6 +50,13 @@ ModelArgument = Annotated[
         help="A run folder (its best checkpoint is taken), a checkpoint file, or demo-voice."
     ),
 ]
+TagOption = Annotated[
+    bool,
+    typer.Option(
+        "--tag/--no-tag",
+        help="Say in the file's metadata that it is synthetic, by which model and seed.",
+    ),
+]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
 ThreadsOption = Annotated[int, typer.Option(help="The most threads to use; 0 is as many as help.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]

@@ -14,3 +14,4 @@ def presets() -> None:
         cost = model_cost(config.model, config.audio.sample_rate)
         hears = f"{cost.receptive_field:>7,} {cost.receptive_field_ms:>4.0f} ms"
         typer.echo(f"{name:14} {hears} {cost.parameters:>10,}  {config.purpose}")
+    typer.echo("Every setting: docs/settings.md in the source, and config.toml of any run")

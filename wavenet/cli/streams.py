@@ -5,7 +5,7 @@ So Ctrl-C and a full disk leave what there is.
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -32,21 +32,24 @@ def write_streams(
     batches: Iterable[tuple[Sequence[int], Sampler]],
     lengths: Sequence[int],
     paths: Sequence[Path],
+    tags: Sequence[Mapping[str, str]],
     rate: int,
     lead: Path | None = None,
 ) -> list[int]:
     """Generate batch by batch, each stream into its file, under a progress bar with the speed.
 
-    A batch is the numbers of its streams and their sampler. `lead` is a recording to put in front
-    of each stream. Returns the samples made of each: fewer than `lengths` after Ctrl-C. Raises
-    AudioError.
+    A batch is the numbers of its streams and their sampler. `tags` are those of each file. `lead`
+    is a recording to put in front of each stream. Returns the samples made of each: fewer than
+    `lengths` after Ctrl-C. Raises AudioError.
     """
     made = [0] * len(lengths)
     started = time.monotonic()
     with bar(sum(lengths), layout=LAYOUT_WITHOUT_COUNT) as progress, suppress(KeyboardInterrupt):
         for batch, sampler in batches:
             with ExitStack() as open_files:
-                files = [open_files.enter_context(writing.writer(paths[i], rate)) for i in batch]
+                files = [
+                    open_files.enter_context(writing.writer(paths[i], rate, tags[i])) for i in batch
+                ]
                 if lead is not None:
                     for block in reading.read_blocks(lead, rate):
                         for file in files:

@@ -30,6 +30,7 @@ def vocode(
     engine: options.EngineOption = "auto",
     precision: options.PrecisionOption = "fp32",
     threads: options.ThreadsOption = 0,
+    tag: options.TagOption = True,
     out: Annotated[
         Path | None,
         options.out_option(
@@ -42,6 +43,7 @@ def vocode(
     from wavenet.engines import create_engine
     from wavenet.generation.api import load
     from wavenet.generation.mel_input import MelInput, require_frames
+    from wavenet.generation.provenance import model_name, synthetic_tags
     from wavenet.generation.sampler import Sampler
     from wavenet.model.distributions.base import Sampling
     from wavenet.model.known_labels import choose
@@ -73,7 +75,9 @@ def vocode(
     samplers = chain([sampler_of(batches[0])], map(sampler_of, batches[1:]))
     typer.echo(first_line(loaded, len(batches[0]), trained, seed))
     _make_folder(paths[0].parent)
-    made = write_streams(zip(batches, samplers, strict=True), lengths, paths, rate)
+    about = synthetic_tags(model_name(model), trained, seed, from_mel_frames=True) if tag else {}
+    tags = [about] * len(paths)
+    made = write_streams(zip(batches, samplers, strict=True), lengths, paths, tags, rate)
     voice = f", {label}" if label else ""
     for path, source, samples in zip(paths, inputs, made, strict=True):
         if samples:

@@ -1,4 +1,7 @@
-"""The settings of [audio]: how recordings become samples."""
+"""The settings of [audio]: how recordings become samples.
+
+What stands below a setting is its documentation: see `reference`.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,20 +15,28 @@ class AudioConfig(Checked):
 
     section: ClassVar[str] = "audio"
 
-    # Recordings at other rates are resampled.
     sample_rate: int = ranged(16000, 1000, 192_000, "Hz")
+    """The rate that the network hears and plays at; recordings at other rates are resampled. It
+    keeps frequencies up to half of it, and the same second costs twice as much at twice the rate.
+    """
 
-    # Leave levels alone, or bring each recording's peak to peak_db.
     level: Literal["none", "peak"] = "none"
+    """Leave recordings as loud as they are, or bring the loudest moment of each to `peak_db`. Use
+    "peak" where files differ in level or are very quiet.
+    """
 
-    # Used by level = "peak".
     peak_db: float = ranged(-1.0, -60, 0, "dBFS")
+    """Where `level = "peak"` brings the loudest moment of each recording; 0 is full scale."""
 
-    # Cut silence at both ends of each recording.
     trim: bool = True
+    """Cut silence at both ends of each recording. Silence between sounds stays, and with
+    `train.validation = "tails"` nothing is cut.
+    """
 
-    # Silence is what lies this far below a recording's loudest 20 ms.
     trim_db: float = ranged(50.0, 10, 120, "dB")
+    """What lies this far below the loudest 20 ms of a recording counts as silence. Lower it where
+    noise is taken for sound, raise it where soft beginnings or decays are cut.
+    """
 
-    # Shorter recordings are skipped.
     min_seconds: float = ranged(0.1, 0, 60, "s", above=True)
+    """Recordings that are shorter are skipped."""

@@ -4,7 +4,11 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from wavenet.arithmetic import is_power_of_two
 from wavenet.errors import ConfigError
+
+# Bounds that are plainer as powers.
+_POWERS = {2**20: "2^20", 2**63 - 1: "2^63 - 1"}
 
 
 @dataclass(frozen=True)
@@ -12,6 +16,7 @@ class Range:
     """The values that a number may have; `fields` gives that of a setting as metadata["range"].
 
     `unit` is the number's, and `zero` says what a 0 means. With `above`, `low` itself is too low.
+    A setting that lists numbers has up to `longest` of them, 0 for as many as its section allows.
     """
 
     low: float
@@ -19,19 +24,33 @@ class Range:
     unit: str = ""
     zero: str = ""
     above: bool = False
+    power_of_two: bool = False
+    longest: int = 0
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high and not (self.above and value == self.low)
+        within = self.low <= value <= self.high and not (self.above and value == self.low)
+        return within and (not self.power_of_two or is_power_of_two(int(value)))
+
+    @property
+    def bounds(self) -> str:
+        """In words, without the unit."""
+        low = f"0 ({self.zero})" if self.zero else f"{self.low:g}"
+        high = _POWERS.get(int(self.high), f"{self.high:g}")
+        if self.power_of_two:
+            return f"a power of two from {low} to {high}"
+        return f"above {low} and at most {high}" if self.above else f"{low} to {high}"
+
+    @property
+    def listed(self) -> str:
+        """`bounds`, and before them how many numbers a list may have."""
+        return f"1 to {self.longest} numbers of {self.bounds}" if self.longest else self.bounds
 
     def __str__(self) -> str:
-        low = f"0 ({self.zero})" if self.zero else f"{self.low:g}"
-        high = "2^20" if self.high == 2**20 else f"{self.high:g}"
-        both = f"above {low} and at most {high}" if self.above else f"{low} to {high}"
-        return f"{both} {self.unit}".rstrip()
+        return f"{self.bounds} {self.unit}".rstrip()
 
 
-def ranged(default: float, low: float, high: float, unit: str = "", **more: Any) -> Any:
-    """A setting that is a number within a `Range`."""
+def ranged(default: Any, low: float, high: float, unit: str = "", **more: Any) -> Any:
+    """A setting that is a number within a `Range`, or a list of such numbers."""
     return field(default=default, metadata={"range": Range(low, high, unit, **more)})
 
 
@@ -51,7 +70,16 @@ class Checked:
                 raise ConfigError(f"{name} = {value}", "must be a finite number")
         for f in fields(self):  # type: ignore[arg-type]
             if limits := f.metadata.get("range"):
-                self.require(getattr(self, f.name) in limits, f.name, f"must be {limits}")
+                self._require_within(limits, f.name, getattr(self, f.name))
+
+    def _require_within(self, limits: Range, name: str, value: Any) -> None:
+        if isinstance(value, tuple):
+            listed = not limits.longest or 1 <= len(value) <= limits.longest
+            self.require(listed, name, f"must list 1 to {limits.longest} numbers")
+            for number in value:
+                self.require(number in limits, name, f"{number} is not within {limits}")
+        elif value is not None:
+            self.require(value in limits, name, f"must be {limits}")
 
     def require(self, ok: bool, name: str, rule: str) -> None:
         """Raise ConfigError that quotes a setting and its `rule`, unless `ok`."""

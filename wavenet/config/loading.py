@@ -21,6 +21,9 @@ from wavenet.system import resources
 DEFAULT_PRESET = "small"
 SECTIONS = ("audio", "model", "train")
 
+# Where somebody finds the setting whose name is like no other.
+_ALL = "docs/settings.md in the source lists every one"
+
 # The settings that an explicit list of dilations replaces.
 _CYCLE = ("model.layers", "model.dilation_cycle", "model.growth")
 
@@ -108,8 +111,7 @@ def override(nested: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     todays = [current(key, value, key) for key, value in overrides.items()]
     for key, value in (item for today in todays for item in today.items()):
         if key not in known_keys():
-            hint = "`wavenet presets` shows where they are documented"
-            raise ConfigError(key, "unknown setting", nearest(key, known_keys()) or hint)
+            raise ConfigError(key, "unknown setting", nearest(key, known_keys()) or _ALL)
         section, _, name = key.rpartition(".")
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):
@@ -145,7 +147,7 @@ def _explained(where: str, errors: Sequence[Any]) -> ConfigError:
     location = map(str, problem["loc"])
     key = ".".join(part for part in location if not part.startswith(("int", "tuple[")))
     if problem["type"] == "unexpected_keyword_argument":
-        hint = nearest(key, known_keys()) or "see configs/ for all of them"
+        hint = nearest(key, known_keys()) or _ALL
         return ConfigError(f"{where}: {key}", "unknown setting", hint)
     message = problem["msg"][:1].lower() + problem["msg"][1:]
     return ConfigError(f"{where}: {key} = {reprlib.repr(problem['input'])}", message)

@@ -1,6 +1,7 @@
 """The settings of [model]: a network's sizes, and what follows from them by arithmetic.
 
-One that is renamed or goes away is entered in `legacy`.
+What stands below a setting is its documentation: see `reference`. One that is renamed or goes away
+is entered in `legacy`.
 """
 
 from dataclasses import dataclass
@@ -17,88 +18,137 @@ class ModelConfig(Checked):
 
     section: ClassVar[str] = "model"
 
-    layers: int = ranged(30, 1, 1000)
+    layers: int = ranged(30, 1, 1000, "layers")
+    """Layers of the stack. More of them hear further back and learn more, and cost time in
+    proportion.
+    """
 
-    # Dilations grow from layer to layer up to the largest, then start again at 1; see
-    # `wavenet.config.dilations`.
-    dilation_cycle: int = 512
+    dilation_cycle: int = ranged(512, 1, 2**20, "samples")
+    """The largest dilation: dilations grow from layer to layer up to it, then start again at 1. It
+    decides most how far back the network hears; a power of two with `growth = "doubling"`.
+    """
+
     growth: Literal["doubling", "fibonacci", "coprime"] = "doubling"
+    """How dilations grow: 1, 2, 4, 8 ..., or 1, 2, 3, 5, 8 ..., or 1, 2, 3, 5, 7, 11 ... without a
+    common divisor. The slower ones reach most samples by several paths, and take more layers for
+    the same reach.
+    """
 
-    # An explicit list, one per layer. It replaces layers, dilation_cycle and growth.
-    dilations: tuple[int, ...] | None = None
+    dilations: tuple[int, ...] | None = ranged(None, 1, 2**20, "samples", longest=1000)
+    """An explicit list, one dilation for each layer. It replaces `layers`, `dilation_cycle` and
+    `growth`; setting one of those takes it back.
+    """
 
-    # Taps of the dilated convolutions: one number, or one for each layer.
-    kernel_size: int | tuple[int, ...] = 2
+    kernel_size: int | tuple[int, ...] = ranged(2, 2, 64, "taps")
+    """Taps of the dilated convolutions: one number, or a list with one for each layer."""
 
-    # Kind of dilated convolution; see `wavenet.model.patterns`.
     layer: Literal["dense", "separable", "bottleneck", "hybrid"] = "dense"
+    """The kind of dilated convolution. "separable" and "bottleneck" have fewer parameters; in
+    "hybrid" half of the channels are not dilated.
+    """
 
-    # Groups that a dense convolution's channels are divided into. Each reads its own channels only.
-    groups: int = 1
+    groups: int = ranged(1, 1, 4096, "groups")
+    """Groups that the channels of a dense convolution are divided into, of which each reads its own
+    only: fewer parameters. It must divide `residual_channels` and half of `gate_channels`.
+    """
 
-    # Channels of a bottleneck layer's dilated convolution; 0 is a quarter of residual_channels.
-    bottleneck_channels: int = ranged(0, 0, 8192, zero="a quarter of the residual channels")
+    bottleneck_channels: int = ranged(
+        0, 0, 8192, "channels", zero="a quarter of the residual channels"
+    )
+    """Channels of the dilated convolution in a layer of kind "bottleneck", and of no other."""
 
-    # Average what a convolution makes now and a sample ago, against the grid that dilations leave.
     smooth: bool = False
+    """Let every tap read the mean of a sample and the one before it, against the grid that
+    dilations leave.
+    """
 
-    residual_channels: int = ranged(64, 1, 8192)
-    gate_channels: int = ranged(128, 1, 8192)  # both halves: tanh and sigmoid
-    skip_channels: int = ranged(64, 1, 8192)
+    residual_channels: int = ranged(64, 1, 8192, "channels")
+    """Width of the path from layer to layer. Together with `gate_channels` it decides how much the
+    network can learn, and what a sample costs.
+    """
 
-    # A module before the head that also reads the skip sum at earlier samples; see
-    # `wavenet.model.patterns.pyramid_pooling`. Its branches read it at these dilations, and its
-    # last branch reads the mean over a window of samples.
+    gate_channels: int = ranged(128, 1, 8192, "channels")
+    """Outputs of each dilated convolution, both halves counted: the tanh half and the sigmoid half.
+    An even number, usually twice `residual_channels`.
+    """
+
+    skip_channels: int = ranged(64, 1, 8192, "channels")
+    """Width of the sum that all layers add to and the output is made from."""
+
     context: Literal["none", "pyramid"] = "none"
-    pyramid_dilations: tuple[int, ...] = (1, 6, 12, 18)
+    """A module before the head that also reads the skip sum at earlier samples. "pyramid" reads it
+    at `pyramid_dilations`, and its mean over `pyramid_window`.
+    """
+
+    pyramid_dilations: tuple[int, ...] = ranged((1, 6, 12, 18), 1, 2**20, "samples", longest=16)
+    """How far back each branch of `context = "pyramid"` reads."""
+
     pyramid_window: int = ranged(256, 2, 2**20, "samples")
+    """The window over which the last branch of `context = "pyramid"` reads a mean."""
 
-    # Between the skip sum and the output.
-    head_channels: int = ranged(64, 1, 8192)
+    head_channels: int = ranged(64, 1, 8192, "channels")
+    """Width between the skip sum and the output."""
 
-    # What is predicted: mu-law levels, or a mixture over 16-bit samples.
     output: Literal["mulaw", "logistic", "gaussian"] = "mulaw"
-    levels: int = 256  # with output = "mulaw"
-    mixtures: int = ranged(10, 1, 100, "components")  # components, with the others
+    """What is predicted: one of `levels` mu-law levels, or a 16-bit sample by a mixture of logistic
+    or of normal densities.
+    """
 
-    # Channels of the embedding of a label (a voice, a class). 0: the network knows no labels.
-    label_channels: int = ranged(0, 0, 1024, zero="no labels")
+    levels: int = ranged(256, 16, 1024, "levels", power_of_two=True)
+    """Mu-law levels of `output = "mulaw"`: 256 are 8 bits, whose hiss can be heard; 1024 are 10
+    bits, with less of it.
+    """
 
-    # The labels that the network knows, collected from the recordings when training starts.
+    mixtures: int = ranged(10, 1, 100, "components")
+    """Components of the mixture that the other outputs predict."""
+
+    label_channels: int = ranged(0, 0, 1024, "channels", zero="no labels")
+    """Size of the vector that stands for a label: a voice, an instrument, a class. Set it to about
+    16 to train several in one network and choose one when generating.
+    """
+
     labels: tuple[str, ...] = ()
+    """The labels that the network knows, all different, by name. They are collected from the
+    recordings when training starts, so there is no need to set them.
+    """
 
-    # Bands of the log-mel frames that the network is conditioned on. 0: on none.
-    mel_bands: int = ranged(0, 0, 512, zero="no frames")
-    mel_hop: int = 256  # samples between frames
-    mel_window: int = ranged(1024, 16, 2**16, "samples")  # samples that a frame covers
-    mel_low_hz: float = 0.0
-    mel_high_hz: float = 8000.0
+    mel_bands: int = ranged(0, 0, 512, "bands", zero="no frames")
+    """Bands of the log-mel frames that the network follows, which makes it a vocoder."""
 
-    # Each frame and this many to each side of it are condensed to mel_channels.
+    mel_hop: int = ranged(256, 1, 2**16, "samples")
+    """From one mel frame to the next; at most `mel_window`."""
+
+    mel_window: int = ranged(1024, 16, 2**16, "samples")
+    """What one mel frame is computed from."""
+
+    mel_low_hz: float = ranged(0.0, 0, 96_000, "Hz")
+    """Where the lowest mel band begins; below `mel_high_hz`."""
+
+    mel_high_hz: float = ranged(8000.0, 0, 96_000, "Hz", above=True)
+    """Where the highest mel band ends; at most half of `audio.sample_rate`."""
+
     mel_context: int = ranged(2, 0, 64, "frames")
-    mel_channels: int = ranged(64, 1, 1024)
+    """The network sees each mel frame with this many to each side of it, condensed to
+    `mel_channels`.
+    """
+
+    mel_channels: int = ranged(64, 1, 1024, "channels")
+    """Channels that a mel frame and its neighbours are condensed to, for all layers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        cycle, doubling = self.dilation_cycle, self.growth == "doubling"
-        fits = 1 <= cycle <= 2**20 and (not doubling or is_power_of_two(cycle))
-        rule = f"must be {'a power of two up to' if doubling else '1 to'} 2^20"
-        self.require(fits, "dilation_cycle", rule)
-        listed = self.dilations is None or 1 <= len(self.dilations) <= 1000
-        self.require(listed, "dilations", "must list 1 to 1000 dilations")
-        for d in self.dilations or ():
-            self.require(1 <= d <= 2**20, "dilations", f"{d} is not within 1 to 2^20")
+        cycles = self.growth != "doubling" or is_power_of_two(self.dilation_cycle)
+        rule = 'must be a power of two with model.growth = "doubling"'
+        self.require(cycles, "dilation_cycle", rule)
         even = self.gate_channels % 2 == 0
         self.require(even, "gate_channels", "counts both halves, so it must be even")
-        fits = 16 <= self.levels <= 1024 and is_power_of_two(self.levels)
-        self.require(fits, "levels", "must be a power of two from 16 to 1024")
         self.require(len({*self.labels}) == len(self.labels), "labels", "must all be different")
         embedded = not self.labels or self.label_channels > 0
         self.require(embedded, "labels", "needs model.label_channels above 0")
-        fits = 1 <= self.mel_hop <= self.mel_window
-        self.require(fits, "mel_hop", "must be 1 to model.mel_window samples")
-        below = 0 <= self.mel_low_hz < self.mel_high_hz
-        self.require(below, "mel_low_hz", "must be 0 to below model.mel_high_hz")
+        fits = self.mel_hop <= self.mel_window
+        self.require(fits, "mel_hop", "must be at most model.mel_window samples")
+        below = self.mel_low_hz < self.mel_high_hz
+        self.require(below, "mel_low_hz", "must be below model.mel_high_hz")
         self._check_patterns()
 
     def _check_patterns(self) -> None:
@@ -106,23 +156,18 @@ class ModelConfig(Checked):
         layers, kernel_sizes = len(self.schedule), self.kernel_sizes
         rule = f"must be one number, or one for each of {layers} layers"
         self.require(len(kernel_sizes) == layers, "kernel_size", rule)
-        fits = all(2 <= k <= 64 for k in kernel_sizes)
-        self.require(fits, "kernel_size", "must be 2 to 64 taps")
         groups, residual, half = self.groups, self.residual_channels, self.gate_channels // 2
         rule = 'divides the convolution of model.layer = "dense" only'
         self.require(groups == 1 or self.layer == "dense", "groups", rule)
-        divides = groups >= 1 and residual % groups == 0 and half % groups == 0
+        divides = residual % groups == 0 and half % groups == 0
         rule = f"must divide {residual} residual channels and {half}, half the gate channels"
         self.require(divides, "groups", rule)
         used = not self.bottleneck_channels or self.layer == "bottleneck"
         self.require(used, "bottleneck_channels", 'is of model.layer = "bottleneck" only')
         rule = "must be at least 4 for a hybrid layer"
         self.require(self.layer != "hybrid" or half > 1, "gate_channels", rule)
-        branches = self.pyramid_dilations
-        fits = 1 <= len(branches) <= 16 and all(1 <= d <= 2**20 for d in branches)
-        self.require(fits, "pyramid_dilations", "must list 1 to 16 dilations of 1 to 2^20")
         # One for each dilation, and one for the mean over the window.
-        all_branches = len(branches) + 1
+        all_branches = len(self.pyramid_dilations) + 1
         fits = self.context == "none" or self.skip_channels >= all_branches
         rule = f"must be at least {all_branches}, one for each branch of the pyramid"
         self.require(fits, "skip_channels", rule)

@@ -20,10 +20,21 @@ class Config(Checked):
     """Everything a run is made from."""
 
     name: str = "custom"
+    """What the configuration is called, and run folders after it: letters, digits, dots and dashes.
+    A file without one is called after itself.
+    """
+
     purpose: str = ""
+    """What it is for, in a line, as `wavenet presets` shows it."""
+
     audio: AudioConfig = field(default_factory=AudioConfig)
+    """How recordings become samples."""
+
     model: ModelConfig = field(default_factory=ModelConfig)
+    """The network's sizes: what `WaveNet`, `WaveNetStack` and engines are made from."""
+
     train: TrainConfig = field(default_factory=TrainConfig)
+    """The training recipe."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +66,7 @@ class Config(Checked):
         return {k: _plain(v) for k, v in asdict(self).items()}
 
     def to_toml(self) -> str:
+        """The text of a config file, which `wavenet.config.loading.load` reads."""
         import tomli_w
 
         return tomli_w.dumps(self.to_dict())

@@ -1,6 +1,7 @@
 """The settings of [train]: the training recipe.
 
-One that is renamed or goes away is entered in `legacy`.
+What stands below a setting is its documentation: see `reference`. One that is renamed or goes away
+is entered in `legacy`.
 """
 
 from dataclasses import dataclass
@@ -15,66 +16,104 @@ class TrainConfig(Checked):
 
     section: ClassVar[str] = "train"
 
-    steps: int = ranged(20_000, 1, 1e9)  # length of the schedule
-    batch: int = ranged(2, 1, 65536)  # windows per step
+    steps: int = ranged(20_000, 1, 1e9, "steps")
+    """Length of the training: set it to what your time allows. The learning rate falls over all of
+    it, and much of what is gained is gained at the end.
+    """
 
-    # Parts that a step's batch is computed in, one after the other: less memory, the same result.
-    accumulate: int = 1
+    batch: int = ranged(2, 1, 65536, "windows")
+    """Windows that one step learns from. More make a step longer and its direction surer, and take
+    memory in proportion.
+    """
 
-    # Keep every Nth layer's input only and compute the rest again: less memory, more time. 0 keeps
-    # all.
-    checkpoint_layers: int = ranged(0, 0, 1000)
+    accumulate: int = ranged(1, 1, 65536, "parts")
+    """Parts that a step's batch is computed in, one after the other: less memory, the same result.
+    At most `batch`.
+    """
 
-    # Of the products. "auto" is bf16 on GPUs that have it, else fp32.
+    checkpoint_layers: int = ranged(0, 0, 1000, "layers", zero="keeps all")
+    """Keep the input of every so many layers only and compute the rest again: less memory, more
+    time.
+    """
+
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of the matrix products; weights and loss stay in fp32. "auto" is bf16 on GPUs that
+    have it, else fp32.
+    """
 
-    # Let torch.compile fuse the passes over the gates.
     compile: bool = False
+    """Let torch.compile fuse the passes over the gates."""
 
-    # Each window is made up to this much louder or softer than recorded, so that small folders are
-    # learnt by heart later.
-    augment_gain_db: float = ranged(0.0, 0, 40)
+    augment_gain_db: float = ranged(0.0, 0, 40, "dB")
+    """Each window is made up to this much louder or softer than it was recorded, so that a small
+    folder is learnt by heart later. 6 suits a few minutes of audio.
+    """
 
-    # Predicted samples per window. The receptive field comes on top, before them.
-    segment_seconds: float = ranged(0.5, 0.001, 60)
+    segment_seconds: float = ranged(0.5, 0.001, 60, "s")
+    """Predicted audio in each window. The receptive field comes on top, before it."""
 
     learning_rate: float = ranged(1e-2, 1e-9, 10)
-    warmup_steps: int = ranged(50, 0, 1e9)
+    """The largest step size of the optimiser, AdamW. Try a third of it when the loss rises or is
+    not finite.
+    """
+
+    warmup_steps: int = ranged(50, 0, 1e9, "steps")
+    """Steps over which the learning rate rises to its full value."""
+
     schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up the learning rate falls along half a cosine to a hundredth, or stays."""
+
     weight_decay: float = ranged(0.01, 0, 10)
+    """How strongly AdamW pulls weights towards 0, times the learning rate at each step."""
+
     clip_norm: float = ranged(1.0, 1e-6, 1e6)
+    """Gradients whose norm is larger than this are scaled down to it."""
 
-    # Decay per step of the weights' EMA, reached gradually.
-    ema_decay: float = ranged(0.999, 0, 0.999999)
+    ema_decay: float = ranged(0.999, 0, 0.999999, "per step")
+    """Decay of the moving average of the weights, which is what is scored and played; it averages
+    over about 1 / (1 - decay) steps, fewer early on.
+    """
+
     seed: int = ranged(0, 0, 2**63 - 1)
+    """Decides the initial weights and which windows are drawn. Another one trains another model of
+    the same kind.
+    """
 
-    # Whole files are held out, or the last tenth of each file over one second.
     validation: Literal["files", "tails"] = "files"
-    validation_fraction: float = ranged(0.1, 0.01, 0.5)
+    """What is held out to score the model: whole recordings, or the last tenth of each recording
+    over one second. With fewer than four recordings it is the last tenth of each.
+    """
 
-    # At most this much audio is scored each time.
-    validation_seconds: float = ranged(30.0, 0.1, 1e6)
+    validation_fraction: float = ranged(0.1, 0.01, 0.5, "of the audio")
+    """How much `validation = "files"` holds out."""
 
-    # Steps between validations. With each come a rendered sample and a checkpoint.
-    evaluate_every: int = ranged(500, 1, 1e9)
+    validation_seconds: float = ranged(30.0, 0.1, 1e6, "s")
+    """At most this much of the held-out audio is scored each time."""
 
-    # A checkpoint is saved at least this often.
-    checkpoint_minutes: float = ranged(5.0, 0.01, 1e6)
+    evaluate_every: int = ranged(500, 1, 1e9, "steps")
+    """From one validation to the next. With each come a rendered sample and a checkpoint."""
 
-    # End early when this many validations in a row brought nothing better. 0: never.
-    patience: int = ranged(0, 0, 1e9)
+    checkpoint_minutes: float = ranged(5.0, 0.01, 1e6, "minutes")
+    """A checkpoint is saved at least this often, so that no more is lost when the machine fails."""
 
-    # The last ones that are kept, and the best one besides.
-    keep_checkpoints: int = ranged(3, 1, 1000)
+    patience: int = ranged(0, 0, 1e9, "validations", zero="never")
+    """End early when so many validations in a row brought nothing better. Worth setting on a small
+    folder.
+    """
 
-    # Length of the sample rendered at each validation. 0 renders none.
-    sample_seconds: float = ranged(1.5, 0, 60)
+    keep_checkpoints: int = ranged(3, 1, 1000, "checkpoints")
+    """The last ones that are kept, and the best one besides."""
 
-    # Where a recording's label comes from: its "folder", a .csv of file,label, or a pattern with
-    # (?P<label>...) on its name.
+    sample_seconds: float = ranged(1.5, 0, 60, "s", zero="none")
+    """Length of the sample that is rendered at each validation."""
+
     label_from: str = "folder"
+    """Where the label of a recording comes from, if `model.label_channels` is set: its "folder", a
+    table such as labels.csv with rows of file,label, or a pattern on its name, with
+    `(?P<label>...)` in it.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         allowed = 1 <= self.accumulate <= self.batch
-        self.require(allowed, "accumulate", f"must be 1 to {self.batch:g}")
+        self.require(allowed, "accumulate", f"must be 1 to {self.batch} parts")

@@ -41,7 +41,9 @@ def create_engine(
 ) -> Engine:
     """The engine called `name`, loaded with a model.
 
-    `auto` is the fastest that runs on this machine and supports the model. Raises UsageError for an
+    `auto` is the fastest that runs on this machine and supports the model; the others are in
+    `ENGINES`: triton, numba, cuda-graph and reference. `weights` are those of a checkpoint,
+    `model.weights`, or of a network: its state_dict as NumPy arrays. Raises UsageError for an
     unknown name, and EngineError for one that cannot be loaded.
     """
     if name != "auto" and name not in ENGINES:

@@ -19,11 +19,17 @@ from wavenet.model.distributions.registry import distribution_for
 class Engine(ABC):
     """A model, ready to generate. Streams of a batch never influence each other.
 
+    A state belongs to the caller and only its engine knows what is in it; `prefill` and `generate`
+    advance it in place, by the samples that they are given or draw. `distribution` turns codes into
+    audio and back. A model with labels or mel frames needs `conditioning` in every call: make it
+    with `wavenet.engines.conditioning.Projection`.
+
     A kind of engine says what happens in `_after_silence`, `_prefill` and `_generate`, whose
     arguments have been checked. Compiled code checks no bounds.
     """
 
     name: ClassVar[str]
+    """What `create_engine` calls it."""
 
     def __init__(self, config: ModelConfig, options: EngineOptions) -> None:
         self.config, self.options = config, options
@@ -34,7 +40,10 @@ class Engine(ABC):
         """For the user: which engine this is, and how it will run `batch` streams."""
 
     def init_state(self, batch: int, conditioning: Conditioning | None = None) -> Any:
-        """The state of `batch` streams after endless silence, under their first frames."""
+        """The state of `batch` streams after endless silence, under their first frames.
+
+        Raises EngineError unless `conditioning` is what the model needs.
+        """
         require_conditioning(self.config, conditioning, batch, 0, 0)
         if conditioning is not None:
             return self._after_silence(conditioning.frames[:, 0])
@@ -53,7 +62,9 @@ class Engine(ABC):
     def prefill(self, state: Any, x: Samples, conditioning: Conditioning | None = None) -> Params:
         """Advance the state by given samples instead of drawn ones.
 
-        x (batch, time) -> params (batch, time, n_params): what was predicted for each sample.
+        Codes x (batch, time), integers -> params (batch, time, n_params), float32: what was
+        predicted for each sample, before it was known. Raises UsageError for codes that the model
+        does not have, EngineError for a batch or `conditioning` that does not fit the state.
         """
         last = self.distribution.levels - 1
         if x.size and not 0 <= x.min() <= x.max() <= last:
@@ -66,9 +77,11 @@ class Engine(ABC):
     ) -> Samples:
         """Draw one sample for each step of the noise.
 
-        noise (batch, time, n_noise) -> codes (batch, time). The last axis of the noise may be
-        missing where a draw takes one number. Raises UsageError for a `sampling` that the model's
-        output does not offer.
+        noise (batch, time, n_noise), float32 strictly inside 0 ... 1 as from
+        `wavenet.generation.noise.noise_for` -> codes (batch, time), int64. The last axis of the
+        noise may be missing where a draw takes one number. Raises UsageError for a `sampling` that
+        the model's output does not offer, and EngineError as `prefill` does, or when what the
+        network predicts is not finite.
         """
         self.distribution.check(sampling)
         noise = noise_columns(noise, self.distribution.n_noise)

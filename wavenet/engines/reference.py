@@ -19,7 +19,7 @@
 This is WaveNet (van den Oord et al. 2016) with every layer's past inputs kept in a ring, so that a
 sample costs one step of each layer (Le Paine et al. 2016). Letters in shapes are those of
 `glossary`, weights those of `weights`. Each stream is computed on its own: its samples do not
-depend on the batch that it is generated in.
+depend on the batch that it is generated in. docs/dilated-convolutions.md explains rings in step 8.
 """
 
 import copy

@@ -19,7 +19,7 @@ from wavenet.model.distributions.base import Sampling
 def load(source: str | Path) -> Checkpoint:
     """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
 
-    Raises CheckpointError.
+    `demo-voice` is the name of the model that comes with the program. Raises CheckpointError.
     """
     return checkpoint.load(locate.find(Path(source)))
 
@@ -41,10 +41,22 @@ def generate(
 ) -> Wav:
     """New audio in -1 ... 1 at `model.config.audio.sample_rate`.
 
-    (time,), or (count, time) when count is above 1. `prompt` names a recording to continue; it is
-    not part of the result. `label` is one of `model.config.model.labels`; without it clips take
-    them in turn. `precision="bf16"` rounds the weights, for speed; `threads` is the most that may
-    be used, 0 for as many as help. Raises WavenetError for what cannot be done.
+    float32 (time,), or (count, time) when count is above 1. The same seed gives the same audio,
+    and clip i of a seed is the same whatever the count.
+
+        seconds       length of each clip: above 0, at most 86,400 (a day)
+        seed          0 to 2^64 - 1
+        count         clips that are made side by side: 1 to 10,000
+        prompt        a recording to continue, which is not part of the result
+        label         one of `model.config.model.labels`; without it clips take them in turn
+        temperature   0 to 100: below 1 surer and duller, 1 as the model is, above 1 wilder
+        top_k, top_p  draw from the likeliest mu-law levels only: see `Sampling`
+        engine        "auto", or one of `wavenet.engines.ENGINES`
+        precision     "fp32", or "bf16" to round the weights, for speed
+        threads       the most that may be used; 0 for as many as help
+
+    Raises WavenetError for what cannot be done: UsageError for a value, AudioError for a prompt,
+    EngineError for an engine.
     """
     samples = samples_for(model, seconds)
     sampler = Sampler(
@@ -82,9 +94,14 @@ def vocode(
 ) -> Wav | list[Wav]:
     """A recording (time,) in -1 ... 1 at the model's rate, resynthesised from its mel frames.
 
-    Or audio for log-mel frames (n, bands). Several, as a list, are made at once, whatever their
-    lengths; each comes out as it would alone. A model that also knows labels needs one. Raises
-    WavenetError.
+    Or audio for log-mel frames (n, bands), natural logarithms of mel magnitudes, of which each
+    stands for `model.config.model.mel_hop` samples. The result is float32 (time,), and as long.
+    Several, as a list, are made at once, whatever their lengths, and give a list; each comes out as
+    it would alone. A model that also knows labels needs a `label`. The other arguments are those
+    of `generate`.
+
+    Raises WavenetError: EngineError for a model that follows no frames, or other ones; AudioError
+    for a recording that holds no finite floats.
     """
     several = isinstance(wav_or_frames, list | tuple)
     sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]

@@ -43,6 +43,10 @@ class Stream(NamedTuple):
 class Sampler:
     """Streams of audio from one model: iterate `blocks`, or `collect` all of it.
 
+    `seed` is 0 to 2^64 - 1, `count` the number of streams, 1 to 10,000. `prompt` comes from
+    `wavenet.generation.prompt.read_prompt`. Each call goes on where the last one stopped; `time`
+    is the number of samples that streams have so far, and `labels` has the label of each.
+
     Stream i of a seed is the same audio whatever its companions. A model that knows labels has one
     for each stream: those in `labels` in turn, or all that it knows. One that follows mel frames
     makes a stream for each of `mel_inputs`, all with the noise of stream 0, so that a recording
@@ -113,9 +117,10 @@ class Sampler:
         return [np.concatenate(wavs) for wavs in parts]
 
     def blocks(self, samples: int, block: int = BLOCK_SAMPLES) -> Iterator[Wav]:
-        """The next `samples` of every stream still going, at the prompt's own level.
+        """The next `samples` of every stream still going, in blocks (streams, up to `block`).
 
-        In blocks (streams, up to `block`).
+        float32 in -1 ... 1, at the prompt's own level; `block` is 2048 samples by default. All
+        streams are advanced together, so each block is there as soon as it is computed.
         """
         for wavs in self.variable_length_blocks([samples] * self.count, block):
             yield np.stack([wav for _, wav in wavs])

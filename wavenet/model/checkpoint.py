@@ -35,19 +35,43 @@ class Training:
     """
 
     step: int = 0
-    seconds: float = 0.0  # spent training so far
-    validation_bits: float | None = None  # per sample, when last evaluated
-    best_bits: float | None = None  # per sample
+    """Steps done."""
+
+    seconds: float = 0.0
+    """Spent training so far."""
+
+    validation_bits: float | None = None
+    """Bits per sample when last evaluated."""
+
+    best_bits: float | None = None
+    """The lowest bits per sample of all evaluations."""
+
     best_step: int | None = None
-    folder: str = ""  # of the recordings
-    fingerprint: str = ""  # of the corpus
-    torch: str = ""  # version
+    """When that was."""
+
+    folder: str = ""
+    """Of the recordings."""
+
+    fingerprint: str = ""
+    """Of the corpus."""
+
+    torch: str = ""
+    """Its version."""
+
     threads: int = 0
+    """Of torch, on a CPU."""
+
     precision: str = ""
-    # Steps that updated nothing, because their gradients overflowed in fp16.
+    """Of the products: fp32, bf16 or fp16."""
+
     skipped: int = 0
-    loss_scale: float | None = None  # of fp16
-    loss_scale_age: int = 0  # steps since it last changed
+    """Steps that updated nothing, because their gradients overflowed in fp16."""
+
+    loss_scale: float | None = None
+    """Of fp16."""
+
+    loss_scale_age: int = 0
+    """Steps since it last changed."""
 
     def __post_init__(self) -> None:
         if self.step < 0:
@@ -56,11 +80,18 @@ class Training:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A config and named float32 arrays."""
+    """A config and named float32 arrays: a trained model, or one in training."""
 
     config: Config
+    """All settings that it was trained with; the network's are `config.model`."""
+
     arrays: Mapping[str, Array] = field(repr=False)
+    """By name: `average.*` has the EMA of the weights. When loaded for resuming, `model.*` has the
+    weights and `adam.mean.*` and `adam.square.*` the optimiser's moments.
+    """
+
     training: Training = field(default_factory=Training)
+    """How it was trained so far."""
 
     def part(self, prefix: str) -> dict[str, Array]:
         """The arrays whose names start with `prefix.`, named without it."""
@@ -69,7 +100,7 @@ class Checkpoint:
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights to evaluate and generate with: the EMA."""
+        """The weights to evaluate and generate with, by parameter: the EMA."""
         return self.part("average")
 
 

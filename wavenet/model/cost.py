@@ -15,7 +15,12 @@ FLOAT_BYTES = 4
 
 
 def receptive_field(dilations: Sequence[int], kernel_size: int | Sequence[int] = 2) -> int:
-    """Samples that one output covers: 1 + the sum over layers of (kernel - 1) * dilation."""
+    """Samples that one output covers: 1 + the sum over layers of (kernel - 1) * dilation.
+
+    `kernel_size` is one number of taps, or a list with one for each dilation; ValueError when the
+    lists differ in length. Of a whole config, `ModelConfig.receptive_field` knows every kind of
+    layer.
+    """
     kernels = [kernel_size] * len(dilations) if isinstance(kernel_size, int) else kernel_size
     return 1 + sum((k - 1) * d for k, d in zip(kernels, dilations, strict=True))
 

@@ -24,6 +24,10 @@ from wavenet.model.patterns.pyramid_pooling import CausalASPP
 class WaveNetStack(nn.Module):
     """Gated layers with the config's dilations; returns the sum of their skip paths.
 
+    Unlike torch's convolutions it has time first and channels last: (time, batch, channels). It
+    takes R = `config.residual_channels` and returns S = `config.skip_channels`. Layers of a stack
+    on its own start alike; `WaveNet` draws each layer's weights with its `initialise`.
+
     Nothing is padded: the output is shorter than the input by the stack's receptive field less one,
     so no output can see the future and none is computed from made-up zeros.
 
@@ -46,7 +50,9 @@ class WaveNetStack(nn.Module):
     def forward(self, x: Tensor, conditioning: Conditioning | None = None) -> Tensor:
         """x (time, batch, R) -> (time - receptive_field + 1, batch, S).
 
-        `conditioning` holds features (F, batch, C), and says where they lie beside the first row.
+        Output i has heard x[i : i + receptive_field], so it stands beside the last of these. x has
+        to have at least `receptive_field` samples. `conditioning` holds features (F, batch, C), and
+        says where they lie beside the first row. Gradients can be taken once, not of gradients.
         """
         time, batch, channels = x.shape
         device = x.device.type
@@ -72,7 +78,9 @@ class WaveNetStack(nn.Module):
 class WaveNet(nn.Module):
     """Predicts each sample from the `receptive_field` samples before it.
 
-    `checkpoint_every` and `compiled` are of `WaveNetStack`: how it computes, not what.
+    `distribution` is what it predicts: it turns audio into codes and back, and has the loss. `seed`
+    decides the initial weights. `checkpoint_every` and `compiled` are of `WaveNetStack`: how it
+    computes, not what.
     """
 
     def __init__(
@@ -97,7 +105,7 @@ class WaveNet(nn.Module):
         self._initialise(torch.Generator().manual_seed(seed))
 
     def forward(self, x: Tensor, conditioning_input: ConditioningInput | None = None) -> Tensor:
-        """Codes (batch, time) -> params (batch, time - receptive_field + 1, n_params).
+        """Codes (batch, time), int64 -> params (batch, time - receptive_field + 1, n_params).
 
         params[:, i] predicts the sample that follows x[:, i + receptive_field - 1]. Nothing is
         padded: put `distribution.silence` in front for what lies before a recording's start. A
@@ -146,7 +154,11 @@ class WaveNet(nn.Module):
 
     @classmethod
     def from_arrays(cls, config: ModelConfig, arrays: Mapping[str, object]) -> "WaveNet":
-        """Rebuild a network from a checkpoint's NumPy weights, ready to evaluate."""
+        """Rebuild a network from a checkpoint's NumPy weights, on the CPU and in eval mode.
+
+        `arrays` are all of its weights by name, such as `Checkpoint.weights`. Raises RuntimeError
+        when they are not those of `config`.
+        """
         model = cls(config)
         model.load_state_dict({k: torch.as_tensor(v) for k, v in arrays.items()})
         return model.eval()

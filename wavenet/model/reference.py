@@ -9,6 +9,8 @@ the future.
 Layouts are (batch, channels, time) throughout. The weights are those of `network.WaveNet`, under
 the same names, so a trained model can be loaded here: `ReferenceWaveNet.from_arrays(config,
 weights)`. Layers of the kinds in `patterns` are not shown.
+
+docs/dilated-convolutions.md leads here in small steps.
 """
 
 from collections.abc import Iterable, Mapping

@@ -13,6 +13,7 @@ from wavenet.data.corpus import Corpus
 from wavenet.errors import WavenetError
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import Prompt
+from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
 from wavenet.model.checkpoint import Checkpoint
 
@@ -50,7 +51,14 @@ def render_validation_sample(
             sampler = sampler_of(prompt=Prompt(corpus.distribution.encode(lead), gain=1.0))
             caption = f"after {len(lead) / rate:.1f} s of a held-out recording"
         wav = np.concatenate([lead, *(block[0] for block in sampler.blocks(samples))])
-        with writing.writer(path, rate) as file:
+        tags = synthetic_tags(
+            model_name(folder.parent),
+            model,
+            config.train.seed,
+            lead_seconds=len(lead) / rate,
+            from_mel_frames=config.model.follows_frames,
+        )
+        with writing.writer(path, rate, tags) as file:
             file.write(wav)
         title = ", ".join([f"step {model.training.step}", *label, caption])
         plotting.sample(path.with_suffix(".png"), wav, rate, title)

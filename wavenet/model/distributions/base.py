@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample from a prediction.
-
-    `top_k = 0` and `top_p = 1` keep every code; `temperature = 0` takes the likeliest code.
-    Raises UsageError for values out of range.
-    """
+    """How to sample from a prediction. Raises UsageError for values out of range."""
 
     temperature: float = 1.0
+    """0 to 100: below 1 likely codes become likelier, and 0 always takes the likeliest."""
+
     top_k: int = 0
+    """Draw from this many of the likeliest codes; 0 keeps all."""
+
     top_p: float = 1.0
+    """Draw from the fewest codes that together have this probability; 1 keeps all."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 100:
@@ -46,15 +47,19 @@ class Distribution(Protocol):
     Codes x are integers 0 ... levels - 1; params are the n_params numbers predicted for each.
     """
 
-    # The name by which an engine chooses its own sampling code.
     kind: ClassVar[str]
-    # Uniform random numbers that one sample takes.
+    """The name by which an engine chooses its own sampling code."""
+
     n_noise: ClassVar[int]
-    # Whether a sample enters as its value times the only row of the input table; otherwise every
-    # code has a row of its own.
+    """Uniform random numbers that one draw takes."""
+
     scalar_input: ClassVar[bool]
-    # Initial standard deviation of the input table, which embeds audio at about unit size.
+    """Whether a sample enters as its value times the only row of the input table; otherwise every
+    code has a row of its own.
+    """
+
     input_std: ClassVar[float]
+    """Initial standard deviation of the input table, which embeds audio at about unit size."""
 
     @property
     def levels(self) -> int:
@@ -76,8 +81,11 @@ class Distribution(Protocol):
     def baseline_codes(self) -> "Distribution":
         """The codes whose frequencies `wavenet.data.baselines` counts."""
 
-    def encode(self, wav: Array) -> Samples: ...
-    def decode(self, x: Array) -> Wav: ...
+    def encode(self, wav: Array) -> Samples:
+        """Audio in -1 ... 1, of any shape, to the nearest codes; what lies outside is clipped."""
+
+    def decode(self, x: Array) -> Wav:
+        """Codes of any shape to audio, float32 in -1 ... 1."""
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
         """The network's input: codes (...), table (n_inputs, R) -> (..., R)."""
@@ -89,9 +97,10 @@ class Distribution(Protocol):
         """Initial bias of the output layer (n_params,)."""
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        """Negative log-likelihood in nats, summed with `weights` (batch, time), else averaged.
+        """Negative log-likelihood in nats, (), to be differentiated: the mean over all samples.
 
-        params (batch, time, n_params), x (batch, time).
+        With `weights` (batch, time) it is their weighted sum instead. params (batch, time,
+        n_params) and the codes that they predict, x (batch, time). Bits are nats / log(2).
         """
 
     def nats(self, params: Params, x: Samples) -> Array:

@@ -20,10 +20,11 @@ BASELINE_LEVELS = 256
 class Categorical:
     """One of `levels` mu-law codes (van den Oord et al. 2016, section 2.2).
 
-    params are one logit per code.
+    params are one logit per code. A draw takes one uniform number.
     """
 
     levels: int
+    """Number of codes, a power of two in every model: 256 are 8 bits."""
 
     kind: ClassVar[str] = "categorical"
     n_noise: ClassVar[int] = 1
@@ -32,39 +33,55 @@ class Categorical:
 
     @property
     def n_params(self) -> int:
+        """Logits predicted per sample: `levels`."""
         return self.levels
 
     @property
     def n_inputs(self) -> int:
+        """Rows of the input table: `levels`."""
         return self.levels
 
     @property
     def silence(self) -> int:
+        """The code of a zero sample: `levels // 2`."""
         return int(self.encode(np.zeros(1))[0])
 
     @property
     def baseline_codes(self) -> "Categorical":
+        """The codes whose frequencies `wavenet.data.baselines` counts: these."""
         return self
 
     def encode(self, wav: Array) -> Samples:
+        """Audio in -1 ... 1, of any shape, to the nearest mu-law codes, int64 in 0 ... levels - 1.
+
+        What lies outside -1 ... 1 is clipped.
+        """
         return quantization.encode(wav, self.levels)
 
     def decode(self, x: Array) -> Wav:
+        """Codes of any shape to audio, float32 in exactly -1 ... 1; `encode(decode(x)) == x`."""
         return quantization.decode(x, self.levels)
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
+        """Each code's row of the table: codes (...), table (levels, R) -> (..., R)."""
         from torch.nn.functional import embedding
 
         return embedding(x, table)
 
     def embed_array(self, x: Array, table: Array) -> Array:
+        """As `embed`, in NumPy."""
         return np.take(table, x, axis=0)
 
     def initial_bias(self) -> Array:
+        """Initial bias of the output layer, (levels,): zeros, so that all codes are as likely."""
         return np.zeros(self.levels, np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        """Softmax cross-entropy in float32."""
+        """Softmax cross-entropy in float32, in nats, (): the mean over all samples.
+
+        With `weights` (batch, time) it is their weighted sum instead. params (batch, time, levels)
+        and the codes that they predict, x (batch, time). Bits are nats / log(2).
+        """
         from torch.nn.functional import cross_entropy
 
         # In memory the rows lie time before batch, so flattening in this order copies nothing.
@@ -73,6 +90,10 @@ class Categorical:
         return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
 
     def nats(self, params: Params, x: Samples) -> Array:
+        """Negative log-likelihood of each code in nats, computed in float64.
+
+        params (time, levels), x (time,) -> (time,).
+        """
         logits = params.astype(np.float64)
         largest = logits.max(axis=1)
         log_sum = np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest
@@ -80,10 +101,11 @@ class Categorical:
         return nats
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
-        """Keep the top_k likeliest codes, and of those the fewest that together hold top_p.
+        """Sample codes: params (..., levels), noise (..., 1) -> (...).
 
-        The kept codes are then walked in their natural order until their summed probability passes
-        `noise`. Ties go to the lower code. Noise may come without its last axis, of length 1.
+        Of the top_k likeliest codes the fewest that together hold top_p are kept, and walked in
+        their natural order until their summed probability passes `noise`. Ties go to the lower
+        code. Noise may come without its last axis.
         """
         if sampling.temperature == 0:
             likeliest: Samples = np.argmax(params, axis=-1)
@@ -107,7 +129,12 @@ class Categorical:
         """Every option is supported."""
 
     def edges(self) -> Array:
+        """Where one code ends and the next begins: levels - 1 values of audio, ascending."""
         return quantization.edges(self.levels)
 
     def bits_to_16bit(self, x: Array) -> Array:
+        """log2 of the number of 16-bit samples that share each code of x, in the shape of x.
+
+        Added to bits per sample, it gives bits per 16-bit sample, in which all kinds compare.
+        """
         return np.take(quantization.bits_to_16bit(self.levels), x)

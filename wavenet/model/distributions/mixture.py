@@ -29,6 +29,7 @@ class _Mixture:
     """
 
     components: int
+    """J, the densities that are summed."""
 
     # Logarithm of each component's mass on a code; the same in NumPy.
     _log_mass: ClassVar["staticmethod[[Tensor, Tensor, Tensor], Tensor]"]
@@ -44,27 +45,41 @@ class _Mixture:
 
     @property
     def n_params(self) -> int:
+        """Numbers predicted per sample: 3 J."""
         return 3 * self.components
 
     def encode(self, wav: Array) -> Samples:
+        """Audio in -1 ... 1, of any shape, to 16-bit samples counted from the lowest, 0 ... 65535.
+
+        int64, the nearest each; what lies outside the 16-bit range is clipped.
+        """
         return quantization.encode_16bit(wav)
 
     def decode(self, x: Array) -> Wav:
+        """Codes of any shape to audio, float32 in -1 ... 1, exactly; `encode(decode(x)) == x`."""
         return quantization.decode_16bit(x)
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
+        """Each sample's value times the table's only row: codes (...), table (1, R) -> (..., R)."""
         wav = (x - quantization.FULL_SCALE).to(table.dtype) / quantization.FULL_SCALE
         return wav[..., None] * table[0]
 
     def embed_array(self, x: Array, table: Array) -> Array:
+        """As `embed`, in NumPy."""
         embedded: Array = self.decode(x)[..., None] * table[0]
         return embedded
 
     def initial_bias(self) -> Array:
+        """Initial bias of the output layer, (3 J,): equal weights, means at 0, different scales."""
         log_scales = np.log(np.geomspace(WIDEST, NARROWEST, self.components))
         return np.concatenate([np.zeros(2 * self.components), log_scales]).astype(np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
+        """Negative log-likelihood of the 16-bit samples in nats, (): the mean over all of them.
+
+        With `weights` (batch, time) it is their weighted sum instead. params (batch, time, 3 J)
+        and the codes that they predict, x (batch, time). Bits are nats / log(2).
+        """
         # Time before batch, for the same reason as in `Categorical.loss`.
         rows = self._in_loss_precision(params.transpose(0, 1).flatten(0, 1))
         logits, means, log_scales = rows.chunk(3, -1)  # (time * batch, J) each
@@ -76,6 +91,10 @@ class _Mixture:
         return total.float().to(params.device)
 
     def nats(self, params: Params, x: Samples) -> Array:
+        """Negative log-likelihood of each code in nats, computed in float64.
+
+        params (time, 3 J), x (time,) -> (time,).
+        """
         logits, means, scales = _split(params)
         log_weights = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         joint = log_weights + self._log_mass_array(x[:, None], means, scales)
@@ -83,10 +102,12 @@ class _Mixture:
         return nats
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
-        """The first uniform selects a component, the others sample from it; then round to a code.
+        """Sample codes: params (..., 3 J), noise (..., n_noise) -> (...).
 
-        The components are walked in their natural order. Temperature divides the weights' logits
-        and multiplies the scales; at 0 the sample is the centre of the highest peak.
+        The first uniform selects a component, the others sample from it, and the sample is rounded
+        to a code. The components are walked in their natural order. Temperature divides the
+        weights' logits and multiplies the scales; at 0 the sample is the centre of the highest
+        peak.
         """
         logits, means, scales = _split(params)
         noise = np.asarray(noise, np.float64)
@@ -102,15 +123,18 @@ class _Mixture:
         return self.encode(mean + scale * sampling.temperature * standard)
 
     def check(self, sampling: Sampling) -> None:
+        """Raise UsageError for top_k and top_p: a mixture is sampled with a temperature only."""
         reason = "chooses among mu-law levels, and this model has none"
         for name, value, off in (("top_k", sampling.top_k, 0), ("top_p", sampling.top_p, 1)):
             if value != off:
                 raise UsageError(name, value, reason, "use `temperature`")
 
     def edges(self) -> Array:
+        """Where one code ends and the next begins: 65,535 values of audio, ascending."""
         return quantization.edges_16bit()
 
     def bits_to_16bit(self, x: Array) -> Array:
+        """Zeros in the shape of x: every code is a 16-bit sample of its own."""
         return np.zeros(np.shape(x))
 
     def _in_loss_precision(self, params: "Tensor") -> "Tensor":
@@ -133,7 +157,12 @@ def _split(params: Array) -> tuple[Array, Array, Array]:
 
 
 class LogisticMixture(_Mixture):
-    """Logistic components (Salimans et al. 2017; van den Oord et al. 2018 for 16-bit audio)."""
+    """A mixture of logistic densities over 16-bit samples (Salimans et al. 2017).
+
+    After van den Oord et al. 2018, who predict 16-bit audio with one. params are J weight logits, J
+    means in steps of 1 / 32 of full scale and J logarithms of scales. A draw takes two uniform
+    numbers.
+    """
 
     kind: ClassVar[str] = "logistic"
     # One uniform selects the component, one goes through the logistic quantile function.
@@ -147,7 +176,11 @@ class LogisticMixture(_Mixture):
 
 
 class GaussianMixture(_Mixture):
-    """Normal components."""
+    """A mixture of normal densities over 16-bit samples.
+
+    params are those of `LogisticMixture`, with standard deviations for scales. A draw takes three
+    uniform numbers.
+    """
 
     kind: ClassVar[str] = "gaussian"
     # One uniform selects the component, two make a normal number (Box and Muller 1958).

@@ -1,8 +1,9 @@
-"""The wheel, installed away from the checkout, brings its presets and trains one."""
+"""What is published: the sdist is the project, and the wheel, installed elsewhere, works."""
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -14,16 +15,33 @@ from tests.helpers import tone, wavenet, write_recordings
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
+def built_wheel(project: Path, folder: Path) -> Path:
+    """The wheel of a project folder, unpacked into `folder`."""
     pip = [sys.executable, "-m", "pip"]
     options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(folder)]
-    subprocess.run([*pip, "wheel", *options, str(ROOT)], check=True, capture_output=True)
+    subprocess.run([*pip, "wheel", *options, str(project)], check=True, capture_output=True)
     (wheel,) = folder.glob("wavenet_audio-*.whl")
     with zipfile.ZipFile(wheel) as z:
         z.extractall(folder / "site")
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (archive,) = folder.glob("wavenet_audio-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    (project,) = (path for path in folder.iterdir() if path.is_dir())
+    return project
 
 
 def run(installed: Path, cwd: Path, *args: str, how: str = "-mwavenet") -> str:
@@ -47,6 +65,33 @@ def test_the_wheel_holds_the_presets_and_nothing_else_of_the_checkout(installed:
     assert {p.name for p in (resources / "presets").iterdir()} == presets
     models = {p.name for p in (ROOT / "models").iterdir()}
     assert {p.name for p in (resources / "models").iterdir()} == models
+
+
+def test_the_wheel_says_that_it_is_typed(installed: Path) -> None:
+    assert (installed / "wavenet" / "py.typed").exists()
+
+
+def test_the_sdist_has_what_make_demo_and_make_test_need(unpacked: Path) -> None:
+    here = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if here.returncode:
+        pytest.skip("not in a checkout")
+    # What git and code hosts read is of no use elsewhere.
+    wanted = {n for n in here.stdout.splitlines() if not n.startswith(".") and (ROOT / n).exists()}
+    names = {str(p.relative_to(unpacked)) for p in unpacked.rglob("*") if p.is_file()}
+    assert not wanted - names
+    assert not any(name.startswith(("runs/", ".venv")) for name in names)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {name: content for name, content in files.items() if "dist-info" not in name}
+
+
+@pytest.mark.slow
+def test_the_wheel_of_the_sdist_is_that_of_the_checkout(
+    installed: Path, unpacked: Path, tmp_path: Path
+) -> None:
+    assert contents(built_wheel(unpacked, tmp_path)) == contents(installed)
 
 
 def test_presets_are_found_in_the_wheel(installed: Path, tmp_path: Path) -> None:

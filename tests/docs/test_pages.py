@@ -1,0 +1,166 @@
+"""What the pages of the documentation say holds: links, commands, settings, figures."""
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from typer.main import get_command
+
+from benchmarks.studies import gallery, learning
+from wavenet.cli.main import app
+from wavenet.config.loading import known_keys
+
+pytest.importorskip("termios", reason="the pages' commands are run in a terminal of Unix")
+from docs.tools import commands
+
+ROOT = Path(__file__).parents[2]
+PAGES = commands.pages()
+LANGUAGES = {*commands.RUN, "text", "toml"}
+# Blocks of this page show figures of a machine; others may as well.
+MACHINE = re.compile(r"Python 3\.\d+\.\d+, torch ")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def inline(page: Path) -> Iterator[Token]:
+    """The links, images and code spans of a page."""
+    for token in MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8")):
+        yield from token.children or []
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of this page may end in, as code hosts make it of headings."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
+    titles = [
+        tokens[i + 1].children or [] for i, t in enumerate(tokens) if t.type == "heading_open"
+    ]
+    texts = ["".join(child.content for child in title).lower() for title in titles]
+    return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
+
+
+def words_of_commands(page: Path) -> Iterator[list[str]]:
+    """The words of every `wavenet ...` on a page, in blocks and in running text."""
+    texts = [t.content for t in inline(page) if t.type == "code_inline"]
+    for block in commands.blocks(page):
+        texts += [re.sub(r"\\\n\s*", " ", command) for command, _ in block.commands()]
+        texts += block.text.splitlines() if block.language == "sh" else []
+    for text in texts:
+        if found := re.search(r"\bwavenet +[a-z][^|;&]*", text):
+            lexer = shlex.shlex(found[0], posix=True, punctuation_chars=True)
+            lexer.whitespace_split, lexer.commenters = True, "#"
+            try:
+                yield list(lexer)
+            except ValueError:
+                # Words of running text, with an apostrophe among them.
+                yield found[0].split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = [str(t.attrs.get("href", t.attrs.get("src", ""))) for t in inline(page)]
+    for target in filter(None, targets):
+        if re.match(r"https?:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), f"{target}: headings are {sorted(anchors(file))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_says_how_it_is_run(page: Path) -> None:
+    for block in commands.blocks(page):
+        assert block.language in LANGUAGES, f"{block.place}: ```{block.language}"
+        if block.language == "console":
+            assert block.text.startswith("$ "), f"{block.place}: output without its command"
+        else:
+            assert not MACHINE.search(block.text), f"{block.place}: figures without their command"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_on_a_page_exist_and_have_the_options_that_it_gives(page: Path) -> None:
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    for words in words_of_commands(page):
+        if words[1] == "COMMAND" or words[1] not in known:
+            assert not words[1].islower() or len(words) == 2, " ".join(words)
+            continue
+        parameters = known[words[1]].params
+        options = {o for p in parameters for o in [*p.opts, *p.secondary_opts]} | {"--help"}
+        given = {w.partition("=")[0] for w in words[2:] if re.match(r"--?[a-z]", w)}
+        assert given <= options, f"{' '.join(words)}: no {given - options}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_settings_on_a_page_exist(page: Path) -> None:
+    if page.name in ("CHANGELOG.md", "versions.md", "settings.md", "architecture.md"):
+        pytest.skip("names settings that have gone, or modules")
+    spans = " ".join(t.content for t in inline(page) if t.type == "code_inline")
+    named = set(re.findall(r"\b(?:train|model|audio)\.[a-z_0-9]+\b(?![.(])", spans))
+    assert named <= {*known_keys(), "model.config", "model.weights"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_scripts_on_a_page_exist(page: Path) -> None:
+    for script in re.findall(r"python -m ((?:benchmarks|docs)(?:\.\w+)+)", page.read_text("utf-8")):
+        assert script.endswith(".NAME") or importlib.util.find_spec(script), script
+
+
+def test_the_readme_is_one_page_and_leads_to_every_other() -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text("utf-8")
+    assert len(text.splitlines()) <= 180
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name}" in text, f"{page.name} is not linked"
+
+
+def test_the_tables_of_what_is_learnt_are_those_of_the_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["learning.py", "table"])
+    learning.main()
+    rows = {cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")}
+    page = (ROOT / "docs" / "learning.md").read_text("utf-8").splitlines()
+    shown = {cells(line) for line in page if re.match(r"\|.*\d\.\d{3}", line)}
+    assert len(shown) > 30
+    assert not shown - rows
+
+
+def cells(row: str) -> tuple[str, ...]:
+    return tuple(cell.strip() for cell in row.strip("|").split("|"))
+
+
+def test_the_gallery_shows_what_its_script_finds() -> None:
+    text = (ROOT / "docs" / "receptive-field.md").read_text("utf-8")
+    for pattern, report, picture in gallery.reports():
+        assert gallery.section(pattern, report, picture) in text, pattern.name
+        assert picture is None or (gallery.PICTURES / picture).exists()
+
+
+def test_output_is_compared_but_for_what_varies() -> None:
+    line = "training   0.12 s a step, about 46.3 s plus evaluations; 3.818 bits"
+    assert commands.same([line], [line.replace("0.12", "9.9").replace("46.3 s", "1:57")])
+    assert commands.same([line], [line.replace("3.818", "3.82")])
+    assert not commands.same([line], [line.replace("3.818", "3.3")])
+    assert not commands.same([line], [line.replace("step", "stop")])
+    assert not commands.same(["18 layers"], ["19 layers"])
+    assert commands.same(["18 layers"], ["19 layers"], figures_vary=True)
+    assert commands.same(["a", "...", "b"], ["a", "x", "y", "b"])
+    assert not commands.same(["a", "...", "b"], ["a", "x", "b", "c"])
+    assert not commands.same(["a"], [])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_print_what_their_page_says(page: Path) -> None:
+    ran = [(block, difference) for block, _, _, difference in commands.run_page(page)]
+    differences = [f"{block.place}\n{difference}" for block, difference in ran if difference]
+    assert not differences, "\n".join(differences)

@@ -1,0 +1,67 @@
+"""What files beside the code say about it holds."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import wavenet
+from wavenet.data import cache_folders
+from wavenet.model import checkpoint
+
+ROOT = Path(__file__).parent.parent
+
+
+def project() -> dict[str, object]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return dict(tomllib.load(file)["project"])
+
+
+def test_ci_runs_every_version_of_python_that_is_promised() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    matrix = re.search(r"python: \[(.*)\]", workflow)
+    assert matrix
+    classifiers = re.findall(r"Python :: (3\.\d+)", str(project()["classifiers"]))
+    assert re.findall(r"3\.\d+", matrix[1]) == classifiers
+    assert project()["requires-python"] == f">={classifiers[0]}"
+    page = (ROOT / "docs" / "versions.md").read_text("utf-8")
+    assert f"Python {classifiers[0]} to {classifiers[-1]}" in page
+    assert "run: .ci/run" in workflow
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    dependencies = project()["dependencies"]
+    assert isinstance(dependencies, list)
+    assert all(">=" in d for d in dependencies)
+
+
+def test_the_version_policy_names_the_numbers_that_hold() -> None:
+    page = (ROOT / "docs" / "versions.md").read_text("utf-8")
+    for module, name in ((checkpoint, "FORMAT"), (cache_folders, "VERSION")):
+        path = Path(module.__file__ or "").relative_to(ROOT)
+        assert f"`{name}` = {getattr(module, name)} in `{path}`" in page
+    assert all(f"`wavenet.{old}`, now `{new}`" in page for old, new in wavenet._FORMER.items())
+
+
+def test_tab_completion_offers_the_public_names_and_nothing_else() -> None:
+    assert set(dir(wavenet)) == {*wavenet.__all__, "__version__"}
+
+
+@pytest.mark.slow
+def test_a_users_type_checker_sees_types(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text("import wavenet\nreveal_type(wavenet.generate)\n")
+    mypy = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--no-incremental",
+        "--follow-imports=silent",
+        str(script),
+    ]
+    result = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True)
+    assert "seconds: " in result.stdout, result.stdout + result.stderr

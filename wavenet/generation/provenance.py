@@ -1,0 +1,48 @@
+"""Where audio comes from, as text for its file: that it is synthetic, by which model and seed."""
+
+from pathlib import Path
+
+import wavenet
+from wavenet.model import locate
+from wavenet.model.checkpoint import Checkpoint
+
+
+def model_name(source: Path) -> str:
+    """What tags call the model that `source` means: its run folder, or its file without the suffix.
+
+    Never where that lies, which may say more of a machine and its user than they want to tell.
+    """
+    folder = (source.parent if source.is_file() else source).resolve()
+    if folder.name == "checkpoints" and locate.is_run(folder.parent):
+        return folder.parent.name
+    return folder.name if source.is_dir() else source.stem
+
+
+def synthetic_tags(
+    name: str,
+    model: Checkpoint,
+    seed: int,
+    *,
+    clip: int | None = None,
+    lead_seconds: float = 0.0,
+    from_mel_frames: bool = False,
+) -> dict[str, str]:
+    """The tags of synthetic audio, as `audio.writing.writer` takes them.
+
+    They are texts under the names of soundfile's attributes: title, comment, software. `name` is
+    what to call the model, `clip` counts the streams of one seed from 1, `lead_seconds` is the
+    length of a recording that stands in front of what was generated.
+    """
+    what = "Synthetic audio"
+    if from_mel_frames:
+        what += " (resynthesis from mel frames)"
+    if lead_seconds:
+        what += f" after {lead_seconds:.2f} s of a recording"
+    draw = f"seed {seed}" if clip is None else f"seed {seed}, clip {clip}"
+    software = f"wavenet {wavenet.__version__}"
+    origin = f"model {name}, step {model.training.step}, {draw}"
+    return {
+        "title": f"{what}: {name}, {draw}",
+        "comment": f"{what}, made by {software}: {origin}",
+        "software": software,
+    }
