@@ -8,7 +8,7 @@ import torch
 
 from tests.helpers import SMALL, network, noisy, some_codes
 from wavenet.config import ModelConfig
-from wavenet.model.network import WaveNet
+from wavenet.model.network import WaveNet, WaveNetStack
 
 OUTPUTS = ["mulaw", "logistic", "gaussian"]
 
@@ -73,3 +73,11 @@ def test_the_same_seed_starts_the_same() -> None:
     a, b, c = WaveNet(SMALL, seed=5), WaveNet(SMALL, seed=5), WaveNet(SMALL, seed=6)
     assert torch.equal(a.hidden.weight, b.hidden.weight)
     assert not torch.equal(a.hidden.weight, c.hidden.weight)
+
+
+def test_the_layers_of_a_stack_on_its_own_start_apart() -> None:
+    first, second = (layer.dilated.weight for layer in WaveNetStack(SMALL).layers[:2])
+    assert not torch.equal(first, second)
+    again, other = (WaveNetStack(SMALL, seed=s).layers[0].dilated.weight for s in (0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

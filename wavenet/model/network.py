@@ -25,8 +25,8 @@ class WaveNetStack(nn.Module):
     """Gated layers with the config's dilations; returns the sum of their skip paths.
 
     Unlike torch's convolutions it has time first and channels last: (time, batch, channels). It
-    takes R = `config.residual_channels` and returns S = `config.skip_channels`. Layers of a stack
-    on its own start alike; `WaveNet` draws each layer's weights with its `initialise`.
+    takes R = `config.residual_channels` and returns S = `config.skip_channels`. `seed` is that of
+    the weights.
 
     Nothing is padded: the output is shorter than the input by the stack's receptive field less one,
     so no output can see the future and none is computed from made-up zeros.
@@ -37,7 +37,12 @@ class WaveNetStack(nn.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, *, checkpoint_every: int = 0, compiled: bool = False
+        self,
+        config: ModelConfig,
+        *,
+        seed: int = 0,
+        checkpoint_every: int = 0,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
@@ -46,6 +51,12 @@ class WaveNetStack(nn.Module):
         self.compiled = compiled
         layers = (GatedLayer(config, i) for i in range(len(config.schedule)))
         self.layers: Modules[GatedLayer] = Modules(layers)
+        self.initialise(torch.Generator().manual_seed(seed))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights anew."""
+        for layer in self.layers:
+            layer.initialise(len(self.layers), generator)
 
     def forward(self, x: Tensor, conditioning: Conditioning | None = None) -> Tensor:
         """x (time, batch, R) -> (time - receptive_field + 1, batch, S).
@@ -140,8 +151,7 @@ class WaveNet(nn.Module):
 
     def _initialise(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.embedding.weight, std=self.distribution.input_std, generator=generator)
-        for layer in self.stack.layers:
-            layer.initialise(len(self.stack.layers), generator)
+        self.stack.initialise(generator)
         if self.conditioner is not None:
             self.conditioner.initialise(generator)
         if self.context is not None:
