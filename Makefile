@@ -21,7 +21,7 @@ test-long: .venv  ## what takes minutes or gigabytes: hours of audio, hundreds o
 
 test-lowest:  ## the quick tests with the lowest version of everything that pyproject.toml allows
 	mkdir -p build
-	python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	$${PYTHON:-python3} -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	    print(*(d.split(",")[0].replace(">=", "==") for d in p["dependencies"]), sep="\n")' \
 	    >build/lowest.txt
 	PIP_CONSTRAINT=build/lowest.txt VENV=$(lowest) EXTRA=test ./setup.sh

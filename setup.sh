@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Builds .venv once and is cheap to repeat: the stamp holds what it was built from.
-# PYTHON=python3.12 picks an interpreter, VENV another place.
+# PYTHON=python3.12 picks an interpreter, VENV another place, EXTRA what is installed besides.
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 stamp=$venv/.built-from
-want=$(cat pyproject.toml setup.sh | cksum; "$python" --version)
+extra=${EXTRA:-dev}
+want=$(cat pyproject.toml setup.sh ${PIP_CONSTRAINT:-} | cksum; "$python" --version; echo "$extra")
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
     exit 0
 fi
@@ -27,6 +28,6 @@ if ! "$bin/python" -c 'import torch' 2>/dev/null; then
     fi
 fi
 $pip install -q hatchling editables
-$pip install -q --no-build-isolation -e ".[${EXTRA:-dev}]"
+$pip install -q --no-build-isolation -e ".[$extra]"
 $pip install -q --no-deps torchaudio || echo "note: no torchaudio here; the tests that compare with it are skipped"
 printf '%s' "$want" >"$stamp"

@@ -41,8 +41,10 @@ def test_every_dependency_has_a_lower_bound() -> None:
 def test_the_version_policy_names_the_numbers_that_hold() -> None:
     page = (ROOT / "docs" / "versions.md").read_text("utf-8")
     for module, name in ((checkpoint, "FORMAT"), (cache_folders, "VERSION")):
-        path = Path(module.__file__ or "").relative_to(ROOT)
+        path = Path(module.__file__ or "").relative_to(ROOT).as_posix()
         assert f"`{name}` = {getattr(module, name)} in `{path}`" in page
+    until = tuple(map(int, re.findall(r"\d+", wavenet.__version__)[:2])) < (0, 3)
+    assert until or not wavenet._FORMER
     assert all(f"`wavenet.{old}`, now `{new}`" in page for old, new in wavenet._FORMER.items())
 
 

@@ -69,7 +69,10 @@ SECTIONS = {
 
 
 def page() -> str:
-    """The page as it should be. Raises ValueError for a public name that has no place on it."""
+    """The page as it should be.
+
+    Raises ValueError for a public name that has no place on it, or no docstring.
+    """
     shown = {name for names in SECTIONS.values() for name in names}
     if missing := {f"wavenet.{name}" for name in wavenet.__all__} - shown:
         raise ValueError(f"give {sorted(missing)} a place in SECTIONS of docs/tools/api_page.py")
@@ -98,7 +101,7 @@ def entry(name: str, seen: dict[Any, str]) -> Iterator[str]:
     yield f"### {name}"
     if call := signature(short, thing):
         yield f"```text\n{call}\n```"
-    yield inspect.getdoc(thing) or ""
+    yield documented(name, thing)
     if not inspect.isclass(thing):
         return
     members = public_members(thing)
@@ -110,11 +113,18 @@ def entry(name: str, seen: dict[Any, str]) -> Iterator[str]:
             long = "\n" in call
             yield f"#### `{member}(...)`" if long else f"#### `{call}`"
             yield f"```text\n{call}\n```" if long else ""
-            yield inspect.getdoc(value) or ""
+            yield documented(f"{name}.{member}", value)
     for other in dict.fromkeys(seen[value] for value in members.values() if value in seen):
         same = [f"`{m}`" for m, value in members.items() if seen.get(value) == other]
         yield textwrap.fill(f"As in {other}: {', '.join(same)}.", 100)
     seen |= dict.fromkeys(new.values(), f"`{short}`")
+
+
+def documented(name: str, thing: Any) -> str:
+    """The docstring of a thing. Raises ValueError where there is none."""
+    if not (text := inspect.getdoc(thing)):
+        raise ValueError(f"{name}: has no docstring")
+    return text
 
 
 def ours(owner: type) -> list[type]:

@@ -1,6 +1,8 @@
 """What the pages of the documentation say holds: links, commands, settings, figures."""
 
+import doctest
 import importlib.util
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,16 +14,16 @@ from markdown_it.token import Token
 from typer.main import get_command
 
 from benchmarks.studies import gallery, learning
+from docs.tools import commands
 from wavenet.cli.main import app
 from wavenet.config.loading import known_keys
-
-pytest.importorskip("termios", reason="the pages' commands are run in a terminal of Unix")
-from docs.tools import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = commands.pages()
 LANGUAGES = {*commands.RUN, "text", "toml"}
-# Blocks of this page show figures of a machine; others may as well.
+# What stands behind the name of the program and is no command of it.
+NO_COMMANDS = {"COMMAND", "VERSION"}
+# Whatever shows figures of a machine.
 MACHINE = re.compile(r"Python 3\.\d+\.\d+, torch ")
 
 
@@ -49,17 +51,13 @@ def words_of_commands(page: Path) -> Iterator[list[str]]:
     """The words of every `wavenet ...` on a page, in blocks and in running text."""
     texts = [t.content for t in inline(page) if t.type == "code_inline"]
     for block in commands.blocks(page):
-        texts += [re.sub(r"\\\n\s*", " ", command) for command, _ in block.commands()]
-        texts += block.text.splitlines() if block.language == "sh" else []
+        texts += [command for command, _ in block.commands()]
+        texts += [block.text] if block.language == "sh" else []
     for text in texts:
-        if found := re.search(r"\bwavenet +[a-z][^|;&]*", text):
-            lexer = shlex.shlex(found[0], posix=True, punctuation_chars=True)
+        for found in re.findall(r"\bwavenet +[a-zA-Z][^|;&\n]*", text.replace("\\\n", " ")):
+            lexer = shlex.shlex(found, posix=True, punctuation_chars=True)
             lexer.whitespace_split, lexer.commenters = True, "#"
-            try:
-                yield list(lexer)
-            except ValueError:
-                # Words of running text, with an apostrophe among them.
-                yield found[0].split()
+            yield list(lexer)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -83,15 +81,19 @@ def test_every_block_says_how_it_is_run(page: Path) -> None:
             assert block.text.startswith("$ "), f"{block.place}: output without its command"
         else:
             assert not MACHINE.search(block.text), f"{block.place}: figures without their command"
+    tokens = MarkdownIt("commonmark").parse(page.read_text(encoding="utf-8"))
+    indented = [token.content for token in tokens if token.type == "code_block"]
+    # Docstrings may have it.
+    assert not indented or page.name == "python-api.md", "indented code is not run"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_on_a_page_exist_and_have_the_options_that_it_gives(page: Path) -> None:
     known = get_command(app).commands  # type: ignore[attr-defined]
     for words in words_of_commands(page):
-        if words[1] == "COMMAND" or words[1] not in known:
-            assert not words[1].islower() or len(words) == 2, " ".join(words)
+        if words[1] in NO_COMMANDS:
             continue
+        assert words[1] in known, " ".join(words)
         parameters = known[words[1]].params
         options = {o for p in parameters for o in [*p.opts, *p.secondary_opts]} | {"--help"}
         given = {w.partition("=")[0] for w in words[2:] if re.match(r"--?[a-z]", w)}
@@ -144,13 +146,44 @@ def test_the_gallery_shows_what_its_script_finds() -> None:
         assert picture is None or (gallery.PICTURES / picture).exists()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_sessions_print_what_their_page_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = commands.session(commands.blocks(page))
+    if session is None:
+        pytest.skip("no sessions")
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    test = doctest.DocTestParser().get_doctest(session.text, {}, page.name, None, 0)
+    printed: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=printed.append)
+    assert not result.failed, "".join(printed)
+
+
+def test_a_comment_that_directs_nothing_is_refused(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "none.md"
+    for comment in (
+        "not run",
+        "take 9 minutes",
+        "takes 2 hours",
+        "figures vary -->\n\ntext\n<!-- end",
+    ):
+        text = f"<!-- {comment} -->\n```console\n$ true\n```\n"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "read_text", lambda self, encoding, text=text: text)
+            with pytest.raises(ValueError, match=r"direction|no block"):
+                commands.blocks(page)
+
+
 def test_output_is_compared_but_for_what_varies() -> None:
-    line = "training   0.12 s a step, about 46.3 s plus evaluations; 3.818 bits"
-    assert commands.same([line], [line.replace("0.12", "9.9").replace("46.3 s", "1:57")])
-    assert commands.same([line], [line.replace("3.818", "3.82")])
-    assert not commands.same([line], [line.replace("3.818", "3.3")])
-    assert not commands.same([line], [line.replace("step", "stop")])
-    assert not commands.same(["18 layers"], ["19 layers"])
+    line = "18 recordings, 1:30: 0.12 s a step, about 46.3 s plus evaluations, 3.818 bits"
+    for old, new in (("0.12", "9.9"), ("46.3 s", "1:57"), ("3.818", "3.82")):
+        assert commands.same([line], [line.replace(old, new)]), new
+    for old, new in (("18 r", "19 r"), ("1:30", "9:59"), ("3.818", "3.3"), ("bits", "")):
+        assert not commands.same([line], [line.replace(old, new)]), new
+    assert commands.same(["755 MB at the most"], ["655 MB at the most"])
+    assert not commands.same(["755 MB at the most"], ["8 MB at the most"])
     assert commands.same(["18 layers"], ["19 layers"], figures_vary=True)
     assert commands.same(["a", "...", "b"], ["a", "x", "y", "b"])
     assert not commands.same(["a", "...", "b"], ["a", "x", "b", "c"])
@@ -158,6 +191,7 @@ def test_output_is_compared_but_for_what_varies() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="commands are run in a terminal of Unix")
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_print_what_their_page_says(page: Path) -> None:

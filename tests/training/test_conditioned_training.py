@@ -273,5 +273,5 @@ def test_scores_survive_an_interrupted_comparison(
     shown = wavenet("evaluate", run, voices)
     assert shown.exit_code == 0
     assert "by linear prediction" in shown.stdout
-    assert "interrupted: nothing was said again" in shown.stdout
+    assert "interrupted: nothing was resynthesised" in shown.stdout
     assert json.loads(wavenet("evaluate", run, voices, "--json").stdout)["vocoded"] is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import soundfile as sf
 
 from wavenet.audio.reading import libsndfile_name, libsndfile_reason
-from wavenet.errors import AudioError
+from wavenet.errors import AudioError, UsageError
 
 # A command of libsndfile's sf_command, which soundfile does not wrap.
 SFC_SET_UPDATE_HEADER_AUTO = 0x1061
@@ -21,6 +21,8 @@ WRITABLE = {
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
 
+# What tags may be called, as soundfile has it. Of these MP3 keeps no software.
+TAGS = ("title", "comment", "software", "artist", "album", "date", "copyright", "license", "genre")
 # libsndfile reads no text of 2,048 bytes or more back from a wav, and may add its name to one.
 MAX_TAG_BYTES = 2000
 
@@ -50,11 +52,13 @@ def _tag_text(text: str, form: str) -> str:
 def writer(path: Path, sample_rate: int, tags: Mapping[str, str] = {}) -> Iterator[sf.SoundFile]:
     """A mono file to write blocks of audio (time,) to, in the format that its suffix stands for.
 
-    `tags` are texts for its metadata, under the names of soundfile's attributes ("comment"); one
-    that the format does not take is left out. What was written stays readable when the body of the
-    `with` statement is left early. Raises AudioError.
+    `tags` are texts for its metadata, named as in TAGS; one that the format does not take is left
+    out. What was written stays readable when the body of the `with` statement is left early. Raises
+    AudioError, and UsageError for a tag of another name.
     """
     check_writable(path)
+    for name in tags.keys() - set(TAGS):
+        raise UsageError("tags", name, f"must be called {', '.join(TAGS)}")
     form, subtype = WRITABLE[path.suffix.lower()]
     try:
         # A rate that the format lacks is refused here, before a file of that name is emptied.

@@ -87,7 +87,7 @@ def evaluate(
             with bar(total, layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
                 copies = resynthesize(checkpoint, excerpts, engine, engine_options, progress.update)
         except KeyboardInterrupt:
-            say("interrupted: nothing was said again")
+            say("interrupted: nothing was resynthesised")
         else:
             score = replace(score, vocoded=copies)
             say("\n".join(_copy_synthesis_lines(copies)))
@@ -144,7 +144,7 @@ def _copy_synthesis_lines(score: "CopySynthesisScore") -> Iterator[str]:
 
     count = f"{score.recordings} recordings" if score.recordings > 1 else "1 recording"
     frames = f"their mel frames ({score.seconds:.1f} s), and by Griffin-Lim from the same frames"
-    yield f"{count} said again from {frames}:"
+    yield f"{count} resynthesised from {frames}:"
     yield f"{'':14} {'convergence':>12} {'log-STFT dB':>12} {'mel dB':>8} {'STOI':>7} {'PESQ':>7}"
     for name, m in (("this model", score.model), ("Griffin-Lim", score.griffin_lim)):
         distances = f"{m.spectral_convergence:>12.3f} {m.log_stft_db:>12.2f} {m.mel_db:>8.2f}"

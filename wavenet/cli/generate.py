@@ -67,7 +67,7 @@ def generate(
     samples, rate = samples_for(trained, seconds), trained.config.audio.sample_rate
     continued = None if prompt is None else read_prompt(prompt, trained)
     seed = chosen_or_new(seed)
-    name = model.resolve().name if model.is_dir() else model.stem
+    name = model_name(model)
     paths = numbered(out or Path(f"{name}-{seed}.wav"), count)
     if prompt is not None and prompt.resolve() in [path.resolve() for path in paths]:
         raise AudioError(prompt, "is the prompt itself", "choose another -o")
@@ -88,7 +88,7 @@ def generate(
         after = f" after {lead_seconds:.2f} s of prompt"
     tags: list[dict[str, str]] = [{}] * count
     if tag:
-        about = partial(synthetic_tags, model_name(model), trained, seed, lead_seconds=lead_seconds)
+        about = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
         tags = [about(clip=i + 1) for i in range(count)]
     made = write_streams([(range(count), sampler)], [samples] * count, paths, tags, rate, lead)
     for i, path in enumerate(paths):

@@ -8,7 +8,7 @@ from wavenet.arithmetic import is_power_of_two
 from wavenet.errors import ConfigError
 
 # Bounds that are plainer as powers.
-_POWERS = {2**20: "2^20", 2**63 - 1: "2^63 - 1"}
+_POWERS: dict[float, str] = {2**20: "2^20", 2**63 - 1: "2^63 - 1"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Range:
     def bounds(self) -> str:
         """In words, without the unit."""
         low = f"0 ({self.zero})" if self.zero else f"{self.low:g}"
-        high = _POWERS.get(int(self.high), f"{self.high:g}")
+        high = _POWERS.get(self.high, f"{self.high:g}")
         if self.power_of_two:
             return f"a power of two from {low} to {high}"
         return f"above {low} and at most {high}" if self.above else f"{low} to {high}"

@@ -121,10 +121,10 @@ class ModelConfig(Checked):
     mel_window: int = ranged(1024, 16, 2**16, "samples")
     """What one mel frame is computed from."""
 
-    mel_low_hz: float = ranged(0.0, 0, 96_000, "Hz")
+    mel_low_hz: float = ranged(0.0, 0, 1e9, "Hz")
     """Where the lowest mel band begins; below `mel_high_hz`."""
 
-    mel_high_hz: float = ranged(8000.0, 0, 96_000, "Hz", above=True)
+    mel_high_hz: float = ranged(8000.0, 0, 1e9, "Hz", above=True)
     """Where the highest mel band ends; at most half of `audio.sample_rate`."""
 
     mel_context: int = ranged(2, 0, 64, "frames")

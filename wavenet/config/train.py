@@ -69,7 +69,7 @@ class TrainConfig(Checked):
     clip_norm: float = ranged(1.0, 1e-6, 1e6)
     """Gradients whose norm is larger than this are scaled down to it."""
 
-    ema_decay: float = ranged(0.999, 0, 0.999999, "per step")
+    ema_decay: float = ranged(0.999, 0, 0.999999)
     """Decay of the moving average of the weights, which is what is scored and played; it averages
     over about 1 / (1 - decay) steps, fewer early on.
     """
@@ -84,7 +84,7 @@ class TrainConfig(Checked):
     over one second. With fewer than four recordings it is the last tenth of each.
     """
 
-    validation_fraction: float = ranged(0.1, 0.01, 0.5, "of the audio")
+    validation_fraction: float = ranged(0.1, 0.01, 0.5)
     """How much `validation = "files"` holds out."""
 
     validation_seconds: float = ranged(30.0, 0.1, 1e6, "s")
@@ -115,5 +115,5 @@ class TrainConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        allowed = 1 <= self.accumulate <= self.batch
+        allowed = self.accumulate <= self.batch
         self.require(allowed, "accumulate", f"must be 1 to {self.batch} parts")
