@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -57,33 +58,45 @@ def run(installed: Path, cwd: Path, *args: str, how: str = "-mwavenet") -> str:
     return result.stdout
 
 
-def test_the_wheel_holds_the_presets_and_nothing_else_of_the_checkout(installed: Path) -> None:
-    names = {p.relative_to(installed).parts[0] for p in installed.rglob("*") if p.is_file()}
-    assert {n for n in names if not n.endswith(".dist-info")} == {"wavenet"}
-    resources = installed / "wavenet" / "resources"
-    presets = {p.name for p in (ROOT / "configs").glob("*.toml")}
-    assert {p.name for p in (resources / "presets").iterdir()} == presets
-    models = {p.name for p in (ROOT / "models").iterdir()}
-    assert {p.name for p in (resources / "models").iterdir()} == models
+def test_the_wheel_holds_the_package_with_presets_and_models_and_nothing_else(
+    installed: Path,
+) -> None:
+    package = {p.relative_to(ROOT).as_posix() for p in (ROOT / "wavenet").rglob("*.py")}
+    sources = {"presets": "configs", "models": "models"}
+    resources = {
+        f"wavenet/resources/{name}/{p.name}"
+        for name, folder in sources.items()
+        for p in (ROOT / folder).iterdir()
+    }
+    # With py.typed, type checkers of users read the package's types.
+    assert set(contents(installed)) == {"wavenet/py.typed"} | package | resources
 
 
-def test_the_wheel_says_that_it_is_typed(installed: Path) -> None:
-    assert (installed / "wavenet" / "py.typed").exists()
-
-
-def test_the_sdist_has_what_make_demo_and_make_test_need(unpacked: Path) -> None:
-    here = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+def test_the_sdist_has_all_of_the_project_and_nothing_else(unpacked: Path) -> None:
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    here = subprocess.run(git, cwd=ROOT, capture_output=True, text=True)
     if here.returncode:
         pytest.skip("not in a checkout")
-    # What only git reads is of no use elsewhere.
-    wanted = {n for n in here.stdout.splitlines() if not n.startswith(".git") or "/" in n}
+    project = {name for name in here.stdout.splitlines() if (ROOT / name).exists()}
     names = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file()}
-    assert not {name for name in wanted if (ROOT / name).exists()} - names
-    assert not any(name.startswith(("runs/", ".venv")) for name in names)
+    assert names - project == {"PKG-INFO"}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    assert not project & set(tracked.stdout.splitlines()) - names - {".gitattributes"}
+
+
+def test_recordings_beside_the_starter_are_not_published() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    included = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert all(name.startswith("/") for name in included), "else it is matched in any folder"
+    assert [name for name in included if name.startswith("/data")] == [
+        "/data/README.md",
+        "/data/starter",
+    ]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    paths = [p for p in folder.rglob("*") if p.is_file()]
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
     return {name: content for name, content in files.items() if "dist-info" not in name}
 
 

@@ -8,6 +8,7 @@
 Nothing heavy is imported until it is used; generating on a CPU never imports torch.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from wavenet.model.distributions.categorical import Categorical
     from wavenet.model.distributions.mixture import GaussianMixture, LogisticMixture
     from wavenet.model.network import WaveNet, WaveNetStack
+
+    pick = create_engine
 
 __version__ = "0.1.0"
 
@@ -43,7 +46,7 @@ _HOME = {
     "receptive_field": "model.cost",
     "vocode": "generation.api",
 }
-# Names that the library went by before; they still work.
+# Names that the library went by before. They still work, with a DeprecationWarning.
 _FORMER = {"pick": "create_engine"}
 
 __all__ = [
@@ -65,12 +68,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    current = _FORMER.get(name, name)
-    if current not in _HOME:
-        raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
-    return getattr(import_module(f"wavenet.{_HOME[current]}"), current)
-
-
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+# Hidden from type checkers, which would take any name at all to be there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        current = _FORMER.get(name, name)
+        if current not in _HOME:
+            raise AttributeError(f"module 'wavenet' has no attribute {name!r}")
+        if current != name:
+            message = f"wavenet.{name} is called wavenet.{current} now"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(import_module(f"wavenet.{_HOME[current]}"), current)
