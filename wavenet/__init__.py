@@ -12,6 +12,8 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wavenet.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from wavenet.config import Config
     from wavenet.engines import create_engine
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from wavenet.model.network import WaveNet, WaveNetStack
 
     pick = create_engine
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Categorical": "model.distributions.categorical",

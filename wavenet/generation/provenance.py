@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import wavenet
 from wavenet.model import locate
 from wavenet.model.checkpoint import Checkpoint
+from wavenet.version import __version__
 
 
 def model_name(source: Path) -> str:
@@ -39,7 +39,7 @@ def synthetic_tags(
     if lead_seconds:
         what += f" after {lead_seconds:.2f} s of a recording"
     draw = f"seed {seed}" if clip is None else f"seed {seed}, clip {clip}"
-    software = f"wavenet {wavenet.__version__}"
+    software = f"wavenet {__version__}"
     origin = f"model {name}, step {model.training.step}, {draw}"
     return {
         "title": f"{what}: {name}, {draw}",
