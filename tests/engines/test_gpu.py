@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -226,6 +228,9 @@ def test_without_a_gpu_the_engines_say_so_and_auto_takes_another(
     engine_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = arrays(network(SMALL))
+    # Kernels first imported without the switch would stay uninterpreted in tests that follow.
+    if find_spec("triton"):
+        import_module("wavenet.engines.gpu.triton_kernels")
     monkeypatch.delenv("TRITON_INTERPRET")
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(UnsupportedModelError, match="built without CUDA"):
