@@ -1,6 +1,7 @@
 """Fixtures, and what must be set before anything else is imported."""
 
 import os
+import signal
 import sys
 import tempfile
 import types
@@ -20,6 +21,8 @@ from wavenet.config import AudioConfig, Config, TrainConfig
 if not torch.cuda.is_available():
     # Engines for GPUs then run on the CPU. Triton reads this once, when it is first imported.
     os.environ["TRITON_INTERPRET"] = "1"
+# A shell has what it runs in the background ignore Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Small models gain nothing from more threads, and with one a busy machine costs little.
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(
