@@ -8,9 +8,10 @@ import soundfile as sf
 from tests.helpers import noisy, tone
 from wavenet.audio import levels, reading, writing
 from wavenet.errors import AudioError
+from wavenet.glossary import Array
 
 
-def read(path: Path, rate: int) -> np.ndarray:  # type: ignore[type-arg]
+def read(path: Path, rate: int) -> Array:
     return np.concatenate(list(reading.read_blocks(path, rate)))
 
 
@@ -62,7 +63,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, word: str) -
     assert word in caught.value.reason
 
 
-def written(path: Path, tags: dict[str, str]) -> tuple[dict[str, str], np.ndarray]:  # type: ignore[type-arg]
+def written(path: Path, tags: dict[str, str]) -> tuple[dict[str, str], Array]:
     """Write a second of noise with tags. Returns the tags as they read back, and the audio."""
     with writing.writer(path, 16000, tags) as file:
         for block in np.split(noisy(1.0, 16000), 10):
@@ -138,7 +139,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert word in caught.value.reason
 
 
-def measured(wav: np.ndarray, trim_db: float = 50) -> levels.Level:  # type: ignore[type-arg]
+def measured(wav: Array, trim_db: float = 50) -> levels.Level:
     blocks = [wav[i : i + 777].astype(np.float32) for i in range(0, len(wav), 777)]
     return levels.measure(blocks, 8000, trim_db)
 
