@@ -22,7 +22,7 @@ from wavenet.engines import ON_GPU, Engine, create_engine
 from wavenet.engines.cpu.thread_scheduler import ThreadScheduler
 from wavenet.generation.noise import noise_for
 from wavenet.glossary import Array
-from wavenet.model.distributions.base import Sampling
+from wavenet.model.distributions.base import Distribution, Sampling
 from wavenet.model.network import WaveNet
 
 WIDE = ModelConfig(
@@ -143,6 +143,20 @@ def noise_of(model: WaveNet, seed: int, streams: int, count: int) -> Array:
     return noise_for(seed, range(streams), 0, count, model.distribution.n_noise)
 
 
+def near_draws(d: Distribution, params: Array, noise: Array, sampling: Sampling) -> list[int]:
+    """The codes (not samples of a mixture) that rounding may lead to, in place of the oracle's.
+
+    params (n_params,), noise (n_noise,). Either the noise lies on a boundary between codes. Or a
+    code lies at the edge of `top_p`, where the likelier ones hold that much of the mass, all but
+    for NEAR, and then one engine may drop what another keeps.
+    """
+    draws = [d.draw(params, noise + e, sampling) for e in (-NEAR, NEAR)]
+    if sampling.top_p < 1:
+        edges = np.clip([sampling.top_p - NEAR, sampling.top_p + NEAR], 1e-9, 1)
+        draws += [d.draw(params, noise, replace(sampling, top_p=float(e))) for e in edges]
+    return [int(code) for code in draws]
+
+
 def explained(model: WaveNet, params: Array, noise: Array, code: int) -> bool:
     """Whether rounding may have led to this code.
 
@@ -150,7 +164,7 @@ def explained(model: WaveNet, params: Array, noise: Array, code: int) -> bool:
     """
     d = model.distribution
     if not d.scalar_input:
-        return code in [d.draw(params, noise + e, PLAIN) for e in (-NEAR, NEAR)]
+        return code in near_draws(d, params, noise, PLAIN)
     for component in (-NEAR, NEAR):
         shifts = itertools.product([component], *[(-NEAR, NEAR)] * (d.n_noise - 1))
         drawn = [

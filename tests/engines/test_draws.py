@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.engines.parity import SAMPLINGS
+from tests.engines.parity import NEAR, SAMPLINGS, near_draws
 from tests.helpers import EXTREME_MIXTURES, mixture_params
 from wavenet.engines.cpu.sampling import draw, draw_settings
 from wavenet.engines.kinds import require_known
@@ -52,3 +52,15 @@ def test_an_output_without_a_draw_is_named() -> None:
 
     with pytest.raises(UnsupportedModelError, match="no draw for a laplace output"):
         require_known(Other(2), "numba")
+
+
+@pytest.mark.parametrize(("off_edge", "codes"), [(0, {1, 2}), (-2 * NEAR, {1}), (2 * NEAR, {2})])
+def test_a_code_at_the_edge_of_top_p_is_all_that_parity_forgives(
+    off_edge: float, codes: set[int]
+) -> None:
+    """The two likeliest codes hold 0.8: the third is kept when top_p is above that.
+
+    The noise falls on it then, and otherwise on the second.
+    """
+    params, sampling = np.log([0.5, 0.3, 0.2]), Sampling(1, 0, 0.8 + off_edge)
+    assert set(near_draws(Categorical(3), params, np.array([0.95]), sampling)) == codes

@@ -136,15 +136,17 @@ class Step:
         return self._codes[:steps]
 
     def _captured(self) -> Callable[[], None]:
-        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side_stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side_stream):
-            for _ in range(WARM_UP_STEPS):
-                self._advance()
-        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._advance()
+        with torch.cuda.device(self._network.device):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UP_STEPS):
+                    self._advance()
+            torch.cuda.current_stream().wait_stream(stream)
+            # Other threads, such as training's, may go on to take memory and to pin it.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                self._advance()
         replay: Callable[[], None] = graph.replay
         return replay
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wavenet.config import ModelConfig
 from wavenet.engines.engine import overflow
+from wavenet.engines.gpu.compilation import reporting
 from wavenet.engines.gpu.network import DeviceEngine, Network, State, device_for, device_name
 from wavenet.engines.gpu.triton_kernels import advance
 from wavenet.engines.kinds import KINDS
@@ -72,8 +73,11 @@ def kernel_weights(network: Network, precision: str) -> tuple[Tensor, ...]:
     )
 
 
-def kernel_sizes(network: Network) -> dict[str, int]:
-    """What the kernel is compiled for: a model's sizes."""
+def kernel_sizes(network: Network, prefetch: int) -> dict[str, int]:
+    """What the kernel is compiled for: a model's sizes, and how many layers are under way at once.
+
+    With `prefetch` above 1 the weights of layers to come are loaded ahead, through shared memory.
+    """
     distribution = network.distribution
     head_channels, params = network.weights.output.shape
     return {
@@ -90,6 +94,7 @@ def kernel_sizes(network: Network) -> dict[str, int]:
         "H": head_channels,
         "N": params,
         "TILE": TILE,
+        "PREFETCH": prefetch,
     }
 
 
@@ -124,8 +129,14 @@ class TritonEngine(DeviceEngine):
     name = "triton"
 
     def __init__(
-        self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, Array],
+        options: EngineOptions = DEFAULTS,
+        *,
+        prefetch: int = 1,
     ) -> None:
+        """`prefetch` is as in `kernel_sizes`."""
         device, precision = device_for(self.name), options.precision
         require_supported(config, device)
         network = Network(
@@ -133,15 +144,35 @@ class TritonEngine(DeviceEngine):
         )
         super().__init__(network, options)
         self._weights = kernel_weights(network, precision)
-        self._sizes, self._compile_options = kernel_sizes(network), compile_options(network)
+        self._sizes = kernel_sizes(network, prefetch)
+        self._compile_options = compile_options(network)
 
     def describe(self, batch: int) -> str:
         device = device_name(self._network.device)
         return f"triton engine ({device}, {self.options.precision}, a program for each stream)"
 
+    def _after_silence(self, frames: Array) -> State:
+        """Compiles the kernel, too, before anything is timed: no steps do nothing else."""
+        state = super()._after_silence(frames)
+        no_noise = np.zeros((len(frames), 0, self.distribution.n_noise), np.float32)
+        with reporting(self.options.report):
+            self._launch(state, no_noise, Sampling(), None)
+        return state
+
     def _generate(
         self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
     ) -> Samples:
+        codes, params = self._launch(state, noise, sampling, conditioning)
+        state.time += noise.shape[1]
+        if not torch.isfinite(params).all():
+            raise overflow(state.time)
+        x: Samples = codes.cpu().numpy().astype(np.int64)
+        return x
+
+    def _launch(
+        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+    ) -> tuple[Tensor, Tensor]:
+        """Start the kernel. It draws codes (batch, time) and leaves the last params (batch, N)."""
         batch, steps = noise.shape[:2]
         device, n_params, sizes = self._network.device, self.distribution.n_params, self._sizes
         channels = sizes["L"] * sizes["G"] + sizes["S"] + sizes["H"] + sizes["N"]
@@ -165,8 +196,4 @@ class TritonEngine(DeviceEngine):
             advance[(batch,)](
                 *self._weights, *memory, *times, *limits, **sizes, **self._compile_options
             )
-        state.time += steps
-        if not torch.isfinite(scratch[:, -sizes["N"] :]).all():
-            raise overflow(state.time)
-        x: Samples = codes.cpu().numpy().astype(np.int64)
-        return x
+        return codes, scratch[:, -sizes["N"] :]

@@ -49,6 +49,12 @@ or bfloat16, everything else is float32 or an integer:
 
 Every stream has a program of its own and every sum a fixed order, so neither the batch nor the
 number of steps in a call changes a single bit. What is known when compiling is written in capitals.
+
+PREFETCH layers are under way at once. With 1, a layer's loads begin when the layer before it is
+done. Above 1, Triton begins them while earlier layers compute, ahead of what those store. Either
+way they find the same, because what a layer loads is stored in an earlier step, beyond a barrier
+(the older rows of its ring), or never (weights, frames). Only a tap without weight loads the row of
+the present, and any number does there.
 """
 
 import triton
@@ -209,6 +215,7 @@ def advance(
     KIND: tl.constexpr, CONDITIONED: tl.constexpr, N_NOISE: tl.constexpr, N_PARAMS: tl.constexpr,
     RING_ROWS: tl.constexpr, L: tl.constexpr, T: tl.constexpr, R: tl.constexpr, G: tl.constexpr,
     S: tl.constexpr, H: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr,
+    PREFETCH: tl.constexpr,
 ):  # fmt: skip
     """Advance a stream by `steps` samples from `time` on.
 
@@ -240,7 +247,7 @@ def advance(
             x = tl.load(embedding + code * R + r)
         else:
             x = tl.load(embedding + r) * ((code - FULL_SCALE).to(tl.float32) / FULL_SCALE)
-        for layer in range(L):
+        for layer in tl.range(0, L, num_stages=PREFETCH):
             ring = rings + tl.load(ring_starts + layer) * R
             ring_mask = tl.load(ring_masks + layer)
             taps = conv + layer * (T * R * 2 * G)
