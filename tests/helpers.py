@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import scipy.io.wavfile
 import soundfile as sf
 import torch
@@ -86,6 +87,14 @@ EXTREME_MIXTURES = {
 GOLDEN = Path(__file__).parent / "golden"
 # The engines that run in an interpreter on this machine.
 INTERPRETED: tuple[str, ...] = () if torch.cuda.is_available() else ("triton",)
+
+
+def require_triton() -> None:
+    """Skip the test where there is no Triton, or where its interpreter is older than NumPy is."""
+    triton = pytest.importorskip("triton")
+    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 7)
+    if INTERPRETED and old and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        pytest.skip(f"Triton {triton.__version__} cannot interpret with NumPy {np.__version__}")
 
 
 def network(config: ModelConfig, seed: int = 0) -> WaveNet:

@@ -14,6 +14,7 @@ import soundfile as sf
 from tests.helpers import tone, wavenet, write_recordings
 
 ROOT = Path(__file__).parent.parent
+pytest.importorskip("hatchling", reason="`setup.sh` installs it, and a wheelhouse does not")
 
 
 def built_wheel(project: Path, folder: Path) -> Path:

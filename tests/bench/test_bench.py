@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.helpers import SMALL, wavenet
+from tests.helpers import SMALL, require_triton, wavenet
 from wavenet import engines
 from wavenet.bench import measure
 from wavenet.config import AudioConfig, Config
@@ -67,7 +67,7 @@ def test_on_a_gpu_the_engines_of_gpus_have_rows(
     hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Triton's interpreter plays the GPU's part, slowly."""
-    pytest.importorskip("triton")
+    require_triton()
     monkeypatch.setattr(engines, "nvidia", lambda: True)
     monkeypatch.setattr(measure, "GPU_BATCHES", (1, 2))
     rows = [case.row for case in measure.cases(CONFIG)]

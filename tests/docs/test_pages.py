@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ SESSIONS = [page for page in PAGES if commands.session(commands.blocks(page))]
 # Pages that name settings that have gone, or modules.
 OTHER_NAMES = {"CHANGELOG.md", "versions.md", "settings.md", "architecture.md"}
 LANGUAGES = {*commands.RUN, "text", "toml"}
+# As an environment has it that the package is installed in.
+COMMAND = Path(sys.executable).parent / "wavenet"
 # What stands behind the name of the program and is no command of it.
 NO_COMMANDS = {"COMMAND", "VERSION"}
 # Whatever shows figures of a machine.
@@ -192,6 +195,7 @@ def test_output_is_compared_but_for_what_varies() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="commands are run in a terminal of Unix")
+@pytest.mark.skipif(not COMMAND.exists(), reason="`wavenet` is not installed beside Python")
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_print_what_their_page_says(page: Path) -> None:

@@ -30,7 +30,7 @@ from tests.engines.parity import (
     noise_of,
     teacher_forced,
 )
-from tests.helpers import BOTH, SMALL, arrays, network
+from tests.helpers import BOTH, SMALL, arrays, network, require_triton
 from wavenet import engines
 from wavenet.config import ModelConfig
 from wavenet.engines import ON_GPU, create_engine
@@ -47,7 +47,7 @@ from wavenet.model.network import WaveNet
 @pytest.fixture(params=ON_GPU)
 def engine_name(request: pytest.FixtureRequest) -> str:
     if request.param == "triton":
-        pytest.importorskip("triton")
+        require_triton()
     return str(request.param)
 
 
@@ -131,7 +131,7 @@ def test_a_capture_forbids_nothing_to_other_threads(monkeypatch: pytest.MonkeyPa
 @pytest.mark.gpu
 @pytest.mark.parametrize("config", [WIDE, LOGISTIC], ids=["mu-law", "logistic"])
 def test_bf16_is_the_same_computation_with_rounded_matrices(config: ModelConfig) -> None:
-    pytest.importorskip("triton")
+    require_triton()
     model = network(config)
     matrices = {
         k: v
@@ -164,7 +164,7 @@ FOR_GPUS = (Sampling(0.5), Sampling(0), Sampling(2, 1), Sampling(1.3, 12, 0.9))
 def drawn_in_a_kernel(
     distribution: Distribution, params: Array, noise: Array, sampling: Sampling
 ) -> Array:
-    pytest.importorskip("triton")
+    require_triton()
     from tests.engines.draw_kernel import draw_rows
 
     n = distribution.n_params
@@ -235,7 +235,7 @@ def test_what_does_not_go_on_from_a_state_is_refused(engine_name: str) -> None:
 # The interpreter computes with NumPy, which warns of an overflow.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_network_that_overflows_is_refused() -> None:
-    pytest.importorskip("triton")
+    require_triton()
     weights = arrays(network(SMALL))
     weights |= {
         "hidden.bias": np.full_like(weights["hidden.bias"], 1e30),
@@ -249,7 +249,7 @@ def test_a_network_that_overflows_is_refused() -> None:
 def test_a_model_too_wide_for_the_kernel_goes_to_another_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("triton")
+    require_triton()
     config = replace(SMALL, residual_channels=256, gate_channels=256)
     weights = arrays(WaveNet(config))
     with pytest.raises(UnsupportedModelError, match=r"model\.residual_channels = 256"):
@@ -296,7 +296,7 @@ def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sizes_are_padded_to_powers_of_two() -> None:
-    pytest.importorskip("triton")
+    require_triton()
     from wavenet.engines.gpu.triton_engine import padded_channels
 
     assert [padded_channels(n) for n in (1, 16, 17, 64, 100)] == [16, 16, 32, 64, 128]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.engines.parity import MODELS, VARIED, Streams, few, noise_of
-from tests.helpers import INTERPRETED, SMALL, arrays, network
+from tests.helpers import INTERPRETED, SMALL, arrays, network, require_triton
 from wavenet.config import loading
 from wavenet.engines import ON_GPU, Engine, create_engine
 from wavenet.engines.gpu.cuda_graph import BLOCK_STEPS, Step
@@ -29,7 +29,7 @@ HAS_GPU = torch.cuda.is_available()
 @pytest.fixture(params=ON_GPU)
 def engine_name(request: pytest.FixtureRequest) -> str:
     if request.param == "triton":
-        pytest.importorskip("triton")
+        require_triton()
     return str(request.param)
 
 
@@ -63,7 +63,7 @@ def test_streams_beyond_the_multiprocessors_are_what_each_is_alone(engine_name: 
     "name", [pytest.param(m, marks=[pytest.mark.slow] * bool(INTERPRETED)) for m in VARIED[::2]]
 )
 def test_a_long_launch_equals_its_blocks(name: str) -> None:
-    pytest.importorskip("triton")
+    require_triton()
     model = network(MODELS[name])
     steps = 5000 if HAS_GPU else 9
     engine, noise = engine_for("triton", model), noise_of(model, 1, 2, steps)
@@ -76,7 +76,7 @@ def test_a_long_launch_equals_its_blocks(name: str) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_layers_loaded_ahead_change_no_sample(precision: str) -> None:
-    pytest.importorskip("triton")
+    require_triton()
     from triton.runtime.errors import OutOfResources
 
     from wavenet.engines.gpu.triton_engine import TritonEngine

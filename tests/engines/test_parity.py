@@ -38,6 +38,7 @@ from tests.helpers import (
     StreamConditioning,
     arrays,
     network,
+    require_triton,
 )
 from wavenet.engines import ENGINES, ON_GPU, create_engine
 from wavenet.errors import EngineError, UnsupportedModelError, UsageError
@@ -101,7 +102,7 @@ def every_engine(
 @pytest.fixture(params=[pytest.param(e, marks=marks(e in INTERPRETED)) for e in ENGINES])
 def engine_name(request: pytest.FixtureRequest) -> str:
     if request.param == "triton":
-        pytest.importorskip("triton")
+        require_triton()
     return str(request.param)
 
 

@@ -84,7 +84,9 @@ def torchrun(
     program = (Path(__file__),) if watched else ("-m", "wavenet")
     launcher = (sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}")
     command = [str(word) for word in (*launcher, *how, *program, *arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    # What else is found on the path stays there.
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
     if watched:
         environment[FINDINGS] = str(watched)
     pipe = subprocess.PIPE
