@@ -166,13 +166,20 @@ def test_windows_of_a_batch_start_on_frames_and_cover_every_sample(
 
 
 def test_interpolation_weights_divide_each_sample_between_its_two_frames() -> None:
-    weights = interpolation_weights(10, torch.float64, CPU)
+    weights = interpolation_weights(10, 2048, 1, torch.float64, CPU)
     assert weights.shape == (2040, 205)
     assert torch.allclose(weights.sum(1), torch.ones(2040, dtype=torch.float64))
     assert weights[3, :3].tolist() == pytest.approx([0.7, 0.3, 0])
     assert weights[10, :3].tolist() == pytest.approx([0, 1, 0])
     assert ((weights > 0).sum(1) <= 2).all()
-    assert interpolation_weights(5000, torch.float64, CPU).shape == (5000, 2)
+    assert interpolation_weights(5000, 2048, 1, torch.float64, CPU).shape == (5000, 2)
+
+
+def test_interpolation_weights_are_filled_up_with_columns_of_zeros() -> None:
+    weights = interpolation_weights(10, 2048, 8, torch.float64, CPU)
+    assert weights.shape == (2040, 208)
+    assert torch.equal(weights[:, :205], interpolation_weights(10, 2048, 1, torch.float64, CPU))
+    assert not weights[:, 205:].any()
 
 
 def test_labels_are_collected_once_and_new_ones_are_refused(

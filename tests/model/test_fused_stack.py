@@ -1,9 +1,11 @@
 """The fused, time-major stack against ordinary convolutions.
 
-Values and gradients agree for every block size, checkpointing interval and precision.
+Values and gradients agree for every form, block size, checkpointing interval and precision. The
+form for GPUs is plain PyTorch, so that a CPU computes it too.
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,9 +14,9 @@ from torch import Tensor
 from tests.helpers import CONDITIONED, SMALL, VARIANTS, network, some_codes, some_inputs
 from tests.model import pattern_reference
 from wavenet.config import ModelConfig
-from wavenet.model import fused_stack
 from wavenet.model.conditioning.carriers import ConditioningInput
 from wavenet.model.network import WaveNet, WaveNetStack
+from wavenet.model.stack_shape import ON_CPU, ON_GPU, Form, StackShape, form_for
 
 SHAPES = [
     SMALL,
@@ -24,6 +26,17 @@ SHAPES = [
     *CONDITIONED.values(),
     *VARIANTS.values(),
 ]
+# In groups of two layers, so that every network has several, and with few rows to a stretch of
+# frames.
+IN_GROUPS = ON_GPU._replace(layers=2, interpolation_rows=40)
+FORMS = {
+    "on a CPU": ON_CPU,
+    "on a GPU": ON_GPU,
+    "on a GPU, in groups": IN_GROUPS,
+    "on a GPU, channels filled up": IN_GROUPS._replace(multiple=8),
+    "on a CPU, channels filled up": ON_CPU._replace(multiple=3),
+}
+every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
 def example(config: ModelConfig, batch: int = 3, segment: int = 29) -> tuple[WaveNet, Tensor]:
@@ -57,10 +70,12 @@ def assert_same_gradients(
         torch.testing.assert_close(actual[name], g, rtol=tolerance, atol=atol)
 
 
+@every_form
 @pytest.mark.parametrize("config", SHAPES)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_the_fused_stack_equals_convolutions(config: ModelConfig, batch: int) -> None:
+def test_the_fused_stack_equals_convolutions(config: ModelConfig, batch: int, form: Form) -> None:
     model, x = example(config, batch)
+    model.stack.form = form
     inputs = double_inputs(config, x)
     expected = pattern_reference.forward(model, x, inputs)
     torch.testing.assert_close(model(x, inputs), expected, rtol=1e-12, atol=1e-12)
@@ -78,14 +93,14 @@ def test_float32_is_as_exact_as_convolutions_are() -> None:
 
 
 @pytest.mark.parametrize("block_bytes", [1, 20_000])
-def test_blocks_of_rows_change_nothing(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_rows_change_nothing(block_bytes: int) -> None:
     config = replace(CONDITIONED["labels and mel"], kernel_size=3)
     model, x = example(config, batch=3, segment=700)
     inputs = double_inputs(config, x)
     whole, expected = model(x, inputs), gradients(model, model(x, inputs))
-    monkeypatch.setattr(fused_stack, "BLOCK_BYTES", block_bytes)
-    blocks = fused_stack._blocks(2100, 40, torch.zeros(1, dtype=torch.float64), 3)
-    assert len(blocks) > 2
+    model.stack.form = form = ON_CPU._replace(block_bytes=block_bytes)
+    shape = StackShape(config.offsets, 3, 2100, 0, form)
+    assert len(shape.blocks(2100, 40, torch.zeros(1, dtype=torch.float64))) > 2
     torch.testing.assert_close(model(x, inputs), whole, rtol=1e-12, atol=1e-12)
     assert_same_gradients(gradients(model, model(x, inputs)), expected)
 
@@ -102,8 +117,25 @@ def test_checkpointed_equals_not_checkpointed(config: ModelConfig, checkpoint_ev
     assert all(torch.equal(checkpointed[n], g) for n, g in expected.items())
 
 
-def test_nothing_is_kept_under_no_grad() -> None:
+@pytest.mark.parametrize("config", [SMALL, *CONDITIONED.values()])
+@pytest.mark.parametrize("checkpoint_every", [1, 3])
+def test_checkpointed_groups_of_layers_equal_whole_ones(
+    config: ModelConfig, checkpoint_every: int
+) -> None:
+    """Sums over layers are then made in other parts, so the last digits differ."""
+    model, x = example(config)
+    inputs = double_inputs(config, x)
+    model.stack.form = ON_GPU
+    params, expected = model(x, inputs), gradients(model, model(x, inputs))
+    model.stack.form, model.stack.checkpoint_every = IN_GROUPS, checkpoint_every
+    torch.testing.assert_close(model(x, inputs), params, rtol=1e-12, atol=1e-12)
+    assert_same_gradients(gradients(model, model(x, inputs)), expected)
+
+
+@every_form
+def test_nothing_is_kept_under_no_grad(form: Form) -> None:
     model, x = example(SMALL)
+    model.stack.form = form
     expected = model(x)
     with torch.no_grad():
         params = model(x)
@@ -123,18 +155,34 @@ def test_two_forwards_before_one_backward() -> None:
     assert_same_gradients(together, separate)
 
 
-def test_every_gradient_has_memory_of_its_own() -> None:
-    """Otherwise, clipping in place would scale gradients that share memory several times."""
-    model, x = example(SMALL)
-    model(x).sum().backward()
+@every_form
+def test_every_gradient_has_memory_of_its_own(form: Form) -> None:
+    """Otherwise, clipping in place would scale gradients that share memory several times.
+
+    They may lie one behind the other in the same block of memory.
+    """
+    model, x = example(CONDITIONED["labels and mel"])
+    model.stack.form = form
+    model(x, double_inputs(model.config, x)).sum().backward()
     present = [p.grad for p in model.parameters() if p.grad is not None]
-    addresses = [g.untyped_storage().data_ptr() for g in present]
-    assert len(set(addresses)) == len(addresses) == len(list(model.parameters()))
+    assert len(present) == len(list(model.parameters()))
+    assert all(g.is_contiguous() for g in present)
+    ranges = sorted((g.data_ptr(), g.data_ptr() + g.nbytes) for g in present)
+    for (_, end), (start, _) in pairwise(ranges):
+        assert end <= start
 
 
-def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision() -> None:
-    model, x = example(ModelConfig(layers=10, dilation_cycle=16))
+IN_HALF_PRECISION = [ON_CPU, form_for(torch.device("cuda"), torch.bfloat16)]
+
+
+@pytest.mark.parametrize("form", IN_HALF_PRECISION, ids=["on a CPU", "on a GPU"])
+def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision(
+    form: Form,
+) -> None:
+    channels = {"residual_channels": 30, "gate_channels": 60, "skip_channels": 31}
+    model, x = example(ModelConfig(layers=10, dilation_cycle=16, **channels))
     model = model.float()
+    model.stack.form = form
     exact = model(x)
     expected = gradients(model, exact)
     with torch.autocast("cpu", torch.bfloat16):
@@ -147,6 +195,32 @@ def test_bfloat16_autocast_is_close_and_leaves_the_gradients_in_single_precision
         assert fused_gradients[name].dtype == torch.float32
         error = (fused_gradients[name] - g).norm()
         assert error < 2 * (reference_gradients[name] - g).norm(), name
+
+
+@pytest.mark.parametrize("form", IN_HALF_PRECISION, ids=["on a CPU", "on a GPU"])
+def test_biases_gradients_are_summed_in_single_precision(form: Form) -> None:
+    """A sum in bf16 stands still at 256 times what is added."""
+    stack = WaveNetStack(SMALL)
+    stack.form = form
+    rows, value = 5000, 0.001
+    x = torch.randn(stack.receptive_field + rows - 1, 1, SMALL.residual_channels)
+    with torch.autocast("cpu", torch.bfloat16):
+        skips = stack(x)
+    assert skips.dtype == torch.bfloat16
+    gradient = torch.full_like(skips, value)
+    skips.backward(gradient)
+    for layer in stack.layers:
+        expected = gradient.double().sum(0)[0].float()
+        torch.testing.assert_close(layer.skip.bias.grad, expected, rtol=1e-6, atol=0)
+        assert layer.dilated.bias.grad is not None
+        rounded = layer.dilated.bias.grad.bfloat16().float()
+        assert not torch.equal(rounded, layer.dilated.bias.grad)
+
+
+def test_half_precision_on_a_gpu_fills_channels_up_to_16_bytes() -> None:
+    assert form_for(torch.device("cuda"), torch.bfloat16).multiple == 8
+    assert form_for(torch.device("cuda"), torch.float32).multiple == 1
+    assert form_for(torch.device("cpu"), torch.bfloat16).multiple == 1
 
 
 def test_a_stack_alone_takes_time_before_batch() -> None:

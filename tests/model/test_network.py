@@ -56,6 +56,20 @@ def test_a_mixture_is_predicted_in_float32_whatever_the_stack_computes_in() -> N
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
+def test_parameters_their_gradients_and_the_loss_stay_in_float32(output: str) -> None:
+    model = WaveNet(replace(SMALL, output=output))
+    x = some_codes(model, 1, 10)
+    with torch.autocast("cpu", torch.bfloat16):
+        params = model(x[:, :-1])
+    loss = model.distribution.loss(params, x[:, model.receptive_field :])
+    loss.backward()
+    assert loss.dtype == torch.float32
+    for name, p in model.named_parameters():
+        assert p.grad is not None, name
+        assert p.dtype == p.grad.dtype == torch.float32, name
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
 def test_every_weight_learns(output: str) -> None:
     model = WaveNet(replace(SMALL, output=output))
     x = some_codes(model, 1, 10)

@@ -99,7 +99,7 @@ def test_counted_costs_and_expected_shapes_are_those_of_the_modules(config: Mode
     own, computed = parameters.multiply_adds(config)
     kernels = [shape for name, shape in shapes.items() if ".dilated." in name and len(shape) > 1]
     assert own == sum(map(math.prod, kernels))
-    assert computed == sum(layer.dilated.taps().numel() for layer in model.stack.layers)
+    assert computed == sum(layer.dilated.kernel().numel() for layer in model.stack.layers)
     assert cost.computed_macs_per_sample - cost.macs_per_sample == computed - own
     folds = config.layer != "dense" or config.groups > 1 or config.smooth
     assert (own != computed) == folds == ("computed_macs_per_sample" in cost.to_dict())
@@ -131,13 +131,13 @@ def test_engines_fold_what_training_folds(config: ModelConfig) -> None:
     model = network(config)
     weights = arrays(model)
     for i, layer in enumerate(model.stack.layers):
-        taps = layer.dilated.taps().detach().numpy().transpose(0, 2, 1)
+        taps = layer.dilated.kernel().detach().numpy().transpose(2, 1, 0)
         np.testing.assert_allclose(dense_taps(config, i, weights), taps, rtol=1e-5, atol=1e-6)
 
 
 def gate_power(layer: GatedLayer) -> torch.Tensor:
     """The variance at a layer's gate where its input is white noise of unit variance."""
-    return layer.dilated.taps().square().sum((0, 2)).mean()
+    return layer.dilated.kernel().square().sum((1, 2)).mean()
 
 
 @pytest.mark.parametrize("name", ["groups", "separable", "bottleneck", "hybrid", "smooth"])
@@ -154,11 +154,11 @@ def test_a_gate_starts_with_inputs_of_unit_variance(name: str) -> None:
 def test_a_group_reads_its_own_channels_alone() -> None:
     model = network(VARIANTS["groups"])
     for layer in model.stack.layers:
-        # (K, halves of the gate, groups, G / 2, groups, R / 2)
-        taps = layer.dilated.taps().reshape(3, 2, 2, 3, 2, 5)
+        # (halves of the gate, groups, G / 2, groups, R / 2, K)
+        kernel = layer.dilated.kernel().reshape(2, 2, 3, 2, 5, 3)
         for a in range(2):
-            assert taps[:, :, a, :, a].abs().min() > 0
-            assert not taps[:, :, a, :, 1 - a].any()
+            assert kernel[:, a, :, a].abs().min() > 0
+            assert not kernel[:, a, :, 1 - a].any()
 
 
 @pytest.mark.parametrize("window", [2, 3, 7, 8, 13, 64, 100])

@@ -29,9 +29,9 @@ class Taps(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs))
         self.initialise(torch.Generator().manual_seed(0))
 
-    def taps(self) -> Tensor:
-        """One matrix for each tap: (T, outputs, inputs), oldest first."""
-        return self.weight.permute(2, 0, 1)
+    def kernel(self) -> Tensor:
+        """The weight (outputs, inputs, T), a tap for each offset, oldest first."""
+        return self.weight
 
     def forward(self, rows: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs), for one tap."""

@@ -6,287 +6,313 @@ A row holds the channels of one time step of one window. Rows go by time, then b
 * batch + window. The input of a tap with offset d is then the same matrix from another row on:
 there is no padding and nothing is copied, and products add up in place.
 
-    for each layer, for each block of rows that fits the processor's cache:
+    for each group of layers, for each of its layers, for each block of rows:
         h     = bias + sum over taps k of x[start of k + rows] @ taps[k]^T       (rows, 2G)
         h    += interpolation weights @ the frames around each time step         where conditioned
-        t, s  = sigmoid of h's halves
-        z     = (2 t - 1) s                                                      (rows, G)
+        z     = tanh(h's filter half) * sigmoid(h's gate half)                   (rows, G)
         next  = x[start of the newest tap + rows] + residual_bias + z @ residual^T   (rows, R)
+    and once for the group, whose z lie side by side:
         skips += z @ skip^T, for the rows that are predicted from                (rows, S)
 
-The filter's half of taps and bias was doubled beforehand, since tanh(a) = 2 sigmoid(2 a) - 1, and
-torch's sigmoid takes a sixth of its tanh's time, to the same 1e-7. Only x and h are kept for the
-backward pass; z is one product away. With `checkpoint_every` = N only the x of every Nth layer is
-kept, and the rest is computed again.
+Only x and what `gates` makes of h are kept for the backward pass; z is one pass away. With
+`checkpoint_every` = N only the x of every Nth layer is kept, and the rest is computed again.
 
 Backward, the gradient of the residual stream lives in one matrix of the first layer's length. A
 layer's output takes the place of the last rows of its input, so the residual path's gradient is
 there already, and each tap adds its part some rows further up.
+
+How the work is cut depends on the device (`stack_shape.Form`). On a CPU a group is one layer, and a
+block of rows fits the caches. On a GPU, where starting a kernel costs as much as a small one takes,
+a block is all rows and a group is several layers: their skip paths, the gradients of these, and all
+bias gradients are one product or sum each, and the skip paths' sum over layers is made in float32.
+What lies side by side lives for as long as its group.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from wavenet.arithmetic import ceil_div
-
-# Of a block's rows, x to skips, on a CPU: small enough for its caches, large enough to be worth the
-# calls.
-BLOCK_BYTES = 4 << 20
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
-
-
-class LayerWeights(NamedTuple):
-    """One layer's weights, the filter's half of `taps`, `bias` and `conditioning` doubled.
-
-    There is a tap for each of the layer's offsets, oldest first. The last layer has no residual
-    path. `conditioning` is what the layer makes of its features, at frame rate.
-    """
-
-    taps: Tensor  # (T, 2G, R)
-    bias: Tensor  # (2G,)
-    residual: Tensor | None  # (R, G)
-    residual_bias: Tensor | None  # (R,)
-    skip: Tensor  # (S, G)
-    skip_bias: Tensor  # (S,)
-    conditioning: Tensor | None = None  # (F, batch, 2G)
+from wavenet.model.stack_shape import StackShape
+from wavenet.model.stack_weights import (
+    LayerWeights,
+    StackParameters,
+    StackWeights,
+    WeightGradients,
+    filled_up,
+    gradients_of_parameters,
+    layer_weights,
+    new_gradients,
+    prepare,
+    taps_by_layer,
+    taps_for_gradients,
+)
 
 
-class StackShape(NamedTuple):
-    """What the rows mean. `offsets` are those of `ModelConfig.offsets`."""
-
-    offsets: tuple[tuple[int, ...], ...]
-    batch: int
-    predicted: int  # rows at the end whose skip paths are summed
-    checkpoint_every: int  # layers; 0 keeps all
-    compiled: bool = False  # the passes over the gates, by torch.compile
-    hop: int = 1  # time steps from frame to frame
-    frame_offset: int = 0  # time steps from the first frame to the first row
-    time: int = 0  # time steps of x
-    # How much each time step has of the frames around it, in rows that begin on a frame:
-    # (N * hop, N + 1). No gradient flows to it.
-    interp_weights: Tensor | None = None
-
-
-def gated_stack(x: Tensor, layers: Sequence[LayerWeights], shape: StackShape) -> Tensor:
-    """x (time * batch, R) -> the skip paths' sum (predicted, S)."""
-    flat = [w for layer in layers for w in layer]
+def gated_stack(x: Tensor, parameters: StackParameters, shape: StackShape) -> Tensor:
+    """x (time * batch, R) -> the skip paths' sum (predicted, S), in the precision of x."""
     grad = torch.is_grad_enabled()
-    skips: Tensor = _GatedStack.apply(x, shape, grad, *flat)  # type: ignore[no-untyped-call]
+    skips: Tensor = _GatedStack.apply(x, shape, grad, *parameters)  # type: ignore[no-untyped-call]
     return skips
-
-
-def _unflatten(flat: Sequence[Any]) -> list[LayerWeights]:
-    n = len(LayerWeights._fields)
-    return [LayerWeights(*flat[i : i + n]) for i in range(0, len(flat), n)]
-
-
-def _blocks(rows: int, width: int, like: Tensor, batch: int) -> list[tuple[int, int]]:
-    """First and last row of each block: whole time steps of all windows; on a GPU all at once."""
-    size = max(256, BLOCK_BYTES // (width * like.element_size())) if like.is_cpu else max(1, rows)
-    size = ceil_div(size, batch) * batch
-    return [(a, min(rows, a + size)) for a in range(0, rows, size)]
-
-
-def _frame_blocks(
-    conditioning: Tensor | None, rows: int, a: int, b: int, shape: StackShape
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """For rows a ... b of a layer's last `rows` ones: time steps, their weights, and the frames.
-
-    The frames are (frames, batch * 2G). There are none without conditioning.
-    """
-    interp_weights = shape.interp_weights
-    if conditioning is None or interp_weights is None:
-        return
-    frames, steps = conditioning.flatten(1), (b - a) // shape.batch
-    # A single frame holds throughout.
-    if len(conditioning) == 1:
-        yield slice(steps), interp_weights.expand(steps, 1), frames
-        return
-    first, at = shape.frame_offset + shape.time - (rows - a) // shape.batch, 0
-    while at < steps:
-        frame, inside = divmod(first + at, shape.hop)
-        count = min(len(interp_weights) - inside, steps - at)
-        near = frames[frame : frame + interp_weights.shape[1]]
-        yield slice(at, at + count), interp_weights[inside : inside + count, : len(near)], near
-        at += count
 
 
 class _GatedStack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, shape: StackShape, grad: bool, *flat: Tensor | None) -> Tensor:
-        layers = _unflatten(flat)
-        every = shape.checkpoint_every
-        skip_bias = torch.stack([layer.skip_bias for layer in layers]).sum(0)
-        skips = skip_bias.expand(shape.predicted, -1).clone()
+    def forward(
+        ctx: Any, x: Tensor, shape: StackShape, grad: bool, *parameters: Tensor | None
+    ) -> Tensor:
+        p = StackParameters(*parameters)  # type: ignore[arg-type]
+        weights = prepare(p, x.dtype, shape.form.gates, shape.form.multiple)
+        layers = layer_weights(weights)
+        x = _fill_up(x, shape)
+        skips = weights.skip_bias.expand(shape.predicted, -1).clone()
+        keep = grad and not shape.checkpoint_every
         # x and h of every layer in turn, or with `checkpoint_every` the x of every Nth layer.
         kept: list[Tensor] = []
-        for i, layer in enumerate(layers):
-            if grad and (not every or i % every == 0):
+        for segment in shape.segments():
+            if grad and not keep:
                 kept.append(x)
-            x, h = _forward(x, layer, i, shape, skips, keep=grad and not every)
-            kept += [] if h is None else [h]
+            for group in shape.groups(segment):
+                skip = weights.skip[:, group.start : group.stop].flatten(1).t()
+                x, pairs = _forward(x, group, layers, shape, (skips, skip), shape.last, keep=keep)
+                kept += [t for pair in pairs for t in pair]
         ctx.shape = shape
-        ctx.save_for_backward(*flat, *kept)
-        return skips
+        ctx.save_for_backward(*p, *weights, *kept)
+        return skips[:, : p.skip.shape[1]]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dskips: Tensor) -> tuple[Tensor | None, ...]:
-        shape, dskips = ctx.shape, dskips.contiguous()
-        weights = len(LayerWeights._fields) * len(shape.offsets)
-        layers, saved = _unflatten(ctx.saved_tensors[:weights]), ctx.saved_tensors[weights:]
+        shape: StackShape = ctx.shape
+        saved, n = ctx.saved_tensors, len(StackParameters._fields)
+        p, weights, saved = (
+            StackParameters(*saved[:n]),
+            StackWeights(*saved[n : 2 * n]),
+            saved[2 * n :],
+        )
+        dskips = _fill_up(dskips.contiguous(), shape)
         # The gradient of every layer's x in turn, each the last rows of the one before.
         dx = torch.zeros_like(saved[0])
-        grads: list[tuple[Tensor | None, ...]] = []
-        dskip_bias = dskips.sum(0)
-        every = shape.checkpoint_every or len(layers)
-        for start in reversed(range(0, len(layers), every)):
-            which = range(start, min(start + every, len(layers)))
+        d = new_gradients(weights, shape.batch, dskips)
+        layers, matrices = layer_weights(weights), _matrices(weights, d, shape)
+        for s, segment in reversed(list(enumerate(shape.segments()))):
             if shape.checkpoint_every:
-                kept = _recompute(saved[start // every], layers, which, shape)
+                kept = _recompute(saved[s], segment, layers, shape)
             else:
                 kept = list(zip(saved[::2], saved[1::2], strict=True))
-            for i in reversed(which):
-                x, h = kept[i - start]
-                *own, dconditioning = _backward(x, h, layers[i], i, shape, dx, dskips)
-                # Cloned, since whoever scales or adds to gradients in place does it to each.
-                grads.append((*own, dskip_bias.clone(), dconditioning))
-            del kept
-        return dx, None, None, *(g for layer in reversed(grads) for g in layer)
+            for group in reversed(shape.groups(segment)):
+                of_group = kept[group.start - segment.start :][: len(group)]
+                _backward(of_group, group, matrices, weights, shape, dx, dskips, d)
+            del kept, of_group
+        gradients = gradients_of_parameters(d, p, shape.form.gates)
+        return dx[:, : p.taps.shape[2]], None, None, *gradients
+
+
+def _fill_up(rows: Tensor, shape: StackShape) -> Tensor:
+    """Channels of zeros behind those that there are, where the form wants more."""
+    more = filled_up(rows.shape[1], shape.form.multiple) - rows.shape[1]
+    return torch.nn.functional.pad(rows, (0, more)) if more else rows
 
 
 def _recompute(
-    x: Tensor, layers: Sequence[LayerWeights], which: range, shape: StackShape
+    x: Tensor, segment: range, layers: Sequence[LayerWeights], shape: StackShape
 ) -> list[tuple[Tensor, Tensor]]:
-    """x and h of some layers, from the first one's x."""
+    """x and h of a segment's layers, from the first one's x."""
     kept = []
-    for i in which:
-        layer = layers[i] if i != which[-1] else layers[i]._replace(residual=None)
-        out, h = _forward(x, layer, i, shape, None, keep=True)
-        kept.append((x, cast(Tensor, h)))
-        x = out
+    for i in segment:
+        x, pairs = _forward(x, range(i, i + 1), layers, shape, None, segment[-1], keep=True)
+        kept += pairs
     return kept
 
 
 def _forward(
-    x: Tensor, layer: LayerWeights, i: int, shape: StackShape, skips: Tensor | None, *, keep: bool
-) -> tuple[Tensor, Tensor | None]:
-    """Add to `skips` when given, and return the next layer's x, and this one's h with `keep`.
+    x: Tensor,
+    group: range,
+    layers: Sequence[LayerWeights],
+    shape: StackShape,
+    skip_paths: tuple[Tensor, Tensor] | None,
+    last: int,
+    *,
+    keep: bool,
+) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Add the group's skip paths, when given, to their sum.
 
-    Without a residual path the next layer's x is this one's own.
+    Returns the next group's x, and with `keep` x and h of each layer. The residual path of the
+    layer `last` is left out, and its own x returned. `skip_paths` are that sum (predicted, S) and
+    the weights (layers * G, S).
     """
-    *older, newest = _starts(shape, i)
-    rows, width = len(x) - newest, layer.bias.numel()
-    out = x if layer.residual is None else x.new_empty(rows, x.shape[1])
-    first = rows - shape.predicted
-    blocks = _blocks(rows, x.shape[1] * 2 + width * 2, x, shape.batch)
-    h = x.new_empty(rows if keep else blocks[0][1], width)
-    minus_z = x.new_empty(blocks[0][1], width // 2)
-    for a, b in blocks:
-        gates = h[a:b] if keep else h[: b - a]
-        torch.addmm(layer.bias, x[newest + a : newest + b], layer.taps[-1].t(), out=gates)
-        for start, tap in zip(older, layer.taps, strict=False):
-            gates.addmm_(x[start + a : start + b], tap.t())
-        for steps, weights, frames in _frame_blocks(layer.conditioning, rows, a, b, shape):
-            gates.view(-1, frames.shape[1])[steps].addmm_(weights, frames)
-        z = minus_z[: b - a]
-        _gates(shape)[0](gates, z)
-        if layer.residual is not None and layer.residual_bias is not None:
-            torch.add(x[newest + a : newest + b], layer.residual_bias, out=out[a:b])
-            out[a:b].addmm_(z, layer.residual.t(), alpha=-1)
-        if skips is not None and b > first:
-            at = max(a, first)
-            skips[at - first : b - first].addmm_(z[at - a :], layer.skip.t(), alpha=-1)
-    return out, h if keep else None
+    width, kept = layers[0].bias.numel(), []
+    rows_of_group = len(x) - shape.starts(group[0])[-1]
+    size = shape.blocks(rows_of_group, 2 * (x.shape[1] + width), x)[0][1]
+    z_of_group = x.new_empty(size, len(group), width // 2)
+    z_of_layers = z_of_group.unbind(1)
+    for i in group:
+        layer, (*older, newest) = layers[i], shape.starts(i)
+        rows = len(x) - newest
+        first = rows - shape.predicted
+        h = x.new_empty(rows if keep else min(rows, size), width)
+        out = x if i == last else x.new_empty(rows, x.shape[1])
+        for a, b in shape.blocks(rows, 2 * (x.shape[1] + width), x):
+            gates, present = h[a:b] if keep else h[: b - a], x[newest + a : newest + b]
+            # Behind the newest tap lie zeros where other layers have more taps.
+            torch.addmm(layer.bias, present, layer.taps[len(older)], out=gates)
+            for start, tap in zip(older, layer.taps, strict=False):
+                gates.addmm_(x[start + a : start + b], tap)
+            if layer.conditioning is not None:
+                _add_frames(gates, layer.conditioning, rows - a, shape)
+            # A layer with fewer rows than the group's first has the last ones.
+            z = z_of_layers[i - group.start][a - b :]
+            shape.gates.open_gates(gates, z)
+            if i != last and layer.residual is not None:
+                torch.add(present, layer.residual_bias, out=out[a:b])  # type: ignore[arg-type]
+                out[a:b].addmm_(z, layer.residual)
+            if i == group[-1] and skip_paths is not None and b > first:
+                (skips, skip), at = skip_paths, max(a, first)
+                skips[at - first : b - first].addmm_(z_of_group[at - b :].flatten(1), skip)
+        kept += [(x, h)] if keep else []
+        x = out
+    return x, kept
+
+
+class _Matrices(NamedTuple):
+    """What the backward pass multiplies gradients by, and what it fills, for each layer."""
+
+    taps: list[tuple[Tensor, ...]]  # (2G, R) each
+    residual: tuple[Tensor, ...]  # (R, G)
+    dtaps: list[tuple[Tensor, ...]]
+    dresidual: tuple[Tensor, ...]
+
+
+def _matrices(weights: StackWeights, d: WeightGradients, shape: StackShape) -> _Matrices:
+    taps, dtaps = taps_for_gradients(weights, shape.form.gates), taps_by_layer(d.taps)
+    return _Matrices(taps_by_layer(taps), weights.residual.unbind(), dtaps, d.residual.unbind())
 
 
 def _backward(
-    x: Tensor, h: Tensor, layer: LayerWeights, i: int, shape: StackShape, dx: Tensor, dskips: Tensor
-) -> tuple[Tensor | None, ...]:
-    """Gradients of the layer's weights, but for the skip path's bias, and of its conditioning.
+    kept: Sequence[tuple[Tensor, Tensor]],
+    group: range,
+    matrices: _Matrices,
+    weights: StackWeights,
+    shape: StackShape,
+    dx: Tensor,
+    dskips: Tensor,
+    d: WeightGradients,
+) -> None:
+    """Fill the gradients of the weights of a group's layers.
 
-    On entry the last rows of `dx` hold the gradient of its output, on return that of its input.
+    On entry the last rows of `dx` hold the gradient of the group's output, on return that of its
+    input.
     """
-    rows, starts, first = len(h), _starts(shape, i), len(h) - shape.predicted
-    half = h.shape[1] // 2
-    dout, din = dx[-rows:], dx[-x.shape[0] :]
-    # dh below is short of a factor, its filter's half of -2, so that two fused passes make it. Taps
-    # and gradients make up for it.
-    factor = h.new_ones(2 * half)
-    factor[:half] = -2
-    taps = layer.taps * factor[:, None]
-    dtaps, dbias = torch.zeros_like(taps), torch.zeros_like(layer.bias)
-    dskip = torch.zeros_like(layer.skip)
-    dresidual = None if layer.residual is None else torch.zeros_like(layer.residual)
-    dresidual_bias = None if layer.residual is None else dout.sum(0)
-    dconditioning = None if layer.conditioning is None else torch.zeros_like(layer.conditioning)
-    blocks = _blocks(rows, x.shape[1] * 2 + h.shape[1] * 2, x, shape.batch)
-    minus_z, minus_dz, dh = (x.new_empty(blocks[0][1], n) for n in (half, half, 2 * half))
-    for a, b in blocks:
-        z, dz, d = _minus_z(h[a:b], minus_z[: b - a]), minus_dz[: b - a], dh[: b - a]
-        if layer.residual is not None and dresidual is not None:
-            torch.addmm(dz, dout[a:b], layer.residual, beta=0, alpha=-1, out=dz)
-            dresidual.addmm_(dout[a:b].t(), z, alpha=-1)
-        else:
-            dz.zero_()
-        if b > first:
-            at = max(a, first)
-            dz[at - a :].addmm_(dskips[at - first : b - first], layer.skip, alpha=-1)
-            dskip.addmm_(dskips[at - first : b - first].t(), z[at - a :], alpha=-1)
-        _gates(shape)[1](h[a:b], dz, d, dbias)
-        # The newest tap first: its rows are those that dout lay in.
-        for k in reversed(range(len(taps))):
-            dtaps[k].addmm_(d.t(), x[starts[k] + a : starts[k] + b])
-            din[starts[k] + a : starts[k] + b].addmm_(d, taps[k])
-        for steps, weights, frames in _frame_blocks(dconditioning, rows, a, b, shape):
-            frames.addmm_(weights.t(), d.view(-1, frames.shape[1])[steps])
-    if dconditioning is not None:
-        dconditioning = dconditioning * factor
-    dtaps, dbias = dtaps * factor[:, None], dbias * factor
-    return dtaps, dbias, dresidual, dresidual_bias, dskip, dconditioning
+    width, layers = weights.bias.shape[1], slice(group.start, group.stop)
+    size = shape.blocks(len(kept[0][1]), 2 * (dx.shape[1] + width), dx)[0][1]
+    # Of a block, layers side by side: one with fewer rows than the first has the last ones.
+    z, dz = (dx.new_empty(size, len(group), width // 2) for _ in range(2))
+    dh = dx.new_empty(size, len(group), width)
+    of_layers = list(zip(z.unbind(1), dz.unbind(1), dh.unbind(1), strict=True))
+    skip, dskip = (t[:, layers].flatten(1) for t in (weights.skip, d.skip))
+    dframes = None if d.conditioning is None else torch.zeros_like(d.conditioning[:, :, layers])
+    for i in reversed(group):
+        x, h = kept[i - group.start]
+        first, din, newest = len(h) - shape.predicted, dx[-len(x) :], shape.starts(i)[-1]
+        for a, b in shape.blocks(len(h), 2 * (dx.shape[1] + width), dx):
+            z_of_layer, dz_of_layer, dh_of_layer = (t[a - b :] for t in of_layers[i - group.start])
+            shape.gates.compute_z(h[a:b], z_of_layer)
+            # The rows from `at` on are predicted from.
+            at = min(b, max(a, first))
+            dskips_of_block, predicted = dskips[at - first : b - first], size - (b - at)
+            if i == group[-1]:
+                # Other layers of the group have more rows, before those of this one.
+                before = size - (b - a) - (len(kept[0][1]) - len(h))
+                dh[before : size - (b - a)].zero_()
+                dz[before:predicted].zero_()
+                torch.mm(dskips_of_block, skip, out=dz[predicted:].flatten(1))
+            if i == group[0]:
+                z_of_block = z[predicted:].flatten(1)
+                _add_product(dskip, dskips_of_block.t(), z_of_block, start=a <= first)
+            if i != shape.last:
+                dout = din[newest + a : newest + b]
+                dz_of_layer.addmm_(dout, matrices.residual[i])
+                _add_product(matrices.dresidual[i], dout.t(), z_of_layer, start=not a)
+            shape.gates.close_gates(h[a:b], dz_of_layer, dh_of_layer)
+            if i == group[0]:
+                _add_sum(d.bias[layers].flatten(), dh[a - b :].flatten(1), start=not a)
+                if dframes is not None:
+                    _add_frame_gradients(dframes, dh[a - b :], len(h) - a, shape)
+            _backward_of_taps(x, dh_of_layer, i, a, matrices, shape, din)
+    if dframes is not None and d.conditioning is not None:
+        d.conditioning[:, :, layers] = dframes
 
 
-def _open_gates(h: Tensor, minus_z: Tensor) -> None:
-    """h becomes its sigmoids, in place; fill `minus_z`."""
-    h.sigmoid_()
-    _minus_z(h, minus_z)
+def _backward_of_taps(
+    x: Tensor, dh: Tensor, i: int, a: int, matrices: _Matrices, shape: StackShape, dx: Tensor
+) -> None:
+    """Add what a block gives, which begins at a layer's row a, to its taps' gradients and to dx."""
+    transposed, starts = dh.t(), shape.starts(i)
+    # The newest tap first: its rows are those that the output's gradient lay in.
+    for k in reversed(range(len(starts))):
+        rows = slice(starts[k] + a, starts[k] + a + len(dh))
+        _add_product(matrices.dtaps[i][k], transposed, x[rows], start=not a)
+        dx[rows].addmm_(dh, matrices.taps[i][k])
 
 
-def _close_gates(h: Tensor, minus_dz: Tensor, dh: Tensor, dbias: Tensor) -> None:
-    """From the gates' sigmoids and -dz, fill dh and add its rows up in `dbias`.
+def _add_product(total: Tensor, a: Tensor, b: Tensor, *, start: bool) -> None:
+    """total += a @ b; the first of a sum needs no zeros to start from."""
+    if start:
+        torch.mm(a, b, out=total)
+    else:
+        total.addmm_(a, b)
 
-    dh's filter's half is short of a factor of -2.
+
+def _add_sum(total: Tensor, rows: Tensor, *, start: bool) -> None:
+    """total += the sum of the rows, in the precision of `total`."""
+    if start:
+        torch.sum(rows, 0, dtype=total.dtype, out=total)
+    else:
+        total += rows.sum(0, dtype=total.dtype)
+
+
+# --- conditioning ---------------------------------------------------------------------------------
+
+
+def _add_frames(gates: Tensor, frames: Tensor, left: int, shape: StackShape) -> None:
+    """Add a layer's conditioning (F, batch * 2G) to rows that begin `left` rows before the end."""
+    steps = gates.view(-1, frames.shape[1])
+    if len(frames) == 1:
+        # It holds throughout.
+        steps += frames
+        return
+    for rows, weights, near in _stretches(len(frames), len(steps), left, shape):
+        steps[rows].addmm_(weights, frames[near])
+
+
+def _add_frame_gradients(dframes: Tensor, dh: Tensor, left: int, shape: StackShape) -> None:
+    """The same backward, for some layers: dframes (F, batch, layers, 2G), dh (rows, layers, 2G)."""
+    dframes = dframes.flatten(1)
+    steps = dh.view(-1, dframes.shape[1])
+    if len(dframes) == 1:
+        dframes += steps.sum(0)
+        return
+    for rows, weights, near in _stretches(len(dframes), len(steps), left, shape):
+        dframes[near].addmm_(weights.t(), steps[rows])
+
+
+def _stretches(
+    frames: int, steps: int, left: int, shape: StackShape
+) -> Iterator[tuple[slice, Tensor, slice]]:
+    """Time steps that share frames, how much each has of each frame, and which frames these are.
+
+    The first of the time steps lies `left` rows before the end of x.
     """
-    half = h.shape[1] // 2
-    # The filter's half: 2 dz s. The gate's: dz (2t - 1).
-    torch.mul(minus_dz, h[:, half:], out=dh[:, :half])
-    torch.addcmul(minus_dz, minus_dz, h[:, :half], value=-2, out=dh[:, half:])
-    _sigmoid_backward(dh, h, grad_input=dh)
-    dbias += dh.sum(0)
-
-
-@cache
-def _fused() -> tuple[Callable[..., None], Callable[..., None]]:
-    return torch.compile(_open_gates, dynamic=True), torch.compile(_close_gates, dynamic=True)
-
-
-def _gates(shape: StackShape) -> tuple[Callable[..., None], Callable[..., None]]:
-    return _fused() if shape.compiled else (_open_gates, _close_gates)
-
-
-def _minus_z(gates: Tensor, out: Tensor) -> Tensor:
-    """-z = s - 2 t s, in one pass."""
-    half = gates.shape[1] // 2
-    s = gates[:, half:]
-    return torch.addcmul(s, gates[:, :half], s, value=-2, out=out)
-
-
-def _starts(shape: StackShape, i: int) -> list[int]:
-    """The first row of x that each tap of a layer reads, oldest tap first, which begins at 0."""
-    offsets = shape.offsets[i]
-    return [(offsets[-1] - offset) * shape.batch for offset in reversed(offsets)]
+    interp_weights, multiple = shape.interp_weights, shape.form.multiple
+    assert interp_weights is not None
+    first, at = shape.frame_offset + shape.time - left // shape.batch, 0
+    while at < steps:
+        frame, inside = divmod(first + at, shape.hop)
+        count = min(len(interp_weights) - inside, steps - at)
+        # Where columns are filled up, so are the frames behind the last one.
+        columns = min(interp_weights.shape[1], (frames - frame) // multiple * multiple)
+        weights = interp_weights[inside : inside + count, :columns]
+        yield slice(at, at + count), weights, slice(frame, frame + columns)
+        at += count

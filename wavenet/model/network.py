@@ -6,19 +6,21 @@ fused, time-major stack of `fused_stack`.
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from wavenet.config import ModelConfig
-from wavenet.model.conditioning.carriers import Conditioning, ConditioningInput
+from wavenet.model.conditioning.carriers import FOREVER, Conditioning, ConditioningInput
 from wavenet.model.conditioning.conditioner import Conditioner, interpolation_weights
 from wavenet.model.convolution import Modules, Taps
 from wavenet.model.distributions.registry import distribution_for
-from wavenet.model.fused_stack import StackShape, gated_stack
-from wavenet.model.layers import GatedLayer
+from wavenet.model.fused_stack import gated_stack
+from wavenet.model.layers import GatedLayer, stack_parameters
 from wavenet.model.patterns.pyramid_pooling import CausalASPP
+from wavenet.model.stack_shape import Form, StackShape, form_for
 
 
 class WaveNetStack(nn.Module):
@@ -49,6 +51,8 @@ class WaveNetStack(nn.Module):
         self.receptive_field = config.receptive_field - config.context_lag
         self.checkpoint_every = checkpoint_every
         self.compiled = compiled
+        # How the work is cut: None leaves it to the device.
+        self.form: Form | None = None
         layers = (GatedLayer(config, i) for i in range(len(config.schedule)))
         self.layers: Modules[GatedLayer] = Modules(layers)
         self.initialise(torch.Generator().manual_seed(seed))
@@ -67,22 +71,24 @@ class WaveNetStack(nn.Module):
         """
         time, batch, channels = x.shape
         device = x.device.type
-        autocast = torch.is_autocast_enabled(device)
+        available = torch.amp.is_autocast_available(device)
+        autocast = available and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
+        form = self.form or form_for(x.device, dtype)
         predicted = time - self.receptive_field + 1
-        how = self.checkpoint_every, self.compiled
+        how = self.checkpoint_every, form, self.compiled
         shape = StackShape(self.config.offsets, batch, predicted * batch, *how, time=time)
         features = None
         if conditioning is not None:
-            frames, start, hop = conditioning
-            interp_weights = interpolation_weights(hop, dtype, x.device)
-            shape = shape._replace(hop=hop, frame_offset=-start, interp_weights=interp_weights)
-            # Autocast may have made the features in half precision.
-            features = frames.to(x.dtype)
-        with torch.autocast(device, enabled=False):
+            features, start, hop = conditioning
+            shape = shape._replace(hop=hop, frame_offset=-start)
+            if hop != FOREVER:
+                interpolation = hop, form.interpolation_rows, form.multiple
+                interp_weights = interpolation_weights(*interpolation, dtype, x.device)
+                shape = shape._replace(interp_weights=interp_weights)
+        with _without_autocast(device):
             rows = x.reshape(time * batch, channels).to(dtype)
-            weights = [layer.weights(dtype, features) for layer in self.layers]
-            skips = gated_stack(rows, weights, shape)
+            skips = gated_stack(rows, stack_parameters(self.layers, features), shape)
         return skips.view(predicted, batch, -1)
 
 
@@ -130,7 +136,9 @@ class WaveNet(nn.Module):
         if self.conditioner is not None:
             if conditioning_input is None:
                 raise ValueError("this network is conditioned: give it conditions")
-            conditioning = self.conditioner(conditioning_input)
+            # At frame rate, float32 costs nothing.
+            with _without_autocast(x.device.type):
+                conditioning = self.conditioner(conditioning_input)
         embedded = self.distribution.embed(x.t(), self.embedding.weight)
         # (time - stack's receptive_field + 1, batch, S)
         skips = self.stack(embedded, conditioning)
@@ -172,3 +180,10 @@ class WaveNet(nn.Module):
         model = cls(config)
         model.load_state_dict({k: torch.as_tensor(v) for k, v in arrays.items()})
         return model.eval()
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    """Not every kind of device has autocast."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)

@@ -11,17 +11,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from wavenet.arithmetic import ceil_div
 from wavenet.config import ModelConfig
 from wavenet.model.conditioning.carriers import (
-    FOREVER,
     Conditioning,
     ConditioningInput,
     conditioning_hop,
 )
 from wavenet.model.conditioning.registry import front_ends
-
-# Rows that share frames in one product.
-INTERPOLATION_ROWS = 2048
 
 
 class Conditioner(nn.Module):
@@ -65,16 +62,18 @@ def _places(inputs: ConditioningInput, frames: int, context: int) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def interpolation_weights(hop: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """How much each of N * hop rows has of N + 1 frames: (N * hop, N + 1); without frames (1, 1).
+def interpolation_weights(
+    hop: int, rows: int, multiple: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """How much each of N * hop rows, about `rows`, has of N + 1 frames: (N * hop, N + 1).
 
-    A row has of the two frames around it, the more of each the nearer it is.
+    A row has of the two frames around it, the more of each the nearer it is. Columns of zeros fill
+    N + 1 up to a multiple: in half precision a GPU's tensor cores want eight.
     """
-    if hop == FOREVER:
-        return torch.ones(1, 1, dtype=dtype, device=device)
-    count = max(1, INTERPOLATION_ROWS // hop)
+    count = max(1, rows // hop)
+    columns = ceil_div(count + 1, multiple) * multiple
     # A tensor made inside inference mode could not be used outside it, and this one is kept.
     with torch.inference_mode(False):
-        place = (torch.arange(count * hop, dtype=torch.float64) / hop)[:, None]
-        weights = torch.clamp(1 - (place - torch.arange(count + 1)).abs(), min=0)
-        return weights.to(device, dtype)
+        place = torch.arange(count * hop, dtype=torch.float64, device=device)[:, None] / hop
+        distance = (place - torch.arange(columns, device=device)).abs()
+        return torch.clamp(1 - distance, min=0).to(dtype)

@@ -27,11 +27,11 @@ class PatternConvolution(nn.Module):
         self.register_buffer("identity", torch.eye(config.groups), persistent=False)
         self.initialise(torch.Generator().manual_seed(0))
 
-    def taps(self) -> Tensor:
-        """One matrix for each of the layer's offsets: (T, 2G, R), oldest first."""
+    def kernel(self) -> Tensor:
+        """That of the ordinary convolution that it equals: (2G, R, T), oldest tap first."""
         weights = dict(self.named_parameters())
         taps: Tensor = kernels.taps(torch, self._config, weights, self.tap_matrices, self.identity)
-        return taps
+        return taps.permute(1, 2, 0)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Normal weights, zero bias: independent inputs of unit variance keep it."""
