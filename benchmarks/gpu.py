@@ -1,134 +1,189 @@
-"""The engines on a GPU: do they compute what the others compute, and how fast are they?
+"""What can be known on a GPU only, in stages that can be named and bounded.
 
-    python -m benchmarks.gpu
-    python -m benchmarks.gpu --no-suite      where a call may not take long enough for both
+    python -m benchmarks.gpu suite train generate
+    python -m benchmarks.gpu learn --folder RECORDINGS --seconds 300
+    python -m benchmarks.gpu --device cpu           tries all of it where there is no GPU
 
-One call answers both questions. First the parity suite runs on the GPU. Then come, in one run on
-the machine named above the table:
+suite     whether engines and training compute what they should, by the tests marked `gpu`
+train     throughput and peak memory of a training step, beside other networks, and its kernels
+generate  speed of one stream, and how many streams run in real time at once
+learn     a run on a folder of recordings: its curve, its model and what it sounds like
 
-- one stream of nv-wavenet and of r9y9-mulaw256 (without its mel frames), in samples per second and
-  times real time, in turns with the eager PyTorch step that keeps a cache, on the same GPU;
-- how many streams of nv-wavenet and of paper run in real time at once: the number is doubled for as
-  long as they do, then narrowed down to a twentieth;
-- the table of all engines for nv-wavenet, of 1 to 256 streams;
-- the project's targets, beside what was measured.
-
-It ends with 1 when the suite fails or there is no GPU.
+Each stage is a process of its own: it prints as it goes, is ended after its `--seconds`, and leaves
+the next one alone whatever happens to it. Into `--out` it writes STAGE.json, all rows so far, and
+STAGE.txt, what it printed. `benchmarks/GPU.md` says what each costs, and what to look at first.
 """
 
+import argparse
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import time
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import comparison
-from benchmarks.comparison import EAGER_ON_GPU, HEADER, Comparison
-from wavenet.bench import measure
-from wavenet.bench.measure import ROUNDS
-from wavenet.config import Config, loading
-from wavenet.engines import create_engine
-from wavenet.engines.gpu.network import device_for, device_name
-from wavenet.engines.options import PRECISIONS, EngineOptions
-from wavenet.errors import EngineError
-from wavenet.generation.noise import noise_for
-from wavenet.model.distributions.registry import distribution_for
-from wavenet.system.machine import machine
-
-SUITE = ("tests/engines/test_parity.py", "tests/engines/test_gpu.py")
-ENGINES = ("triton", "cuda-graph")
-TARGET = 100  # times the eager step, one stream of nv-wavenet
-MOST_STREAMS = 4096
-# Every stream generates this much audio in one block, and may take no longer than it plays.
-SECONDS = 0.5
+# Of each stage, in its order.
+SECONDS = {"suite": 90.0, "train": 180.0, "generate": 100.0, "learn": 300.0}
+TRIAL_SECONDS = 120.0
+# A stage that imports, and one that is told to end, takes some.
+STARTING, ENDING = 5.0, 3.0
+# What a machine for GPUs may lack; the names of modules.
+NEEDED = (
+    *("torch", "triton", "numba", "scipy", "soundfile", "soxr", "librosa", "pydantic", "tomli_w"),
+    *("platformdirs", "filelock", "safetensors", "typer", "tqdm", "matplotlib"),
+    *("pytest", "pytest_timeout", "hypothesis"),
+)
 
 
 def main() -> int:
-    # With this set, the CPU would stand in for the GPU.
-    os.environ.pop("TRITON_INTERPRET", None)
-    try:
-        device = device_for("triton")
-    except EngineError as e:
-        print(e)
+    options = parse()
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(f"missing here: {', '.join(missing)}; benchmarks/GPU.md says how to bring them")
         return 1
-    print(f"{machine()}; {device_name(device)}", flush=True)
-    suite = None
-    if "--no-suite" not in sys.argv:
-        suite = subprocess.run(
-            [sys.executable, "-m", "pytest", *SUITE], cwd=Path(__file__).parent.parent, check=False
-        ).returncode
-    # The eager step takes no mel frames.
-    presets = [
-        loading.load(name, {"model.mel_bands": 0}) for name in ("nv-wavenet", "r9y9-mulaw256")
-    ]
-    for line in figures(presets, [presets[0], loading.load("paper")]):
-        print(line, flush=True)
-    if suite is None:
-        outcome = "was left out"
+    if options.child:
+        return child(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(about(options.device)["machine"], flush=True)
+    outcomes = {stage: parent(stage, options) for stage in options.stages}
+    print("\n" + "\n".join(f"{stage:9} {outcome}" for stage, outcome in outcomes.items()))
+    print(f"written to {options.out}")
+    return int(any(not outcome.startswith("done") for outcome in outcomes.values()))
+
+
+# --- from outside ---------------------------------------------------------------------------------
+
+
+def parent(stage: str, options: argparse.Namespace) -> str:
+    """Run a stage and show what it prints. Returns how it ended."""
+    seconds = options.seconds or (SECONDS[stage] if options.device == "cuda" else TRIAL_SECONDS)
+    started = time.monotonic()
+    print(f"\n--- {stage}, at most {seconds:.0f} s", flush=True)
+    arguments = sys.argv[1:]
+    command = [sys.executable, "-m", "benchmarks.gpu", *arguments, "--child", stage]
+    # The second as the command line sets it.
+    environment = {"GOMP_SPINCOUNT": "2000"} | os.environ | {"PYTHONUNBUFFERED": "1"}
+    # Triton reads it once, when it is first imported: without a GPU it then interprets kernels.
+    environment.pop("TRITON_INTERPRET", None)
+    if options.device == "cpu":
+        environment["TRITON_INTERPRET"] = "1"
+    process = subprocess.Popen(
+        [*command, "--seconds", str(seconds - STARTING - ENDING)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        # With all that it starts, so that nothing is left when it ends.
+        start_new_session=True,
+    )
+    printed = subprocess.Popen(["tee", options.out / f"{stage}.txt"], stdin=process.stdout)
+    try:
+        process.wait(seconds - ENDING)
+        outcome = "done" if process.returncode == 0 else f"failed ({process.returncode})"
+    except subprocess.TimeoutExpired:
+        outcome = f"cut off: what follows in {stage}.txt was not measured"
+        process.terminate()
+    finally:
+        end(process)
+        printed.wait()
+    return f"{outcome}, {time.monotonic() - started:.0f} s"
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a stage's process, kindly if it can, and whatever it has started."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ENDING - 1)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def about(device: str) -> dict[str, str]:
+    """The machine that figures were taken on, in one line."""
+    import torch
+
+    from wavenet.system.machine import machine
+
+    line = machine()
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            sys.exit("PyTorch finds no NVIDIA GPU here; --device cpu tries the stages without one")
+        card = torch.cuda.get_device_properties(0)
+        size = f"{card.total_memory / 2**30:.0f} GiB, sm_{card.major}{card.minor}"
+        line = f"{card.name}, {size}, driver {driver()}, CUDA {torch.version.cuda}; {line}"
+    try:
+        line += f", triton {version('triton')}"
+    except PackageNotFoundError:
+        line += ", without triton"
+    return {"machine": line}
+
+
+def driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.splitlines()[0].strip()
+
+
+# --- a stage's process ----------------------------------------------------------------------------
+
+
+def child(options: argparse.Namespace) -> int:
+    """Be the process of a stage."""
+    # So that what it has started is ended by `finally`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    import torch
+
+    from benchmarks.gpu_stages.report import Report
+
+    stage, device = options.child, torch.device(options.device)
+    path = options.out / f"{stage}.json"
+    report = Report(path, options.seconds, {"stage": stage, **about(options.device)})
+    report.say(report.about["machine"])
+    # What one stage imports is none of the others' business.
+    if stage == "suite":
+        from benchmarks.gpu_stages import suite
+
+        return 0 if suite.run(report, device) else 1
+    if stage == "train":
+        from benchmarks.gpu_stages import train
+
+        train.run(report, device, options.peer)
+    elif stage == "generate":
+        from benchmarks.gpu_stages import generate
+
+        generate.run(report, device)
     else:
-        outcome = "FAILED on this GPU" if suite else "passed on this GPU"
-    print(f"\nthe parity suite {outcome}")
-    return int(bool(suite))
+        from benchmarks.gpu_stages import learn
+
+        learn.run(report, device, options.folder, options.config, options.set)
+    return 0
 
 
-def figures(single: Sequence[Config], many: Sequence[Config]) -> Iterator[str]:
-    """The report, line by line.
-
-    First one stream of each preset of `single`, then the most streams in real time of each of
-    `many`, and last the whole table of the first of `single`, and the targets.
-    """
-    yield f"\none stream; medians of {ROUNDS} rounds in which all take turns\n{'':14} {HEADER}"
-    compared: dict[str, list[Comparison]] = {}
-    for preset in single:
-        one_stream = [c for c in comparison.cases(preset, names=ENGINES) if c.row.batch == 1]
-        compared[preset.name] = comparison.compare(preset, one_stream)
-        yield from (f"{preset.name:14} {c}" for c in compared[preset.name])
-    yield f"\nstreams in real time at once\n{'':14} {'Hz':>7} {'precision':>9} {'streams':>8}"
-    for preset in many:
-        for precision in PRECISIONS:
-            most = most_streams(partial(keeps_up, preset, precision), MOST_STREAMS)
-            reached = " or more" if most == MOST_STREAMS else ""
-            rate = preset.audio.sample_rate
-            yield f"{preset.name:14} {rate:>7} {precision:>9} {most:>8}{reached}"
-    yield f"\n{single[0].name}, {single[0].audio.sample_rate} Hz\n{HEADER}"
-    everything = comparison.cases(single[0], names=ENGINES)
-    yield from map(str, comparison.compare(single[0], everything))
-    yield f"\n{'target':40} {'found':>8} {'wanted':>8}"
-    for c in compared[single[0].name]:
-        if c.row.engine == "triton" and c.times_eager:
-            target = f"{single[0].name}, {c.row.precision}, times {EAGER_ON_GPU}"
-            yield f"{target:40} {c.times_eager:>8.1f} {TARGET:>8}"
-    for c in compared[single[-1].name]:
-        if c.row.engine == "triton":
-            target = f"{single[-1].name}, {c.row.precision}, times real time"
-            yield f"{target:40} {c.row.realtime:>8.2f} {1:>8}"
-
-
-def keeps_up(preset: Config, precision: str, batch: int) -> bool:
-    """Whether `batch` streams are generated as fast as they play.
-
-    The second of two tries decides, because the first one compiles.
-    """
-    weights, samples = measure.random_weights(preset), round(SECONDS * preset.audio.sample_rate)
-    engine = create_engine("triton", preset.model, weights, EngineOptions(precision))
-    streams = measure.Streams(engine, preset.model, weights, batch)
-    # Made once, because it is the engine that is timed.
-    n_noise = distribution_for(preset.model).n_noise
-    noise = noise_for(0, range(batch), 0, samples, n_noise)
-    streams.run(noise)
-    return measure.seconds_for(lambda: streams.run(noise)) <= SECONDS
-
-
-def most_streams(keep_up: Callable[[int], bool], limit: int) -> int:
-    """The most streams that keep up, within a twentieth; 0 if not even one does."""
-    best, over = 0, 1
-    while over <= limit and keep_up(over):
-        best, over = over, over * 2
-    while best and over <= limit and over - best > max(1, best // 20):
-        middle = (best + over) // 2
-        best, over = (middle, over) if keep_up(middle) else (best, middle)
-    return best
+def parse() -> argparse.Namespace:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="Default: all of them.")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--seconds", type=float, help="Of each stage that is named.")
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"))
+    parser.add_argument("--peer", default="", help="train: a checkout of r9y9/wavenet_vocoder.")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("data/starter"), help="learn: of recordings."
+    )
+    parser.add_argument("--config", default="small", help="learn: a preset or a TOML file.")
+    parser.add_argument("--set", action="append", default=[], help="learn: its settings.")
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.stages = options.stages or list(SECONDS)
+    unknown = [stage for stage in options.stages if stage not in SECONDS]
+    if unknown:
+        parser.error(f"no stage is called {unknown[0]}: use {', '.join(SECONDS)}")
+    return options
 
 
 if __name__ == "__main__":

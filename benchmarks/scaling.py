@@ -22,7 +22,8 @@ from typing import Any, cast
 import torch
 from torch import distributed
 
-from benchmarks.training import NoiseDataset, work
+from benchmarks.training import work
+from benchmarks.training_case import NoiseDataset
 from wavenet.config import Config, loading
 from wavenet.data.dataset import WindowDataset
 from wavenet.model.network import WaveNet

@@ -18,16 +18,12 @@ MODELS = Path(__file__).parents[2] / "models"
 
 def main() -> None:
     run, name = Run(Path(sys.argv[1])), sys.argv[2]
-    best = checkpoint.load(locate.find(run.folder))
-    if best.training.validation_bits is None:
+    slim = slim_best(run)
+    if slim.training.validation_bits is None:
         sys.exit(
             f"{run.folder}: was never scored, so which of its checkpoints is best is not known"
         )
-    slim = replace(
-        best,
-        config=replace(best.config, name=name, purpose=""),
-        training=replace(best.training, folder=""),
-    )
+    slim = replace(slim, config=replace(slim.config, name=name, purpose=""))
     path = MODELS / f"{name}{checkpoint.SUFFIX}"
     checkpoint.save(path, slim)
     (MODELS / f"{name}.jsonl").write_bytes(run.metrics_file.read_bytes())
@@ -35,6 +31,12 @@ def main() -> None:
         f"{path}: {path.stat().st_size / 1e6:.2f} MB, step {slim.training.step}, "
         f"{slim.training.validation_bits:.3f} bits per sample"
     )
+
+
+def slim_best(run: Run) -> checkpoint.Checkpoint:
+    """A run's best checkpoint without what only resuming needs, and without its folder's path."""
+    best = checkpoint.load(locate.find(run.folder))
+    return replace(best, training=replace(best.training, folder=""))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """What `benchmarks` compares engines with: an eager step that computes the same, and a bound."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import comparison, gpu
+from benchmarks import comparison
 from benchmarks.eager_step import EagerStep
 from benchmarks.roofline import Roofline, sample_bytes, sample_macs
 from tests.helpers import SMALL
-from wavenet import engines
 from wavenet.bench import measure
 from wavenet.config import AudioConfig, Config, ModelConfig
 from wavenet.engines.reference import ReferenceEngine
@@ -78,45 +76,3 @@ def test_bounds_follow_from_bytes_and_products() -> None:
     assert slow_memory.bound(SMALL, "bf16", 16, 2) == pytest.approx(32 * one)
     slow_arithmetic = Roofline({"fp32": 1e15, "bf16": 1e15}, 1e6)
     assert slow_arithmetic.bound(SMALL, "bf16", 16, 2) == pytest.approx(2e6 / sample_macs(SMALL))
-
-
-@pytest.fixture
-def on_gpu(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine with a GPU, whose part Triton's interpreter plays here, slowly."""
-    pytest.importorskip("triton")
-    monkeypatch.setattr(engines, "nvidia", lambda: True)
-    for module in (measure, comparison):
-        monkeypatch.setattr(module, "GPU_BATCHES", (1, 2))
-    monkeypatch.setattr(measure, "WARM_UP", 2)
-    monkeypatch.setattr(measure, "ROUNDS", 1)
-    first = measure.Case.__init__
-
-    def two_samples(
-        self: measure.Case, row: measure.Row, run: Any, n_noise: int, chunk: int = 2
-    ) -> None:
-        first(self, row, run, n_noise, chunk)
-
-    monkeypatch.setattr(measure.Case, "__init__", two_samples)
-
-
-def test_the_script_for_gpus_stands_ready(on_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of benchmarks/gpu.py but the suite, on models that an interpreter can run."""
-    monkeypatch.setattr(gpu, "SECONDS", 0.0005)
-    monkeypatch.setattr(gpu, "MOST_STREAMS", 2)
-    tiny = replace(CONFIG, name="tiny", model=replace(SMALL, layers=2, dilation_cycle=2))
-    mel = {"mel_bands": 6, "mel_hop": 8, "mel_window": 32, "mel_high_hz": 4000.0}
-    conditioned = replace(tiny, name="mel", model=replace(tiny.model, **mel))
-    lines = "\n".join(gpu.figures([tiny, conditioned], [tiny])).splitlines()
-    assert [line.split()[:2] for line in lines if line.startswith(("tiny   ", "mel   "))] == [
-        ["tiny", "eager"], ["tiny", "triton"], ["tiny", "triton"], ["tiny", "cuda-graph"],
-        ["mel", "triton"], ["mel", "triton"], ["mel", "cuda-graph"],
-        ["tiny", "8000"], ["tiny", "8000"],
-    ]  # fmt: skip
-    assert any(line.startswith("tiny, bf16, times eager on GPU") for line in lines)
-    assert any(line.startswith("mel, fp32, times real time") for line in lines)
-
-
-def test_the_most_streams_are_found_within_a_twentieth() -> None:
-    assert gpu.most_streams(lambda batch: batch <= 137, 4096) in range(130, 138)
-    assert gpu.most_streams(lambda _: False, 64) == 0
-    assert gpu.most_streams(lambda _: True, 64) == 64

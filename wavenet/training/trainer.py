@@ -68,6 +68,8 @@ class Trainer:
             lr=config.train.learning_rate,
             betas=(0.9, 0.99),
             weight_decay=config.train.weight_decay,
+            # One kernel for all parameters, where torch has it.
+            fused=device.type in ("cpu", "cuda"),
         )
         # The gradients of fp16 would underflow without a scale.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
@@ -245,11 +247,13 @@ class Trainer:
         self.model.load_state_dict(tensors("model"))
         self.ema_network.load_state_dict(tensors("average"))
         means, squares = tensors("adam.mean"), tensors("adam.square")
+        # The fused optimizer counts on the device, the other one on the CPU.
+        counter = self.device if self.optimizer.defaults["fused"] else None
         training = checkpoint.training
         for name, parameter in self.model.named_parameters():
             if name in means:
                 # Adam has not counted the steps that fp16's scaler skipped.
-                steps = torch.tensor(float(training.step - training.skipped))
+                steps = torch.tensor(float(training.step - training.skipped), device=counter)
                 moments = {"exp_avg": means[name], "exp_avg_sq": squares[name]}
                 self.optimizer.state[parameter] = {"step": steps, **moments}
         if self.scaler.is_enabled() and training.loss_scale is not None:
