@@ -28,8 +28,8 @@ from pathlib import Path
 # Of each stage, in its order.
 SECONDS = {"suite": 90.0, "train": 180.0, "generate": 100.0, "learn": 300.0}
 TRIAL_SECONDS = 120.0
-# A stage that imports, and one that is told to end, takes some.
-STARTING, ENDING = 5.0, 3.0
+# What a stage takes for its last lines, and for ending what it has started.
+STOPPING, ENDING = 2.0, 4.0
 # What a machine for GPUs may lack; the names of modules.
 NEEDED = (
     *("torch", "triton", "numba", "scipy", "soundfile", "soxr", "librosa", "pydantic", "tomli_w"),
@@ -39,6 +39,8 @@ NEEDED = (
 
 
 def main() -> int:
+    # So that what was started is ended, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = parse()
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -47,8 +49,13 @@ def main() -> int:
     if options.child:
         return child(options)
     options.out.mkdir(parents=True, exist_ok=True)
-    print(about(options.device)["machine"], flush=True)
-    outcomes = {stage: parent(stage, options) for stage in options.stages}
+    where = machine_line(options.device)
+    print(where, flush=True)
+    try:
+        outcomes = {stage: parent(stage, options, where) for stage in options.stages}
+    except KeyboardInterrupt:
+        print("interrupted")
+        return 130
     print("\n" + "\n".join(f"{stage:9} {outcome}" for stage, outcome in outcomes.items()))
     print(f"written to {options.out}")
     return int(any(not outcome.startswith("done") for outcome in outcomes.values()))
@@ -57,13 +64,13 @@ def main() -> int:
 # --- from outside ---------------------------------------------------------------------------------
 
 
-def parent(stage: str, options: argparse.Namespace) -> str:
+def parent(stage: str, options: argparse.Namespace, where: str) -> str:
     """Run a stage and show what it prints. Returns how it ended."""
     seconds = options.seconds or (SECONDS[stage] if options.device == "cuda" else TRIAL_SECONDS)
     started = time.monotonic()
     print(f"\n--- {stage}, at most {seconds:.0f} s", flush=True)
-    arguments = sys.argv[1:]
-    command = [sys.executable, "-m", "benchmarks.gpu", *arguments, "--child", stage]
+    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--child", stage]
+    command += ["--until", str(time.time() + seconds - ENDING - STOPPING), "--where", where]
     # The second as the command line sets it.
     environment = {"GOMP_SPINCOUNT": "2000"} | os.environ | {"PYTHONUNBUFFERED": "1"}
     # Triton reads it once, when it is first imported: without a GPU it then interprets kernels.
@@ -71,20 +78,21 @@ def parent(stage: str, options: argparse.Namespace) -> str:
     if options.device == "cpu":
         environment["TRITON_INTERPRET"] = "1"
     process = subprocess.Popen(
-        [*command, "--seconds", str(seconds - STARTING - ENDING)],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=environment,
         # With all that it starts, so that nothing is left when it ends.
         start_new_session=True,
     )
-    printed = subprocess.Popen(["tee", options.out / f"{stage}.txt"], stdin=process.stdout)
+    copy = ["tee", options.out / f"{stage}.txt"]
+    # Ctrl-C is not for it: it ends with what it copies.
+    printed = subprocess.Popen(copy, stdin=process.stdout, start_new_session=True)
     try:
         process.wait(seconds - ENDING)
         outcome = "done" if process.returncode == 0 else f"failed ({process.returncode})"
     except subprocess.TimeoutExpired:
-        outcome = f"cut off: what follows in {stage}.txt was not measured"
-        process.terminate()
+        outcome = f"cut off: what {stage}.txt lacks was not measured"
     finally:
         end(process)
         printed.wait()
@@ -93,15 +101,16 @@ def parent(stage: str, options: argparse.Namespace) -> str:
 
 def end(process: "subprocess.Popen[bytes]") -> None:
     """End a stage's process, kindly if it can, and whatever it has started."""
+    process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(ENDING - 1)
+        process.wait(ENDING - 0.5)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def about(device: str) -> dict[str, str]:
-    """The machine that figures were taken on, in one line."""
+def machine_line(device: str) -> str:
+    """The machine that figures are taken on."""
     import torch
 
     from wavenet.system.machine import machine
@@ -114,10 +123,9 @@ def about(device: str) -> dict[str, str]:
         size = f"{card.total_memory / 2**30:.0f} GiB, sm_{card.major}{card.minor}"
         line = f"{card.name}, {size}, driver {driver()}, CUDA {torch.version.cuda}; {line}"
     try:
-        line += f", triton {version('triton')}"
+        return f"{line}, triton {version('triton')}"
     except PackageNotFoundError:
-        line += ", without triton"
-    return {"machine": line}
+        return f"{line}, without triton"
 
 
 def driver() -> str:
@@ -134,16 +142,15 @@ def driver() -> str:
 
 def child(options: argparse.Namespace) -> int:
     """Be the process of a stage."""
-    # So that what it has started is ended by `finally`.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     import torch
 
     from benchmarks.gpu_stages.report import Report
 
     stage, device = options.child, torch.device(options.device)
     path = options.out / f"{stage}.json"
-    report = Report(path, options.seconds, {"stage": stage, **about(options.device)})
-    report.say(report.about["machine"])
+    about = {"stage": stage, "machine": options.where}
+    report = Report(path, options.until - time.time(), about)
+    report.say(options.where)
     # What one stage imports is none of the others' business.
     if stage == "suite":
         from benchmarks.gpu_stages import suite
@@ -178,6 +185,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--config", default="small", help="learn: a preset or a TOML file.")
     parser.add_argument("--set", action="append", default=[], help="learn: its settings.")
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--until", type=float, default=0.0, help=argparse.SUPPRESS)
+    parser.add_argument("--where", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.stages = options.stages or list(SECONDS)
     unknown = [stage for stage in options.stages if stage not in SECONDS]

@@ -196,7 +196,10 @@ class _Process:
         return peak_bytes(self.device)
 
     def count(self) -> tuple[int, int]:
-        """Kernels of a step, and the bytes that they read and write."""
+        """Kernels of a step, and the bytes that they read and write.
+
+        What a compiler or a CUDA graph makes of them is not seen: they are those of eager code.
+        """
         with KernelCounter() as counts:
             self.step()
         return counts.total, counts.bytes_read + counts.bytes_written
@@ -216,7 +219,8 @@ class _Process:
         for event in found.key_averages():
             on_gpu = "cuda" in str(event.device_type).lower()
             microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total
-            if on_gpu == cuda and microseconds:
+            # Regions, such as an optimizer's step, have their kernels inside.
+            if on_gpu == cuda and microseconds and not event.is_user_annotation:
                 kernels[event.key] = [event.count / steps, microseconds / 1e3 / steps]
         slowest = sorted(kernels.items(), key=lambda item: -item[1][1])[:SLOWEST]
         numbers = [sum(column) for column in zip(*kernels.values(), strict=True)] or [0, 0]
@@ -230,6 +234,9 @@ class _Process:
 
 def serve() -> None:
     """Be the process of the case that the first line of the input names."""
+    # Whatever else is printed goes where errors go.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     process = _Process(Case(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:
         question, *arguments = json.loads(line)
@@ -239,7 +246,7 @@ def serve() -> None:
             # A contestant that fails, in whatever way, is a row that says so.
             lines = str(e).strip().splitlines() or [""]
             answer = {"failed": f"{type(e).__name__}: {lines[0]}"}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 # --- from outside ---------------------------------------------------------------------------------

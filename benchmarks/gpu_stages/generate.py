@@ -116,14 +116,18 @@ def one_stream(config: Config, device: torch.device, report: Report) -> Iterator
     # An interpreter takes its time for each sample.
     chunk = 8 if device.type == "cuda" else 2
     yield Case(Row(EAGER_ON_GPU, "fp32", 0, 1), eager.run, n_noise, chunk)
-    variants = [("triton", p) for p in PRECISIONS] + [(PREFETCHED, p) for p in PRECISIONS]
-    for engine, precision in [*variants, ("cuda-graph", "fp32")]:
+    variants = [("triton", p) for p in PRECISIONS] + [("cuda-graph", "fp32")]
+    for engine, precision in [*variants, *((PREFETCHED, p) for p in PRECISIONS)]:
         row = Row(engine, precision, 0, 1)
         try:
             made = engine_of(engine, config, weights, precision)
             streams = measure.Streams(made, config.model, weights, 1)
             case = Case(row, streams.run, n_noise, chunk)
             case.advance()
+        except torch.AcceleratorError:
+            # After an illegal access nothing more can be done with the GPU in this process.
+            report.say(f"{engine} in {precision} ended all that follows")
+            raise
         except Exception as e:
             # A kernel that does not compile or run, for whatever reason, is a row less.
             report.say(f"{engine} in {precision}: {e}")

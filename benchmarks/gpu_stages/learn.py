@@ -133,7 +133,12 @@ def render(report: Report, where: Path, model: Path, corpus: Corpus) -> None:
 def succeeded(report: Report, arguments: list[str]) -> bool:
     """Whether a command of the program ended well. What it printed is reported."""
     command = [sys.executable, "-m", "wavenet", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    limit = max(5.0, report.left)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        report.say(f"{' '.join(arguments[:2])}: no end in {limit:.0f} s")
+        return False
     # A bar on standard error is of no use here, and the reason of a failure is its last line.
     printed = done.stdout if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2]
     report.say(printed.rstrip())

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,7 +19,6 @@ import torch
 
 from benchmarks.gpu_stages.compiling import COMPILED, compiled
 from benchmarks.gpu_stages.report import Column, Report
-from wavenet.system.machine import cores
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = {
@@ -70,7 +68,14 @@ def run(report: Report, device: torch.device) -> bool:
                 good &= part.process.returncode in (0, NO_TESTS) and "note" not in row
         for part in waiting:
             good = False
-            table.row(part=part.name, note=f"cut off; {part.log}")
+            part.process.send_signal(signal.SIGINT)
+        for part in waiting:
+            # It then writes down what it has found so far, unless a kernel does not let it.
+            with suppress(subprocess.TimeoutExpired):
+                part.process.wait(timeout=1)
+            row, failed = outcome(part)
+            failures += failed
+            table.row(part=part.name, **row | {"note": f"cut off at {last_test(part)}"})
     kernels = compiled(heard)
     if kernels:
         seconds = [k["seconds"] for k in kernels]
@@ -93,9 +98,8 @@ def running(folder: Path, device: torch.device, heard: Path) -> Iterator[list[Pa
     command = [sys.executable, "-m", "pytest", "-m", which, "-p", "no:cacheprovider"]
     # The warnings of other versions, and of plugins that happen to be there, fail nothing here.
     command += ["-W", "default", "-p", "no:benchmark", "-p", "benchmarks.gpu_stages.compiling"]
-    workers = min(4, cores() // len(PARTS))
-    if workers > 1 and find_spec("xdist"):
-        command += [f"--numprocesses={workers}"]
+    # The log then names the test that a part was at, and one that hangs does not end the rest.
+    command += ["-vv", "-o", "timeout=40"]
     parts = []
     try:
         for name, arguments in PARTS.items():
@@ -109,16 +113,19 @@ def running(folder: Path, device: torch.device, heard: Path) -> Iterator[list[Pa
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     env=os.environ | {COMPILED: str(heard.resolve())},
-                    # With its workers, so that all can be killed.
-                    start_new_session=True,
                 )
             parts.append(Part(name, process, log, results))
         yield parts
     finally:
         for part in parts:
-            if part.process.poll() is None:
-                os.killpg(part.process.pid, signal.SIGKILL)
-                part.process.wait()
+            part.process.kill()
+            part.process.wait()
+
+
+def last_test(part: Part) -> str:
+    """The last test that a part's log names."""
+    named = [line.split()[0] for line in part.log.read_text("utf-8").splitlines() if "::" in line]
+    return named[-1] if named else "its start"
 
 
 def outcome(part: Part) -> tuple[dict[str, object], list[tuple[str, str]]]:

@@ -6,12 +6,15 @@ ratios are taken within each round. The share of the matrix rate is what a step'
 take at the speed of one large product in that precision, over what the step takes; the share of the
 copy rate is the same of the bytes that its kernels read and write.
 
+The kernels of the compiled row are not counted, as they are the compiler's.
+
 `captured` is an experiment that the program does not have: forward and backward pass replayed as a
 CUDA graph.
 """
 
 import statistics
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -29,16 +32,19 @@ from benchmarks.training_case import (
     ContestantError,
 )
 
-# Windows of a step, and their seconds; all a multiple of what a GPU's graph of paper takes.
+# Seconds of a window, and how many there are of them in a step. Each contestant keeps the memory of
+# its largest step: nine of them take 58 GiB.
 SETUPS: dict[str, tuple[float, Sequence[int]]] = {
-    "paper": (0.5, (4, 16, 64)),
-    "r9y9-mulaw256": (0.3628, (2, 8, 32)),
+    "paper": (0.5, (4, 16, 32)),
+    "r9y9-mulaw256": (0.3628, (2, 8, 16)),
 }
 # What a CPU tries instead, to see that every line runs.
 TRIAL = {"model.layers": 10, "train.segment_seconds": 0.01}
 TRIAL_WINDOWS = (1, 2)
 MOST_ROUNDS = 15
-PROFILED = "ours, bf16"
+# What it may take at least to make a contestant ready for other windows.
+BUILD_SECONDS = 15.0
+PROFILED, COMPILED = f"{OURS}, bf16", f"{OURS}, bf16, compiled"
 # A turn of a contestant is of this many seconds, or of one step.
 TURN_SECONDS = 0.1
 COLUMNS = (
@@ -83,32 +89,31 @@ def _rates(report: Report, device: torch.device) -> dict[str, float]:
         rate = f"{rates[kind] / 1e12:.2f} TFLOP/s"
         table.row(what=kind, rate=rate, per_second=rates[kind])
     rates["copies"] = copy_rate(device)
+    if device.type == "cuda":
+        # The memory is the contestants' from here on.
+        torch.cuda.empty_cache()
     rate = f"{rates['copies'] / 1e12:.3f} TB/s"
     table.row(what="copies", rate=rate, per_second=rates["copies"])
     return rates
 
 
 def cases(preset: str, device: torch.device, peer: str) -> list[Case]:
-    """The contestants: other networks first, which ours are compared with."""
-    base: dict[str, Any] = {"train.segment_seconds": SETUPS[preset][0]}
+    """The contestants. On a GPU the others take TF32, as PyTorch's convolutions do by default."""
     on_gpu = device.type == "cuda"
-    if not on_gpu:
-        base = TRIAL
-
-    def case(label: str, network: str, *, tf32: bool = False, **settings: Any) -> Case:
-        overrides = base | {f"train.{key}": value for key, value in settings.items()}
-        return Case(label, preset, network, overrides, tf32, device.type, peer)
-
+    base: dict[str, Any] = {"train.segment_seconds": SETUPS[preset][0]} if on_gpu else TRIAL
+    single = "tf32" if on_gpu else "fp32"
+    kinds = [(network, kind) for network in (PEER, CONV1D) for kind in (single, "bf16")]
+    kinds += [(OURS, "fp32"), (OURS, "tf32"), (OURS, "bf16"), (CAPTURED, "bf16")]
     found = []
-    if peer:
-        found += [case(f"{PEER}, {p}", PEER, precision=p) for p in ("fp32", "bf16")]
-    found += [case(f"{CONV1D}, {p}", CONV1D, precision=p) for p in ("fp32", "bf16")]
-    found += [case("ours, fp32", OURS), case(PROFILED, OURS, precision="bf16")]
-    found.append(case("ours, bf16, compiled", OURS, precision="bf16", compile=True))
-    if on_gpu:
-        found.insert(-2, case("ours, tf32", OURS, tf32=True))
-        found.append(case("ours, bf16, captured", CAPTURED, precision="bf16"))
-    return found
+    for network, kind in kinds:
+        possible = on_gpu or (kind != "tf32" and network != CAPTURED)
+        if not possible or (network == PEER and not peer):
+            continue
+        precision = {"train.precision": "bf16" if kind == "bf16" else "fp32"}
+        options = network, base | precision, kind == "tf32", device.type, peer
+        found.append(Case(f"{network}, {kind}", preset, *options))
+    compiled = base | {"train.precision": "bf16", "train.compile": True}
+    return [*found, Case(COMPILED, preset, OURS, compiled, False, device.type, peer)]
 
 
 def _preset(
@@ -130,6 +135,7 @@ def _preset(
         for contestant in list(running):
             if not _answers(table, contestant, windows[0], max(1.0, report.left - ready)):
                 running.remove(contestant)
+        profile: dict[str, Any] = {}
         for done, count in enumerate(windows):
             # A fifth is for the profile.
             share = (report.left - until) * 4 / 5 / (len(windows) - done)
@@ -137,9 +143,11 @@ def _preset(
             if report.left < until:
                 report.say("no time for more windows")
                 break
-        for contestant in running:
-            if contestant.case.label == PROFILED:
-                _profile(report, preset, contestant)
+            # Before the largest step, in case that one fails.
+            if done == len(windows) - 2:
+                profile = _profile(running, count)
+        if profile:
+            _show(report, preset, profile)
     finally:
         for contestant in running:
             contestant.stop()
@@ -172,14 +180,20 @@ def _race(
     settled: list[tuple[Contestant, int]] = []
     times: dict[str, list[float]] = {}
 
-    def failed(contestant: Contestant, why: ContestantError) -> None:
+    def failed(contestant: Contestant, why: object) -> None:
         times.pop(contestant.case.label, None)
         table.row(case=contestant.case.label, windows=windows, note=f"failed: {why}")
 
+    def limit() -> float:
+        return max(BUILD_SECONDS, report.left - ends)
+
     for contestant in running:
+        if report.left < ends and settled:
+            failed(contestant, "no time")
+            continue
         try:
-            contestant.ask("build", _batch(windows), seconds=max(1.0, report.left - ends))
-            steps = max(1, round(TURN_SECONDS / contestant.ask("time", 1)))
+            contestant.ask("build", _batch(windows), seconds=limit())
+            steps = max(1, round(TURN_SECONDS / contestant.ask("time", 1, seconds=limit())))
             settled.append((contestant, steps))
             times[contestant.case.label] = []
         except ContestantError as e:
@@ -190,12 +204,16 @@ def _race(
         for turn in list(settled):
             contestant, steps = turn
             try:
-                times[contestant.case.label].append(contestant.ask("time", steps))
+                times[contestant.case.label].append(contestant.ask("time", steps, seconds=limit()))
             except ContestantError as e:
                 settled.remove(turn)
                 failed(contestant, e)
     for contestant, _ in settled:
-        row = _row(contestant, windows, times, rates)
+        try:
+            row = _row(contestant, windows, times, rates)
+        except ContestantError as e:
+            failed(contestant, e)
+            continue
         table.row(case=contestant.case.label, windows=windows, **row)
 
 
@@ -208,38 +226,47 @@ def _row(
     case = contestant.case
     settings, own = case.config(_batch(windows)), times[case.label]
     seconds = statistics.median(own)
-    precision = settings.train.precision
-    kernels, moved = contestant.ask("count") if case.network != CAPTURED else (None, None)
-    rate = rates["tf32" if case.tf32 else precision]
+    kind = "tf32" if case.tf32 else settings.train.precision
+    peak = contestant.ask("peak", seconds=BUILD_SECONDS) or 0
+    kernels = moved = None
+    if case.network != CAPTURED and not settings.train.compile:
+        kernels, moved = contestant.ask("count", seconds=BUILD_SECONDS)
 
     def times_as_fast(network: str) -> float | None:
-        other = times.get(f"{network}, {precision}")
+        """As the network in the same kind of numbers."""
+        other = times.get(f"{network}, {kind}")
         if not other:
             return None
         return statistics.median(a / b for a, b in zip(other, own, strict=True))
 
+    # The other program's windows are padded with zeros, so that it computes fewer rows.
+    flops = None if case.network == PEER else work(settings, recomputed=False)
     return {
         "ms": 1e3 * seconds,
         "samples_per_second": windows * settings.segment_samples / seconds,
         "times_conv1d": times_as_fast(CONV1D),
         "times_peer": times_as_fast(PEER),
-        "peak_mb": (contestant.ask("peak") or 0) / 1e6,
+        "peak_mb": peak / 1e6,
         "kernels": kernels,
-        # Its windows are padded with zeros, so that it computes fewer rows.
-        "matrix_share": None if case.network == PEER else work(settings, False) / seconds / rate,
+        "matrix_share": flops and flops / seconds / rates[kind],
         "copy_share": moved and moved / seconds / rates["copies"],
         "rounds": len(own),
     }
 
 
-def _profile(report: Report, preset: str, contestant: Contestant) -> None:
-    label = contestant.case.label
-    try:
-        found = contestant.ask("profile", seconds=max(5.0, report.left))
-    except ContestantError as e:
-        report.say(f"no profile of {label}: {e}")
-        return
-    title = f"{preset}, {label}, a step: {found['kernels']:.0f} kernels, {found['ms']:.2f} ms"
+def _profile(running: list[Contestant], windows: int) -> dict[str, Any]:
+    """A step of ours by the profiler; nothing where it fails."""
+    for contestant in running:
+        if contestant.case.label == PROFILED:
+            with suppress(ContestantError):
+                found = contestant.ask("profile", seconds=BUILD_SECONDS)
+                return {"windows": windows, **found}
+    return {}
+
+
+def _show(report: Report, preset: str, profile: dict[str, Any]) -> None:
+    step = f"{preset}, {PROFILED}, {profile['windows']} windows"
+    title = f"{step}: {profile['kernels']:.0f} kernels, {profile['ms']:.2f} ms"
     table = report.table(f"profile {preset}", SLOWEST, title)
-    for kernel, (count, ms) in found["slowest"]:
+    for kernel, (count, ms) in profile["slowest"]:
         table.row(ms=ms, count=count, kernel=kernel[:82])

@@ -4,6 +4,7 @@ Values and gradients agree for every form, block size, checkpointing interval an
 form for GPUs is plain PyTorch, so that a CPU computes it too.
 """
 
+import functools
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from tests.helpers import CONDITIONED, SMALL, VARIANTS, network, some_codes, som
 from tests.model import pattern_reference
 from wavenet.config import ModelConfig
 from wavenet.model.conditioning.carriers import ConditioningInput
+from wavenet.model.gates import TANH
 from wavenet.model.network import WaveNet, WaveNetStack
 from wavenet.model.stack_shape import ON_CPU, ON_GPU, Form, StackShape, form_for
 
@@ -227,3 +229,18 @@ def test_a_stack_alone_takes_time_before_batch() -> None:
     stack = WaveNetStack(SMALL)
     x = torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)
     assert stack(x).shape == (5, 2, SMALL.skip_channels)
+
+
+def test_the_gates_of_a_gpu_are_compiled_whole() -> None:
+    """Also where layers lie side by side, so that the rows of one lie apart."""
+    generator = torch.Generator().manual_seed(0)
+    h, dz = torch.randn(20, 3, 12, generator=generator), torch.randn(20, 6, generator=generator)
+    once = functools.partial(torch.compile, fullgraph=True, dynamic=True, backend="eager")
+    compiled = TANH._replace(open_gates=once(TANH.open_gates), close_gates=once(TANH.close_gates))
+    found = []
+    for gates in (TANH, compiled):
+        kept, z, dh = h[:, 1].clone(), torch.empty(20, 3, 6)[:, 1], torch.empty(20, 3, 12)[:, 1]
+        gates.open_gates(kept, z)
+        gates.close_gates(kept, dz, dh)
+        found.append((kept, z, dh))
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-6)

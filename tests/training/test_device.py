@@ -226,7 +226,8 @@ def test_a_step_waits_for_the_device_only_where_it_reads_the_loss(
 @on_a_gpu
 def test_a_captured_step_has_the_gradients_of_an_eager_one(small_config: Config) -> None:
     """An experiment of the benchmarks, which is worth nothing unless this holds."""
-    config = replace(small_config, model=MODEL)
+    train = replace(small_config.train, precision="fp32")
+    config = replace(small_config, model=MODEL, train=train)
     captured, eager = (
         kind(cast(WindowDataset, NoiseDataset(config)), DEVICE) for kind in (Captured, Trainer)
     )
@@ -250,6 +251,7 @@ def test_a_process_of_torchrun_trains_over_nccl(
         capture_output=True,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=80,
         check=False,
     )
     assert done.returncode == 0, done.stderr
