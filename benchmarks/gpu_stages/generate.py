@@ -91,10 +91,25 @@ def run(report: Report, device: torch.device) -> None:
     many = report.table("streams in real time", MANY)
     for name in REAL_TIME:
         for precision in PRECISIONS:
-            if not out_of_time(report, f"{name} in {precision}"):
-                many.row(**streams_in_real_time(name, precision, device))
+            if out_of_time(report, f"{name} in {precision}"):
+                continue
+            try:
+                reached = streams_in_real_time(name, precision, device)
+            except Exception as e:
+                reached = {"note": f"failed: {reason(e)}"}
+            many.row(preset=name, precision=precision, **reached)
     report.say(f"Triton compiled {len(compiled)} kernels in {sum(compiled):.1f} s")
     report.keep("compiled", {"kernels": len(compiled), "seconds": sum(compiled)})
+
+
+def reason(error: Exception) -> str:
+    """Why a case is left out: a kernel may not compile or run for any reason.
+
+    Raises an AcceleratorError again: with the GPU, this process can do nothing more.
+    """
+    if isinstance(error, torch.AcceleratorError):
+        raise error
+    return str(error).strip().partition("\n")[0]
 
 
 def out_of_time(report: Report, what: str) -> bool:
@@ -124,13 +139,8 @@ def one_stream(config: Config, device: torch.device, report: Report) -> Iterator
             streams = measure.Streams(made, config.model, weights, 1)
             case = Case(row, streams.run, n_noise, chunk)
             case.advance()
-        except torch.AcceleratorError:
-            # After an illegal access nothing more can be done with the GPU in this process.
-            report.say(f"{engine} in {precision} ended all that follows")
-            raise
         except Exception as e:
-            # A kernel that does not compile or run, for whatever reason, is a row less.
-            report.say(f"{engine} in {precision}: {e}")
+            report.say(f"{engine} in {precision}: {reason(e)}")
             continue
         yield case
 
@@ -168,7 +178,7 @@ def streams_in_real_time(name: str, precision: str, device: torch.device) -> dic
     limit = MOST_STREAMS if on_gpu else 2
     most = most_streams(keeps_up, limit)
     rate = config.audio.sample_rate
-    row = {"preset": name, "precision": precision, "hertz": rate, "streams": most}
+    row: dict[str, Any] = {"hertz": rate, "streams": most}
     if most:
         row["samples_per_second"] = most * samples / taken[most]
     return row | ({"note": "or more"} if most == limit else {})
