@@ -28,6 +28,7 @@ from pathlib import Path
 # Of each stage, in its order.
 SECONDS = {"suite": 90.0, "train": 180.0, "generate": 100.0, "learn": 300.0}
 TRIAL_SECONDS = 120.0
+CHILD = [sys.executable, "-m", "benchmarks.gpu"]
 # What a stage takes for its last lines, and for ending what it has started.
 STOPPING, ENDING = 2.0, 4.0
 # What a machine for GPUs may lack; the names of modules.
@@ -69,7 +70,7 @@ def parent(stage: str, options: argparse.Namespace, where: str) -> str:
     seconds = options.seconds or (SECONDS[stage] if options.device == "cuda" else TRIAL_SECONDS)
     started = time.monotonic()
     print(f"\n--- {stage}, at most {seconds:.0f} s", flush=True)
-    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--child", stage]
+    command = [*CHILD, *sys.argv[1:], "--child", stage]
     command += ["--until", str(time.time() + seconds - ENDING - STOPPING), "--where", where]
     # The second as the command line sets it.
     environment = {"GOMP_SPINCOUNT": "2000"} | os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -88,6 +89,8 @@ def parent(stage: str, options: argparse.Namespace, where: str) -> str:
     copy = ["tee", options.out / f"{stage}.txt"]
     # Ctrl-C is not for it: it ends with what it copies.
     printed = subprocess.Popen(copy, stdin=process.stdout, start_new_session=True)
+    if process.stdout is not None:
+        process.stdout.close()
     try:
         process.wait(seconds - ENDING)
         outcome = "done" if process.returncode == 0 else f"failed ({process.returncode})"
