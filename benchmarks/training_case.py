@@ -30,6 +30,7 @@ from wavenet.data.loader import DeviceBatch
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.reference import ReferenceWaveNet
 from wavenet.system.device import PRECISIONS, peak_bytes, pick_device
+from wavenet.system.memory import keep_freed_memory
 from wavenet.training.trainer import Trainer
 
 OURS, CONV1D, PEER, CAPTURED = "ours", "nn.Conv1d", "r9y9's module", "captured"
@@ -237,6 +238,8 @@ def serve() -> None:
     # Whatever else is printed goes where errors go.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # As a session of training does.
+    keep_freed_memory()
     process = _Process(Case(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:
         question, *arguments = json.loads(line)

@@ -24,6 +24,7 @@ from wavenet.errors import CorpusError, RunError, TrainingError
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.device import check_compiler, pick_precision
 from wavenet.system.interrupts import interrupts
+from wavenet.system.memory import keep_freed_memory
 from wavenet.training import distributed
 from wavenet.training.distributed import SingleProcess
 from wavenet.training.events import TrainingListener, to_all
@@ -68,6 +69,7 @@ def train(
     in the run folder.
     """
     deadline = time.monotonic() + (math.inf if max_hours is None else 3600 * max_hours)
+    keep_freed_memory()
 
     def session(processes: SingleProcess) -> Run:
         plan = processes.broadcast(
