@@ -24,6 +24,12 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmarks.gpu_stages.report import Report
 
 # Of each stage, in its order.
 SECONDS = {"suite": 90.0, "train": 180.0, "generate": 100.0, "learn": 300.0}
@@ -148,17 +154,29 @@ def child(options: argparse.Namespace) -> int:
     import torch
 
     from benchmarks.gpu_stages.report import Report
+    from wavenet.errors import WavenetError
 
     stage, device = options.child, torch.device(options.device)
     path = options.out / f"{stage}.json"
     about = {"stage": stage, "machine": options.where}
     report = Report(path, options.until - time.time(), about)
     report.say(options.where)
-    # What one stage imports is none of the others' business.
+    try:
+        good = run_stage(options, report, device)
+    except WavenetError as e:
+        # Such as a folder or a setting that there is not.
+        report.say(f"{stage}: {e}")
+        return 1
+    return 0 if good else 1
+
+
+def run_stage(options: argparse.Namespace, report: "Report", device: "torch.device") -> bool:
+    """Whether all went well. What one stage imports is none of the others' business."""
+    stage = options.child
     if stage == "suite":
         from benchmarks.gpu_stages import suite
 
-        return 0 if suite.run(report, device) else 1
+        return suite.run(report, device)
     if stage == "train":
         from benchmarks.gpu_stages import train
 
@@ -171,7 +189,7 @@ def child(options: argparse.Namespace) -> int:
         from benchmarks.gpu_stages import learn
 
         learn.run(report, device, options.folder, options.config, options.set)
-    return 0
+    return True
 
 
 def parse() -> argparse.Namespace:
@@ -195,6 +213,10 @@ def parse() -> argparse.Namespace:
     unknown = [stage for stage in options.stages if stage not in SECONDS]
     if unknown:
         parser.error(f"no stage is called {unknown[0]}: use {', '.join(SECONDS)}")
+    if options.seconds is not None and options.seconds <= ENDING + STOPPING:
+        parser.error(
+            f"--seconds {options.seconds:g} is too short: {ENDING + STOPPING:g} go to ending"
+        )
     return options
 
 

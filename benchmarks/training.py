@@ -1,4 +1,4 @@
-"""Time and memory of a training step: our layer, the same network in nn.Conv1d, and each option.
+"""A training step on a CPU, time and memory: our layer, the network in nn.Conv1d, each option.
 
     python -m benchmarks.training [--peer CHECKOUT] [--learn FOLDER --minutes 8]
 
@@ -23,7 +23,7 @@ from benchmarks.training_case import CONV1D, OURS, PEER, Case, Contestant, Conte
 from wavenet.cli.console import ConsoleReport
 from wavenet.config import Config, loading
 from wavenet.model.distributions.registry import distribution_for
-from wavenet.system.device import PRECISIONS, pick_device
+from wavenet.system.device import PRECISIONS
 from wavenet.system.machine import machine
 from wavenet.training.session import train
 
@@ -37,45 +37,33 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "in groups of 5 layers": {"train.checkpoint_layers": 5},
     "in 2 parts": {"train.accumulate": 2},
     "bf16": {"train.precision": "bf16"},
-    "fp16": {"train.precision": "fp16"},
     "compiled gates": {"train.compile": True},
-    "bf16, compiled gates": {"train.precision": "bf16", "train.compile": True},
 }
-ON_CPU = ("time-major", "in groups of 5 layers", "in 2 parts", "bf16", "compiled gates")
+CPU = torch.device("cpu")
 
 
 def main() -> None:
     options = parse()
-    device = pick_device(options.device)
-    where = f"{torch.get_num_threads()} threads"
-    if device.type == "cuda":
-        where = torch.cuda.get_device_name(device)
-    print(f"{machine()}; {where}; medians of {options.rounds} rounds")
-    rates = {
-        name: matrix_rate(dtype, device)
-        for name, dtype in PRECISIONS.items()
-        if device.type == "cuda" or name != "fp16"
-    }
+    threads = f"{torch.get_num_threads()} threads"
+    print(f"{machine()}; {threads}; medians of {options.rounds} rounds")
+    rates = {name: matrix_rate(PRECISIONS[name], CPU) for name in ("fp32", "bf16")}
     shown = [f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in rates.items()]
     print(f"matrix products alone: {', '.join(shown)}")
-    seconds = {preset: table(preset, options, device, rates) for preset in options.presets}
+    seconds = {preset: table(preset, options, rates) for preset in options.presets}
     if options.learn:
         learn(options, seconds.get("paper", 1.0))
 
 
-def table(
-    preset: str, options: argparse.Namespace, device: torch.device, rates: dict[str, float]
-) -> float:
+def table(preset: str, options: argparse.Namespace, rates: dict[str, float]) -> float:
     """Print one preset's rows. Returns the seconds of a step of ours."""
     setup = SETUPS.get(preset, {})
     cases = [
-        Case(name, preset, OURS, setup | overrides, device=options.device)
+        Case(name, preset, OURS, setup | overrides, device="cpu")
         for name, overrides in VARIANTS.items()
-        if device.type == "cuda" or name in ON_CPU
     ]
-    cases.insert(0, Case(CONV1D, preset, CONV1D, setup, device=options.device))
+    cases.insert(0, Case(CONV1D, preset, CONV1D, setup, device="cpu"))
     if options.peer:
-        peer = Case(PEER, preset, PEER, setup, device=options.device, peer=options.peer)
+        peer = Case(PEER, preset, PEER, setup, device="cpu", peer=options.peer)
         cases.insert(0, peer)
     results = race(cases, options.rounds)
     settings = cases[0].config()
@@ -101,8 +89,7 @@ def table(
             f"{peak / 1e6:>9,.0f} MB {of_rate:>21}",
             flush=True,
         )
-    # The case that `learn` will train as.
-    return statistics.median(results["bf16" if device.type == "cuda" else "time-major"][0])
+    return statistics.median(results["time-major"][0])
 
 
 def race(cases: list[Case], rounds: int) -> dict[str, tuple[list[float], Any]]:
@@ -164,7 +151,7 @@ def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
         config="paper",
         overrides=overrides,
         out=Path("runs") / f"benchmark-{time.strftime('%Y%m%d-%H%M%S')}",
-        device=options.device,
+        device="cpu",
         max_hours=options.minutes / 60,
         listeners=[ConsoleReport()],
     )
@@ -175,7 +162,6 @@ def learn(options: argparse.Namespace, seconds_per_step: float) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("presets", nargs="*", default=list(SETUPS), help=f"of {', '.join(SETUPS)}")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument(
         "--peer", default="", help="a checkout of r9y9/wavenet_vocoder to measure beside ours"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -265,7 +265,8 @@ class Contestant:
     def __init__(self, case: Case, build: dict[str, Any] | None = None) -> None:
         """`build`: further settings, with which it is made ready at once."""
         self.case = case
-        self._errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        # Closed by `stop`.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.training_case"],
             stdin=subprocess.PIPE,
@@ -318,7 +319,7 @@ class Contestant:
     def _last_words(self) -> str:
         self._process.wait()
         self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines()
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else f"ended with {self._process.returncode}"
 
 
