@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from wavenet.config import ModelConfig
-from wavenet.engines.cpu.compiled import compiled
 from wavenet.engines.cpu.panels import BLOCK, PANEL, aligned, padded, padded_gate
-from wavenet.engines.cpu.vectors import HOST, LANES, at, move, product
 from wavenet.engines.options import PRECISIONS
 from wavenet.model import parameters
+from wavenet.simd.compiled import compiled
+from wavenet.simd.vectors import product
+from wavenet.simd.writer import HOST, LANES, at, move
 
 INPUTS = 64
 REPETITIONS = 12

@@ -17,6 +17,7 @@ TESTS = Path(__file__).parent
 RANKS: list[set[str]] = [
     {"errors", "glossary", "arithmetic", "version"},
     {"system"},
+    {"simd"},
     {"config"},
     {"audio"},
     {"plotting"},

@@ -49,22 +49,17 @@ import numpy as np
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import BLOCK, PANEL, Sizes, Weights, aligned
 from wavenet.engines.cpu.sampling import draw
-from wavenet.engines.cpu.vectors import (
-    HOST,
-    LANES,
+from wavenet.glossary import Array
+from wavenet.simd.vectors import (
     add,
     add_interpolated,
-    at,
     copy,
     gate,
-    inlined,
-    move,
     product,
     relu,
     scale,
-    subroutine,
 )
-from wavenet.glossary import Array
+from wavenet.simd.writer import HOST, LANES, at, inlined, move, subroutine
 
 # Products of one row with panels of 8, 4 and 2 vectors.
 _one8, _one4, _one2 = product(8, 1), product(4, 1), product(2, 1)

@@ -17,12 +17,11 @@ import numpy as np
 
 from wavenet.config import ModelConfig
 from wavenet.engines.cpu import panels
-from wavenet.engines.cpu.compiled import advance, consume, produce, reporting
+from wavenet.engines.cpu.compiled import advance, consume, produce
 from wavenet.engines.cpu.kernels import Scratch, allocate_scratch
-from wavenet.engines.cpu.pipeline import AVAILABLE, FLAGS, STOP
+from wavenet.engines.cpu.pipeline import FLAGS, STOP
 from wavenet.engines.cpu.sampling import draw_settings
 from wavenet.engines.cpu.thread_scheduler import ThreadScheduler
-from wavenet.engines.cpu.vectors import HOST, LANES
 from wavenet.engines.engine import Engine, overflow
 from wavenet.engines.kinds import require_known
 from wavenet.engines.options import DEFAULTS, EngineOptions
@@ -31,6 +30,9 @@ from wavenet.errors import EngineError
 from wavenet.glossary import Array, Noise, Params, Samples
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
+from wavenet.simd.compiled import reporting
+from wavenet.simd.counts import AVAILABLE
+from wavenet.simd.writer import HOST, LANES
 
 # Bytes of weights from which on one stream may run on two cores. With fewer, the cores would do
 # little but wait for each other.

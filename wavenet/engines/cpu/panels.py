@@ -24,10 +24,10 @@ from typing import NamedTuple
 import numpy as np
 
 from wavenet.arithmetic import ceil_div
-from wavenet.engines.cpu.vectors import LANES
 from wavenet.engines.weights import PackedWeights, widened, widened_halves
 from wavenet.glossary import Array
 from wavenet.model.conditioning.carriers import Conditioning
+from wavenet.simd.writer import LANES
 
 # Vectors of the widest panel.
 PANEL = 8

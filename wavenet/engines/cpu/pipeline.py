@@ -25,37 +25,15 @@ The sums are those of `kernels.advance_streams` in the same order: the samples a
 bit.
 """
 
-import os
-from typing import Any
-
-from numba import types
-
 from wavenet.engines.cpu import kernels
 from wavenet.engines.cpu.panels import BLOCK
 from wavenet.engines.cpu.sampling import draw
-from wavenet.engines.cpu.vectors import (
-    LANES,
-    at,
-    copy,
-    move,
-    prefetch,
-    publish,
-    published,
-    subroutine,
-)
+from wavenet.simd.counts import SPINS, publish, published, yield_core
+from wavenet.simd.vectors import copy, prefetch
+from wavenet.simd.writer import LANES, at, move, subroutine
 
 # Indices into `flags`, far enough apart for cache lines of their own, and its length.
 STOP, PRODUCED, CONSUMED, SKIPPED, FLAGS = 0, 16, 32, 48, 64
-
-# Reads of a count, some 10 us, before the core is offered to other threads. A thread that never
-# offered it would bring a busy machine to a crawl.
-SPINS = 2000
-
-_yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
-
-
-# Whether this system offers what waiting threads need.
-AVAILABLE = hasattr(os, "sched_yield")
 
 
 @subroutine
@@ -73,7 +51,7 @@ def _wait(flags, index, count):  # type: ignore[no-untyped-def]
         if spins > SPINS:
             if published(move(flags, STOP)) != 0:
                 return -1
-            _yield_core()
+            yield_core()
 
 
 def produce_stream(  # type: ignore[no-untyped-def]

@@ -10,11 +10,12 @@ import numpy as np
 
 from wavenet.audio.quantization import FULL_SCALE
 from wavenet.engines.cpu.panels import aligned
-from wavenet.engines.cpu.vectors import LANES, at, exponentials, subroutine, sum_of
 from wavenet.engines.kinds import CATEGORICAL, KINDS, LOGISTIC
 from wavenet.glossary import Array
 from wavenet.model.distributions.base import Distribution, Sampling
 from wavenet.model.distributions.mixture_mass import LARGEST_LOG_SCALE, LEAST_SCALE, MEAN_UNIT
+from wavenet.simd.vectors import exponentials, sum_of
+from wavenet.simd.writer import LANES, at, subroutine
 
 
 class DrawSettings(NamedTuple):

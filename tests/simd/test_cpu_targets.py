@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from wavenet.engines.cpu import compiled, cpu_features
-from wavenet.engines.cpu.cpu_features import Host, host
+from wavenet.engines.cpu import compiled
 from wavenet.errors import EngineError
+from wavenet.simd import cpu_features
+from wavenet.simd.compiled import sources
+from wavenet.simd.cpu_features import Host, host
 
 PACKAGE = Path(__file__).parent.parent.parent / "wavenet"
 AVX2 = (
@@ -108,8 +110,9 @@ def test_the_host_is_read_from_its_features(monkeypatch: pytest.MonkeyPatch) -> 
 
 KERNEL = """
 import numpy as np
-from wavenet.engines.cpu.compiled import compiled, reporting
-from wavenet.engines.cpu.vectors import LANES, at, scale
+from wavenet.simd.compiled import compiled, reporting
+from wavenet.simd.vectors import scale
+from wavenet.simd.writer import LANES, at
 
 def double(x, y):
     scale(at(x, 0), np.float32(2), at(y, 0), 1)
@@ -129,7 +132,7 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
     # The two lines say that it compiles, and how long that took.
     assert run("import kernel", tmp_path, **paths).split() == ["2", "2.0"]
     assert run("import kernel", tmp_path, **paths).split() == ["0", "2.0"]
-    source = tmp_path / "wavenet" / "engines" / "cpu" / "vectors.py"
+    source = tmp_path / "wavenet" / "simd" / "vectors.py"
     text = source.read_text(encoding="utf-8")
     edited = text.replace("w.builder.fmul(factor, x)", "w.builder.fadd(factor, x)")
     assert edited != text
@@ -139,12 +142,13 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
 
 def test_every_kernel_source_is_in_the_digest() -> None:
     """Whatever the modules of kernels import of this program, functions as well as numbers."""
-    sources = compiled.sources()
-    kernels = [path for n, path in sources.items() if n.startswith("wavenet.engines.cpu.")]
+    files = sources(compiled.__name__)
+    packages = ("wavenet.engines.cpu.", "wavenet.simd.")
+    kernels = [path for name, path in files.items() if name.startswith(packages)]
     assert Path(cpu_features.__file__) in kernels
     for path in kernels:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("wavenet"):
                 for name in node.names:
                     origins = {node.module, f"{node.module}.{name.name}"}
-                    assert origins & sources.keys(), f"the digest knows nothing of {origins}"
+                    assert origins & files.keys(), f"the digest knows nothing of {origins}"

@@ -10,7 +10,6 @@ import pytest
 from numba import njit
 
 from tests.helpers import SMALL, arrays, network
-from wavenet.engines.cpu import vectors
 from wavenet.engines.cpu.panels import (
     aligned,
     bf16_pairs,
@@ -20,8 +19,9 @@ from wavenet.engines.cpu.panels import (
     panel_sizes,
     panels,
 )
-from wavenet.engines.cpu.vectors import LANES, at
 from wavenet.engines.weights import PackedWeights, pack
+from wavenet.simd import counts, vectors
+from wavenet.simd.writer import LANES, at, move
 
 _one, _rows = vectors.product(2, 1), vectors.product(2, 4)
 
@@ -44,7 +44,7 @@ def run_elementwise(a, b, total, gated, copied, clipped, powers, mixed, doubled,
     vectors.gate(at(a, 0), at(a, len(a) // 2), at(gated, 0), n // 2)
     vectors.copy(at(a, 0), at(copied, 0), n)
     vectors.copy(at(a, 0), at(clipped, 0), n)
-    vectors.relu(vectors.move(at(clipped, 0), LANES), at(clipped, LANES), n - 1)
+    vectors.relu(move(at(clipped, 0), LANES), at(clipped, LANES), n - 1)
     vectors.scale(at(a, 0), np.float32(2), at(doubled, 0), n)
     vectors.exponentials(at(a, 0), top, divisor, at(powers, 0), n)
     vectors.add_interpolated(at(a, 0), at(b, 0), at(copied, 0), np.float32(0.25), at(mixed, 0), n)
@@ -53,8 +53,8 @@ def run_elementwise(a, b, total, gated, copied, clipped, powers, mixed, doubled,
 
 @njit
 def run_counts(flags):  # type: ignore[no-untyped-def]
-    vectors.publish(at(flags, 3), 41)
-    return vectors.published(at(flags, 3)) + vectors.published(at(flags, 2))
+    counts.publish(at(flags, 3), 41)
+    return counts.published(at(flags, 3)) + counts.published(at(flags, 2))
 
 
 @pytest.mark.parametrize("kind", ["fp32", "bf16"])

@@ -1,0 +1,100 @@
+"""The kernels as compiled functions, kept in numba's cache on disk.
+
+numba keeps machine code in `__pycache__` or in the user's cache folder. To tell whether it is out
+of date, numba looks only at the file in which a kernel stands. Ours are made of several files and
+of the host's vector width, so a digest of all of them becomes part of the name under which numba
+files a kernel.
+"""
+
+import hashlib
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+from numba.core import event
+
+from wavenet.simd.writer import HOST, OPTIONS
+
+# More than there are kernels, each of which is saved to the cache once.
+_MOST_SAVES = 40
+
+
+def sources(module: str) -> dict[str, Path]:
+    """The files that a module's kernels are made of, by module.
+
+    These are the module itself, those of its package and of this one that it imports, directly or
+    through another, and whatever any of them imports from the rest of the program.
+    """
+    packages = tuple(f"{name.rpartition('.')[0]}." for name in (module, __name__))
+    imports = re.compile(r"^from (wavenet\S*) import (\([^)]*\)|.*)", re.M)
+    files: dict[str, Path] = {}
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        path = Path(str(sys.modules[name].__file__))
+        files[name] = path
+        if name == module or name.startswith(packages):
+            for origin, names in imports.findall(path.read_text(encoding="utf-8")):
+                # A package's names may be modules.
+                modules = {f"{origin}.{n}" for n in re.findall(r"\w+", names)} & sys.modules.keys()
+                pending += (modules or {origin}) - files.keys()
+    return files
+
+
+def digest(module: str) -> str:
+    """A digest of all that a module's machine code depends on and numba does not look at."""
+    contents = [path.read_bytes() for _, path in sorted(sources(module).items())]
+    return hashlib.sha256(b"".join([repr(HOST).encode(), *contents])).hexdigest()[:16]
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that is compiled at its first call, and kept on disk if a folder can be written."""
+    function.__qualname__ = f"{function.__name__}_{digest(function.__module__)}"
+    try:
+        kernel = njit(cache=True, **OPTIONS)(function)
+    except RuntimeError:
+        # numba has no folder for its cache.
+        kernel = njit(**OPTIONS)(function)
+
+    def call(*arguments: Any) -> Any:
+        for _ in range(_MOST_SAVES):
+            # The cache may lie on a full disk. What cannot be saved is compiled all the same, so
+            # the next try gets past it.
+            with suppress(OSError):
+                return kernel(*arguments)
+        return kernel(*arguments)
+
+    return call
+
+
+class _Listener(event.Listener):  # type: ignore[misc]
+    """Reports the outermost compilation only, because it includes the others."""
+
+    def __init__(self, report: Callable[[str], object]) -> None:
+        self.report, self.depth, self.started = report, 0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        if self.depth == 0:
+            self.started = time.monotonic()
+            self.report("compiling the CPU kernel for this machine, once; some seconds")
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        if self.depth == 0:
+            self.report(f"compiled in {time.monotonic() - self.started:.1f} s")
+
+
+@contextmanager
+def reporting(report: Callable[[str], object]) -> Iterator[None]:
+    """Call `report` with a line when a compilation inside begins, and one with its duration.
+
+    What comes from the cache is not compiled and not reported.
+    """
+    with event.install_listener("numba:compile", _Listener(report)):
+        yield

@@ -1,0 +1,45 @@
+"""Counts in shared memory, by which threads of one computation wait for each other."""
+
+import os
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic
+
+from wavenet.simd.writer import integer, nothing
+
+# Reads of a count, some 10 us, before the core is offered to other threads. A thread that never
+# offered it would bring a busy machine to a crawl.
+SPINS = 2000
+
+# Whether this system offers what waiting threads need.
+AVAILABLE = hasattr(os, "sched_yield")
+
+yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
+
+
+@intrinsic
+def publish(typing, pointer, count):  # type: ignore[no-untyped-def]
+    """Store a count that another thread waits for.
+
+    A thread that reads it also sees everything written before it (release).
+    """
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        builder.store_atomic(values[1], values[0], "release", 8)
+        return context.get_dummy_value()
+
+    return nothing(types.CPointer(types.int64), integer), write
+
+
+@intrinsic
+def published(typing, pointer):  # type: ignore[no-untyped-def]
+    """The count that another thread published last.
+
+    All that the other thread wrote before it is visible from here on (acquire).
+    """
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        return builder.load_atomic(values[0], "acquire", 8)
+
+    return integer(types.CPointer(types.int64)), write
