@@ -146,7 +146,7 @@ def test_compiled_code_that_finds_no_room_is_used_all_the_same(model: Path, tmp_
             restore_signals=False,
         )
     assert "numba engine" in result.stdout
-    remark = r"compiling the CPU kernel for this machine, once.*\ncompiled in \d+\.\d s"
+    remark = r"compiling the CPU kernels for this machine, once.*\ncompiled in \d+\.\d s"
     assert re.search(remark, result.stderr)
     assert wavenet(*args, cached).exit_code == 0
     assert uncached.read_bytes() == cached.read_bytes()

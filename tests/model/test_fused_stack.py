@@ -12,22 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers import CONDITIONED, SMALL, VARIANTS, network, some_codes, some_inputs
+from tests.helpers import CONDITIONED, SMALL, network, some_codes
 from tests.model import pattern_reference
+from tests.model.stacks import SHAPES, double_inputs, gradients, weights_like
 from wavenet.config import ModelConfig
-from wavenet.model.conditioning.carriers import ConditioningInput
 from wavenet.model.gates import TANH
 from wavenet.model.network import WaveNet, WaveNetStack
 from wavenet.model.stack_shape import ON_CPU, ON_GPU, Form, StackShape, form_for
 
-SHAPES = [
-    SMALL,
-    replace(SMALL, dilations=(1,), residual_channels=3, gate_channels=4, skip_channels=5),
-    replace(SMALL, dilations=(3, 1, 5), kernel_size=3, gate_channels=6, skip_channels=4),
-    replace(SMALL, layers=7, kernel_size=4, residual_channels=5, gate_channels=14),
-    *CONDITIONED.values(),
-    *VARIANTS.values(),
-]
 # In groups of two layers, so that every network has several, and with few rows to a stretch of
 # frames.
 IN_GROUPS = ON_GPU._replace(layers=2, interpolation_rows=40)
@@ -44,23 +36,6 @@ every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def example(config: ModelConfig, batch: int = 3, segment: int = 29) -> tuple[WaveNet, Tensor]:
     model = network(config).double()
     return model, some_codes(model, batch, segment, seed=1)
-
-
-def double_inputs(config: ModelConfig, x: Tensor) -> ConditioningInput | None:
-    inputs = some_inputs(config, *x.shape)
-    return inputs and inputs.map(lambda a: a.double() if a.is_floating_point() else a)
-
-
-def weights_like(params: Tensor) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(params.shape, dtype=params.dtype, generator=generator)
-
-
-def gradients(model: WaveNet, params: Tensor) -> dict[str, Tensor]:
-    """The gradients of a loss in which every output has a weight of its own."""
-    model.zero_grad()
-    (params * weights_like(params)).sum().backward()
-    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
 def assert_same_gradients(

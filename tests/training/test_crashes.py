@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from safetensors.numpy import load_file
 
 from tests.helpers import (
@@ -64,6 +65,8 @@ def started(target: Callable[..., None], *args: object) -> BaseProcess:
 
 def train_until(until: int, common: Path, out: Path) -> None:
     """Start or resume a run and train up to its step `until`."""
+    # As the tests themselves have it: with as many threads, the same numbers come out.
+    torch.set_num_threads(1)
     overrides = {
         "train.evaluate_every": EVERY,
         "train.steps": 100_000,

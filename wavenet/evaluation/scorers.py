@@ -45,7 +45,7 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
             raise UsageError("precision", options.precision, "only engines take one", advice)
         if options.threads:
             raise UsageError("threads", options.threads, "only engines take a number", advice)
-        return _parallel(model, device)
+        return _parallel(model, device, options.report)
     if device != "auto":
         reason = f"`engine` {engine} picks its own"
         raise UsageError("device", device, reason, "only parallel takes one")
@@ -55,9 +55,10 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
     return _by_engine(model, engine, options)
 
 
-def _parallel(model: Checkpoint, device_name: str) -> Scorer:
+def _parallel(model: Checkpoint, device_name: str, report: Callable[[str], object]) -> Scorer:
     import torch
 
+    from wavenet.model.compilation import compile_forward
     from wavenet.model.conditioning.windows import conditioning_input_of
     from wavenet.model.network import WaveNet
     from wavenet.system.device import pick_device
@@ -66,6 +67,7 @@ def _parallel(model: Checkpoint, device_name: str) -> Scorer:
     device = pick_device(device_name)
     network = WaveNet.from_arrays(config, model.weights).to(device)
     receptive_field = network.receptive_field
+    compile_forward(network, report)
 
     @torch.no_grad()
     def nats(segment: ScoredSegment) -> float:

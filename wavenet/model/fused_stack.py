@@ -41,7 +41,7 @@ from wavenet.model.stack_weights import (
     StackParameters,
     StackWeights,
     WeightGradients,
-    filled_up,
+    fill_up,
     gradients_of_parameters,
     layer_weights,
     new_gradients,
@@ -66,7 +66,7 @@ class _GatedStack(torch.autograd.Function):
         p = StackParameters(*parameters)  # type: ignore[arg-type]
         weights = prepare(p, x.dtype, shape.form.gates, shape.form.multiple)
         layers = layer_weights(weights)
-        x = _fill_up(x, shape)
+        x = fill_up(x, shape.form.multiple)
         skips = weights.skip_bias.expand(shape.predicted, -1).clone()
         keep = grad and not shape.checkpoint_every
         # x and h of every layer in turn, or with `checkpoint_every` the x of every Nth layer.
@@ -92,7 +92,7 @@ class _GatedStack(torch.autograd.Function):
             StackWeights(*saved[n : 2 * n]),
             saved[2 * n :],
         )
-        dskips = _fill_up(dskips.contiguous(), shape)
+        dskips = fill_up(dskips.contiguous(), shape.form.multiple)
         # The gradient of every layer's x in turn, each the last rows of the one before.
         dx = torch.zeros_like(saved[0])
         d = new_gradients(weights, shape.batch, dskips)
@@ -108,12 +108,6 @@ class _GatedStack(torch.autograd.Function):
             del kept, of_group
         gradients = gradients_of_parameters(d, p, shape.form.gates)
         return dx[:, : p.taps.shape[2]], None, None, *gradients
-
-
-def _fill_up(rows: Tensor, shape: StackShape) -> Tensor:
-    """Channels of zeros behind those that there are, where the form wants more."""
-    more = filled_up(rows.shape[1], shape.form.multiple) - rows.shape[1]
-    return torch.nn.functional.pad(rows, (0, more)) if more else rows
 
 
 def _recompute(
@@ -239,7 +233,7 @@ def _backward(
             if i == group[0]:
                 _add_sum(d.bias[layers].flatten(), dh[a - b :].flatten(1), start=not a)
                 if dframes is not None:
-                    _add_frame_gradients(dframes, dh[a - b :], len(h) - a, shape)
+                    add_frame_gradients(dframes, dh[a - b :], len(h) - a, shape)
             _backward_of_taps(x, dh_of_layer, i, a, matrices, shape, din)
     if dframes is not None and d.conditioning is not None:
         d.conditioning[:, :, layers] = dframes
@@ -287,7 +281,7 @@ def _add_frames(gates: Tensor, frames: Tensor, left: int, shape: StackShape) -> 
         steps[rows].addmm_(weights, frames[near])
 
 
-def _add_frame_gradients(dframes: Tensor, dh: Tensor, left: int, shape: StackShape) -> None:
+def add_frame_gradients(dframes: Tensor, dh: Tensor, left: int, shape: StackShape) -> None:
     """The same backward, for some layers: dframes (F, batch, layers, 2G), dh (rows, layers, 2G)."""
     dframes = dframes.flatten(1)
     steps = dh.view(-1, dframes.shape[1])

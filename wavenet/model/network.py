@@ -88,7 +88,14 @@ class WaveNetStack(nn.Module):
                 shape = shape._replace(interp_weights=interp_weights)
         with _without_autocast(device):
             rows = x.reshape(time * batch, channels).to(dtype)
-            skips = gated_stack(rows, stack_parameters(self.layers, features), shape)
+            parameters = stack_parameters(self.layers, features)
+            if form.machine_code:
+                # numba is imported where it is used alone.
+                from wavenet.model.cpu_stack import passes
+
+                skips = passes.gated_stack(rows, parameters, shape)
+            else:
+                skips = gated_stack(rows, parameters, shape)
         return skips.view(predicted, batch, -1)
 
 

@@ -3,6 +3,8 @@
 `fused_stack` says what is computed.
 """
 
+import importlib
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -29,9 +31,13 @@ class Form(NamedTuple):
     interpolation_rows: int
     """About so many time steps share their frames in one product."""
 
+    machine_code: bool = False
+    """Whether `cpu_stack` computes, which cuts the work by itself."""
+
 
 # Blocks are small enough for the caches, large enough to be worth the calls.
 ON_CPU = Form(4 << 20, 1, SIGMOIDS, 1, 2048)
+IN_MACHINE_CODE = Form(None, 1, TANH, 1, 2048, machine_code=True)
 # Ten layers side by side take less than half of the memory of what is kept of thirty.
 ON_GPU = Form(None, 10, TANH, 1, 16384)
 
@@ -39,9 +45,20 @@ ON_GPU = Form(None, 10, TANH, 1, 16384)
 def form_for(device: torch.device, dtype: torch.dtype) -> Form:
     """The form that suits a device, in a precision."""
     if device.type == "cpu":
-        return ON_CPU
+        return IN_MACHINE_CODE if dtype == torch.float32 and _has_machine_code() else ON_CPU
     # Eight numbers in half precision are the 16 bytes that tensor cores want rows to be made of.
     return ON_GPU._replace(multiple=8) if dtype.itemsize == 2 else ON_GPU
+
+
+@cache
+def _has_machine_code() -> bool:
+    """Whether numba is there, which GPU machines need not have, and threads can wait."""
+    try:
+        importlib.import_module("wavenet.model.cpu_stack.passes")
+    except ImportError:
+        return False
+    available: bool = importlib.import_module("wavenet.simd.counts").AVAILABLE
+    return available
 
 
 class StackShape(NamedTuple):

@@ -184,6 +184,12 @@ def filled_up(channels: int, multiple: int) -> int:
     return ceil_div(channels, multiple) * multiple
 
 
+def fill_up(rows: Tensor, multiple: int) -> Tensor:
+    """Channels of zeros behind those that there are, up to the next multiple."""
+    more = filled_up(rows.shape[1], multiple) - rows.shape[1]
+    return torch.nn.functional.pad(rows, (0, more)) if more else rows
+
+
 def _residual_bias_gradient(taps: Tensor, dbias: Tensor) -> Tensor:
     """(L - 1, R): the gradient of the residual stream behind each layer, summed over its rows.
 

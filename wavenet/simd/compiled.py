@@ -73,28 +73,32 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Listener(event.Listener):  # type: ignore[misc]
-    """Reports the outermost compilation only, because it includes the others."""
+    """Sums the seconds of all compilations, outermost ones alone: they include the others."""
 
     def __init__(self, report: Callable[[str], object]) -> None:
-        self.report, self.depth, self.started = report, 0, 0.0
+        self.report, self.depth, self.started, self.seconds = report, 0, 0.0, 0.0
 
     def on_start(self, event: Any) -> None:
         if self.depth == 0:
             self.started = time.monotonic()
-            self.report("compiling the CPU kernel for this machine, once; some seconds")
+            if not self.seconds:
+                self.report("compiling the CPU kernels for this machine, once; some seconds")
         self.depth += 1
 
     def on_end(self, event: Any) -> None:
         self.depth -= 1
         if self.depth == 0:
-            self.report(f"compiled in {time.monotonic() - self.started:.1f} s")
+            self.seconds += time.monotonic() - self.started
 
 
 @contextmanager
 def reporting(report: Callable[[str], object]) -> Iterator[None]:
-    """Call `report` with a line when a compilation inside begins, and one with its duration.
+    """Call `report` with a line when the first compilation inside begins, and one at the end.
 
     What comes from the cache is not compiled and not reported.
     """
-    with event.install_listener("numba:compile", _Listener(report)):
+    listener = _Listener(report)
+    with event.install_listener("numba:compile", listener):
         yield
+    if listener.seconds:
+        report(f"compiled in {listener.seconds:.1f} s")

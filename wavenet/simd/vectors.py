@@ -162,7 +162,7 @@ _TANH_P = (
 _TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
-def _tanh_fraction(w: Writer, x: Any) -> tuple[Any, Any]:
+def tanh_fraction(w: Writer, x: Any) -> tuple[Any, Any]:
     """Numerator and denominator of tanh(x)."""
     x = w.at_least(-_TANH_LIMIT, w.at_most(_TANH_LIMIT, x))
     square = w.builder.fmul(x, x)
@@ -178,8 +178,8 @@ def gate(typing, x, gate, y, vectors):  # type: ignore[no-untyped-def]
 
     def emit(w: Writer, x: Any, gate: Any) -> Any:
         b = w.builder
-        above, below = _tanh_fraction(w, x)
-        above2, below2 = _tanh_fraction(w, b.fmul(gate, w.constant(0.5)))
+        above, below = tanh_fraction(w, x)
+        above2, below2 = tanh_fraction(w, b.fmul(gate, w.constant(0.5)))
         numerator = b.fmul(above, b.fadd(above2, below2))
         return b.fdiv(numerator, b.fmul(b.fmul(below, below2), w.constant(2)))
 

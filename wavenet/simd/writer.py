@@ -118,14 +118,17 @@ class Writer:
         return variable
 
     @contextmanager
-    def loop(self, count: Any) -> Iterator[Any]:
+    def loop(self, count: Any, *, may_be_empty: bool = False) -> Iterator[Any]:
         """Repeat what is emitted inside for i = 0 ... count - 1. Yields i.
 
-        `count` is at least 1: the loop tests it after its body.
+        Unless it may be empty, `count` is at least 1: the loop tests it after its body.
         """
         index = self.cell(COUNT(0))
         body, after = (self.builder.append_basic_block(name) for name in ("again", "after"))
-        self.builder.branch(body)
+        if may_be_empty:
+            self.builder.cbranch(self.builder.icmp_signed("<", COUNT(0), count), body, after)
+        else:
+            self.builder.branch(body)
         self.builder.position_at_end(body)
         i = self.builder.load(index)
         yield i
@@ -144,6 +147,16 @@ def at(typing, array, index):  # type: ignore[no-untyped-def]
         return builder.gep(data, [values[1]])
 
     return types.CPointer(array.dtype)(array, integer), write
+
+
+@intrinsic
+def floats_at(typing, address):  # type: ignore[no-untyped-def]
+    """Pointer to float32 numbers that lie at an address, which keeps no array alive."""
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(values[0], FLOAT.as_pointer())
+
+    return FLOATS(integer), write
 
 
 @intrinsic

@@ -22,7 +22,8 @@ from wavenet.data.dataset import WindowDataset
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError, RunError, TrainingError
 from wavenet.model.checkpoint import Checkpoint
-from wavenet.system.device import check_compiler, pick_precision
+from wavenet.model.compilation import reporting
+from wavenet.system.device import PRECISIONS, check_compiler, pick_precision
 from wavenet.system.interrupts import interrupts
 from wavenet.system.memory import keep_freed_memory
 from wavenet.training import distributed
@@ -140,10 +141,11 @@ def _read_corpus(
 def _time_steps(trainer: Trainer, run: Run, listener: TrainingListener) -> None:
     listener.prepared(run, trainer.corpus)
     step_seconds = []
-    for _ in range(1 + DRY_RUN_STEPS):
-        before = trainer.seconds
-        trainer.train_step()
-        step_seconds.append(trainer.seconds - before)
+    with reporting(listener.note, trainer.device, PRECISIONS[trainer.precision]):
+        for _ in range(1 + DRY_RUN_STEPS):
+            before = trainer.seconds
+            trainer.train_step()
+            step_seconds.append(trainer.seconds - before)
     # The first step also warms up.
     listener.dry_run_done(trainer, statistics.median(step_seconds[1:]))
 
@@ -164,7 +166,9 @@ def _train(trainer: Trainer, plan: Plan, listener: TrainingListener, deadline: f
         if trainer.step >= plan.until or trainer.out_of_patience:
             listener.nothing_left(trainer, run, plan.until)
             return
-        listener.starting(trainer, plan.until, trainer.time_step())
+        with reporting(listener.note, trainer.device, PRECISIONS[trainer.precision]):
+            seconds = trainer.time_step()
+        listener.starting(trainer, plan.until, seconds)
         try:
             _fit(trainer, run, plan.until, deadline, listener)
         except TrainingError as e:

@@ -1,0 +1,184 @@
+"""The stack's kernels for CPUs against the readable network in float64, in values and gradients."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("numba")
+
+from tests.helpers import SMALL, network, some_codes
+from tests.model import pattern_reference
+from tests.model.stacks import SHAPES, double_inputs, gradients, weights_like
+from wavenet.config import ModelConfig
+from wavenet.model import stack_shape
+from wavenet.model.network import WaveNet, WaveNetStack
+from wavenet.model.stack_shape import IN_MACHINE_CODE, ON_CPU, form_for
+
+CPU = torch.device("cpu")
+# Rows of several blocks, and layers whose taps read nothing of what lies between them.
+WIDE = ModelConfig(
+    layers=9, dilation_cycle=256, residual_channels=24, gate_channels=40, skip_channels=50
+)
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(params=[1, 3], ids=["1 thread", "3 threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def single(model: WaveNet) -> WaveNet:
+    """The same network in float32, computed by the kernels."""
+    copy = WaveNet(model.config)
+    copy.load_state_dict(model.state_dict())
+    copy.stack.form = IN_MACHINE_CODE
+    return copy
+
+
+def single_inputs(config: ModelConfig, x: Tensor) -> Any:
+    inputs = double_inputs(config, x)
+    return inputs and inputs.map(lambda a: a.float() if a.is_floating_point() else a)
+
+
+def assert_close(actual: Tensor, expected: Tensor, name: str = "") -> None:
+    """To a part of the largest number."""
+    atol = TOLERANCE * expected.abs().max().item()
+    torch.testing.assert_close(
+        actual.double(), expected, rtol=0, atol=atol, msg=lambda m: f"{name}: {m}"
+    )
+
+
+def assert_equals_the_readable_network(config: ModelConfig, batch: int, segment: int) -> None:
+    model = network(config).double()
+    x = some_codes(model, batch, segment, seed=1)
+    expected = pattern_reference.forward(model, x, double_inputs(config, x))
+    fast = single(model)
+    params = fast(x, single_inputs(config, x))
+    assert_close(params, expected)
+    found = gradients(fast, params)
+    exact = gradients(model, expected)
+    assert found.keys() == exact.keys()
+    for name, g in exact.items():
+        assert_close(found[name], g, name)
+
+
+@pytest.mark.parametrize("config", SHAPES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_kernels_equal_the_readable_network(
+    config: ModelConfig, batch: int, threads: int
+) -> None:
+    assert_equals_the_readable_network(config, batch, 29)
+
+
+@pytest.mark.parametrize("segment", [1, 8, 333])
+def test_any_number_of_rows_is_computed(segment: int, threads: int) -> None:
+    assert_equals_the_readable_network(WIDE, 2, segment)
+
+
+def test_gradients_are_slopes() -> None:
+    """In a direction of all weights, those of the readable network's loss in float64."""
+    model = network(replace(SMALL, kernel_size=3)).double()
+    x = some_codes(model, 2, 60, seed=1)
+
+    def loss() -> Tensor:
+        params = pattern_reference.forward(model, x)
+        return (params * weights_like(params)).sum()
+
+    found = gradients(fast := single(model), fast(x))
+    generator = torch.Generator().manual_seed(3)
+    slope, step = 0.0, 1e-6
+    directions = {}
+    for name, weight in model.named_parameters():
+        directions[name] = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        slope += float((found[name].double() * directions[name]).sum())
+    losses = []
+    with torch.no_grad():
+        for sign in (1, -2):
+            for name, weight in model.named_parameters():
+                weight += sign * step * directions[name]
+            losses.append(float(loss()))
+    assert slope == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-5)
+
+
+@pytest.mark.parametrize("config", SHAPES)
+@pytest.mark.parametrize("checkpoint_every", [1, 2, 100])
+def test_checkpointed_equals_not_checkpointed(config: ModelConfig, checkpoint_every: int) -> None:
+    model = single(network(config))
+    x = some_codes(model, 3, 29, seed=1)
+    inputs = single_inputs(config, x)
+    params, expected = model(x, inputs), gradients(model, model(x, inputs))
+    model.stack.checkpoint_every = checkpoint_every
+    assert torch.equal(model(x, inputs), params)
+    found = gradients(model, model(x, inputs))
+    assert all(torch.equal(found[n], g) for n, g in expected.items())
+
+
+def test_as_many_threads_give_the_same_bits(threads: int) -> None:
+    model = single(network(WIDE))
+    x = some_codes(model, 2, 333, seed=1)
+    first = gradients(model, model(x))
+    for _ in range(5):
+        again = gradients(model, model(x))
+        assert all(torch.equal(again[n], g) for n, g in first.items())
+    with torch.no_grad():
+        assert torch.equal(model(x), model(x))
+
+
+def test_two_forwards_before_one_backward() -> None:
+    """What is kept of one is not what is kept of the other."""
+    model = single(network(SMALL))
+    x = some_codes(model, 2, 40, seed=1)
+    other = x.flip(1)
+    one, two = gradients(model, model(x)), gradients(model, model(other))
+    first, second = model(x), model(other)
+    model.zero_grad()
+    ((first + second) * weights_like(first)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        assert_close(parameter.grad, (one[name] + two[name]).double(), name)
+
+
+def test_a_gradient_is_taken_once() -> None:
+    """Its memory is that of what was kept: a second one would be wrong."""
+    model = single(network(SMALL))
+    loss = model(some_codes(model, 1, 9, seed=1)).sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="once"):
+        loss.backward()
+
+
+def test_what_is_not_finite_stays_so() -> None:
+    """It must reach the loss, where it is noticed."""
+    model = single(network(SMALL))
+    with torch.no_grad():
+        model.stack.layers[1].dilated.bias[0] = torch.nan
+    params = model(some_codes(model, 1, 9, seed=1))
+    assert params.isnan().any()
+    params.sum().backward()
+    assert model.embedding.weight.grad is not None
+    assert model.embedding.weight.grad.isnan().any()
+
+
+def test_rows_that_lie_apart_are_read_as_they_are() -> None:
+    stack = WaveNetStack(SMALL)
+    x = torch.randn(2, stack.receptive_field + 9, SMALL.residual_channels).transpose(0, 1)
+    assert torch.equal(stack(x), stack(x.contiguous()))
+
+
+def test_kernels_compute_in_float32_where_numba_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert form_for(CPU, torch.float32) == IN_MACHINE_CODE
+    assert form_for(CPU, torch.bfloat16) == form_for(CPU, torch.float64) == ON_CPU
+    stack_shape._has_machine_code.cache_clear()
+    monkeypatch.setitem(sys.modules, "wavenet.model.cpu_stack.passes", None)
+    try:
+        assert form_for(CPU, torch.float32) == ON_CPU
+    finally:
+        stack_shape._has_machine_code.cache_clear()
