@@ -238,9 +238,11 @@ def serve() -> None:
     # Whatever else is printed goes where errors go.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    # As a session of training does.
-    keep_freed_memory()
-    process = _Process(Case(**json.loads(sys.stdin.readline())))
+    case = Case(**json.loads(sys.stdin.readline()))
+    if case.network != PEER:
+        # As a session of ours does.
+        keep_freed_memory()
+    process = _Process(case)
     for line in sys.stdin:
         question, *arguments = json.loads(line)
         try:

@@ -36,7 +36,7 @@ def test_a_line_for_the_engine_and_one_for_each_clip(tmp_path: Path) -> None:
     prompt = ("--prompt", tmp_path / "p.wav", "--keep-prompt")
     labels = ("--label", "bob", "--label", "ada")
     result = wavenet("generate", model, "--seconds", 0.2, "--seed", 1, *labels, *prompt, "-o", out)
-    transcript = f"""numba engine (...fp32, ...), checkpoint of step 0, seed 1
+    transcript = f"""numba engine (...bf16, ...), checkpoint of step 0, seed 1
 {tmp_path}/a-1.wav  0.20 s after 0.50 s of prompt, bob
 {tmp_path}/a-2.wav  0.20 s after 0.50 s of prompt, ada
 """

@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import sys
 
 import typer
 
@@ -23,10 +24,17 @@ from wavenet.cli.vocode import vocode
 # times as long as soon as another program wants a core.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-# What a command imports lives to its end: looking for garbage in it, and once more when Python
-# takes everything apart, took a quarter of a short command's time.
+# What a command imports lives to its end: looking for garbage in it took a quarter of the time of
+# a short one.
 gc.set_threshold(50_000, 20, 100)
-atexit.register(gc.freeze)
+
+
+@atexit.register
+def _end_at_once() -> None:
+    """Nor look for garbage when Python takes everything apart; what torch loads wants it."""
+    if "torch" not in sys.modules:
+        gc.freeze()
+
 
 app = typer.Typer(
     cls=OneLineErrors,

@@ -57,7 +57,10 @@ TagOption = Annotated[
         help="Say in the file's metadata that it is synthetic, by which model and seed.",
     ),
 ]
-PrecisionOption = Annotated[str, typer.Option(help="fp32, or bf16: rounded weights, faster.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(help="bf16, which auto means: rounded weights, faster; or fp32: as trained."),
+]
 ThreadsOption = Annotated[int, typer.Option(help="The most threads to use; 0 is as many as help.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]

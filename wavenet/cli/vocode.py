@@ -28,7 +28,7 @@ def vocode(
     top_p: options.TopPOption = 1.0,
     seed: options.SeedOption = None,
     engine: options.EngineOption = "auto",
-    precision: options.PrecisionOption = "fp32",
+    precision: options.PrecisionOption = "auto",
     threads: options.ThreadsOption = 0,
     tag: options.TagOption = True,
     out: Annotated[

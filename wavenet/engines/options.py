@@ -1,7 +1,7 @@
 """How an engine is to run: what the user chose, and where to report what takes long."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wavenet.errors import UsageError
 from wavenet.system.machine import cores
@@ -16,8 +16,9 @@ def say_nothing(_line: str) -> None: ...
 class EngineOptions:
     """What an engine may use. Raises UsageError for values out of range.
 
-    `precision` is that of the weights. `threads` is the largest number of threads, 0 for as many as
-    help. `report` is called with a line of text about whatever takes long.
+    `precision` is that of the weights: fp32, bf16, or auto, which is bf16 in every engine that can
+    round weights. `threads` is the largest number of threads, 0 for as many as help. `report` is
+    called with a line of text about whatever takes long.
     """
 
     precision: str = "fp32"
@@ -25,8 +26,8 @@ class EngineOptions:
     report: Callable[[str], object] = say_nothing
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            rule = "must be fp32, or bf16 for rounded weights, which is faster"
+        if self.precision not in ("auto", *PRECISIONS):
+            rule = "must be fp32, or bf16 (auto) for rounded weights, which is faster"
             raise UsageError("precision", self.precision, rule)
         if not 0 <= self.threads <= 1024:
             raise UsageError("threads", self.threads, "must be 0 (as many as help) to 1024")
@@ -35,6 +36,12 @@ class EngineOptions:
     def most_threads(self) -> int:
         """The number of threads the user allows, by default one for each core of this process."""
         return self.threads or cores()
+
+    def for_engine(self, *, rounds_weights: bool) -> "EngineOptions":
+        """With auto decided for an engine that can round weights, or cannot."""
+        if self.precision != "auto":
+            return self
+        return replace(self, precision="bf16" if rounds_weights else "fp32")
 
 
 DEFAULTS = EngineOptions()

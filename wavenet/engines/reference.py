@@ -62,6 +62,7 @@ class ReferenceEngine(Engine):
     def __init__(
         self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
     ) -> None:
+        options = options.for_engine(rounds_weights=False)
         super().__init__(config, options)
         if options.precision != "fp32":
             reason = "the reference engine computes in double precision"

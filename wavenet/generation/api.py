@@ -36,7 +36,7 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
     engine: str = "auto",
-    precision: str = "fp32",
+    precision: str = "auto",
     threads: int = 0,
 ) -> Wav:
     """New audio in -1 ... 1 at `model.config.audio.sample_rate`.
@@ -52,7 +52,8 @@ def generate(
         temperature   0 to 100: below 1 surer and duller, 1 as the model is, above 1 wilder
         top_k, top_p  draw from the likeliest mu-law levels only: see `Sampling`
         engine        "auto", or one of `wavenet.engines.ENGINES`
-        precision     "fp32", or "bf16" to round the weights, for speed
+        precision     "auto" is "bf16", weights that are rounded to half their size, for speed;
+                      "fp32" leaves them as they were trained
         threads       the most that may be used; 0 for as many as help
 
     Raises WavenetError for what cannot be done: UsageError for a value, AudioError for a prompt,
@@ -89,7 +90,7 @@ def vocode(
     label: str | None = None,
     temperature: float = 1.0,
     engine: str = "auto",
-    precision: str = "fp32",
+    precision: str = "auto",
     threads: int = 0,
 ) -> Wav | list[Wav]:
     """A recording (time,) in -1 ... 1 at the model's rate, resynthesised from its mel frames.

@@ -24,7 +24,7 @@ def reporting(
 
 
 def compile_forward(network: WaveNet, report: Callable[[str], object]) -> None:
-    """Compile what a forward pass of the network takes, if anything, before it is timed or shown."""
+    """Compile what the network takes to predict, if anything, before it is timed or shown."""
     weight, stack = network.embedding.weight, network.stack
     if form_for(weight.device, weight.dtype).machine_code:
         shortest = weight.new_zeros(stack.receptive_field, 1, weight.shape[1])

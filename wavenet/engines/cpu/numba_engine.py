@@ -98,6 +98,7 @@ class NumbaEngine(Engine):
     def __init__(
         self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
     ) -> None:
+        options = options.for_engine(rounds_weights=True)
         super().__init__(config, options)
         require_known(self.distribution, self.name)
         packed = pack(config, weights)

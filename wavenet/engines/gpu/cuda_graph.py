@@ -45,6 +45,7 @@ class CudaGraphEngine(DeviceEngine):
     def __init__(
         self, config: ModelConfig, weights: Mapping[str, Array], options: EngineOptions = DEFAULTS
     ) -> None:
+        options = options.for_engine(rounds_weights=False)
         if options.precision != "fp32":
             reason = f"the {self.name} engine computes in double precision"
             advice = "use `engine` triton or numba"

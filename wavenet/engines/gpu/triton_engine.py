@@ -137,6 +137,7 @@ class TritonEngine(DeviceEngine):
         prefetch: int = 1,
     ) -> None:
         """`prefetch` is as in `kernel_sizes`."""
+        options = options.for_engine(rounds_weights=True)
         device, precision = device_for(self.name), options.precision
         require_supported(config, device)
         network = Network(

@@ -4,9 +4,11 @@ The same computation as `fused_stack`, with the same arguments; `kernels` does i
 threads as torch has.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -188,22 +190,32 @@ def _in_threads(kernel: Callable[..., Any], threads: int, *arguments: Any) -> No
             raise
 
     others: list[Future[None]] = []
-    try:
-        others += [_pool(threads - 1).submit(share, i) for i in range(1, threads)]
-        share(0)
-    except BaseException:
-        stop[0] = 1
-        raise
-    finally:
-        # After Ctrl-C too, no thread may go on writing into memory that is freed.
-        wait(others)
+    # Two calls that each had some of the pool's threads would wait for the rest for ever.
+    with _turn:
+        try:
+            others += [_pool(threads - 1).submit(share, i) for i in range(1, threads)]
+            share(0)
+        except BaseException:
+            stop[0] = 1
+            raise
+        finally:
+            # After Ctrl-C too, no thread may go on writing into memory that is freed.
+            wait(others)
     for other in others:
         other.result()
+
+
+_turn = Lock()
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "wavenet-stack")
+
+
+if hasattr(os, "register_at_fork"):
+    # A process that is forked has none of the threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 class _GatedStack(torch.autograd.Function):
