@@ -111,6 +111,7 @@ def test_gradients_are_slopes() -> None:
 @pytest.mark.parametrize("config", SHAPES)
 @pytest.mark.parametrize("checkpoint_every", [1, 2, 100])
 def test_checkpointed_equals_not_checkpointed(config: ModelConfig, checkpoint_every: int) -> None:
+    """But for the last digits of gradients, since x is computed back from another layer."""
     model = single(network(config))
     x = some_codes(model, 3, 29, seed=1)
     inputs = single_inputs(config, x)
@@ -118,7 +119,8 @@ def test_checkpointed_equals_not_checkpointed(config: ModelConfig, checkpoint_ev
     model.stack.checkpoint_every = checkpoint_every
     assert torch.equal(model(x, inputs), params)
     found = gradients(model, model(x, inputs))
-    assert all(torch.equal(found[n], g) for n, g in expected.items())
+    for name, g in expected.items():
+        assert_close(found[name], g.double(), name)
 
 
 def test_as_many_threads_give_the_same_bits(threads: int) -> None:

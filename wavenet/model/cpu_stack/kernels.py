@@ -14,18 +14,25 @@ Backward likewise. A block of a layer's output first gathers its gradient from t
     dz    = dskips @ skip + dout @ residual
     dh    = through the gates, in the place of what was kept       (from the sums in registers)
 
-and then adds its rows to the gradients of the weights, `Gradient`:
+and its rows are added to the gradients of the weights:
 
-    taps  += dh^T @ x,   residual += dout^T @ z,   skip += dskips^T @ z,   bias += the sum of dh
+    taps  += dh^T @ x, of the layer after,
+    residual += dout^T @ z,   skip += dskips^T @ z,   bias += the sum of dh
+
+x is not kept. Of a layer's x, the rows from the newest tap's start on are its output less what z
+adds to them, and z is at hand: x = next - (residual_bias + z @ residual^T). So only the output of
+the last layer, and the first rows of every x, are kept of the residual stream. What was added is
+computed again bit for bit, and the difference is rounded once.
 
 Each thread has as many rows of every layer. It waits for the others after each layer, and adds up
 in a buffer of its own, which are then summed in the threads' order: with as many threads, the same
 numbers come out bit for bit.
 
-`plan` (layers + 1, 5 + 2 taps) has for each layer: the rows of its output, the number of its taps,
-the addresses of its x, of its output and of what is kept of its h, where each tap reads x, counted
-from a row of the output on, and where the gradient of a row of x finds the row of dh that this tap
-made of it, both in numbers; then a row of zeros. R, G and S are multiples of LANES and of TALL.
+`plan` (layers + 1, 6 + 2 taps) has for each layer: the rows of its output, the number of its taps,
+the addresses of its x, of its output and of what is kept of its h and of its x, where each tap
+reads x, counted from a row of the output on, and where the gradient of a row of x finds the row of
+dh that this tap made of it, both in numbers; then a row of zeros. R, G and S are multiples of LANES
+and of TALL.
 """
 
 from typing import NamedTuple
@@ -44,7 +51,7 @@ TALL = HOST.rows
 BLOCK = 8 * TALL
 """Rows of a block."""
 
-ROWS, TAPS, X, OUT, H, LAGS = range(6)
+ROWS, TAPS, X, OUT, H, HEAD, LAGS = range(7)
 """Columns of `plan`."""
 
 # A thread's flag lies in a cache line of its own; STOP's is the last one.
@@ -90,9 +97,14 @@ class Biases(NamedTuple):
 
 
 class TransposedPanels(NamedTuple):
+    """For gradients; `negative_residual` are those of `Panels`, negative, as is its bias."""
+
     taps: Array  # (L, taps, R / LANES, 2G, LANES)
     residual: Array  # (L - 1, G / LANES, R, LANES)
     skip: Array  # (L, G / LANES, S, LANES)
+    negative_residual: Array  # (L - 1, R / LANES, G, LANES)
+    negative_bias: Array  # (L - 1, R)
+    none: Array  # (R,) of zeros
 
 
 @subroutine
@@ -115,6 +127,16 @@ def _share(rows, thread, threads):  # type: ignore[no-untyped-def]
     """Where a thread's rows begin."""
     tiles = (rows + TALL - 1) // TALL
     return min(rows, tiles * thread // threads * TALL)
+
+
+@subroutine
+def _copy_share(x, numbers, y, thread, threads):  # type: ignore[no-untyped-def]
+    """This thread's part of y = x."""
+    vectors = numbers // LANES
+    first = vectors * thread // threads
+    count = vectors * (thread + 1) // threads - first
+    if count > 0:
+        copy(move(x, first * LANES), move(y, first * LANES), count)
 
 
 @subroutine
@@ -194,7 +216,7 @@ def _gates(sizes, weights, taps, lags, start, start_step, x, kept, z, rows):  # 
 def forward_layers(  # type: ignore[no-untyped-def]
     sizes, plan, panels, biases, begin, end, skips, scratch, keep, flags, thread, threads
 ):  # fmt: skip
-    """The layers from `begin` to before `end`; h is kept where `keep` says so.
+    """The layers from `begin` to before `end`; where `keep` says so, with what is kept.
 
     skips (predicted, S) are added to, unless there are none. `scratch` is (threads, BLOCK, 5G).
     """
@@ -237,6 +259,8 @@ def forward_layers(  # type: ignore[no-untyped-def]
                     z, g, total, s, count, s // LANES,
                 )  # fmt: skip
             a = b
+        if keep:
+            _copy_share(reads, newest, floats_at(plan[layer, HEAD]), thread, threads)
         if not _wait_for_all(flags, thread, threads, layer - begin + 1):
             return
 
@@ -262,21 +286,28 @@ def _taps_that_read(sizes, plan, layer, a, b):  # type: ignore[no-untyped-def]
 
 
 @subroutine
-def _gather(sizes, plan, panels, layer, taps, dout, no_bias, a, b, dx):  # type: ignore[no-untyped-def]
-    """Fill rows a to b of dx (rows, R), which a layer's `taps`, first and end, read."""
+def _gather(sizes, plan, panels, layer, taps, x, dout, a, b, dx, dtaps):  # type: ignore[no-untyped-def]
+    """Fill rows a to b of dx (rows, R), which a layer's `taps`, first and end, read as x.
+
+    Adds these rows to the gradients of the taps, (taps, 2G, R).
+    """
     r, width, columns = sizes.r, 2 * sizes.g, plan.shape[1]
     first, end = taps
+    no_bias = at(panels.none, 0)
     start, start_step = no_bias, 0
     if end == plan[layer, TAPS] and layer != sizes.last:
         # Where the newest tap reads, the residual path begins.
         start, start_step = move(dout, a * r - plan[layer, LAGS + end - 1]), r
     of_taps = at(panels.taps, (layer * sizes.taps + first) * width * r)
-    lags = at(plan, layer * columns + LAGS + sizes.taps + first)
+    lags = at(plan, layer * columns + LAGS + sizes.taps)
     dh = move(floats_at(plan[layer, H]), a * width)
     _product(
-        of_taps, width * r, end - first, lags, start, start_step, no_bias,
+        of_taps, width * r, end - first, move(lags, first), start, start_step, no_bias,
         dh, width, move(dx, a * r), r, b - a, r // LANES,
     )  # fmt: skip
+    for k in range(first, end):
+        made = move(dh, plan[layer, LAGS + sizes.taps + k])
+        _add_outer(made, width, move(x, a * r), r, b - a, move(dtaps, k * width * r))
 
 
 @subroutine
@@ -322,67 +353,66 @@ def _add_outer(a, a_width, b, b_width, rows, total):  # type: ignore[no-untyped-
 
 
 @subroutine
-def _add_weight_gradients(  # type: ignore[no-untyped-def]
-    sizes, plan, layer, x, dh, z, dskips, s_inputs, dout, r_inputs, rows, total
+def _add_path_gradients(  # type: ignore[no-untyped-def]
+    sizes, dh, z, dskips, s_inputs, dout, r_inputs, rows, total
 ):
-    """Add what a block of rows gives to a layer's gradients, as `backward_layers` has them."""
+    """Add a block of rows to the gradients of all of a layer but its taps, `backward_layers`'."""
     r, g, s = sizes.r, sizes.g, sizes.s
-    width = 2 * g
-    for k in range(plan[layer, TAPS]):
-        _add_outer(dh, width, move(x, plan[layer, LAGS + k]), r, rows, move(total, k * width * r))
-    total = move(total, sizes.taps * width * r)
     if r_inputs > 0:
         _add_outer(dout, r, z, g, rows, total)
-    total = move(total, r * g)
     if s_inputs > 0:
-        _add_outer(dskips, s, z, g, rows, total)
-    total = move(total, s * g)
-    for n in range(0, width, LANES):
-        add_rows(move(dh, n), width, rows, move(total, n))
+        _add_outer(dskips, s, z, g, rows, move(total, r * g))
+    for n in range(0, 2 * g, LANES):
+        add_rows(move(dh, n), 2 * g, rows, move(total, (r + s) * g + n))
 
 
 @subroutine
-def _sum_of_threads(buffers, thread, threads, gradient):  # type: ignore[no-untyped-def]
-    """This thread's part of the sum of all threads' buffers."""
-    size = len(gradient)
-    vectors = size // LANES
+def _sum_of_threads(buffers, step, gradient, thread, threads):  # type: ignore[no-untyped-def]
+    """This thread's part of gradient = the sum of all threads' buffers, `step` numbers apart."""
+    vectors = len(gradient) // LANES
     first = vectors * thread // threads
     count = vectors * (thread + 1) // threads - first
     if count > 0:
-        total = at(gradient, first * LANES)
-        copy(at(buffers, first * LANES), total, count)
+        total, buffers = at(gradient, first * LANES), move(buffers, first * LANES)
+        copy(buffers, total, count)
         for other in range(1, threads):
-            add(total, at(buffers, other * size + first * LANES), total, count)
+            add(total, move(buffers, other * step), total, count)
 
 
 def backward_layers(  # type: ignore[no-untyped-def]
-    sizes, plan, panels, none, begin, end, dskips, dout, douts, dx, scratch, buffers, gradients,
-    flags, thread, threads,
+    sizes, plan, panels, begin, end, top, xs, dskips, dout, douts, dx, scratch, buffers, dtaps,
+    dpaths, flags, thread, threads,
 ):  # fmt: skip
     """The gradients of the layers from `begin` to before `end`, the last one first.
 
-    What was kept of h becomes dh. dout (rows, R) is the output's gradient, and dx (rows, R) that of
-    the first layer's x. `douts` is memory for the gradients in between, (2, most rows, R).
-    gradients (layers, weights of a layer) has taps (taps, 2G, R), residual (R, G), skip (S, G) and
-    bias (2G,) of each layer; `buffers` is memory for two layers' of every thread; `none` are zeros.
+    What was kept of h becomes dh. `top` is the last layer's output (rows, R), or if that is the
+    network's last layer, its x. dout (rows, R) is the output's gradient, and dx (rows, R) that of
+    the first layer's x. `xs` and `douts` are memory for what lies between, (2, most rows, R).
+
+    `dtaps` (L, taps, 2G, R) and `dpaths` (L, RG + SG + 2G), the latter those of residual (R, G),
+    skip (S, G) and bias, are filled; `buffers` is memory for both, of two layers and all threads.
     """
     r, g, s = sizes.r, sizes.g, sizes.s
-    width, size = 2 * g, len(buffers) // (2 * threads)
-    z, no_bias = at(scratch, thread * 5 * BLOCK * g), at(none, 0)
-    above = at(dout, 0)
-    # What comes after the first layer is the gradient of its x.
+    width, of_taps, of_paths = 2 * g, sizes.taps * 2 * g * r, (r + s) * g + 2 * g
+    size, z = of_taps + of_paths, at(scratch, thread * 5 * BLOCK * g)
+    no_lag = at(plan, (plan.shape[0] - 1) * plan.shape[1])
+    above, x_above = at(dout, 0), at(top, 0)
+    # After the first layer comes the gradient of its x.
     for layer in range(end - 1, begin - 2, -1):
-        inner, last = layer >= begin, layer == sizes.last
+        inner, last, given = layer >= begin, layer == sizes.last, layer == end - 1
         rows = plan[layer, ROWS] if inner else len(dx) // r
         first = rows - sizes.predicted if inner else rows
-        own = at(dx, 0)
-        if layer == end - 1:
-            own = above
-        elif inner:
+        own = above if given else at(dx, 0)
+        if inner and not given:
             own = at(douts, (layer & 1) * (len(douts) // 2))
+        # Of a layer's x, what its output is short of: the newest tap's start.
+        x, newest = x_above, 0
+        if inner and not last:
+            x = at(xs, (layer & 1) * (len(xs) // 2))
+            newest = plan[layer, LAGS + plan[layer, TAPS] - 1]
+            _copy_share(floats_at(plan[layer, HEAD]), newest, x, thread, threads)
         place = ((layer & 1) * threads + thread) * size
-        if inner:
-            buffers[place : place + size] = 0
+        buffers[place : place + size] = 0
         stop = _share(rows, thread + 1, threads)
         a = _share(rows, thread, threads)
         while a < stop:
@@ -390,25 +420,35 @@ def backward_layers(  # type: ignore[no-untyped-def]
             if not last:
                 # Where the output's gradient was given, blocks are the same all the same.
                 first_tap, end_tap, b = _taps_that_read(sizes, plan, layer + 1, a, b)
-                if layer < end - 1:
+                if not given:
                     taps = first_tap, end_tap
-                    _gather(sizes, plan, panels, layer + 1, taps, above, no_bias, a, b, own)
+                    total = at(buffers, place)
+                    _gather(sizes, plan, panels, layer + 1, taps, x_above, above, a, b, own, total)
             if inner:
                 kept = move(floats_at(plan[layer, H]), a * width)
-                predicted = a >= first
-                s_inputs, dskips_ = s if predicted else 0, at(dskips, max(0, a - first) * s)
+                s_inputs, dskips_ = s if a >= first else 0, at(dskips, max(0, a - first) * s)
                 r_inputs, dout_ = 0 if last else r, move(own, a * r)
                 _gates_gradient(
                     sizes, panels, layer, dskips_, s_inputs, dout_, r_inputs, kept, z, b - a
                 )
-                _add_weight_gradients(
-                    sizes, plan, layer, move(floats_at(plan[layer, X]), a * r), kept, z,
-                    dskips_, s_inputs, dout_, r_inputs, b - a, at(buffers, place),
-                )  # fmt: skip
+                total = at(buffers, place + of_taps)
+                _add_path_gradients(
+                    sizes, kept, z, dskips_, s_inputs, dout_, r_inputs, b - a, total
+                )
+                if not last:
+                    _product(
+                        at(panels.negative_residual, layer * r * g), 0, 1, no_lag,
+                        move(x_above, a * r), r, at(panels.negative_bias, layer * r),
+                        z, g, move(x, newest + a * r), r, b - a, r // LANES,
+                    )  # fmt: skip
             a = b
         if not _wait_for_all(flags, thread, threads, end - layer):
             return
+        of_layer = at(buffers, (layer & 1) * threads * size)
+        if not given:
+            total_of_taps = dtaps[(layer + 1) * of_taps : (layer + 2) * of_taps]
+            _sum_of_threads(of_layer, size, total_of_taps, thread, threads)
         if inner:
-            of_layer = buffers[(layer & 1) * threads * size :]
-            _sum_of_threads(of_layer, thread, threads, gradients[layer * size : (layer + 1) * size])
-        above = own
+            total_of_paths = dpaths[layer * of_paths : (layer + 1) * of_paths]
+            _sum_of_threads(move(of_layer, of_taps), size, total_of_paths, thread, threads)
+        above, x_above = own, x

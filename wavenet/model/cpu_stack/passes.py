@@ -61,27 +61,30 @@ class _Stack:
             self.rows[i] = rows
             rows += shape.starts(i)[-1]
         self.zeros = np.zeros(max(r, s), np.float32)
-        self.gradient_sizes = [taps * width * r, r * g, s * g, width]
+        self.gradient_sizes = [taps * width * r, (r + s) * g + width]
         largest = rows // (4 * kernels.TALL)
         self.threads = min(torch.get_num_threads(), max(1, largest))
         self.scratch = np.empty(self.threads * 5 * kernels.BLOCK * g, np.float32)
 
     def forward(
         self, segment: range, x: Tensor, skips: Tensor | None, *, keep: bool
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor]]:
         """Add the segment's skip paths to `skips`.
 
-        Returns its output and, with `keep`, x and what is kept of h of each layer.
+        Returns its output, or the x of the network's last layer, and with `keep` what the backward
+        pass needs of each layer: what is kept of its h, and the first rows of its x.
         """
-        w, r, width = self.weights, x.shape[1], 2 * self.sizes.g
-        xs, hs = [x], []
-        # Without `keep` layers write by turns to two places.
-        places = [x.new_empty(0 if keep else self.rows[segment[0]], r) for _ in range(2)]
+        w, r = self.weights, x.shape[1]
+        # Layers write by turns to two places.
+        places = [x.new_empty(self.rows[segment[0]], r) for _ in range(2)]
+        xs, kept = [x], []
         for i in segment:
-            rows = self.rows[i]
-            hs.append(x.new_empty(rows if keep else 0, width))
-            own = keep or i == segment[-1]
-            xs.append(x.new_empty(0 if i == self.shape.last else rows, r) if own else places[i % 2])
+            rows = self.rows[i] if keep else 0
+            kept.append(x.new_empty(rows, 2 * self.sizes.g))
+            kept.append(x.new_empty(self.shape.starts(i)[-1] if keep else 0, r))
+            if i != self.shape.last:
+                out_is_next = i == segment[-1] or i == self.shape.last - 1
+                xs.append(x.new_empty(self.rows[i], r) if out_is_next else places[i % 2])
         panels = Panels(
             _panels(w.taps.transpose(2, 3)),
             _panels(w.residual.transpose(1, 2)),
@@ -94,47 +97,54 @@ class _Stack:
             self.zeros if w.conditioning is None else _flat(w.conditioning),
         )
         _in_threads(
-            _forward, self.threads, self.sizes, self._plan(segment, xs, hs), panels, biases,
+            _forward, self.threads, self.sizes, self._plan(segment, kept, xs), panels, biases,
             segment[0], segment[-1] + 1, self.zeros[:0] if skips is None else _flat(skips),
             self.scratch, keep,
         )  # fmt: skip
-        return xs.pop(), xs, hs
+        return xs[-1], kept
 
     def backward(
         self,
         segment: range,
-        xs: Sequence[Tensor],
-        hs: Sequence[Tensor],
+        top: Tensor,
+        kept: Sequence[Tensor],
         dskips: Tensor,
         dout: Tensor,
-        gradients: Tensor,
+        gradients: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """Fill the gradients (layers, size) of the segment's layers; what is kept of h becomes dh.
+        """Fill the gradients (layers, size) of the segment's taps, and of what else it has.
 
-        `dout` is the gradient of the segment's output. Returns that of its x.
+        `top` and `kept` are what `forward` returned; what is kept of h becomes dh. `dout` is the
+        gradient of the segment's output. Returns that of its x.
         """
-        w, r = self.weights, xs[0].shape[1]
+        w, r, first = self.weights, self.sizes.r, segment[0]
         panels = TransposedPanels(
-            _panels(w.taps), _panels(w.residual), _panels(w.skip.transpose(0, 1))
+            _panels(w.taps),
+            _panels(w.residual),
+            _panels(w.skip.transpose(0, 1)),
+            _panels(-w.residual.transpose(1, 2)),
+            _flat(-w.residual_bias),
+            self.zeros,
         )
-        dx = torch.empty_like(xs[0])
-        douts = dx.new_empty(2 * self.rows[segment[0]] * r)
+        dx = top.new_empty(self.rows[first] + self.shape.starts(first)[-1], r)
+        xs, douts = top.new_empty(2 * dx.numel()), top.new_empty(2 * dx.numel())
         buffers = np.empty(2 * self.threads * sum(self.gradient_sizes), np.float32)
         _in_threads(
-            _backward, self.threads, self.sizes, self._plan(segment, xs, hs), panels, self.zeros,
-            segment[0], segment[-1] + 1, _flat(dskips), _flat(dout), _flat(douts), _flat(dx),
-            self.scratch, buffers, _flat(gradients),
+            _backward, self.threads, self.sizes, self._plan(segment, kept), panels, first,
+            segment[-1] + 1, _flat(top), _flat(xs), _flat(dskips), _flat(dout), _flat(douts),
+            _flat(dx), self.scratch, buffers, *map(_flat, gradients),
         )  # fmt: skip
         return dx
 
-    def weight_gradients(self, gradients: Tensor, dskips: Tensor) -> WeightGradients:
+    def weight_gradients(self, gradients: tuple[Tensor, Tensor], dskips: Tensor) -> WeightGradients:
         """The parts of what `backward` fills, and room for the frames' gradients."""
         z, layers, frames = self.sizes, len(self.rows), None
-        taps, residual, skip, bias = torch.split(gradients, self.gradient_sizes, 1)
+        dtaps, dpaths = gradients
+        residual, skip, bias = torch.split(dpaths, [z.r * z.g, z.s * z.g, 2 * z.g], 1)
         if self.weights.conditioning is not None:
             frames = dskips.new_empty(z.frames, z.batch, layers, 2 * z.g)
         return WeightGradients(
-            taps.view(layers, z.taps, 2 * z.g, z.r),
+            dtaps.view(layers, z.taps, 2 * z.g, z.r),
             bias,
             residual.view(layers, z.r, z.g)[:-1],
             skip.view(layers, z.s, z.g).transpose(0, 1),
@@ -149,8 +159,8 @@ class _Stack:
             add_frame_gradients(total, dh[:, None], len(dh), self.shape)
             dframes[:, :, i : i + 1] = total
 
-    def _plan(self, segment: range, xs: Sequence[Tensor], hs: Sequence[Tensor]) -> Array:
-        """The kernels' plan of a segment's layers."""
+    def _plan(self, segment: range, kept: Sequence[Tensor], xs: Sequence[Tensor] = ()) -> Array:
+        """The kernels' plan of a segment's layers; the forward pass has `xs` too."""
         r, width, taps = self.sizes.r, 2 * self.sizes.g, self.sizes.taps
         plan = np.zeros((len(self.rows) + 1, kernels.LAGS + 2 * taps), np.int64)
         for i, rows in enumerate(self.rows):
@@ -158,9 +168,11 @@ class _Stack:
             plan[i, kernels.ROWS], plan[i, kernels.TAPS] = rows, len(starts)
             plan[i, kernels.LAGS :][: len(starts)] = starts * r
             plan[i, kernels.LAGS + taps :][: len(starts)] = -starts * width
-        for i, x, h, out in zip(segment, xs, hs, [*xs[1:], xs[-1]], strict=False):
-            addresses = x.data_ptr(), out.data_ptr(), h.data_ptr()
-            plan[i, kernels.X], plan[i, kernels.OUT], plan[i, kernels.H] = addresses
+        layers = slice(segment.start, segment.stop)
+        plan[layers, kernels.H] = [h.data_ptr() for h in kept[::2]]
+        plan[layers, kernels.HEAD] = [head.data_ptr() for head in kept[1::2]]
+        for i, x, out in zip(segment, xs, [*xs[1:], xs[-1]] if xs else (), strict=False):
+            plan[i, kernels.X], plan[i, kernels.OUT] = x.data_ptr(), out.data_ptr()
         return plan
 
 
@@ -231,11 +243,11 @@ class _GatedStack(torch.autograd.Function):
         stack = _Stack(weights, shape)
         kept: list[Tensor] = []
         for segment in shape.segments():
-            if grad:
+            if grad and not keep:
                 kept.append(x)
-            x, xs, hs = stack.forward(segment, x, skips, keep=keep)
+            x, of_layers = stack.forward(segment, x, skips, keep=keep)
             if keep:
-                kept = [*xs, *hs]
+                kept = [x, *of_layers]
         ctx.shape, ctx.taken = shape, False
         ctx.save_for_backward(*p, *weights, *kept)
         return skips[:, : p.skip.shape[1]]
@@ -254,17 +266,17 @@ class _GatedStack(torch.autograd.Function):
         )
         stack = _Stack(weights, shape)
         dskips = fill_up(dskips.contiguous(), MULTIPLE)
-        gradients = dskips.new_empty(len(shape.offsets), sum(stack.gradient_sizes))
+        layers, (of_taps, of_paths) = len(shape.offsets), stack.gradient_sizes
+        gradients = dskips.new_empty(layers, of_taps), dskips.new_empty(layers, of_paths)
         d = stack.weight_gradients(gradients, dskips)
         dx = dskips.new_empty(0)
         for s, segment in reversed(list(enumerate(shape.segments()))):
+            top, kept = saved[0], list(saved[1:])
             if shape.checkpoint_every:
-                _, xs, hs = stack.forward(segment, saved[s], None, keep=True)
-            else:
-                xs, hs = saved[: len(segment)], saved[len(segment) :]
-            dx = stack.backward(segment, xs, hs, dskips, dx, gradients)
+                top, kept = stack.forward(segment, saved[s], None, keep=True)
+            dx = stack.backward(segment, top, kept, dskips, dx, gradients)
             if d.conditioning is not None:
-                stack.fill_frame_gradients(segment, hs, d.conditioning)
-            del xs, hs
+                stack.fill_frame_gradients(segment, kept[::2], d.conditioning)
+            del kept
         dparameters = gradients_of_parameters(d, p, TANH)
         return dx[:, : p.taps.shape[2]], None, None, *dparameters
