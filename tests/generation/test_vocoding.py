@@ -154,15 +154,14 @@ def test_clips_take_labels_in_turn_and_a_stream_is_its_label_and_number() -> Non
     assert (together[1] == only[1]).all()
     assert (together[4] == only[4]).all()
     assert (together[0] != only[0]).any()
-    alone = wavenet.generate(voices, 300 / RATE, seed=1, label="ada", precision="fp32")
-    assert (alone == together[0]).all()
+    assert (wavenet.generate(voices, seconds=300 / RATE, seed=1, label="ada") == together[0]).all()
 
 
 def test_a_prompt_is_continued_under_each_label(make_folder: Callable[..., Path]) -> None:
     voices = as_checkpoint(network(VOICES))
     prompt = make_folder({"p.wav": tone(0.05)}) / "p.wav"
     ada, bob = (
-        wavenet.generate(voices, 0.02, seed=1, label=who, prompt=prompt, precision="fp32")
+        wavenet.generate(voices, seconds=0.02, seed=1, label=who, prompt=prompt)
         for who in ("ada", "bob")
     )
     assert (ada != bob).any()

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save, save_file
 
 from tests.helpers import GOLDEN, SMALL, as_checkpoint, network
+from wavenet.engines.options import DEFAULTS
 from wavenet.errors import CheckpointError, OutputError
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint, locate
@@ -44,7 +45,7 @@ def test_the_golden_checkpoint_of_format_1_still_plays() -> None:
     expected = json.loads((GOLDEN / "format-1.json").read_text())
     assert model.training.step == expected["step"]
     for engine in ("reference", "numba"):
-        sampler = Sampler(model, seed=7, engine=engine)
+        sampler = Sampler(model, seed=7, engine=engine, options=DEFAULTS)
         wav = np.concatenate(list(sampler.blocks(len(expected["codes"]))), axis=1)
         assert sampler.distribution.encode(wav[0]).tolist() == expected["codes"]
 

@@ -15,6 +15,7 @@ import torch
 from tests.helpers import CONDITIONED, SMALL, VARIANTS, arrays, network, some_codes, some_inputs
 from wavenet.config import Config, ModelConfig
 from wavenet.engines import create_engine
+from wavenet.engines.options import DEFAULTS
 from wavenet.engines.weights import dense_taps
 from wavenet.generation.noise import uniforms
 from wavenet.generation.sampler import Sampler
@@ -210,7 +211,7 @@ def test_a_run_of_every_pattern(
     assert model.config.model == config
     assert model.training.step == 30
     first, second = (
-        np.concatenate(list(Sampler(model, seed=3, engine=e).blocks(60)), axis=1)
+        Sampler(model, seed=3, engine=e, options=DEFAULTS).collect([60])[0]
         for e in ("numba", "reference")
     )
     # Where noise falls on a boundary between levels, all that follows differs.

@@ -52,6 +52,8 @@ class Sampler:
     makes a stream for each of `mel_inputs`, all with the noise of stream 0, so that a recording
     sounds the same alone and among others; if it knows labels too, they must be given.
 
+    `options` are those of an engine that is given by its name; by default it rounds weights.
+
     Raises UsageError or EngineError for what the model or the engine cannot do.
     """
 
@@ -93,6 +95,7 @@ class Sampler:
         self.distribution = distribution_for(config)
         self.distribution.check(self.sampling)
         if isinstance(engine, str):
+            options = options or EngineOptions(precision="auto")
             engine = create_engine(engine, config, model.weights, options)
         self.engine = engine
         self.time = 0

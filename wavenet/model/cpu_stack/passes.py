@@ -1,6 +1,6 @@
 """The gated stack's forward and backward pass on a CPU, in float32.
 
-The same computation as `fused_stack`, with the same arguments; `kernels` does it, in as many
+The same computation as `fused_stack`, with the same arguments, in as many
 threads as torch has.
 """
 
@@ -17,8 +17,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from wavenet.glossary import Array
-from wavenet.model.cpu_stack import kernels
-from wavenet.model.cpu_stack.kernels import Biases, Panels, Sizes, TransposedPanels
+from wavenet.model.cpu_stack import rows as columns
+from wavenet.model.cpu_stack.backward import TransposedPanels, backward_layers
+from wavenet.model.cpu_stack.forward import Biases, Panels, forward_layers
+from wavenet.model.cpu_stack.rows import BLOCK, FLAG, TALL, Sizes
 from wavenet.model.fused_stack import add_frame_gradients
 from wavenet.model.gates import TANH
 from wavenet.model.stack_shape import StackShape
@@ -33,9 +35,9 @@ from wavenet.model.stack_weights import (
 from wavenet.simd.compiled import compiled
 from wavenet.simd.writer import LANES
 
-MULTIPLE = max(LANES, kernels.TALL)
+MULTIPLE = max(LANES, TALL)
 
-_forward, _backward = compiled(kernels.forward_layers), compiled(kernels.backward_layers)
+_forward, _backward = compiled(forward_layers), compiled(backward_layers)
 
 
 def gated_stack(x: Tensor, parameters: StackParameters, shape: StackShape) -> Tensor:
@@ -62,9 +64,9 @@ class _Stack:
             rows += shape.starts(i)[-1]
         self.zeros = np.zeros(max(r, s), np.float32)
         self.gradient_sizes = [taps * width * r, (r + s) * g + width]
-        largest = rows // (4 * kernels.TALL)
+        largest = rows // (4 * TALL)
         self.threads = min(torch.get_num_threads(), max(1, largest))
-        self.scratch = np.empty(self.threads * 5 * kernels.BLOCK * g, np.float32)
+        self.scratch = np.empty(self.threads * 5 * BLOCK * g, np.float32)
 
     def forward(
         self, segment: range, x: Tensor, skips: Tensor | None, *, keep: bool
@@ -162,17 +164,17 @@ class _Stack:
     def _plan(self, segment: range, kept: Sequence[Tensor], xs: Sequence[Tensor] = ()) -> Array:
         """The kernels' plan of a segment's layers; the forward pass has `xs` too."""
         r, width, taps = self.sizes.r, 2 * self.sizes.g, self.sizes.taps
-        plan = np.zeros((len(self.rows) + 1, kernels.LAGS + 2 * taps), np.int64)
+        plan = np.zeros((len(self.rows) + 1, columns.LAGS + 2 * taps), np.int64)
         for i, rows in enumerate(self.rows):
             starts = np.asarray(self.shape.starts(i))
-            plan[i, kernels.ROWS], plan[i, kernels.TAPS] = rows, len(starts)
-            plan[i, kernels.LAGS :][: len(starts)] = starts * r
-            plan[i, kernels.LAGS + taps :][: len(starts)] = -starts * width
+            plan[i, columns.ROWS], plan[i, columns.TAPS] = rows, len(starts)
+            plan[i, columns.LAGS :][: len(starts)] = starts * r
+            plan[i, columns.LAGS + taps :][: len(starts)] = -starts * width
         layers = slice(segment.start, segment.stop)
-        plan[layers, kernels.H] = [h.data_ptr() for h in kept[::2]]
-        plan[layers, kernels.HEAD] = [head.data_ptr() for head in kept[1::2]]
+        plan[layers, columns.H] = [h.data_ptr() for h in kept[::2]]
+        plan[layers, columns.HEAD] = [head.data_ptr() for head in kept[1::2]]
         for i, x, out in zip(segment, xs, [*xs[1:], xs[-1]] if xs else (), strict=False):
-            plan[i, kernels.X], plan[i, kernels.OUT] = x.data_ptr(), out.data_ptr()
+            plan[i, columns.X], plan[i, columns.OUT] = x.data_ptr(), out.data_ptr()
         return plan
 
 
@@ -190,8 +192,8 @@ def _panels(weights: Tensor) -> Array:
 
 def _in_threads(kernel: Callable[..., Any], threads: int, *arguments: Any) -> None:
     """Call a kernel in threads that wait for each other in it; this one is the first."""
-    flags = np.zeros((threads + 1) * kernels.FLAG, np.int64)
-    stop = flags[threads * kernels.FLAG :]
+    flags = np.zeros((threads + 1) * FLAG, np.int64)
+    stop = flags[threads * FLAG :]
 
     def share(thread: int) -> None:
         try:
