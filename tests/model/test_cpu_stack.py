@@ -1,7 +1,9 @@
 """The stack's kernels for CPUs against the readable network in float64, in values and gradients."""
 
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +13,14 @@ from torch import Tensor
 
 pytest.importorskip("numba")
 
-from tests.helpers import SMALL, network, some_codes
+from tests.helpers import CONDITIONED, SMALL, network, some_codes
 from tests.model import pattern_reference
 from tests.model.stacks import SHAPES, double_inputs, gradients, weights_like
 from wavenet.config import ModelConfig
 from wavenet.model import stack_shape
+from wavenet.model.conditioning.carriers import FOREVER, Conditioning
+from wavenet.model.cpu_stack import passes
+from wavenet.model.cpu_stack.rows import FLAG
 from wavenet.model.network import WaveNet, WaveNetStack
 from wavenet.model.stack_shape import IN_MACHINE_CODE, ON_CPU, form_for
 
@@ -56,31 +61,82 @@ def assert_close(actual: Tensor, expected: Tensor, name: str = "") -> None:
     )
 
 
-def assert_equals_the_readable_network(config: ModelConfig, batch: int, segment: int) -> None:
+def run(stack: WaveNetStack, x: Tensor, conditioning: Conditioning | None) -> dict[str, Tensor]:
+    """What a stack makes of x, and the gradients of a loss in which every output has a weight."""
+    stack.zero_grad()
+    x = x.clone().requires_grad_()
+    if conditioning is not None:
+        features = conditioning.frames.clone().requires_grad_()
+        conditioning = conditioning._replace(frames=features)
+    skips = stack(x, conditioning)
+    (skips * weights_like(skips)).sum().backward()
+    found = {n: p.grad for n, p in stack.named_parameters() if p.grad is not None}
+    found |= {"skips": skips.detach(), "x": x.grad}
+    if conditioning is not None:
+        found["features"] = conditioning.frames.grad
+    return {name: t.clone() for name, t in found.items() if t is not None}
+
+
+def assert_equals_the_stack_in_float64(config: ModelConfig, batch: int, segment: int) -> None:
+    """Which equals ordinary convolutions to 1e-12: see test_fused_stack."""
     model = network(config).double()
-    x = some_codes(model, batch, segment, seed=1)
-    expected = pattern_reference.forward(model, x, double_inputs(config, x))
-    fast = single(model)
-    params = fast(x, single_inputs(config, x))
-    assert_close(params, expected)
-    found = gradients(fast, params)
-    exact = gradients(model, expected)
-    assert found.keys() == exact.keys()
-    for name, g in exact.items():
-        assert_close(found[name], g, name)
+    generator = torch.Generator().manual_seed(1)
+    exact, fast = model.stack, single(model).stack
+    length = exact.receptive_field + segment - 1
+    shape = length, batch, config.residual_channels
+    x = torch.randn(shape, generator=generator, dtype=torch.float64)
+    conditioning = double = None
+    if config.condition_channels:
+        hop = config.frame_hop if config.follows_frames else FOREVER
+        frames = length // hop + 2 if config.follows_frames else 1
+        features = torch.randn(
+            (frames, batch, config.condition_channels), generator=generator, dtype=torch.float64
+        )
+        double = Conditioning(features, 0, hop)
+        conditioning = Conditioning(features.float(), 0, hop)
+    expected, found = run(exact, x, double), run(fast, x.float(), conditioning)
+    assert found.keys() == expected.keys()
+    for name, t in expected.items():
+        assert_close(found[name], t, name)
 
 
 @pytest.mark.parametrize("config", SHAPES)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_the_kernels_equal_the_readable_network(
+def test_the_kernels_equal_the_stack_in_float64(
     config: ModelConfig, batch: int, threads: int
 ) -> None:
-    assert_equals_the_readable_network(config, batch, 29)
+    assert_equals_the_stack_in_float64(config, batch, 200)
 
 
 @pytest.mark.parametrize("segment", [1, 8, 333])
 def test_any_number_of_rows_is_computed(segment: int, threads: int) -> None:
-    assert_equals_the_readable_network(WIDE, 2, segment)
+    assert_equals_the_stack_in_float64(WIDE, 2, segment)
+
+
+def test_a_network_equals_the_readable_one() -> None:
+    config = CONDITIONED["labels and mel"]
+    model = network(config).double()
+    x = some_codes(model, 2, 60, seed=1)
+    expected = pattern_reference.forward(model, x, double_inputs(config, x))
+    fast = single(model)
+    params = fast(x, single_inputs(config, x))
+    assert_close(params.detach(), expected.detach())
+    found = gradients(fast, params)
+    for name, g in gradients(model, expected).items():
+        assert_close(found[name], g, name)
+
+
+def test_what_was_not_kept_is_computed_back_from_a_stream_that_grows() -> None:
+    """Ten times from the first layer to the last: no digits are lost that would count."""
+    model = network(replace(SMALL, layers=12, dilation_cycle=8)).double()
+    with torch.no_grad():
+        for layer in model.stack.layers[:-1]:
+            assert layer.residual is not None
+            layer.residual.bias += 1
+    x = torch.randn(model.stack.receptive_field + 99, 2, SMALL.residual_channels).double()
+    expected, found = run(model.stack, x, None), run(single(model).stack, x.float(), None)
+    for name, t in expected.items():
+        assert (found[name] - t).abs().max() < 3e-5 * t.abs().max(), name
 
 
 def test_gradients_are_slopes() -> None:
@@ -171,8 +227,86 @@ def test_what_is_not_finite_stays_so() -> None:
 
 def test_rows_that_lie_apart_are_read_as_they_are() -> None:
     stack = WaveNetStack(SMALL)
-    x = torch.randn(2, stack.receptive_field + 9, SMALL.residual_channels).transpose(0, 1)
+    channels = SMALL.residual_channels
+    x = torch.randn(stack.receptive_field + 9, 2, 2 * channels)[..., :channels]
+    assert not x.is_contiguous()
     assert torch.equal(stack(x), stack(x.contiguous()))
+
+
+def test_what_does_not_fit_is_refused_before_any_kernel_reads_it() -> None:
+    config = CONDITIONED["labels and mel"]
+    stack = WaveNetStack(config)
+    length, channels = stack.receptive_field + 99, config.condition_channels
+    x = torch.randn(length, 3, config.residual_channels)
+    with pytest.raises(ValueError, match="of float32"):
+        stack(x[..., 1:])
+    frames, hop = torch.randn(length // config.frame_hop + 2, 3, channels), config.frame_hop
+    stack(x, Conditioning(frames, 0, hop))
+    for few in (Conditioning(frames[:-3], 0, hop), Conditioning(frames, 4 * hop, hop)):
+        with pytest.raises(ValueError, match="do not cover"):
+            stack(x, few)
+    one = Conditioning(frames[:, :1], 0, hop)
+    everyone = Conditioning(frames[:, :1].expand(-1, 3, -1), 0, hop)
+    assert torch.equal(stack(x, one), stack(x, everyone))
+
+
+# --- threads --------------------------------------------------------------------------------------
+
+
+def test_an_error_in_one_thread_ends_all_of_them() -> None:
+    ended = []
+
+    def kernel(flags: Any, thread: int, threads: int) -> None:
+        if thread == 1:
+            raise OSError("full")
+        while not flags[threads * FLAG]:
+            time.sleep(0.001)
+        ended.append(thread)
+
+    with pytest.raises(OSError, match="full"):
+        passes._in_threads(kernel, 3, [])
+    assert sorted(ended) == [0, 2]
+
+
+def test_a_thread_that_cannot_start_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They write into memory that the caller frees."""
+    ended = []
+
+    def kernel(flags: Any, thread: int, threads: int) -> None:
+        while not flags[threads * FLAG]:
+            time.sleep(0.001)
+        time.sleep(0.1)
+        ended.append(thread)
+
+    class Full(ThreadPoolExecutor):
+        def submit(self, run: Any, thread: int) -> Any:  # type: ignore[override]
+            if thread == 2:
+                raise RuntimeError("can't start new thread")
+            return super().submit(run, thread)
+
+    monkeypatch.setattr(passes, "_pool", lambda: Full(3))
+    with pytest.raises(RuntimeError, match="can't start"):
+        passes._in_threads(kernel, 3, [])
+    assert ended == [1]
+
+
+@pytest.mark.parametrize("threads", [3], indirect=True)
+def test_several_python_threads_compute_at_once(threads: int) -> None:
+    model = single(network(WIDE))
+    x = some_codes(model, 2, 333, seed=1)
+    with torch.no_grad():
+        expected = model(x)
+
+        def again(_: int) -> Tensor:
+            # The setting is a thread's own.
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                params: Tensor = model(x)
+                return params
+
+        with ThreadPoolExecutor(4) as pool:
+            for params in pool.map(again, range(24)):
+                assert torch.equal(params, expected)
 
 
 def test_kernels_compute_in_float32_where_numba_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from wavenet.engines.cpu import compiled
+from wavenet.engines.cpu import kernels as engine_kernels
+from wavenet.engines.cpu import pipeline
 from wavenet.errors import EngineError
+from wavenet.model.cpu_stack import backward, forward
 from wavenet.simd import cpu_features
 from wavenet.simd.compiled import sources
 from wavenet.simd.cpu_features import Host, host
@@ -50,6 +52,32 @@ print(engine.describe(1))
 """
 
 
+STACK = """
+import torch
+from wavenet.config import ModelConfig
+from wavenet.model.network import WaveNetStack
+from wavenet.model.stack_shape import IN_MACHINE_CODE
+
+torch.set_num_threads(2)
+stack = WaveNetStack(ModelConfig(
+    dilations=(1, 3, 9, 16), kernel_size=3, residual_channels=19, gate_channels=70,
+    skip_channels=37,
+))
+x = torch.randn(stack.receptive_field + 300, 3, 19, generator=torch.Generator().manual_seed(0))
+found = []
+for precise in (True, False):
+    stack, x = (stack.double(), x.double()) if precise else (stack.float(), x.float())
+    stack.form = None if precise else IN_MACHINE_CODE
+    stack.zero_grad()
+    skips = stack(x)
+    skips.square().sum().backward()
+    found.append([skips.detach(), *(p.grad for p in stack.parameters())])
+for exact, fast in zip(*found, strict=True):
+    assert (fast - exact).abs().max() < 1e-5 * exact.abs().max()
+print("same")
+"""
+
+
 def run(code: str, where: Path = PACKAGE.parent, **environment: str) -> str:
     command, env = [sys.executable, "-c", code], os.environ | environment
     done = subprocess.run(command, cwd=where, env=env, capture_output=True, text=True)
@@ -83,12 +111,15 @@ def test_other_machines_compute_the_same(
         "NUMBA_CACHE_DIR": str(tmp_path),
     }
     assert run(ENGINE, **environment).strip() == described
+    assert run(STACK, **environment).strip() == "same"
 
 
 @pytest.mark.slow
 def test_vectors_of_another_width_compute_the_same(tmp_path: Path) -> None:
     other = 8 if host().lanes != 8 else 4
-    assert f"{other} lanes" in run(ENGINE, WAVENET_LANES=str(other), NUMBA_CACHE_DIR=str(tmp_path))
+    environment = {"WAVENET_LANES": str(other), "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert f"{other} lanes" in run(ENGINE, **environment)
+    assert run(STACK, **environment).strip() == "same"
 
 
 def test_the_host_is_read_from_its_features(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,10 +171,14 @@ def test_compiled_code_is_kept_until_any_kernel_source_changes(tmp_path: Path) -
     assert run("import kernel", tmp_path, **paths).split() == ["2", "3.0"]
 
 
-def test_every_kernel_source_is_in_the_digest() -> None:
+@pytest.mark.parametrize(
+    "module",
+    [engine_kernels.__name__, pipeline.__name__, forward.__name__, backward.__name__],
+)
+def test_every_kernel_source_is_in_the_digest(module: str) -> None:
     """Whatever the modules of kernels import of this program, functions as well as numbers."""
-    files = sources(compiled.__name__)
-    packages = ("wavenet.engines.cpu.", "wavenet.simd.")
+    files = sources(module)
+    packages = ("wavenet.engines.cpu.", "wavenet.model.cpu_stack.", "wavenet.simd.")
     kernels = [path for name, path in files.items() if name.startswith(packages)]
     assert Path(cpu_features.__file__) in kernels
     for path in kernels:

@@ -20,6 +20,7 @@ from wavenet.audio import levels, reading
 from wavenet.audio.quantization import from_pcm16, to_pcm16
 from wavenet.config import Config
 from wavenet.data.pcm_cache import index_folder
+from wavenet.engines.options import say_nothing
 from wavenet.engines.weights import require_finite
 from wavenet.errors import AudioError, CorpusError, EngineError
 from wavenet.glossary import Pcm
@@ -50,15 +51,18 @@ def measure(
     device: str = "auto",
     cache: Path | None = None,
     track: Callable[[Sequence[Target]], Iterable[Target]] = iter,
+    report: Callable[[str], object] = say_nothing,
 ) -> EffectiveReceptiveField:
     """Averaged over samples of a recording, or of a folder of them, under one label if any.
 
-    `track` may show how far it is: what it returns is iterated over. Raises WavenetError for
+    `track` may show how far it is: what it returns is iterated over. `report` is called with a line
+    of text about whatever takes long. Raises WavenetError for
     recordings that cannot be measured on: silent ones, broken ones, and those shorter than the
     receptive field.
     """
     import torch
 
+    from wavenet.model.compilation import reporting
     from wavenet.model.network import WaveNet
     from wavenet.system.device import pick_device
 
@@ -69,8 +73,16 @@ def measure(
     network = WaveNet.from_arrays(config.model, model.weights).to(pick_device(device))
     network.requires_grad_(False)
     total = torch.zeros(network.receptive_field, dtype=torch.float64)
-    for pcm, at in track(targets):
-        total += influence_at(network, Source(pcm, label_id), at, config.audio.sample_rate)
+
+    def influence(target: Target) -> "Tensor":
+        source = Source(target.pcm, label_id)
+        return influence_at(network, source, target.at, config.audio.sample_rate)
+
+    with reporting(report, network.embedding.weight.device):
+        # Once more than is counted, so that nothing is compiled while `track` shows.
+        influence(targets[0])
+    for target in track(targets):
+        total += influence(target)
     if not total.sum() > 0:
         reason = "no sample there moves a prediction of this model, so there is nothing to measure"
         raise EngineError(recordings, reason)

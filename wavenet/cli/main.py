@@ -30,8 +30,8 @@ gc.set_threshold(50_000, 20, 100)
 
 
 @atexit.register
-def _end_at_once() -> None:
-    """Nor look for garbage when Python takes everything apart; what torch loads wants it."""
+def _leave_garbage() -> None:
+    """Nor look for it when Python takes everything apart; what torch loads wants that."""
     if "torch" not in sys.modules:
         gc.freeze()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli.options import CacheOption, DeviceOption, JsonOption, SetOption
+from wavenet.cli.options import CacheOption, DeviceOption, JsonOption, SetOption, report
 from wavenet.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -119,4 +119,6 @@ def _measure(
     def with_bar(targets: Sequence[Any]) -> Iterable[Any]:
         return bar(len(targets), iterable=targets, layout=LAYOUT_WITHOUT_COUNT, leave=False)
 
-    return measure(model, on, label=label, device=device, cache=cache, track=with_bar)
+    return measure(
+        model, on, label=label, device=device, cache=cache, track=with_bar, report=report
+    )

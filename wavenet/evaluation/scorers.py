@@ -41,7 +41,7 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
     require_finite(model.weights)
     if engine == "parallel":
         advice = "add `engine` numba"
-        if options.precision != "fp32":
+        if options.precision not in ("auto", "fp32"):
             raise UsageError("precision", options.precision, "only engines take one", advice)
         if options.threads:
             raise UsageError("threads", options.threads, "only engines take a number", advice)

@@ -1,7 +1,7 @@
 """The network that is trained: an embedding, a stack of gated dilated layers, a head.
 
 `reference` is the same network in ordinary convolutions, to read first; this one computes with the
-fused, time-major stack of `fused_stack`.
+fused, time-major stack of `fused_stack`, or on a CPU of `cpu_stack`.
 """
 
 import math
@@ -81,6 +81,7 @@ class WaveNetStack(nn.Module):
         features = None
         if conditioning is not None:
             features, start, hop = conditioning
+            features = features.expand(-1, batch, -1)
             shape = shape._replace(hop=hop, frame_offset=-start)
             if hop != FOREVER:
                 interpolation = hop, form.interpolation_rows, form.multiple

@@ -26,7 +26,7 @@ class Form(NamedTuple):
     gates: Gates
 
     multiple: int
-    """To which channels are filled up."""
+    """To which channels are filled up; machine code fills whole vectors, whatever this is."""
 
     interpolation_rows: int
     """About so many time steps share their frames in one product."""

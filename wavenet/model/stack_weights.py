@@ -8,10 +8,11 @@ of operations, whatever the number of layers.
                        autograd gives every parameter its slice without another copy.
     StackWeights       as the passes read them, and the gradients that the passes fill.
 
-Channels (R, S and each half of the gate) can be filled up with zeros to a multiple, since tensor
-cores want the rows of matrices in half precision to be multiples of 16 bytes. What is filled up
-stays zero through all layers: z = tanh(0) * sigmoid(0) = 0. Time needs no filling up: a row is a
-time step, so where a matrix begins among the rows moves its address by whole rows.
+Channels (R, S and each half of the gate) can be filled up with zeros to a multiple: machine code
+for CPUs computes with whole vectors, and tensor cores want the rows of matrices in half precision
+to be multiples of 16 bytes. What is filled up stays zero through all layers: z = tanh(0) *
+sigmoid(0) = 0. Time needs no filling up: a row is a time step, so where a matrix begins among the
+rows moves its address by whole rows.
 """
 
 from collections.abc import Sequence

@@ -11,17 +11,15 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from numba import njit
 from numba.core import event
 
 from wavenet.simd.writer import HOST, OPTIONS
-
-# More than there are kernels, each of which is saved to the cache once.
-_MOST_SAVES = 40
 
 
 def sources(module: str) -> dict[str, Path]:
@@ -62,11 +60,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         kernel = njit(**OPTIONS)(function)
 
     def call(*arguments: Any) -> Any:
-        for _ in range(_MOST_SAVES):
-            # The cache may lie on a full disk. What cannot be saved is compiled all the same, so
-            # the next try gets past it.
-            with suppress(OSError):
-                return kernel(*arguments)
+        try:
+            return kernel(*arguments)
+        except OSError as e:
+            # The cache may lie on a full disk. What cannot be saved is compiled all the same, and
+            # has not run yet. Other errors may be a signal's, after it has.
+            if "save_overload" not in {f.f_code.co_name for f, _ in walk_tb(e.__traceback__)}:
+                raise
         return kernel(*arguments)
 
     return call

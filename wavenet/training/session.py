@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,15 @@ def _read_corpus(
     return corpus
 
 
+def _reporting(trainer: Trainer, listener: TrainingListener) -> AbstractContextManager[object]:
+    """Tells the listener of what the first step inside compiles."""
+    return reporting(listener.note, trainer.device, PRECISIONS[trainer.precision])
+
+
 def _time_steps(trainer: Trainer, run: Run, listener: TrainingListener) -> None:
     listener.prepared(run, trainer.corpus)
     step_seconds = []
-    with reporting(listener.note, trainer.device, PRECISIONS[trainer.precision]):
+    with _reporting(trainer, listener):
         for _ in range(1 + DRY_RUN_STEPS):
             before = trainer.seconds
             trainer.train_step()
@@ -166,7 +171,7 @@ def _train(trainer: Trainer, plan: Plan, listener: TrainingListener, deadline: f
         if trainer.step >= plan.until or trainer.out_of_patience:
             listener.nothing_left(trainer, run, plan.until)
             return
-        with reporting(listener.note, trainer.device, PRECISIONS[trainer.precision]):
+        with _reporting(trainer, listener):
             seconds = trainer.time_step()
         listener.starting(trainer, plan.until, seconds)
         try:

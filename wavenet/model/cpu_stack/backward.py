@@ -15,7 +15,8 @@ and its rows are added to the gradients of the weights:
 x is not kept. Of a layer's x, the rows from the newest tap's start on are its output less what z
 adds to them, and z is at hand: x = next - (residual_bias + z @ residual^T). So only the output of
 the last layer, and the first rows of every x, are kept of the residual stream. What was added is
-computed again bit for bit, and the difference is rounded once.
+computed again bit for bit, and each difference is rounded once: an early x is off by some last
+digits of the largest x behind it, which counts where the stream grows by orders of magnitude.
 
 Each thread adds up in a buffer of its own. These are summed in the threads' order: with as many
 threads, the same numbers come out bit for bit.
@@ -110,8 +111,8 @@ def _gates_gradient(  # type: ignore[no-untyped-def]
     r, g, s = sizes.r, sizes.g, sizes.s
     width = 2 * g
     for j in range(0, g, 2 * LANES):
-        ws = at(panels.skip, (layer * g + j) * s)
-        wr = at(panels.residual, (min(layer, sizes.last - 1) * g + j) * r)
+        # Of no inputs, no weights are read: the last layer has none for dout.
+        ws, wr = at(panels.skip, (layer * g + j) * s), at(panels.residual, (layer * g + j) * r)
         double = j + 2 * LANES <= g
         i = 0
         while i < rows:

@@ -1,9 +1,11 @@
 """The forward pass of all layers, each block of rows while it lies in the caches.
 
-h     = bias or conditioning + sum over taps k of x[start of k + rows] @ taps[k]^T
-kept  = tanh and sigmoid of h's halves, z = their product      (from the sums in registers)
-next  = x[newest start + rows] + residual_bias + z @ residual^T
-skips += z @ skip^T, for the rows that are predicted from
+For each layer, then for each block:
+
+    h     = bias + conditioning + sum over taps k of x[start of k + rows] @ taps[k]^T
+    kept  = tanh and sigmoid of h's halves, z = their product      (from the sums in registers)
+    next  = x[newest start + rows] + residual_bias + z @ residual^T
+    skips += z @ skip^T, for the rows that are predicted from
 """
 
 from typing import NamedTuple
@@ -63,8 +65,8 @@ def _start_rows(sizes, layer, first, rows, layer_rows, frames, bias, start):  # 
             continue
         frame, inside = divmod(origin + time, sizes.hop)
         low = move(of_layer, frame * step + window * width)
-        # Nothing follows the last frame, of which the last row has all.
-        high = move(low, step) if frame + 1 < sizes.frames else low
+        # Behind the last frame `prepare` has put zeros, of which no row has any part.
+        high = move(low, step)
         weight = np.float32(inside) / np.float32(sizes.hop)
         add_interpolated(bias, low, high, weight, to, width // LANES)
 

@@ -7,8 +7,7 @@ threads as torch has.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import cache
-from threading import Lock
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from wavenet.glossary import Array
-from wavenet.model.cpu_stack import rows as columns
 from wavenet.model.cpu_stack.backward import TransposedPanels, backward_layers
 from wavenet.model.cpu_stack.forward import Biases, Panels, forward_layers
-from wavenet.model.cpu_stack.rows import BLOCK, FLAG, TALL, Sizes
+from wavenet.model.cpu_stack.rows import BLOCK, FLAG, HEAD, LAGS, OUT, ROWS, TALL, TAPS, H, Sizes, X
 from wavenet.model.fused_stack import add_frame_gradients
 from wavenet.model.gates import TANH
 from wavenet.model.stack_shape import StackShape
@@ -41,10 +39,30 @@ _forward, _backward = compiled(forward_layers), compiled(backward_layers)
 
 
 def gated_stack(x: Tensor, parameters: StackParameters, shape: StackShape) -> Tensor:
-    """x (time * batch, R) -> the skip paths' sum (predicted, S)."""
+    """x (time * batch, R), float32 -> the skip paths' sum (predicted, S).
+
+    Raises ValueError for what does not fit: kernels check no bounds.
+    """
+    _require_fit(x, parameters, shape)
     grad = torch.is_grad_enabled()
     skips: Tensor = _GatedStack.apply(x, shape, grad, *parameters)  # type: ignore[no-untyped-call]
     return skips
+
+
+def _require_fit(x: Tensor, p: StackParameters, shape: StackShape) -> None:
+    expected = shape.time * shape.batch, p.taps.shape[2]
+    if tuple(x.shape) != expected or x.dtype != torch.float32:
+        raise ValueError(f"x is {tuple(x.shape)} of {x.dtype}, not {expected} of float32")
+    if p.conditioning is None:
+        return
+    frames, batch, _ = p.conditioning.shape
+    context = sum(offsets[-1] for offsets in shape.offsets[1:])
+    first = shape.frame_offset + shape.time - shape.predicted // shape.batch - context
+    last = shape.frame_offset + shape.time - 1
+    covered = frames == 1 or (first >= 0 and last < frames * shape.hop)
+    if batch != shape.batch or not covered:
+        where = f"time steps {first} to {last} of {shape.batch} windows"
+        raise ValueError(f"{frames} frames of {batch} windows do not cover {where}")
 
 
 class _Stack:
@@ -64,9 +82,32 @@ class _Stack:
             rows += shape.starts(i)[-1]
         self.zeros = np.zeros(max(r, s), np.float32)
         self.gradient_sizes = [taps * width * r, (r + s) * g + width]
-        largest = rows // (4 * TALL)
-        self.threads = min(torch.get_num_threads(), max(1, largest))
+        most_threads = max(1, rows // (4 * TALL))
+        self.threads = min(torch.get_num_threads(), most_threads)
         self.scratch = np.empty(self.threads * 5 * BLOCK * g, np.float32)
+
+    @cached_property
+    def _for_forward(self) -> tuple[Panels, Biases]:
+        w = self.weights
+        panels = Panels(
+            _panels(w.taps.transpose(2, 3)),
+            _panels(w.residual.transpose(1, 2)),
+            _panels(w.skip.permute(1, 2, 0)),
+        )
+        frames = self.zeros if w.conditioning is None else _flat(w.conditioning)
+        return panels, Biases(_flat(w.bias), _flat(w.residual_bias), self.zeros, frames)
+
+    @cached_property
+    def _for_backward(self) -> TransposedPanels:
+        w = self.weights
+        return TransposedPanels(
+            _panels(w.taps),
+            _panels(w.residual),
+            _panels(w.skip.transpose(0, 1)),
+            _panels(-w.residual.transpose(1, 2)),
+            _flat(-w.residual_bias),
+            self.zeros,
+        )
 
     def forward(
         self, segment: range, x: Tensor, skips: Tensor | None, *, keep: bool
@@ -76,7 +117,7 @@ class _Stack:
         Returns its output, or the x of the network's last layer, and with `keep` what the backward
         pass needs of each layer: what is kept of its h, and the first rows of its x.
         """
-        w, r = self.weights, x.shape[1]
+        r = x.shape[1]
         # Layers write by turns to two places.
         places = [x.new_empty(self.rows[segment[0]], r) for _ in range(2)]
         xs, kept = [x], []
@@ -87,21 +128,10 @@ class _Stack:
             if i != self.shape.last:
                 out_is_next = i == segment[-1] or i == self.shape.last - 1
                 xs.append(x.new_empty(self.rows[i], r) if out_is_next else places[i % 2])
-        panels = Panels(
-            _panels(w.taps.transpose(2, 3)),
-            _panels(w.residual.transpose(1, 2)),
-            _panels(w.skip.permute(1, 2, 0)),
-        )
-        biases = Biases(
-            _flat(w.bias),
-            _flat(w.residual_bias),
-            self.zeros,
-            self.zeros if w.conditioning is None else _flat(w.conditioning),
-        )
         _in_threads(
-            _forward, self.threads, self.sizes, self._plan(segment, kept, xs), panels, biases,
-            segment[0], segment[-1] + 1, self.zeros[:0] if skips is None else _flat(skips),
-            self.scratch, keep,
+            _forward, self.threads, [*xs, *kept], self.sizes, self._plan(segment, kept, xs),
+            *self._for_forward, segment[0], segment[-1] + 1,
+            self.zeros[:0] if skips is None else _flat(skips), self.scratch, keep,
         )  # fmt: skip
         return xs[-1], kept
 
@@ -119,22 +149,14 @@ class _Stack:
         `top` and `kept` are what `forward` returned; what is kept of h becomes dh. `dout` is the
         gradient of the segment's output. Returns that of its x.
         """
-        w, r, first = self.weights, self.sizes.r, segment[0]
-        panels = TransposedPanels(
-            _panels(w.taps),
-            _panels(w.residual),
-            _panels(w.skip.transpose(0, 1)),
-            _panels(-w.residual.transpose(1, 2)),
-            _flat(-w.residual_bias),
-            self.zeros,
-        )
+        r, first = self.sizes.r, segment[0]
         dx = top.new_empty(self.rows[first] + self.shape.starts(first)[-1], r)
         xs, douts = top.new_empty(2 * dx.numel()), top.new_empty(2 * dx.numel())
         buffers = np.empty(2 * self.threads * sum(self.gradient_sizes), np.float32)
         _in_threads(
-            _backward, self.threads, self.sizes, self._plan(segment, kept), panels, first,
-            segment[-1] + 1, _flat(top), _flat(xs), _flat(dskips), _flat(dout), _flat(douts),
-            _flat(dx), self.scratch, buffers, *map(_flat, gradients),
+            _backward, self.threads, kept, self.sizes, self._plan(segment, kept),
+            self._for_backward, first, segment[-1] + 1, _flat(top), _flat(xs), _flat(dskips),
+            _flat(dout), _flat(douts), _flat(dx), self.scratch, buffers, *map(_flat, gradients),
         )  # fmt: skip
         return dx
 
@@ -164,17 +186,17 @@ class _Stack:
     def _plan(self, segment: range, kept: Sequence[Tensor], xs: Sequence[Tensor] = ()) -> Array:
         """The kernels' plan of a segment's layers; the forward pass has `xs` too."""
         r, width, taps = self.sizes.r, 2 * self.sizes.g, self.sizes.taps
-        plan = np.zeros((len(self.rows) + 1, columns.LAGS + 2 * taps), np.int64)
+        plan = np.zeros((len(self.rows) + 1, LAGS + 2 * taps), np.int64)
         for i, rows in enumerate(self.rows):
             starts = np.asarray(self.shape.starts(i))
-            plan[i, columns.ROWS], plan[i, columns.TAPS] = rows, len(starts)
-            plan[i, columns.LAGS :][: len(starts)] = starts * r
-            plan[i, columns.LAGS + taps :][: len(starts)] = -starts * width
+            plan[i, ROWS], plan[i, TAPS] = rows, len(starts)
+            plan[i, LAGS:][: len(starts)] = starts * r
+            plan[i, LAGS + taps :][: len(starts)] = -starts * width
         layers = slice(segment.start, segment.stop)
-        plan[layers, columns.H] = [h.data_ptr() for h in kept[::2]]
-        plan[layers, columns.HEAD] = [head.data_ptr() for head in kept[1::2]]
+        plan[layers, H] = [h.data_ptr() for h in kept[::2]]
+        plan[layers, HEAD] = [head.data_ptr() for head in kept[1::2]]
         for i, x, out in zip(segment, xs, [*xs[1:], xs[-1]] if xs else (), strict=False):
-            plan[i, columns.X], plan[i, columns.OUT] = x.data_ptr(), out.data_ptr()
+            plan[i, X], plan[i, OUT] = x.data_ptr(), out.data_ptr()
         return plan
 
 
@@ -190,12 +212,17 @@ def _panels(weights: Tensor) -> Array:
     return _flat(split.transpose(-3, -2).contiguous())
 
 
-def _in_threads(kernel: Callable[..., Any], threads: int, *arguments: Any) -> None:
-    """Call a kernel in threads that wait for each other in it; this one is the first."""
+def _in_threads(
+    kernel: Callable[..., Any], threads: int, written: Sequence[Tensor], *arguments: Any
+) -> None:
+    """Call a kernel in threads that wait for each other in it; this one is the first.
+
+    `written` are tensors whose addresses the arguments hold.
+    """
     flags = np.zeros((threads + 1) * FLAG, np.int64)
     stop = flags[threads * FLAG :]
 
-    def share(thread: int) -> None:
+    def run(thread: int, _alive: Sequence[Tensor] = written) -> None:
         try:
             kernel(*arguments, flags, thread, threads)
         except BaseException:
@@ -204,27 +231,23 @@ def _in_threads(kernel: Callable[..., Any], threads: int, *arguments: Any) -> No
             raise
 
     others: list[Future[None]] = []
-    # Two calls that each had some of the pool's threads would wait for the rest for ever.
-    with _turn:
-        try:
-            others += [_pool(threads - 1).submit(share, i) for i in range(1, threads)]
-            share(0)
-        except BaseException:
-            stop[0] = 1
-            raise
-        finally:
-            # After Ctrl-C too, no thread may go on writing into memory that is freed.
-            wait(others)
+    try:
+        for thread in range(1, threads):
+            others.append(_pool().submit(run, thread))
+        run(0)
+    except BaseException:
+        stop[0] = 1
+        raise
+    finally:
+        wait(others)
     for other in others:
         other.result()
 
 
-_turn = Lock()
-
-
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "wavenet-stack")
+def _pool() -> ThreadPoolExecutor:
+    """Threads that are started as they are needed: none waits for another call's to end."""
+    return ThreadPoolExecutor(1024, "wavenet-stack")
 
 
 if hasattr(os, "register_at_fork"):
