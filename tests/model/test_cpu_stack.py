@@ -1,7 +1,6 @@
 """The stack's kernels for CPUs against the readable network in float64, in values and gradients."""
 
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,10 +16,8 @@ from tests.helpers import CONDITIONED, SMALL, network, some_codes
 from tests.model import pattern_reference
 from tests.model.stacks import SHAPES, double_inputs, gradients, weights_like
 from wavenet.config import ModelConfig
-from wavenet.model import stack_shape
+from wavenet.model import machine_code
 from wavenet.model.conditioning.carriers import FOREVER, Conditioning
-from wavenet.model.cpu_stack import passes
-from wavenet.model.cpu_stack.rows import FLAG
 from wavenet.model.network import WaveNet, WaveNetStack
 from wavenet.model.stack_shape import IN_MACHINE_CODE, ON_CPU, form_for
 
@@ -253,43 +250,6 @@ def test_what_does_not_fit_is_refused_before_any_kernel_reads_it() -> None:
 # --- threads --------------------------------------------------------------------------------------
 
 
-def test_an_error_in_one_thread_ends_all_of_them() -> None:
-    ended = []
-
-    def kernel(flags: Any, thread: int, threads: int) -> None:
-        if thread == 1:
-            raise OSError("full")
-        while not flags[threads * FLAG]:
-            time.sleep(0.001)
-        ended.append(thread)
-
-    with pytest.raises(OSError, match="full"):
-        passes._in_threads(kernel, 3, [])
-    assert sorted(ended) == [0, 2]
-
-
-def test_a_thread_that_cannot_start_leaves_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They write into memory that the caller frees."""
-    ended = []
-
-    def kernel(flags: Any, thread: int, threads: int) -> None:
-        while not flags[threads * FLAG]:
-            time.sleep(0.001)
-        time.sleep(0.1)
-        ended.append(thread)
-
-    class Full(ThreadPoolExecutor):
-        def submit(self, run: Any, thread: int) -> Any:  # type: ignore[override]
-            if thread == 2:
-                raise RuntimeError("can't start new thread")
-            return super().submit(run, thread)
-
-    monkeypatch.setattr(passes, "_pool", lambda: Full(3))
-    with pytest.raises(RuntimeError, match="can't start"):
-        passes._in_threads(kernel, 3, [])
-    assert ended == [1]
-
-
 @pytest.mark.parametrize("threads", [3], indirect=True)
 def test_several_python_threads_compute_at_once(threads: int) -> None:
     model = single(network(WIDE))
@@ -312,9 +272,9 @@ def test_several_python_threads_compute_at_once(threads: int) -> None:
 def test_kernels_compute_in_float32_where_numba_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert form_for(CPU, torch.float32) == IN_MACHINE_CODE
     assert form_for(CPU, torch.bfloat16) == form_for(CPU, torch.float64) == ON_CPU
-    stack_shape._has_machine_code.cache_clear()
-    monkeypatch.setitem(sys.modules, "wavenet.model.cpu_stack.passes", None)
+    machine_code.available.cache_clear()
+    monkeypatch.setitem(sys.modules, "wavenet.simd.threads", None)
     try:
         assert form_for(CPU, torch.float32) == ON_CPU
     finally:
-        stack_shape._has_machine_code.cache_clear()
+        machine_code.available.cache_clear()

@@ -52,6 +52,12 @@ def run_elementwise(a, b, total, gated, copied, clipped, powers, mixed, doubled,
 
 
 @njit
+def run_reductions(a):  # type: ignore[no-untyped-def]
+    n = len(a) // LANES
+    return vectors.total(at(a, 0), n), vectors.largest(at(a, 0), n)
+
+
+@njit
 def run_counts(flags):  # type: ignore[no-untyped-def]
     counts.publish(at(flags, 3), 41)
     return counts.published(at(flags, 3)) + counts.published(at(flags, 2))
@@ -98,6 +104,17 @@ def test_elementwise() -> None:
     np.testing.assert_allclose(results["gated"][:half], gated, atol=1e-6)
     np.testing.assert_allclose(results["powers"], np.exp((double - 2.5) / 0.7), rtol=2e-6)
     assert results["sum"] == pytest.approx(double[LANES : 2 * LANES].sum(), abs=1e-5)
+
+
+def test_reductions() -> None:
+    a = np.random.default_rng(1).normal(-3, 1, 7 * LANES).astype(np.float32)
+    for place in (0, LANES, len(a) - 1):
+        a[place] = 5 + place
+        total, largest = run_reductions(a)
+        assert total == pytest.approx(a.astype(np.float64).sum(), rel=1e-6)
+        assert largest == a.max()
+    a[:] = -np.inf
+    assert run_reductions(a)[1] == -np.inf
 
 
 @pytest.mark.parametrize("range_", [0.1, 1, 10, 100])

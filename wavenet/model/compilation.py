@@ -30,3 +30,5 @@ def compile_forward(network: WaveNet, report: Callable[[str], object]) -> None:
         shortest = weight.new_zeros(stack.receptive_field, 1, weight.shape[1])
         with reporting(report, weight.device), torch.no_grad():
             stack(shortest)
+            code = torch.zeros(1, 1, dtype=torch.int64)
+            network.distribution.loss(weight.new_zeros(1, 1, network.distribution.n_params), code)

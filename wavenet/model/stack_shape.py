@@ -3,14 +3,13 @@
 `fused_stack` says what is computed.
 """
 
-import importlib
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from wavenet.arithmetic import ceil_div
+from wavenet.model import machine_code
 from wavenet.model.gates import SIGMOIDS, TANH, Gates, compile_gates
 
 
@@ -45,20 +44,9 @@ ON_GPU = Form(None, 10, TANH, 1, 16384)
 def form_for(device: torch.device, dtype: torch.dtype) -> Form:
     """The form that suits a device, in a precision."""
     if device.type == "cpu":
-        return IN_MACHINE_CODE if dtype == torch.float32 and _has_machine_code() else ON_CPU
+        return IN_MACHINE_CODE if dtype == torch.float32 and machine_code.available() else ON_CPU
     # Eight numbers in half precision are the 16 bytes that tensor cores want rows to be made of.
     return ON_GPU._replace(multiple=8) if dtype.itemsize == 2 else ON_GPU
-
-
-@cache
-def _has_machine_code() -> bool:
-    """Whether numba is there, which GPU machines need not have, and threads can wait."""
-    try:
-        importlib.import_module("wavenet.model.cpu_stack.passes")
-    except ImportError:
-        return False
-    available: bool = importlib.import_module("wavenet.simd.counts").AVAILABLE
-    return available
 
 
 class StackShape(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from wavenet.simd.writer import integer, nothing
+from wavenet.simd.writer import at, integer, nothing, subroutine
 
 # Reads of a count, some 10 us, before the core is offered to other threads. A thread that never
 # offered it would bring a busy machine to a crawl.
@@ -14,6 +14,10 @@ SPINS = 2000
 
 # Whether this system offers what waiting threads need.
 AVAILABLE = hasattr(os, "sched_yield")
+
+# `threads.run_in_threads` gives a kernel a flag for each thread, in a cache line of its own, and
+# behind them the one that says stop.
+FLAG = 8
 
 yield_core: Any = types.ExternalFunction("sched_yield", types.int32())
 
@@ -43,3 +47,18 @@ def published(typing, pointer):  # type: ignore[no-untyped-def]
         return builder.load_atomic(values[0], "acquire", 8)
 
     return integer(types.CPointer(types.int64)), write
+
+
+@subroutine
+def wait_for_all(flags, thread, threads, phase):  # type: ignore[no-untyped-def]
+    """Publish that this thread has finished a phase, and wait until all have; False at STOP."""
+    publish(at(flags, thread * FLAG), phase)
+    for other in range(threads):
+        spins = 0
+        while published(at(flags, other * FLAG)) < phase:
+            spins += 1
+            if spins > SPINS:
+                if published(at(flags, threads * FLAG)) != 0:
+                    return False
+                yield_core()
+    return True

@@ -7,6 +7,7 @@ step is the distance from one row to the next, in numbers.
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -234,6 +235,41 @@ def prefetch(typing, x, vectors):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return nothing(FLOATS, integer), write
+
+
+def _reduced(w: Writer, x: Any, vectors: Any, start: float, merge: Any) -> Any:
+    """One vector of what `merge` makes of all vectors of x."""
+    cell = w.cell(w.constant(start))
+    with w.loop(vectors) as i:
+        row = w.load(w.move(x, w.builder.mul(i, COUNT(LANES))))
+        w.builder.store(merge(w.builder.load(cell), row), cell)
+    return w.builder.load(cell)
+
+
+@intrinsic
+def total(typing, x, vectors):  # type: ignore[no-untyped-def]
+    """The sum of x."""
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        w = Writer(builder)
+        return w.sum(_reduced(w, values[0], values[1], 0, builder.fadd))
+
+    return number(FLOATS, integer), write
+
+
+@intrinsic
+def largest(typing, x, vectors):  # type: ignore[no-untyped-def]
+    """The largest number of x; what is not a number may be left out."""
+
+    def write(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        w = Writer(builder)
+
+        def larger(a: Any, b: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(">", b, a), b, a)
+
+        return w.largest(_reduced(w, values[0], values[1], -np.inf, larger))
+
+    return number(FLOATS, integer), write
 
 
 @intrinsic

@@ -104,6 +104,14 @@ class Writer:
         )
         return self.builder.call(reduce, [FLOAT(0.0), vector], fastmath=("reassoc",))
 
+    def largest(self, vector: Any) -> Any:
+        """The largest of a vector's numbers."""
+        kind = ir.FunctionType(FLOAT, [VECTOR])
+        reduce = cgutils.get_or_insert_function(
+            self.builder.module, kind, f"llvm.vector.reduce.fmax.v{LANES}f32"
+        )
+        return self.builder.call(reduce, [vector])
+
     def polynomial(self, x: Any, coefficients: tuple[float, ...]) -> Any:
         """A polynomial of x by Horner's rule, coefficients of the highest power first."""
         p = self.constant(coefficients[0])

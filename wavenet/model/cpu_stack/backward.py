@@ -36,9 +36,9 @@ from wavenet.model.cpu_stack.rows import (
     copy_share,
     product_of_rows,
     share,
-    wait_for_all,
 )
 from wavenet.model.cpu_stack.tiles import add_rows, gates_gradient, outer
+from wavenet.simd.counts import wait_for_all
 from wavenet.simd.vectors import add, copy
 from wavenet.simd.writer import LANES, at, floats_at, move, subroutine
 

@@ -26,9 +26,9 @@ from wavenet.model.cpu_stack.rows import (
     copy_share,
     product_of_rows,
     share,
-    wait_for_all,
 )
 from wavenet.model.cpu_stack.tiles import gated
+from wavenet.simd.counts import wait_for_all
 from wavenet.simd.vectors import add, add_interpolated
 from wavenet.simd.writer import LANES, at, floats_at, move, subroutine
 

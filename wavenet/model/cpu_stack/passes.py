@@ -4,10 +4,8 @@ The same computation as `fused_stack`, with the same arguments, in as many
 threads as torch has.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import cache, cached_property
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from wavenet.glossary import Array
 from wavenet.model.cpu_stack.backward import TransposedPanels, backward_layers
 from wavenet.model.cpu_stack.forward import Biases, Panels, forward_layers
-from wavenet.model.cpu_stack.rows import BLOCK, FLAG, HEAD, LAGS, OUT, ROWS, TALL, TAPS, H, Sizes, X
+from wavenet.model.cpu_stack.rows import BLOCK, HEAD, LAGS, OUT, ROWS, TALL, TAPS, H, Sizes, X
 from wavenet.model.fused_stack import add_frame_gradients
 from wavenet.model.gates import TANH
 from wavenet.model.stack_shape import StackShape
@@ -31,6 +29,7 @@ from wavenet.model.stack_weights import (
     prepare,
 )
 from wavenet.simd.compiled import compiled
+from wavenet.simd.threads import run_in_threads
 from wavenet.simd.writer import LANES
 
 MULTIPLE = max(LANES, TALL)
@@ -128,7 +127,7 @@ class _Stack:
             if i != self.shape.last:
                 out_is_next = i == segment[-1] or i == self.shape.last - 1
                 xs.append(x.new_empty(self.rows[i], r) if out_is_next else places[i % 2])
-        _in_threads(
+        run_in_threads(
             _forward, self.threads, [*xs, *kept], self.sizes, self._plan(segment, kept, xs),
             *self._for_forward, segment[0], segment[-1] + 1,
             self.zeros[:0] if skips is None else _flat(skips), self.scratch, keep,
@@ -153,7 +152,7 @@ class _Stack:
         dx = top.new_empty(self.rows[first] + self.shape.starts(first)[-1], r)
         xs, douts = top.new_empty(2 * dx.numel()), top.new_empty(2 * dx.numel())
         buffers = np.empty(2 * self.threads * sum(self.gradient_sizes), np.float32)
-        _in_threads(
+        run_in_threads(
             _backward, self.threads, kept, self.sizes, self._plan(segment, kept),
             self._for_backward, first, segment[-1] + 1, _flat(top), _flat(xs), _flat(dskips),
             _flat(dout), _flat(douts), _flat(dx), self.scratch, buffers, *map(_flat, gradients),
@@ -210,49 +209,6 @@ def _panels(weights: Tensor) -> Array:
     *others, inputs, outputs = weights.shape
     split = weights.detach().reshape(*others, inputs, outputs // LANES, LANES)
     return _flat(split.transpose(-3, -2).contiguous())
-
-
-def _in_threads(
-    kernel: Callable[..., Any], threads: int, written: Sequence[Tensor], *arguments: Any
-) -> None:
-    """Call a kernel in threads that wait for each other in it; this one is the first.
-
-    `written` are tensors whose addresses the arguments hold.
-    """
-    flags = np.zeros((threads + 1) * FLAG, np.int64)
-    stop = flags[threads * FLAG :]
-
-    def run(thread: int, _alive: Sequence[Tensor] = written) -> None:
-        try:
-            kernel(*arguments, flags, thread, threads)
-        except BaseException:
-            # The others would wait for ever.
-            stop[0] = 1
-            raise
-
-    others: list[Future[None]] = []
-    try:
-        for thread in range(1, threads):
-            others.append(_pool().submit(run, thread))
-        run(0)
-    except BaseException:
-        stop[0] = 1
-        raise
-    finally:
-        wait(others)
-    for other in others:
-        other.result()
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Threads that are started as they are needed: none waits for another call's to end."""
-    return ThreadPoolExecutor(1024, "wavenet-stack")
-
-
-if hasattr(os, "register_at_fork"):
-    # A process that is forked has none of the threads.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 class _GatedStack(torch.autograd.Function):

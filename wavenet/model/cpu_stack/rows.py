@@ -12,9 +12,8 @@ and of TALL. Arrays that kernels take are flat.
 from typing import NamedTuple
 
 from wavenet.model.cpu_stack.tiles import product
-from wavenet.simd.counts import SPINS, publish, published, yield_core
 from wavenet.simd.vectors import copy
-from wavenet.simd.writer import HOST, LANES, at, move, subroutine
+from wavenet.simd.writer import HOST, LANES, move, subroutine
 
 TALL = HOST.rows
 """Rows of a tile. Channels are multiples of it, too."""
@@ -24,9 +23,6 @@ BLOCK = 8 * TALL
 
 ROWS, TAPS, X, OUT, H, HEAD, LAGS = range(7)
 """Columns of `plan`."""
-
-# A thread's flag lies in a cache line of its own; STOP's is the last one.
-FLAG = 8
 
 _tall2, _tall1, _low2, _low1 = product(TALL, 2), product(TALL, 1), product(1, 2), product(1, 1)
 
@@ -46,21 +42,6 @@ class Sizes(NamedTuple):
     frames: int
     hop: int
     frames_end: int
-
-
-@subroutine
-def wait_for_all(flags, thread, threads, phase):  # type: ignore[no-untyped-def]
-    """Publish that this thread has finished a phase, and wait until all have; False at STOP."""
-    publish(at(flags, thread * FLAG), phase)
-    for other in range(threads):
-        spins = 0
-        while published(at(flags, other * FLAG)) < phase:
-            spins += 1
-            if spins > SPINS:
-                if published(at(flags, threads * FLAG)) != 0:
-                    return False
-                yield_core()
-    return True
 
 
 @subroutine

@@ -7,6 +7,7 @@ import numpy as np
 
 from wavenet.audio import quantization
 from wavenet.glossary import Array, Params, Samples, Wav
+from wavenet.model import machine_code
 from wavenet.model.distributions.base import Sampling
 
 if TYPE_CHECKING:
@@ -82,11 +83,9 @@ class Categorical:
         With `weights` (batch, time) it is their weighted sum instead. params (batch, time, levels)
         and the codes that they predict, x (batch, time). Bits are nats / log(2).
         """
-        from torch.nn.functional import cross_entropy
-
         # In memory the rows lie time before batch, so flattening in this order copies nothing.
         logits = params.transpose(0, 1).flatten(0, 1).float()  # (time * batch, levels)
-        nats = cross_entropy(logits, x.t().flatten(), reduction="none")
+        nats = _cross_entropy(logits, x.t().flatten())
         return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
 
     def nats(self, params: Params, x: Samples) -> Array:
@@ -138,3 +137,17 @@ class Categorical:
         Added to bits per sample, it gives bits per 16-bit sample, in which all kinds compare.
         """
         return np.take(quantization.bits_to_16bit(self.levels), x)
+
+
+def _cross_entropy(logits: "Tensor", codes: "Tensor") -> "Tensor":
+    """-log softmax(logits)[code] of each row, in nats: logits (N, levels), codes (N,) -> (N,)."""
+    from torch import Tensor
+    from torch.nn import functional
+
+    # Tensors of other types, such as those that are only traced, have no numbers in memory.
+    if logits.device.type == "cpu" and type(logits) is Tensor and machine_code.available():
+        from wavenet.model.distributions import cross_entropy
+
+        if logits.shape[1] % cross_entropy.MULTIPLE == 0:
+            return cross_entropy.cross_entropy(logits, codes)
+    return functional.cross_entropy(logits, codes, reduction="none")
