@@ -1,13 +1,14 @@
 """A training step on a CPU, time and memory: our layer, the network in nn.Conv1d, each option.
 
-    python -m benchmarks.training [--peer CHECKOUT] [--learn FOLDER --minutes 8]
+    python -m benchmarks.training [--peer CHECKOUT] [--profile] [--learn FOLDER --minutes 8]
 
 Every case is a process of its own. Rounds of all alternate, so that a change in the machine's speed
 falls on all, and ratios are taken within each round. `--peer` adds the module of a checkout of
 r9y9/wavenet_vocoder, trained its own way: it pads with zeros instead of reading real context, so it
 computes fewer rows for the same predicted samples, and it gives the memory that a step frees back
-to the system, which ours keeps. `--learn` trains `paper` on a folder afterwards and prints its
-validation curve. On a GPU, `benchmarks.gpu train` measures more.
+to the system, which ours keeps. `--profile` adds where the time of ours goes. `--learn` trains
+`paper` on a folder afterwards and prints its validation curve. On a GPU, `benchmarks.gpu train`
+measures more.
 """
 
 import argparse
@@ -91,7 +92,22 @@ def table(preset: str, options: argparse.Namespace, rates: dict[str, float]) -> 
             f"{peak / 1e6:>9,.0f} MB {of_rate:>21}",
             flush=True,
         )
+    if options.profile:
+        show_profile(next(case for case in cases if case.label == OURS))
     return statistics.median(results[OURS][0])
+
+
+def show_profile(case: Case) -> None:
+    """Print where a step's time goes, by torch's profiler, which takes some time itself."""
+    contestant = Contestant(case, build={})
+    contestant.answer()
+    found = contestant.ask("profile")
+    contestant.stop()
+    print(
+        f"\nslowest of {found['kernels']:,.0f} operations in {found['ms']:.1f} ms, by the profiler"
+    )
+    for name, (count, ms) in found["slowest"]:
+        print(f"{name:44}{count:>6,.0f} times {ms:>8.1f} ms {ms / found['ms']:>6.0%}")
 
 
 def race(cases: list[Case], rounds: int) -> dict[str, tuple[list[float], Any]]:
@@ -168,6 +184,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--peer", default="", help="a checkout of r9y9/wavenet_vocoder to measure beside ours"
     )
+    parser.add_argument("--profile", action="store_true", help="show where the time of ours goes")
     parser.add_argument("--learn", default="", help="a folder of recordings to train on afterwards")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--set", action="append", default=[], help="settings of that training")
