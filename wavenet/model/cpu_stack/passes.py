@@ -1,7 +1,6 @@
 """The gated stack's forward and backward pass on a CPU, in float32.
 
-The same computation as `fused_stack`, with the same arguments, in as many
-threads as torch has.
+The same computation as `fused_stack`, with the same arguments, in as many threads as torch has.
 """
 
 from collections.abc import Sequence
@@ -176,7 +175,7 @@ class _Stack:
         )
 
     def fill_frame_gradients(self, segment: range, dhs: Sequence[Tensor], dframes: Tensor) -> None:
-        """dframes (F, batch, layers, 2G) of a segment's layers, from what `backward` made of hs."""
+        """dframes (F, batch, layers, 2G) of a segment's layers, from what became of h."""
         for i, dh in zip(segment, dhs, strict=True):
             total = torch.zeros_like(dframes[:, :, i : i + 1])
             add_frame_gradients(total, dh[:, None], len(dh), self.shape)
