@@ -157,6 +157,30 @@ def _add_path_gradients(  # type: ignore[no-untyped-def]
 
 
 @subroutine
+def _through_layer(  # type: ignore[no-untyped-def]
+    sizes, plan, panels, layer, a, b, dskips, s_inputs, dout, x_above, x, z, total
+):
+    """Take rows a to b of a layer's output through its paths and gates: fill dh, and x from them.
+
+    `dskips` begins at row a, and the others at their first; `total` is `_add_path_gradients`'.
+    """
+    r, g, rows = sizes.r, sizes.g, b - a
+    last = layer == sizes.last
+    r_inputs, dout_ = 0 if last else r, move(dout, a * r)
+    kept = move(floats_at(plan[layer, H]), a * 2 * g)
+    _gates_gradient(sizes, panels, layer, dskips, s_inputs, dout_, r_inputs, kept, z, rows)
+    _add_path_gradients(sizes, kept, z, dskips, s_inputs, dout_, r_inputs, rows, total)
+    if not last:
+        no_lag = at(plan, (plan.shape[0] - 1) * plan.shape[1])
+        newest = plan[layer, LAGS + plan[layer, TAPS] - 1]
+        product_of_rows(
+            at(panels.negative_residual, layer * r * g), 0, 1, no_lag,
+            move(x_above, a * r), r, at(panels.negative_bias, layer * r),
+            z, g, move(x, newest + a * r), r, rows, r // LANES,
+        )  # fmt: skip
+
+
+@subroutine
 def _sum_of_threads(buffers, step, gradient, thread, threads):  # type: ignore[no-untyped-def]
     """This thread's part of gradient = the sum of all threads' buffers, `step` numbers apart."""
     vectors = len(gradient) // LANES
@@ -183,9 +207,8 @@ def backward_layers(  # type: ignore[no-untyped-def]
     skip (S, G) and bias, are filled; `buffers` is memory for both, of two layers and all threads.
     """
     r, g, s = sizes.r, sizes.g, sizes.s
-    width, of_taps, of_paths = 2 * g, sizes.taps * 2 * g * r, (r + s) * g + 2 * g
+    of_taps, of_paths = sizes.taps * 2 * g * r, (r + s) * g + 2 * g
     size, z = of_taps + of_paths, at(scratch, thread * 5 * BLOCK * g)
-    no_lag = at(plan, (plan.shape[0] - 1) * plan.shape[1])
     above, x_above = at(dout, 0), at(top, 0)
     # After the first layer comes the gradient of its x.
     for layer in range(end - 1, begin - 2, -1):
@@ -195,10 +218,10 @@ def backward_layers(  # type: ignore[no-untyped-def]
         own = above if given else at(dx, 0)
         if inner and not given:
             own = at(douts, (layer & 1) * (len(douts) // 2))
-        # Of a layer's x, what its output is short of: the newest tap's start.
-        x, newest = x_above, 0
+        x = x_above
         if inner and not last:
             x = at(xs, (layer & 1) * (len(xs) // 2))
+            # Of a layer's x, what its output is short of: the rows before the newest tap's start.
             newest = plan[layer, LAGS + plan[layer, TAPS] - 1]
             copy_share(floats_at(plan[layer, HEAD]), newest, x, thread, threads)
         place = ((layer & 1) * threads + thread) * size
@@ -215,22 +238,11 @@ def backward_layers(  # type: ignore[no-untyped-def]
                     total = at(buffers, place)
                     _gather(sizes, plan, panels, layer + 1, taps, x_above, above, a, b, own, total)
             if inner:
-                kept = move(floats_at(plan[layer, H]), a * width)
                 s_inputs, dskips_ = s if a >= first else 0, at(dskips, max(0, a - first) * s)
-                r_inputs, dout_ = 0 if last else r, move(own, a * r)
-                _gates_gradient(
-                    sizes, panels, layer, dskips_, s_inputs, dout_, r_inputs, kept, z, b - a
-                )
-                total = at(buffers, place + of_taps)
-                _add_path_gradients(
-                    sizes, kept, z, dskips_, s_inputs, dout_, r_inputs, b - a, total
-                )
-                if not last:
-                    product_of_rows(
-                        at(panels.negative_residual, layer * r * g), 0, 1, no_lag,
-                        move(x_above, a * r), r, at(panels.negative_bias, layer * r),
-                        z, g, move(x, newest + a * r), r, b - a, r // LANES,
-                    )  # fmt: skip
+                _through_layer(
+                    sizes, plan, panels, layer, a, b, dskips_, s_inputs, own, x_above, x, z,
+                    at(buffers, place + of_taps),
+                )  # fmt: skip
             a = b
         if not wait_for_all(flags, thread, threads, end - layer):
             return
