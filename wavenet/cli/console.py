@@ -13,6 +13,7 @@ from wavenet.arithmetic import ceil_div
 from wavenet.config import Config
 from wavenet.data.corpus import Corpus
 from wavenet.data.pcm_cache import Index
+from wavenet.generation.provenance import model_name
 from wavenet.model.checkpoint import Training
 from wavenet.model.cost import model_cost
 from wavenet.system.device import peak_bytes
@@ -94,6 +95,8 @@ class ConsoleReport(TrainingListener):
         network = f"{len(cost.layers)} layers, {cost.parameters:,} parameters"
         hears = f"{cost.receptive_field:,} samples ({cost.receptive_field_ms:.0f} ms)"
         self.note(f"model      {config.name}: {network}, hears {hears}")
+        if source := config.train.init_from:
+            self.note(f"weights    begun from {model_name(Path(source))} (train.init_from)")
         for line in corpus_lines(corpus):
             self.note(line)
         self.note(f"run        {run.folder}")
@@ -119,8 +122,11 @@ class ConsoleReport(TrainingListener):
             self.note(f"memory     {size(used)} at the most, for {what}")
         rate = train.batch * config.segment_samples / seconds_per_step
         speed = f"{seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s"
-        whole = duration(train.steps * seconds_per_step)
-        self.note(f"time       {speed}; {train.steps:,} steps take about {whole} plus evaluations")
+        length = f"{train.steps:,} steps take about {duration(train.steps * seconds_per_step)}"
+        if train.minutes:
+            steps = round(60 * train.minutes / seconds_per_step)
+            length = f"{train.minutes:g} minutes are about {steps:,} steps"
+        self.note(f"time       {speed}; {length} plus evaluations")
         self.note("dry run    nothing was written but the cache of decoded recordings")
 
     def stepped(self, trainer: Trainer, bits: float) -> None:

@@ -47,7 +47,8 @@ EngineOption = Annotated[
 ModelArgument = Annotated[
     Path,
     typer.Argument(
-        help="A run folder (its best checkpoint is taken), a checkpoint file, or demo-voice."
+        help="A run folder (its best checkpoint is taken), a checkpoint file, or the name of a "
+        "model that comes with the program: demo-voice, base-speech."
     ),
 ]
 TagOption = Annotated[

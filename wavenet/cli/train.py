@@ -24,7 +24,17 @@ def train(
             "--out", "-o", help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG."
         ),
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin with the weights of a trained model: base-speech, a run folder or a "
+            "checkpoint file."
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="The same in minutes, from the time that a step takes.")
+    ] = None,
     stop_at: Annotated[
         int | None, typer.Option(help="Stop at this step; the schedule stays as it is.")
     ] = None,
@@ -66,7 +76,13 @@ def train(
     from wavenet.config.loading import parse_assignments
     from wavenet.training import session
 
-    given = {"train.steps": steps, "train.seed": seed, "train.label_from": label_from}
+    given = {
+        "train.init_from": init_from,
+        "train.steps": steps,
+        "train.minutes": minutes,
+        "train.seed": seed,
+        "train.label_from": label_from,
+    }
     overrides = parse_assignments(settings or [])
     overrides |= {name: value for name, value in given.items() if value is not None}
     with ExitStack() as stack:

@@ -67,8 +67,15 @@ def preset_names() -> list[str]:
 
 def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """A preset by name or a TOML file, with overrides. Raises ConfigError."""
-    is_preset = str(source) in preset_names()
-    path = preset_folder() / f"{source}.toml" if is_preset else Path(source)
+    return parse(override(read(source), overrides or {}), str(_path(source)))
+
+
+def read(source: str | Path) -> dict[str, Any]:
+    """The settings that a preset or a TOML file gives, not checked, and its name.
+
+    Raises ConfigError.
+    """
+    path = _path(source)
     try:
         nested = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -85,8 +92,12 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Conf
         # the parser recurse too deeply.
         raise ConfigError(path, f"not a TOML file ({e})") from None
     name = re.sub(r"[^\w.-]", "-", path.stem)
-    settings = override(modernised(nested, str(path)), overrides or {})
-    return parse({"name": name} | settings, str(path))
+    return {"name": name} | modernised(nested, str(path))
+
+
+def _path(source: str | Path) -> Path:
+    is_preset = str(source) in preset_names()
+    return preset_folder() / f"{source}.toml" if is_preset else Path(source)
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:

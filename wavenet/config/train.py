@@ -21,6 +21,17 @@ class TrainConfig(Checked):
     it, and much of what is gained is gained at the end.
     """
 
+    minutes: float = ranged(0.0, 0, 1e6, "minutes", zero="`steps` decides")
+    """Length of the training in minutes. A few steps are timed when training begins and `steps` is
+    set to as many as fit, once: a run that goes on keeps them. Validation comes on top. Unlike
+    `--max-hours`, which breaks off a session wherever the schedule is, it ends the schedule.
+    """
+
+    init_from: str = ""
+    """The trained model to begin from, whose network and sample rate the run then has: a bundled
+    model, a run folder or a checkpoint file. Empty begins with random weights.
+    """
+
     batch: int = ranged(2, 1, 65536, "windows")
     """Windows that one step learns from. More make a step longer and its direction surer, and take
     memory in proportion.

@@ -40,7 +40,9 @@ def synthetic_tags(
         what += f" after {lead_seconds:.2f} s of a recording"
     draw = f"seed {seed}" if clip is None else f"seed {seed}, clip {clip}"
     software = f"wavenet {__version__}"
-    origin = f"model {name}, step {model.training.step}, {draw}"
+    bases = [ancestor.name for ancestor in reversed(model.training.ancestry)]
+    begun = f" (begun from {', before that '.join(bases)})" if bases else ""
+    origin = f"model {name}, step {model.training.step}{begun}, {draw}"
     return {
         "title": f"{what}: {name}, {draw}",
         "comment": f"{what}, made by {software}: {origin}",

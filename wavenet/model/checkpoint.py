@@ -10,7 +10,7 @@ evaluation and generation) and, for resuming, `adam.mean.*` and `adam.square.*`;
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from wavenet.config import Config
@@ -25,6 +25,20 @@ SUFFIX = ".safetensors"
 _DAMAGED = "not a checkpoint of this program, or a damaged one"
 # What reading metadata of the wrong form leads to.
 _MALFORMED = (ValueError, KeyError, TypeError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A model whose weights another one began with."""
+
+    name: str
+    """Of the bundled model, the run or the file."""
+
+    step: int
+    """That it had been trained to."""
+
+    sha256: str
+    """Of the names and values of its weights, the first 16 digits."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,9 @@ class Training:
     loss_scale_age: int = 0
     """Steps since it last changed."""
 
+    ancestry: tuple[Ancestor, ...] = ()
+    """The models that it was begun from, each from the one before; the last is the nearest."""
+
     def __post_init__(self) -> None:
         if self.step < 0:
             raise ValueError(f"step {self.step} is below 0")
@@ -108,7 +125,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically and flushed to the disk. Raises OutputError."""
     from safetensors import numpy as safetensors
 
-    config, training = checkpoint.config.to_dict(), vars(checkpoint.training)
+    config, training = checkpoint.config.to_dict(), asdict(checkpoint.training)
     about = json.dumps({"format": FORMAT, "config": config, "training": training})
     write_whole(path, safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": about}))
 

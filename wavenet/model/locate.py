@@ -1,5 +1,6 @@
 """Which checkpoint or config a path or a name means: a file, a run folder, a bundled model."""
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ def find(source: Path) -> Path:
         models = bundled()
         if str(source) in models:
             return models[str(source)]
-        advice = f"`wavenet train` makes one, and {', '.join(models)} comes with the program"
+        close = difflib.get_close_matches(str(source), models, 1, 0.6)
+        advice = f"`wavenet train` makes one, and {' and '.join(models)} come with the program"
+        if close:
+            advice = f"did you mean {close[0]}?"
         raise CheckpointError(source, "no such run or checkpoint", advice)
     if not source.is_dir():
         return source

@@ -14,7 +14,9 @@ from wavenet.data.corpus import Corpus
 from wavenet.data.labels import is_table
 from wavenet.errors import ChangedRunError, ConfigError, RunError, UsageError
 from wavenet.model import locate
+from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.registry import front_ends
+from wavenet.training import fine_tuning
 from wavenet.training.run_folder import Run
 
 
@@ -26,8 +28,12 @@ class Plan:
     config: Config
     # Their folder, in the words of the user: on each machine it is looked for in its own place.
     recordings: Path
-    until: int  # step
+    stop_at: int | None  # step
     accept_changes: bool
+    # Whether `train.steps` is still to be found, from `train.minutes`.
+    times_steps: bool
+    # The trained model that the run begins from, which has no checkpoint yet.
+    base: Checkpoint | None = None
 
     def refuse(self, changes: Mapping[str, Any], recordings: str = "") -> None:
         """Raise ChangedRunError for changes of settings or `recordings` that nobody accepted."""
@@ -61,13 +67,17 @@ def make_plan(
         raise UsageError("stop_at", stop_at, "must be a step from 1 on")
     if max_hours is not None and not 0 < max_hours < math.inf:
         raise UsageError("max_hours", f"{max_hours:g}", "must be above 0")
+    overrides = _consistent(overrides)
     run = _named_run(folder, config, overrides, out)
-    resolved, changes = _config_for(run, config, overrides)
-    until = min(resolved.train.steps, stop_at or resolved.train.steps)
+    resolved, changes, latest = _config_for(run, config, overrides)
     recordings = folder or run.corpus().get("folder")
     if not recordings:
         raise RunError(run.folder, "does not know its recordings", "name their `folder`")
-    plan = Plan(run, resolved, Path(recordings), until, accept_changes)
+    base = None
+    if resolved.train.init_from and latest is None:
+        base = fine_tuning.load(resolved.train.init_from)
+    times_steps = resolved.train.minutes > 0 and (latest is None or "train.minutes" in changes)
+    plan = Plan(run, resolved, Path(recordings), stop_at, accept_changes, times_steps, base)
     plan.refuse(changes)
     if "train.label_from" in overrides and not resolved.model.label_channels:
         advice = "use `config` voices or `set` model.label_channels=16"
@@ -89,39 +99,66 @@ def _named_run(
     if folder is None:
         reason = "name a folder of recordings, or an existing run with `out` to go on with"
         raise RunError("", reason)
-    name = loading.load(config or loading.DEFAULT_PRESET, overrides).name
-    return Run(Path("runs") / f"{folder.resolve().name}-{name}")
+    return Run(Path("runs") / f"{folder.resolve().name}-{_new_config(config, overrides).name}")
 
 
 def _config_for(
     run: Run, config: str | None, overrides: Mapping[str, Any]
-) -> tuple[Config, dict[str, tuple[Any, Any]]]:
+) -> tuple[Config, dict[str, tuple[Any, Any]], Checkpoint | None]:
     """The config to train a run with, and how it differs from that of the run's last checkpoint.
 
-    Raises RunError for a difference that no run can go on with.
+    The last checkpoint comes with it, if there is one. Raises RunError for a difference that no run
+    can go on with.
     """
     if config is None and run.exists:
         nested = loading.override(run.config().to_dict(), overrides)
         new = loading.parse(nested, str(run.config_file))
     else:
-        new = loading.load(config or loading.DEFAULT_PRESET, overrides)
+        new = _new_config(config, overrides)
     new = _with_absolute_table(new)
-    if not run.exists:
-        return new, {}
-    latest = locate.load_latest(run.checkpoints)
+    latest = locate.load_latest(run.checkpoints) if run.exists else None
     if latest is None:
-        # Nothing was trained on any labels yet: they are read again from the recordings.
-        return replace(new, model=replace(new.model, labels=())), {}
+        if run.exists:
+            # Nothing was trained on any labels yet: they are read again from the recordings.
+            new = replace(new, model=replace(new.model, labels=()))
+        return new, {}, None
+    before = latest.config
     if new.model.label_channels and not new.model.labels:
         # A preset does not name the labels.
-        new = replace(new, model=replace(new.model, labels=latest.config.model.labels))
-    changes = loading.differences(latest.config, new)
-    fixed = {k: change for k, change in changes.items() if k.startswith(("model.", "audio."))}
+        new = replace(new, model=replace(new.model, labels=before.model.labels))
+    if new.train.minutes and new.train.minutes == before.train.minutes:
+        # They were counted when the run began.
+        new = replace(new, train=replace(new.train, steps=before.train.steps))
+    changes = loading.differences(before, new)
+    begun = ("model.", "audio.", "train.init_from")
+    fixed = {k: change for k, change in changes.items() if k.startswith(begun)}
     if fixed:
         lines = "; ".join(loading.describe(fixed))
         reason = f"was trained otherwise ({lines}), which cannot change"
         raise RunError(run.folder, reason, "start a new run with another `out`")
-    return new, changes
+    return new, changes, latest
+
+
+def _new_config(config: str | None, overrides: Mapping[str, Any]) -> Config:
+    """The config of a run that is not there yet."""
+    source = overrides.get("train.init_from")
+    if source is None and config is not None:
+        source = loading.flatten(loading.read(config)).get("train.init_from")
+    if not source:
+        return loading.load(config or loading.DEFAULT_PRESET, overrides)
+    overrides = {**overrides, "train.init_from": source}
+    return fine_tuning.config_from(fine_tuning.load(source), source, config, overrides)
+
+
+def _consistent(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides, with what follows from them: steps or minutes, and a path from everywhere."""
+    result = dict(overrides)
+    if "train.steps" in result and result.setdefault("train.minutes", 0.0):
+        reason = "and `steps` both give the length of the training"
+        raise UsageError("minutes", f"{result['train.minutes']:g}", reason, "leave one out")
+    if source := result.get("train.init_from"):
+        result["train.init_from"] = fine_tuning.named_from_anywhere(str(source))
+    return result
 
 
 def _with_absolute_table(config: Config) -> Config:

@@ -26,7 +26,7 @@ from wavenet.model.compilation import reporting
 from wavenet.system.device import PRECISIONS, check_compiler, pick_precision
 from wavenet.system.interrupts import interrupts
 from wavenet.system.memory import keep_freed_memory
-from wavenet.training import distributed
+from wavenet.training import distributed, fine_tuning
 from wavenet.training.distributed import SingleProcess
 from wavenet.training.events import TrainingListener, to_all
 from wavenet.training.learning_check import LearningCheck
@@ -90,7 +90,7 @@ def train(
         corpus = _read_corpus(plan, cache, listener, processes)
         trainer = Trainer(WindowDataset(corpus), place, processes)
         if dry_run:
-            _time_steps(trainer, plan.run, listener)
+            _time_steps(trainer, plan, listener)
             return plan.run
         if processes.rank == 0:
             listener = to_all([listener, LearningCheck(listener)])
@@ -143,8 +143,9 @@ def _reporting(trainer: Trainer, listener: TrainingListener) -> AbstractContextM
     return reporting(listener.note, trainer.device, PRECISIONS[trainer.precision])
 
 
-def _time_steps(trainer: Trainer, run: Run, listener: TrainingListener) -> None:
-    listener.prepared(run, trainer.corpus)
+def _time_steps(trainer: Trainer, plan: Plan, listener: TrainingListener) -> None:
+    _begin(trainer, plan)
+    listener.prepared(plan.run, trainer.corpus)
     step_seconds = []
     with _reporting(trainer, listener):
         for _ in range(1 + DRY_RUN_STEPS):
@@ -167,18 +168,40 @@ def _train(trainer: Trainer, plan: Plan, listener: TrainingListener, deadline: f
         if latest is not None:
             trainer.restore(latest)
             listener.resumed(trainer, run, latest.training)
+        else:
+            _begin(trainer, plan)
         listener.prepared(run, trainer.corpus)
-        if trainer.step >= plan.until or trainer.out_of_patience:
-            listener.nothing_left(trainer, run, plan.until)
-            return
         with _reporting(trainer, listener):
+            if plan.times_steps:
+                _set_minutes(trainer, run)
+            steps = trainer.config.train.steps
+            until = min(steps, plan.stop_at or steps)
+            if trainer.step >= until or trainer.out_of_patience:
+                listener.nothing_left(trainer, run, until)
+                return
             seconds = trainer.time_step()
-        listener.starting(trainer, plan.until, seconds)
+        listener.starting(trainer, until, seconds)
         try:
-            _fit(trainer, run, plan.until, deadline, listener)
+            _fit(trainer, run, until, deadline, listener)
         except TrainingError as e:
             advice = processes.broadcast(lambda: _divergence_advice(trainer, run))
             raise TrainingError(e.subject, e.reason, advice) from None
+
+
+def _begin(trainer: Trainer, plan: Plan) -> None:
+    """Take the weights of the model that the run begins from, if there is one."""
+    if plan.base is not None:
+        origin = fine_tuning.ancestry(plan.base, plan.config.train.init_from)
+        trainer.begin_from(plan.base, origin)
+
+
+def _set_minutes(trainer: Trainer, run: Run) -> None:
+    """Count the steps that fit into train.minutes, and keep the number with the run."""
+    seconds, processes = trainer.time_step(), trainer.processes
+    # All processes go by the time of the first.
+    trainer.set_minutes(processes.broadcast(lambda: seconds))
+    if processes.rank == 0:
+        run.describe(trainer.corpus)
 
 
 def _resume(plan: Plan, corpus: Corpus) -> Checkpoint | None:

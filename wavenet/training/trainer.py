@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import replace
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -19,8 +20,9 @@ from wavenet.config import TrainConfig
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.loader import DeviceBatch, Prefetcher, to_device
 from wavenet.errors import TrainingError
-from wavenet.model.checkpoint import Checkpoint, Training
+from wavenet.model.checkpoint import Ancestor, Checkpoint, Training
 from wavenet.model.network import WaveNet
+from wavenet.model.pretrained import adapted_weights
 from wavenet.system.device import PRECISIONS, pick_precision
 from wavenet.training.distributed import SingleProcess
 
@@ -80,6 +82,23 @@ class Trainer:
         self.validation_bits: float | None = None
         self.best_bits: float | None = None
         self.best_step: int | None = None
+        self.ancestry: tuple[Ancestor, ...] = ()
+
+    def begin_from(self, base: Checkpoint, ancestry: tuple[Ancestor, ...]) -> None:
+        """Take the weights of a trained model, before the first step. `ancestry` is with it."""
+        fresh = {name: weight.cpu().numpy() for name, weight in self.model.state_dict().items()}
+        adapted = adapted_weights(base, self.config.model, fresh)
+        tensors = {name: torch.from_numpy(array) for name, array in adapted.items()}
+        self.model.load_state_dict(tensors)
+        self.ema_network.load_state_dict(tensors)
+        self.ancestry = ancestry
+
+    def set_minutes(self, seconds_per_step: float) -> None:
+        """Let the schedule end when training has taken `train.minutes`."""
+        left = max(0.0, 60 * self.config.train.minutes - self.seconds)
+        steps = max(1, self.step + round(left / seconds_per_step))
+        self.config = replace(self.config, train=replace(self.config.train, steps=steps))
+        self.corpus = replace(self.corpus, config=self.config)
 
     @property
     def out_of_patience(self) -> bool:
@@ -233,6 +252,7 @@ class Trainer:
             skipped=self.skipped,
             loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
             loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),
+            ancestry=self.ancestry,
         )
         on_host = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}
         return Checkpoint(self.config, on_host, training)
@@ -262,3 +282,4 @@ class Trainer:
         self.step, self.seconds, self.skipped = training.step, training.seconds, training.skipped
         self.validation_bits = training.validation_bits
         self.best_bits, self.best_step = training.best_bits, training.best_step
+        self.ancestry = training.ancestry

@@ -1,0 +1,69 @@
+"""A network that begins with the weights of a trained one predicts what that one predicts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers import (
+    BOTH,
+    SMALL,
+    VOCODER,
+    VOICES,
+    arrays,
+    as_checkpoint,
+    network,
+    some_codes,
+    some_inputs,
+)
+from wavenet.config import ModelConfig
+from wavenet.model.network import WaveNet
+from wavenet.model.pretrained import adapted_weights
+
+LABELLED_VOCODER = replace(VOCODER, label_channels=2, labels=("ada", "bob"))
+NEW_FRONT_ENDS = {
+    "labels": (SMALL, VOICES),
+    "mel": (SMALL, VOCODER),
+    "labels and mel": (SMALL, BOTH),
+    "labels besides mel": (VOCODER, LABELLED_VOCODER),
+    "mel besides labels": (
+        replace(BOTH, mel_bands=0),
+        replace(BOTH, mel_context=1),
+    ),
+}
+
+
+def begun(base: WaveNet, config: ModelConfig, seed: int = 5) -> WaveNet:
+    fresh = arrays(WaveNet(config, seed))
+    return WaveNet.from_arrays(config, adapted_weights(as_checkpoint(base), config, fresh))
+
+
+@pytest.mark.parametrize("kind", NEW_FRONT_ENDS)
+def test_new_front_ends_change_nothing_at_first(kind: str) -> None:
+    before, now = NEW_FRONT_ENDS[kind]
+    base = network(before)
+    model = begun(base, now)
+    codes = some_codes(base, 2, 40)
+    inputs = some_inputs(now, 2, codes.shape[1])
+    torch.testing.assert_close(model(codes, inputs), base(codes, inputs), rtol=1e-5, atol=1e-5)
+    # They can learn: the projections' gradients are not 0.
+    model.train()(codes, inputs).square().sum().backward()
+    gradient = model.stack.layers[0].condition.weight.grad
+    assert (gradient.abs().sum(dim=0) > 0).all()
+
+
+def test_known_labels_keep_their_vectors_and_new_ones_begin_at_the_mean() -> None:
+    base = network(VOICES)
+    model = begun(base, replace(VOICES, labels=("bob", "zoe")))
+    vectors = arrays(base)["conditioner.label.weight"]
+    bob, zoe = arrays(model)["conditioner.label.weight"]
+    np.testing.assert_array_equal(bob, vectors[VOICES.labels.index("bob")])
+    np.testing.assert_allclose(zoe, vectors.mean(axis=0), rtol=1e-6)
+
+
+def test_the_same_network_has_the_same_weights() -> None:
+    base = network(BOTH)
+    expected = arrays(base)
+    for name, array in arrays(begun(base, BOTH)).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)

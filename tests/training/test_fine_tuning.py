@@ -1,0 +1,272 @@
+"""Runs that begin from a trained model, and runs whose length is given in minutes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.helpers import VOCODER, VOICES, fails, noisy, tone, train_run, wavenet
+from wavenet.config import Config
+from wavenet.errors import ChangedRunError, CheckpointError, ConfigError, RunError, UsageError
+from wavenet.generation.provenance import synthetic_tags
+from wavenet.model import locate
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.training.fine_tuning import RECIPE
+from wavenet.training.run_folder import Run
+from wavenet.training.trainer import Trainer
+
+QUICK = ("train.steps=4", "train.evaluate_every=2")
+
+
+@pytest.fixture
+def base(training_folder: Path, config_file: Path, tmp_path: Path) -> Run:
+    """A run of ten steps."""
+    return train_run(training_folder, tmp_path / "base", config=str(config_file))[0]
+
+
+@pytest.fixture
+def others(make_folder: Callable[..., Path]) -> Path:
+    """Recordings of two voices that the base never heard."""
+    recordings = {}
+    for who, hertz in (("ada", 310), ("bob", 520)):
+        for i in range(3):
+            recordings[f"{who}/{i}.wav"] = tone(0.6, hertz=hertz + i) + noisy(0.6, amplitude=0.02)
+    return make_folder(recordings, name="others")
+
+
+def last(run: Run) -> Checkpoint:
+    latest = locate.load_latest(run.checkpoints, resume=True)
+    assert latest is not None
+    return latest
+
+
+def fine_tuned(folder: Path, base: Run, out: str, *settings: str, **more: Any) -> tuple[Run, str]:
+    init_from = f"train.init_from={base.folder}"
+    return train_run(folder, base.folder.parent / out, init_from, *QUICK, *settings, **more)
+
+
+def test_it_begins_as_good_as_the_base_and_with_the_base_s_network(
+    base: Run, others: Path, training_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_bits = []
+    step = Trainer.train_step
+
+    def scored_first(trainer: Trainer) -> float:
+        if not trainer.step:
+            trainer.evaluate()
+            first_bits.append(trainer.validation_bits)
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", scored_first)
+    run, notes = fine_tuned(training_folder, base, "again", "train.validation_seconds=1")
+    # On the recordings that the base was scored on.
+    assert first_bits[0] == pytest.approx(last(base).training.validation_bits, abs=1e-6)
+    assert "weights    begun from base (train.init_from)" in notes
+    assert run.config().model == base.config().model
+    train = run.config().train
+    assert train.learning_rate == RECIPE["train.learning_rate"]
+    # What the recipe does not say is as it was.
+    assert (train.batch, train.segment_seconds) == (3, 0.05)
+    assert run.config().name == "base"
+
+
+def test_adam_and_the_schedule_are_new(base: Run, others: Path) -> None:
+    run, _ = fine_tuned(others, base, "new", stop_at=1)
+    latest = last(run)
+    assert latest.training.step == 1
+    was, now = base.latest(), latest.part("adam.square")
+    assert was is not None
+    assert all((was.part("adam.square")[name] != now[name]).any() for name in now)
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_it_resumes_bit_for_bit(base: Run, others: Path, repeated: bool) -> None:
+    whole, _ = fine_tuned(others, base, "whole")
+    half, _ = fine_tuned(others, base, "half", stop_at=2)
+    if repeated:
+        # The same command again; the model it began from has gone.
+        base.folder.rename(base.folder.with_name("elsewhere"))
+        fine_tuned(others, base, "half")
+    else:
+        train_run(None, half.folder)
+    a, b = last(whole), last(half)
+    assert a.training.ancestry == b.training.ancestry
+    for name, array in a.arrays.items():
+        np.testing.assert_array_equal(array, b.arrays[name], err_msg=name)
+
+
+def test_a_checkpoint_knows_where_it_comes_from(base: Run, others: Path) -> None:
+    child, _ = fine_tuned(others, base, "child")
+    grandchild, _ = fine_tuned(others, child, "grandchild")
+    first, second = last(grandchild).training.ancestry
+    assert (first.name, first.step) == ("base", 10)
+    assert (second.name, second.step) == ("child", 4)
+    assert first == last(child).training.ancestry[0]
+    assert first.sha256 != second.sha256
+    comment = synthetic_tags("grandchild", last(grandchild), 7)["comment"]
+    assert "step 4 (begun from child, before that base), seed 7" in comment
+
+
+def test_a_crash_before_the_first_checkpoint_begins_from_the_base_again(
+    base: Run, others: Path
+) -> None:
+    run, _ = fine_tuned(others, base, "run", stop_at=1)
+    expected = last(run)
+    for step in locate.steps(run.checkpoints):
+        locate.step_path(run.checkpoints, step).unlink()
+    train_run(None, run.folder, stop_at=1)
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(array, last(run).arrays[name], err_msg=name)
+
+
+def test_a_base_learns_labels_and_frames(base: Run, others: Path) -> None:
+    labels, _ = fine_tuned(others, base, "labels", "model.label_channels=3")
+    assert labels.config().model.labels == ("ada", "bob")
+    # A model that knows labels learns others.
+    again, _ = fine_tuned(others, labels, "numbers", "train.label_from=(?P<label>[012])")
+    assert again.config().model.labels == ("0", "1", "2")
+    mel = {f"model.{k}={v}" for k, v in vars(VOCODER).items() if k.startswith("mel_")}
+    both, _ = fine_tuned(others, labels, "both", *mel)
+    assert both.config().model.follows_frames
+    assert both.config().model.label_channels == 3
+    wav = others.parent / "copy.wav"
+    command = ("vocode", both.folder, others / "ada" / "0.wav", "--label", "ada", "-o", wav)
+    assert wavenet(*command).exit_code == 0
+    assert wav.is_file()
+
+
+def test_a_preset_takes_the_recipe_and_a_file_keeps_its_own(
+    base: Run, others: Path, config_file: Path, small_config: Config
+) -> None:
+    run, _ = fine_tuned(others, base, "run", config=str(config_file))
+    assert run.config().train.learning_rate == small_config.train.learning_rate
+    text = config_file.read_text().replace("learning_rate", "# learning_rate")
+    config_file.write_text(text)
+    other, _ = fine_tuned(others, base, "other", config=str(config_file))
+    assert other.config().train.learning_rate == RECIPE["train.learning_rate"]
+
+
+def test_a_config_file_may_name_the_base(
+    base: Run, others: Path, config_file: Path, small_config: Config, tmp_path: Path
+) -> None:
+    train = replace(small_config.train, init_from=str(base.folder), steps=3)
+    config_file.write_text(replace(small_config, train=train).to_toml())
+    run, _ = train_run(others, tmp_path / "run", config=str(config_file))
+    assert last(run).training.ancestry[0].name == "base"
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("model.layers=6", "model.layers: 5 -> 6"),
+        ("model.output=logistic", "model.output: mulaw -> logistic"),
+        ("audio.sample_rate=16000", "audio.sample_rate: 8000 -> 16000"),
+    ],
+)
+def test_another_network_is_refused_by_name(
+    base: Run, others: Path, setting: str, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        fine_tuned(others, base, "run", setting)
+
+
+def test_the_sizes_of_conditioning_that_the_base_has_are_fixed(
+    training_folder: Path, others: Path, tmp_path: Path, small_config: Config
+) -> None:
+    path = tmp_path / "voices.toml"
+    model = replace(VOICES, labels=())
+    path.write_text(replace(small_config, model=model).to_toml())
+    run, _ = train_run(others, tmp_path / "base", "train.steps=2", config=str(path))
+    with pytest.raises(ConfigError, match=r"model\.label_channels: 3 -> 4"):
+        fine_tuned(others, run, "run", "model.label_channels=4")
+
+
+def test_a_run_cannot_change_where_it_began(base: Run, others: Path) -> None:
+    run, _ = fine_tuned(others, base, "run")
+    with pytest.raises(RunError, match=r"train\.init_from: .*base -> .*run"):
+        train_run(None, run.folder, f"train.init_from={run.folder}")
+    with pytest.raises(RunError, match=r"train\.init_from: .*base -> \)"):
+        train_run(None, run.folder, "train.init_from=")
+
+
+def test_no_such_model(others: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such run or checkpoint"):
+        train_run(others, tmp_path / "run", "train.init_from=nothing")
+    line = fails("train", others, "--init-from", "demo-vioce")
+    assert "did you mean demo-voice?" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_from_a_base_keeps_nothing(base: Run, others: Path) -> None:
+    run, notes = fine_tuned(others, base, "run", dry_run=True)
+    assert not run.folder.exists()
+    assert "begun from base" in notes
+
+
+# --- minutes --------------------------------------------------------------------------------------
+
+
+def test_minutes_become_steps_once(
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 0.5)
+    run, notes = train_run(
+        training_folder, tmp_path / "run", "train.minutes=0.1", config=str(config_file), stop_at=5
+    )
+    assert "steps 1 to 5 of 12 " in notes
+    assert run.config().train.steps == last(run).config.train.steps == 12
+    # A resume keeps them, on a machine of any speed.
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 0.01)
+    whole, notes = train_run(
+        training_folder, tmp_path / "run", "train.minutes=0.1", config=str(config_file)
+    )
+    assert "steps 6 to 12 of 12 " in notes
+    straight, _ = train_run(
+        training_folder, tmp_path / "straight", "train.steps=12", config=str(config_file)
+    )
+    for name, array in last(straight).arrays.items():
+        np.testing.assert_array_equal(array, last(whole).arrays[name], err_msg=name)
+    with pytest.raises(ChangedRunError, match=r"train\.minutes: 0\.1 -> 0\.2"):
+        train_run(None, tmp_path / "run", "train.minutes=0.2")
+
+
+def test_more_minutes_lengthen_the_schedule(
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 0.5)
+    out = tmp_path / "run"
+    train_run(training_folder, out, "train.minutes=0.05", config=str(config_file))
+    # What it really took is next to nothing.
+    run, _ = train_run(None, out, "train.minutes=0.1", accept_changes=True)
+    assert last(run).training.step == 6 + 12
+    # Steps take the place of minutes.
+    run, _ = train_run(None, out, "train.steps=20", accept_changes=True)
+    assert (run.config().train.minutes, last(run).training.step) == (0, 20)
+    # Fewer minutes than it has had leave nothing to do.
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 1e9)
+    run, notes = train_run(None, out, "train.minutes=0.1", accept_changes=True)
+    assert "is at step 20 already" in notes
+
+
+def test_steps_and_minutes_exclude_each_other(training_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`steps` both give"):
+        train_run(training_folder, tmp_path / "run", "train.steps=3", "train.minutes=1")
+
+
+def test_a_dry_run_says_how_many_steps_are_in_the_minutes(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    settings = "train.minutes=2"
+    _, notes = train_run(
+        training_folder, tmp_path / "run", settings, config=str(config_file), dry_run=True
+    )
+    assert "2 minutes are about " in notes

@@ -1,0 +1,50 @@
+"""The weights of a trained model, as those that another network begins with.
+
+Needs no torch.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from wavenet.config import ModelConfig
+from wavenet.glossary import Array
+from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.conditioning.label import LabelFrontEnd
+from wavenet.model.conditioning.registry import front_ends
+
+_LABELS = "conditioner.label.weight"
+
+
+def adapted_weights(
+    base: Checkpoint, config: ModelConfig, fresh: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The weights of a network of `config` that predicts what `base`, by its EMA, predicts.
+
+    `config` may differ from the base's by labels and by front ends that the base has not. `fresh`
+    are all weights of such a network before training. A label that the base does not know begins
+    as the mean of those that it knows, and what projects the features of a new front end into the
+    layers begins at 0: they change nothing yet.
+    """
+    old = base.weights
+    weights = {name: old.get(name, array) for name, array in fresh.items()}
+    before, now = _feature_columns(base.config.model), _feature_columns(config)
+    for name, array in fresh.items():
+        if name.endswith(".condition.weight"):
+            weights[name] = np.zeros_like(array)
+            for kind in before:
+                weights[name][:, now[kind]] = old[name][:, before[kind]]
+    if LabelFrontEnd.name in before:
+        vectors = dict(zip(base.config.model.labels, old[_LABELS], strict=True))
+        mean = old[_LABELS].mean(axis=0)
+        weights[_LABELS] = np.stack([vectors.get(label, mean) for label in config.labels])
+    return weights
+
+
+def _feature_columns(config: ModelConfig) -> dict[str, slice]:
+    """Which of the features that every layer projects come from each front end, by its name."""
+    columns, start = {}, 0
+    for front_end in front_ends(config):
+        columns[front_end.name] = slice(start, start + front_end.channels)
+        start += front_end.channels
+    return columns
