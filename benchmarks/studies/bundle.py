@@ -1,42 +1,72 @@
-"""Make a run's best checkpoint one that comes with the program, with the run's curve beside it.
+"""Make a run's best checkpoint one that comes with the program, with what tells how it was made.
 
-    python -m benchmarks.studies.bundle RUN NAME
+    python -m benchmarks.studies.bundle RUN NAME [--preset PRESET --purpose TEXT]
 
-writes models/NAME.safetensors and models/NAME.jsonl. Only the EMA of the weights is kept, which is
-all that generation needs: a third of an ordinary checkpoint's size or less.
+writes models/NAME.safetensors, and beside it the run's curve (.jsonl) and the recordings that it
+was trained on (.csv). Only the EMA of the weights is kept, which is all that generation and
+`--init-from` need: a third of an ordinary checkpoint's size or less. With --preset the model's
+config says how that preset treats recordings and trains, which is what runs that begin from it do,
+and not how the run did.
 """
 
+import argparse
+import csv
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from wavenet.config import Config, loading
 from wavenet.model import checkpoint, locate
 from wavenet.training.run_folder import Run
 
 MODELS = Path(__file__).parents[2] / "models"
+COLUMNS = ("file", "use", "seconds")
 
 
 def main() -> None:
-    run, name = Run(Path(sys.argv[1])), sys.argv[2]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--preset", default="")
+    parser.add_argument("--purpose", default="")
+    options = parser.parse_args()
+    run, name = Run(options.run), options.name
     slim = slim_best(run)
     if slim.training.validation_bits is None:
         sys.exit(
             f"{run.folder}: was never scored, so which of its checkpoints is best is not known"
         )
-    slim = replace(slim, config=replace(slim.config, name=name, purpose=""))
+    config = _as_preset(slim.config, options.preset) if options.preset else slim.config
+    slim = replace(slim, config=replace(config, name=name, purpose=options.purpose))
+    (MODELS / f"{name}.jsonl").write_bytes(run.metrics_file.read_bytes())
+    with (
+        open(run.folder / "recordings.csv", newline="") as table,
+        open(MODELS / f"{name}.csv", "w", newline="") as shorter,
+    ):
+        rows = csv.DictWriter(shorter, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(csv.DictReader(table))
     path = MODELS / f"{name}{checkpoint.SUFFIX}"
     checkpoint.save(path, slim)
-    (MODELS / f"{name}.jsonl").write_bytes(run.metrics_file.read_bytes())
     print(
         f"{path}: {path.stat().st_size / 1e6:.2f} MB, step {slim.training.step}, "
         f"{slim.training.validation_bits:.3f} bits per sample"
     )
 
 
+def _as_preset(config: Config, name: str) -> Config:
+    preset = loading.load(name)
+    changes = loading.differences(preset, config)
+    if any(key.startswith("model.") or key == "audio.sample_rate" for key in changes):
+        sys.exit(f"the run's network is not that of {name}")
+    return preset
+
+
 def slim_best(run: Run) -> checkpoint.Checkpoint:
-    """A run's best checkpoint without what only resuming needs, and without its folder's path."""
+    """A run's best checkpoint without what only resuming needs, and without paths."""
     best = checkpoint.load(locate.find(run.folder))
-    return replace(best, training=replace(best.training, folder=""))
+    config = replace(best.config, train=replace(best.config.train, init_from=""))
+    return replace(best, config=config, training=replace(best.training, folder=""))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What beginning from a trained model is worth: the runs behind docs/learning.md.
 
-    python -m benchmarks.studies.fine_tuning study FOLDER --from base-speech nothing
+    python -m benchmarks.studies.fine_tuning study FOLDER --from base-speech nothing --preset small
     python -m benchmarks.studies.fine_tuning table
 
 `study` trains on FOLDER from each of the models named, with `fine_tuning.RECIPE`, and from random
@@ -34,8 +34,7 @@ def settings_for(base: str, preset: str, assignments: list[str]) -> Config:
     overrides = loading.parse_assignments([*COMMON, *assignments])
     if base == NOTHING:
         return loading.load(preset, overrides)
-    overrides["train.init_from"] = base
-    return fine_tuning.config_from(fine_tuning.load(base), base, preset or None, overrides)
+    return fine_tuning.config_from(fine_tuning.load(base).config, base, preset or None, overrides)
 
 
 def run(base: str, settings: Config, folder: Path) -> dict[str, Any]:
@@ -117,6 +116,8 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     if options.what == "study" and options.folder is None:
         parser.error("name a folder of recordings")
+    if options.what == "study" and NOTHING in options.bases and not options.preset:
+        parser.error("nothing needs a --preset")
     if options.threads:
         torch.set_num_threads(options.threads)
     {"study": study, "table": table}[options.what](options)

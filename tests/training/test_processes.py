@@ -21,6 +21,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from tests.helpers import wavenet
 from tests.training.two_processes import DYING, FINDINGS, Pair, free_port, torchrun
 from wavenet.config.loading import parse_assignments
 from wavenet.data import pcm_cache
@@ -139,6 +140,26 @@ def test_two_processes_learn_as_one_does_and_either_goes_on_from_the_other(
     assert_alike(single, Run(shared), 18)
     first, second = findings(tmp_path / "pair")
     assert first["state"] == second["state"]
+
+
+@pytest.mark.slow
+def test_two_processes_begin_from_a_trained_model_as_one_does(
+    command: list[object], alone: Callable[..., Run], tmp_path: Path
+) -> None:
+    base = alone(tmp_path / "base", 6)
+    begun = [*command, "--init-from", base.folder]
+    single, shared = tmp_path / "single", tmp_path / "shared"
+    one = wavenet(*begun, "-o", single, "--steps", 6)
+    assert one.exit_code == 0, one.output
+    (code, _, err), other = Pair(tmp_path / "pair", *begun, "-o", shared, "--steps", 6).wait()
+    assert (code, other) == (0, (0, "", "")), err
+    assert_alike(Run(single), Run(shared), 6)
+    # Each takes its own time for a step, and all go by that of the first.
+    timed = Run(tmp_path / "timed")
+    minutes = ("-o", timed.folder, "--minutes", 0.02)
+    (code, _, err), other = Pair(tmp_path / "timed-pair", *begun, *minutes).wait()
+    assert (code, other) == (0, (0, "", "")), err
+    assert locate.steps(timed.checkpoints)[-1] == timed.config().train.steps > 1
 
 
 @pytest.mark.slow

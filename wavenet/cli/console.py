@@ -124,7 +124,7 @@ class ConsoleReport(TrainingListener):
         speed = f"{seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s"
         length = f"{train.steps:,} steps take about {duration(train.steps * seconds_per_step)}"
         if train.minutes:
-            steps = round(60 * train.minutes / seconds_per_step)
+            steps = max(1, round(60 * train.minutes / seconds_per_step))
             length = f"{train.minutes:g} minutes are about {steps:,} steps"
         self.note(f"time       {speed}; {length} plus evaluations")
         self.note("dry run    nothing was written but the cache of decoded recordings")

@@ -50,10 +50,11 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 def describe(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """A line for each of `differences`, such as `train.steps: 100 -> 200`."""
-    return [
-        f"{key}: {'unset' if was is None else was} -> {'unset' if now is None else now}"
-        for key, (was, now) in differences.items()
-    ]
+    return [f"{key}: {_shown(was)} -> {_shown(now)}" for key, (was, now) in differences.items()]
+
+
+def _shown(value: Any) -> Any:
+    return "unset" if value is None or value == "" else value
 
 
 def preset_folder() -> Path:
@@ -91,8 +92,12 @@ def read(source: str | Path) -> dict[str, Any]:
         # TOMLDecodeError is a ValueError, as is a number of too many digits. Endless nesting makes
         # the parser recurse too deeply.
         raise ConfigError(path, f"not a TOML file ({e})") from None
-    name = re.sub(r"[^\w.-]", "-", path.stem)
-    return {"name": name} | modernised(nested, str(path))
+    return {"name": as_name(path.stem)} | modernised(nested, str(path))
+
+
+def as_name(text: str) -> str:
+    """A text as the name of a config may be: letters, digits, dots and dashes."""
+    return re.sub(r"^\W|[^\w.-]", "-", text).lstrip("-.") or "model"
 
 
 def _path(source: str | Path) -> Path:

@@ -21,7 +21,7 @@ class TrainConfig(Checked):
     it, and much of what is gained is gained at the end.
     """
 
-    minutes: float = ranged(0.0, 0, 1e6, "minutes", zero="`steps` decides")
+    minutes: float = ranged(0.0, 0, 1e5, "minutes", zero="`steps` decides")
     """Length of the training in minutes. A few steps are timed when training begins and `steps` is
     set to as many as fit, once: a run that goes on keeps them. Validation comes on top. Unlike
     `--max-hours`, which breaks off a session wherever the schedule is, it ends the schedule.

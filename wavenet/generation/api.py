@@ -19,7 +19,8 @@ from wavenet.model.distributions.base import Sampling
 def load(source: str | Path) -> Checkpoint:
     """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
 
-    `demo-voice` is the name of the model that comes with the program. Raises CheckpointError.
+    `demo-voice` and `base-speech` are names of models that come with the program. Raises
+    CheckpointError.
     """
     return checkpoint.load(locate.find(Path(source)))
 

@@ -53,7 +53,7 @@ def find(source: Path) -> Path:
         models = bundled()
         if str(source) in models:
             return models[str(source)]
-        close = difflib.get_close_matches(str(source), models, 1, 0.6)
+        close = difflib.get_close_matches(source.name, models, 1, 0.6)
         advice = f"`wavenet train` makes one, and {' and '.join(models)} come with the program"
         if close:
             advice = f"did you mean {close[0]}?"

@@ -4,12 +4,12 @@
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wavenet.config import Config, TrainConfig, loading
+from wavenet.config import Config, loading
 from wavenet.errors import ConfigError
 from wavenet.generation.provenance import model_name
 from wavenet.model import checkpoint, locate
@@ -18,17 +18,19 @@ from wavenet.model.conditioning.registry import FRONT_ENDS
 
 # What docs/learning.md found to be right for trained weights, where nobody asks for another value.
 RECIPE: Mapping[str, Any] = {
-    "train.learning_rate": 3e-3,
-    "train.warmup_steps": 20,
-    "train.steps": 1000,
-    "train.evaluate_every": 100,
+    "learning_rate": 3e-3,
+    "warmup_steps": 20,
+    "steps": 1000,
+    "evaluate_every": 100,
 }
+# What a run has of its base's training, besides: the windows of a step.
+WINDOWS = ("batch", "segment_seconds", "augment_gain_db")
 
 
 def named_from_anywhere(source: str) -> str:
-    """A model's absolute path, but for a name that is no path: that of a bundled model."""
-    path = Path(source).expanduser()
-    return source if path.name == source and not path.exists() else str(path.resolve())
+    """The name of a bundled model as it is, and any other model by its absolute path."""
+    path = Path(os.path.expanduser(source))
+    return source if source in locate.bundled() and not path.exists() else str(path.resolve())
 
 
 def load(source: str) -> Checkpoint:
@@ -37,32 +39,32 @@ def load(source: str) -> Checkpoint:
 
 
 def config_from(
-    base: Checkpoint, source: str, config: str | None, overrides: Mapping[str, Any]
+    base: Config, source: str, config: str | None, overrides: Mapping[str, Any]
 ) -> Config:
-    """The config of a run that begins from `base`, which `source` names.
+    """The config of a run that begins from a model of `base`, which `source` names.
 
-    Without `config` it is the base's, with `RECIPE` for training. Of a `config`, a preset gives
-    way to the recipe and a file does not. Raises ConfigError for settings of the network that are
-    not the base's.
+    The network, how recordings are read, and the windows are the base's, and the rest is `RECIPE`
+    or as by default. What `config` says goes before that, but for what a preset says of `RECIPE`,
+    and `overrides` before all. Raises ConfigError when that asks for another network.
     """
     name = model_name(Path(source))
-    if config is None:
-        nested = base.config.to_dict() | {"name": name, "purpose": ""}
-        # Neither is the base's: the new run has other recordings.
-        nested["train"] |= {"minutes": 0.0, "label_from": TrainConfig.label_from}
-        overrides = {**RECIPE, **overrides}
-    else:
-        nested = loading.read(config)
-        is_preset = config in loading.preset_names()
-        given = {} if is_preset else loading.flatten(nested)
-        overrides = {**{k: v for k, v in RECIPE.items() if k not in given}, **overrides}
-    new = loading.parse(loading.override(nested, overrides), config or name)
-    _require_same_network(base.config, new, name)
-    # The labels are those of the new recordings.
-    return replace(new, model=replace(new.model, labels=()))
+    train = {**{key: getattr(base.train, key) for key in WINDOWS}, **RECIPE}
+    nested = base.to_dict() | {"name": loading.as_name(name), "purpose": "", "train": train}
+    # Its labels are those of its own recordings.
+    nested["model"]["labels"] = []
+    given: dict[str, Any] = {}
+    if config is not None:
+        given = loading.flatten(loading.read(config))
+        if config in loading.preset_names():
+            given = {k: v for k, v in given.items() if k.removeprefix("train.") not in RECIPE}
+    settings = {**given, **overrides, "train.init_from": source}
+    new = loading.parse(loading.override(nested, settings), config or f"begun from {name}")
+    require_same_network(base, new, name)
+    return new
 
 
-def _require_same_network(base: Config, new: Config, name: str) -> None:
+def require_same_network(base: Config, new: Config, name: str) -> None:
+    """Raise ConfigError when a run of `new` cannot begin with the weights of `base`."""
     kinds = [kind for kind in FRONT_ENDS if not kind(base.model).channels]
     may_differ = ("model.labels", *(f"model.{kind.name}_" for kind in kinds))
     changes = {

@@ -13,6 +13,7 @@ from wavenet.config import Config, loading
 from wavenet.data.corpus import Corpus
 from wavenet.data.labels import is_table
 from wavenet.errors import ChangedRunError, ConfigError, RunError, UsageError
+from wavenet.generation.provenance import model_name
 from wavenet.model import locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.registry import front_ends
@@ -69,13 +70,17 @@ def make_plan(
         raise UsageError("max_hours", f"{max_hours:g}", "must be above 0")
     overrides = _consistent(overrides)
     run = _named_run(folder, config, overrides, out)
-    resolved, changes, latest = _config_for(run, config, overrides)
+    latest = locate.load_latest(run.checkpoints) if run.exists else None
+    changes: dict[str, tuple[Any, Any]] = {}
+    base = None
+    if latest is None:
+        resolved, base = _config_to_begin(run, config, overrides)
+    else:
+        resolved = _config_to_go_on(run, latest.config, config, overrides)
+        changes = _changes(run, latest.config, resolved)
     recordings = folder or run.corpus().get("folder")
     if not recordings:
         raise RunError(run.folder, "does not know its recordings", "name their `folder`")
-    base = None
-    if resolved.train.init_from and latest is None:
-        base = fine_tuning.load(resolved.train.init_from)
     times_steps = resolved.train.minutes > 0 and (latest is None or "train.minutes" in changes)
     plan = Plan(run, resolved, Path(recordings), stop_at, accept_changes, times_steps, base)
     plan.refuse(changes)
@@ -99,36 +104,67 @@ def _named_run(
     if folder is None:
         reason = "name a folder of recordings, or an existing run with `out` to go on with"
         raise RunError("", reason)
-    return Run(Path("runs") / f"{folder.resolve().name}-{_new_config(config, overrides).name}")
+    source = overrides.get("train.init_from")
+    if source and config is None:
+        name = loading.as_name(model_name(Path(source)))
+    else:
+        name = loading.read(config or loading.DEFAULT_PRESET)["name"]
+    return Run(Path("runs") / f"{folder.resolve().name}-{overrides.get('name', name)}")
 
 
-def _config_for(
+def _config_to_begin(
     run: Run, config: str | None, overrides: Mapping[str, Any]
-) -> tuple[Config, dict[str, tuple[Any, Any]], Checkpoint | None]:
-    """The config to train a run with, and how it differs from that of the run's last checkpoint.
+) -> tuple[Config, Checkpoint | None]:
+    """The config of a run without a checkpoint, and the trained model that it begins from."""
+    source = overrides.get("train.init_from")
+    if source is None and config is not None:
+        source = loading.flatten(loading.read(config)).get("train.init_from")
+        source = source and fine_tuning.named_from_anywhere(str(source))
+    if source:
+        base = fine_tuning.load(source)
+        new = fine_tuning.config_from(base.config, source, config, overrides)
+        return _with_absolute_table(new), base
+    if config is not None or not run.exists:
+        return _with_absolute_table(loading.load(config or loading.DEFAULT_PRESET, overrides)), None
+    nested = loading.override(run.config().to_dict(), overrides)
+    new = _with_absolute_table(loading.parse(nested, str(run.config_file)))
+    # Nothing was trained on any labels yet: they are read again from the recordings.
+    new = replace(new, model=replace(new.model, labels=()))
+    if not new.train.init_from:
+        return new, None
+    base = fine_tuning.load(new.train.init_from)
+    fine_tuning.require_same_network(base.config, new, new.train.init_from)
+    return new, base
 
-    The last checkpoint comes with it, if there is one. Raises RunError for a difference that no run
-    can go on with.
-    """
-    if config is None and run.exists:
+
+def _config_to_go_on(
+    run: Run, before: Config, config: str | None, overrides: Mapping[str, Any]
+) -> Config:
+    """The config that a run with a checkpoint of config `before` is to go on with."""
+    source, begun = overrides.get("train.init_from"), before.train.init_from
+    if source and begun and model_name(Path(source)) == model_name(Path(begun)):
+        # It may have moved since.
+        overrides = {**overrides, "train.init_from": begun}
+    if config is None:
         nested = loading.override(run.config().to_dict(), overrides)
         new = loading.parse(nested, str(run.config_file))
+    elif begun:
+        # The run has the network of the model that it began from.
+        new = fine_tuning.config_from(before, begun, config, overrides)
     else:
-        new = _new_config(config, overrides)
+        new = loading.load(config, overrides)
     new = _with_absolute_table(new)
-    latest = locate.load_latest(run.checkpoints) if run.exists else None
-    if latest is None:
-        if run.exists:
-            # Nothing was trained on any labels yet: they are read again from the recordings.
-            new = replace(new, model=replace(new.model, labels=()))
-        return new, {}, None
-    before = latest.config
     if new.model.label_channels and not new.model.labels:
         # A preset does not name the labels.
         new = replace(new, model=replace(new.model, labels=before.model.labels))
     if new.train.minutes and new.train.minutes == before.train.minutes:
         # They were counted when the run began.
         new = replace(new, train=replace(new.train, steps=before.train.steps))
+    return new
+
+
+def _changes(run: Run, before: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """How two configs of a run differ. Raises RunError for what no run can go on with."""
     changes = loading.differences(before, new)
     begun = ("model.", "audio.", "train.init_from")
     fixed = {k: change for k, change in changes.items() if k.startswith(begun)}
@@ -136,26 +172,20 @@ def _config_for(
         lines = "; ".join(loading.describe(fixed))
         reason = f"was trained otherwise ({lines}), which cannot change"
         raise RunError(run.folder, reason, "start a new run with another `out`")
-    return new, changes, latest
-
-
-def _new_config(config: str | None, overrides: Mapping[str, Any]) -> Config:
-    """The config of a run that is not there yet."""
-    source = overrides.get("train.init_from")
-    if source is None and config is not None:
-        source = loading.flatten(loading.read(config)).get("train.init_from")
-    if not source:
-        return loading.load(config or loading.DEFAULT_PRESET, overrides)
-    overrides = {**overrides, "train.init_from": source}
-    return fine_tuning.config_from(fine_tuning.load(source), source, config, overrides)
+    return changes
 
 
 def _consistent(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The overrides, with what follows from them: steps or minutes, and a path from everywhere."""
     result = dict(overrides)
-    if "train.steps" in result and result.setdefault("train.minutes", 0.0):
-        reason = "and `steps` both give the length of the training"
-        raise UsageError("minutes", f"{result['train.minutes']:g}", reason, "leave one out")
+    minutes = result.get("train.minutes")
+    if "train.steps" in result:
+        if minutes:
+            reason = "and `steps` both give the length of the training"
+            raise UsageError("minutes", minutes, reason, "leave one out")
+        result["train.minutes"] = 0.0
+    elif minutes == 0:
+        raise UsageError("minutes", minutes, "must be above 0")
     if source := result.get("train.init_from"):
         result["train.init_from"] = fine_tuning.named_from_anywhere(str(source))
     return result

@@ -26,6 +26,8 @@ from wavenet.model.pretrained import adapted_weights
 from wavenet.system.device import PRECISIONS, pick_precision
 from wavenet.training.distributed import SingleProcess
 
+MOST_STEPS = 10**9  # that train.steps may be
+
 
 def learning_rate(step: int, train: TrainConfig) -> float:
     """The learning rate of a step, counted from 0.
@@ -96,7 +98,7 @@ class Trainer:
     def set_minutes(self, seconds_per_step: float) -> None:
         """Let the schedule end when training has taken `train.minutes`."""
         left = max(0.0, 60 * self.config.train.minutes - self.seconds)
-        steps = max(1, self.step + round(left / seconds_per_step))
+        steps = min(MOST_STEPS, max(1, self.step + round(left / seconds_per_step)))
         self.config = replace(self.config, train=replace(self.config.train, steps=steps))
         self.corpus = replace(self.corpus, config=self.config)
 
