@@ -84,10 +84,10 @@ def table(options: argparse.Namespace) -> None:
         lambda: defaultdict(list)
     )
     for each in runs:
-        begun = " ".join([each["base"], each["preset"], *each["set"]]).strip()
+        begun = ", ".join([each["base"], *each["set"]])
         rows[each["folder"], begun][each["steps"]].append(each)
     lengths = sorted({each["steps"] for each in runs})
-    print(f"|  |  | {' | '.join(map(str, lengths))} steps |")
+    print(f"| recordings | begun from | {' | '.join(map(str, lengths))} steps |")
     print("| -- " * (len(lengths) + 2) + "|")
     for (folder, begun), by_steps in sorted(rows.items()):
         cells = [_cell(by_steps.get(steps, [])) for steps in lengths]

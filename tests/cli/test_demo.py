@@ -1,23 +1,27 @@
 """The demo, cut to a few steps, and the pictures it ends with."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile as sf
 
-from tests.helpers import SMALL, matches, noisy, tone, wavenet
+from tests.helpers import SMALL, as_checkpoint, matches, network, noisy, tone, wavenet
 from wavenet.cli import demo
-from wavenet.config import Config, ModelConfig, TrainConfig
+from wavenet.config import TrainConfig
+from wavenet.model import checkpoint, locate
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`tiny`, made smaller still."""
-    train = TrainConfig(steps=6, batch=1, segment_seconds=0.05, evaluate_every=3, sample_seconds=0)
-    model = ModelConfig(**{**vars(SMALL), "levels": 256})
-    (tmp_path / "quick.toml").write_text(Config(name="tiny", model=model, train=train).to_toml())
-    monkeypatch.setattr(demo, "PRESET", str(tmp_path / "quick.toml"))
+    """A smaller model to begin from."""
+    model = network(replace(SMALL, levels=256))
+    base = as_checkpoint(model, 16000)
+    train = TrainConfig(batch=1, segment_seconds=0.05, sample_seconds=0)
+    path = tmp_path / "base-small.safetensors"
+    checkpoint.save(path, replace(base, config=replace(base.config, train=train)))
+    monkeypatch.setattr(demo, "BASE", str(path))
     monkeypatch.setattr(demo, "PROMPT_SECONDS", 0.2)
     monkeypatch.setattr(demo, "NEW_SECONDS", 0.3)
 
@@ -29,7 +33,7 @@ def test_the_demo_ends_with_audio_and_a_picture(
     wavs = {
         f"{i}.wav": tone(1.2, 16000, 120 + 9 * i) + noisy(1.2, 16000, i, 0.01) for i in range(5)
     }
-    text = wavenet("demo", make_folder(wavs, 16000), "-o", out).stdout
+    text = wavenet("demo", make_folder(wavs, 16000), "-o", out, "--steps", 6).stdout
     last = f"""
 after ... of training: ... bits per sample on speech it never heard
   knowing only how often each level occurs takes ..., knowing the sample before ...
@@ -38,7 +42,7 @@ after ... of training: ... bits per sample on speech it never heard
   {out}/demo.png          waveforms, spectrograms, loss
 next:
   wavenet generate {out} --seconds 10 -o new.wav
-  wavenet train path/to/your/recordings --config small
+  wavenet train path/to/your/recordings --init-from ...
   wavenet receptive-field {out}
 """
     assert matches(text.partition("\n\n")[2], last[1:]), text
@@ -49,9 +53,25 @@ next:
     continued, new = (sf.SoundFile(out / f"{n}.wav") for n in ("continued", "from-nothing"))
     assert continued.comment.startswith("Synthetic audio after 0.20 s of a recording, made by")
     assert new.comment.startswith("Synthetic audio, made by")
-    assert continued.comment.endswith(": model demo, step 6, seed 1")
+    assert continued.comment.endswith(": model demo, step 6 (begun from base-small), seed 1")
     # Parts of recordings.
     for name in ("held-back", "prompt"):
         assert not sf.SoundFile(out / f"{name}.wav").copy_metadata()
     width = int.from_bytes((out / "demo.png").read_bytes()[16:20], "big")
     assert width > 1000
+
+
+def test_a_demo_goes_on_with_its_own_length(
+    quick: None, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_folder({f"{i}.wav": tone(1.2, 16000, 120 + 9 * i) for i in range(5)}, 16000)
+    out = tmp_path / "demo"
+    first = wavenet("demo", folder, "-o", out, "--minutes", 0.001).stdout
+    again = wavenet("demo", folder, "-o", out)
+    assert again.exit_code == 0
+    assert "resuming" in again.stdout
+    assert first.partition("\n\n")[2] == again.stdout.partition("\n\n")[2] != ""
+
+
+def test_the_demo_begins_from_a_model_that_comes_with_the_program() -> None:
+    assert demo.BASE in locate.bundled()

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
 
-from benchmarks.studies import gallery, learning
+from benchmarks.studies import fine_tuning, gallery, learning
 from docs.tools import commands
 from wavenet.cli.main import app
 from wavenet.config.loading import known_keys
@@ -130,8 +130,9 @@ def test_the_readme_is_one_page_and_leads_to_every_other() -> None:
 def test_the_tables_of_what_is_learnt_are_those_of_the_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["learning.py", "table"])
-    learning.main()
+    for script in (learning, fine_tuning):
+        monkeypatch.setattr("sys.argv", ["a script", "table"])
+        script.main()
     rows = {cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")}
     page = (ROOT / "docs" / "learning.md").read_text("utf-8").splitlines()
     shown = {cells(line) for line in page if re.match(r"\|.*\d\.\d{3}", line)}
