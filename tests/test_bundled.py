@@ -107,6 +107,26 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
         assert (usual.audio, usual.train) == (kept.config.audio, kept.config.train)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "folder", [SPEECH / "carlo", SPEECH.parent / "music"], ids=lambda f: f.name
+)
+def test_a_run_that_begins_from_a_base_knows_much_after_a_few_steps(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Of speech and of music, though the base has heard other readers and no instrument."""
+    name = "base-speech"
+    options = ("--steps", 4, "--set", "train.validation=tails", "--cache", tmp_path / "cache")
+    run = tmp_path / "run"
+    said = wavenet("train", folder, "--init-from", name, *options, "--out", run, "--device", "cpu")
+    assert said.exit_code == 0, said.stderr
+    training = load(run).training
+    assert [a.name for a in training.ancestry] == [name]
+    # From nothing it would still be at 8.
+    assert training.validation_bits is not None
+    assert training.validation_bits < 4.5
+
+
 def test_a_file_of_that_name_comes_first_and_other_names_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,11 @@
 """What temperature, top-p and the EMA of the weights do to generated audio.
 
-    python -m benchmarks.studies.sampling RUN_OR_CHECKPOINT FOLDER [--clips 10] [--seconds 10]
+    python -m benchmarks.studies.sampling MODEL FOLDER [--clips 10] [--seconds 10] [--seed 0]
 
 prints the table in docs/learning.md. The model continues the first second of FOLDER's first
-recordings, a clip each, and what it generates is compared with what all recordings hold. DNSMOS
-(Reddy et al. 2022) is for speech and needs the extra `dnsmos`. A bundled model has the EMA of its
-weights alone; a run has the weights without averaging, too.
+recordings, a clip each, with seeds counted from --seed, and what it generates is compared with what
+all recordings hold. DNSMOS (Reddy et al. 2022) is for speech and needs the extra `dnsmos`. A
+bundled model has the EMA of its weights alone; a run has the weights without averaging, too.
 """
 
 import argparse
@@ -124,12 +124,12 @@ def dnsmos(clips: list[Wav], rate: int) -> float:
 
 
 def continuations(
-    model: Checkpoint, prompts: list[Path], seconds: float, sampling: Sampling
+    model: Checkpoint, prompts: list[Path], seconds: float, first_seed: int, sampling: Sampling
 ) -> list[Wav]:
     samples = round(seconds * model.config.audio.sample_rate)
     clips = []
-    for i, path in enumerate(prompts):
-        sampler = Sampler(model, seed=i, sampling=sampling, prompt=read_prompt(path, model))
+    for seed, path in enumerate(prompts, first_seed):
+        sampler = Sampler(model, seed=seed, sampling=sampling, prompt=read_prompt(path, model))
         clips.append(np.concatenate([b[0] for b in sampler.blocks(samples)]))
     return clips
 
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*")
     options = parser.parse_args()
     path = locate.find(options.model)
@@ -174,10 +175,10 @@ def main() -> None:
         raw = replace(model, arrays={f"average.{k}": v for k, v in model.part("model").items()})
         for name, sampling in SETTINGS.items():
             if not options.only or name in options.only:
-                clips = continuations(model, prompts, options.seconds, sampling)
+                clips = continuations(model, prompts, options.seconds, options.seed, sampling)
                 print(measure(clips, recordings, rate).row(name), flush=True)
         if raw.arrays and not options.only:
-            clips = continuations(raw, prompts, options.seconds, Sampling())
+            clips = continuations(raw, prompts, options.seconds, options.seed, Sampling())
             print(measure(clips, recordings, rate).row("the last, unaveraged weights"), flush=True)
 
 

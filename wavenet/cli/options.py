@@ -48,7 +48,7 @@ ModelArgument = Annotated[
     Path,
     typer.Argument(
         help="A run folder (its best checkpoint is taken), a checkpoint file, or the name of a "
-        "model that comes with the program: demo-voice, base-speech."
+        "model that comes with the program, such as demo-voice: `wavenet presets` lists them."
     ),
 ]
 TagOption = Annotated[

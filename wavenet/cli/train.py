@@ -27,8 +27,8 @@ def train(
     init_from: Annotated[
         str | None,
         typer.Option(
-            help="Begin with the weights of a trained model: base-speech, a run folder or a "
-            "checkpoint file."
+            help="Begin with the weights of a trained model: base-speech or another that `wavenet "
+            "presets` lists, a run folder or a checkpoint file."
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,

@@ -19,8 +19,7 @@ from wavenet.model.distributions.base import Sampling
 def load(source: str | Path) -> Checkpoint:
     """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
 
-    `demo-voice` and `base-speech` are names of models that come with the program. Raises
-    CheckpointError.
+    Models that come with the program have names, such as `demo-voice`. Raises CheckpointError.
     """
     return checkpoint.load(locate.find(Path(source)))
 
