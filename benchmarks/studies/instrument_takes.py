@@ -1,4 +1,4 @@
-"""Recordings of many instruments to train on, played from a sound font: what base-music heard.
+"""Recordings of many instruments to train on, played from a sound font.
 
     python -m benchmarks.studies.instrument_takes SOUNDFONT FOLDER [--takes 4] [--seconds 8]
 
