@@ -1,120 +1,36 @@
-"""Several processes that train one model learn as one does, and end well when one of them fails.
+"""Several processes that train one model learn as one does.
 
 Two processes that start, meet and end take one to four seconds.
 """
 
-import contextlib
-import json
 import os
-import re
-import signal
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 
 from tests.helpers import wavenet
-from tests.training.two_processes import DYING, FINDINGS, Pair, free_port, torchrun
-from wavenet.config.loading import parse_assignments
-from wavenet.data import pcm_cache
-from wavenet.errors import OutputError, RunError, UsageError
+from tests.training.two_processes import (
+    DYING,
+    FINDINGS,
+    LOST,
+    Pair,
+    as_options,
+    assert_alike,
+    findings,
+    finished,
+    free_port,
+    lines,
+    torchrun,
+)
+from wavenet.errors import UsageError
 from wavenet.model import locate
 from wavenet.training import distributed
 from wavenet.training.distributed import ProcessGroup
 from wavenet.training.run_folder import Run
-from wavenet.training.session import train
-from wavenet.training.trainer import Trainer
-
-HOST = re.escape(socket.gethostname())
-LOST = (
-    "wavenet: another of the 2 processes has ended; "
-    "the same command goes on from the last checkpoint, if there is one"
-)
-SETTINGS = (
-    *("train.batch=3", "train.accumulate=2", "train.segment_seconds=0.3"),
-    *("train.evaluate_every=6", "train.learning_rate=1e-3"),
-)
-
-
-def as_options(settings: Iterable[str]) -> list[str]:
-    return [word for s in settings for word in ("--set", s)]
-
-
-@pytest.fixture
-def command(training_folder: Path, config_file: Path, tmp_path: Path) -> list[object]:
-    """`wavenet train` with three windows, some short.
-
-    Two processes then have different numbers of windows, of parts, and of samples in the loss.
-    """
-    options = ["-c", config_file, "--cache", tmp_path / "cache", *as_options(SETTINGS)]
-    return ["train", training_folder, *options]
-
-
-@pytest.fixture
-def alone(
-    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Run]]:
-    """The same training in this process, in one thread."""
-    monkeypatch.setattr("wavenet.training.session.LOG_EVERY", 1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-
-    def run(out: Path, steps: int, stop_at: int | None = None) -> Run:
-        return train(
-            training_folder,
-            config=str(config_file),
-            overrides={**parse_assignments(SETTINGS), "train.steps": steps},
-            out=out,
-            stop_at=stop_at,
-            cache=tmp_path / "cache",
-        )
-
-    yield run
-    torch.set_num_threads(threads)
-
-
-def finished(started: Any) -> tuple[int, str, str]:
-    out, err = started.communicate(timeout=200)
-    return started.returncode, out, err
-
-
-def lines(err: str) -> list[str]:
-    """What `wavenet` itself said."""
-    return [line for line in re.split("[\r\n]+", err) if line.startswith("wavenet: ")]
-
-
-def assert_alike(a: Run, b: Run, step: int) -> None:
-    """The same checkpoint and curve up to rounding."""
-    one, other = (load_file(locate.step_path(run.checkpoints, step)) for run in (a, b))
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
-    first, second = curve(a, step), curve(b, step)
-    # Every step has a loss, and every sixth a validation.
-    assert len(first) == len(second) == step + step // 6
-    for x, y in zip(first, second, strict=True):
-        assert x == pytest.approx(y, abs=2e-5)
-
-
-def curve(run: Run, until: int) -> list[tuple[Any, ...]]:
-    """(step, training bits, validation bits) of each entry of the log up to a step."""
-    return [
-        (m["step"], m.get("train_bits"), m.get("validation_bits"))
-        for m in run.metrics()
-        if m["step"] <= until
-    ]
-
-
-def findings(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads((folder / f"rank-{r}.json").read_text()) for r in (0, 1)]
 
 
 def test_two_processes_learn_as_one_does_and_either_goes_on_from_the_other(
@@ -162,24 +78,6 @@ def test_two_processes_begin_from_a_trained_model_as_one_does(
     assert locate.steps(timed.checkpoints)[-1] == timed.config().train.steps > 1
 
 
-@pytest.mark.slow
-def test_a_process_that_is_killed_is_named_and_torchrun_goes_on(
-    command: list[object], alone: Callable[..., Run], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    how = ("--standalone", "--max-restarts=1")
-    arguments = (*command, "-o", out, "--steps", 18)
-    started = torchrun(*arguments, watched=tmp_path, how=how, **{DYING: "1:14"})
-    code, stdout, err = finished(started)
-    assert code == 0, err
-    assert lines(err) == [LOST]
-    # torchrun names the process.
-    assert re.search(r"failed \(exitcode: -9\) local_rank: 1 ", err), err
-    assert f"resuming {out} at step 12" in stdout
-    assert stdout.count("done. Hear it with") == 1
-    assert_alike(alone(tmp_path / "single", 18), Run(out), 18)
-
-
 def elsewhere(rank: int) -> None:
     """Put each process on a machine of its own, as far as relative paths go."""
     machine = Path(os.environ[FINDINGS]).parent / f"machine-{rank}"
@@ -199,117 +97,6 @@ def test_only_the_first_process_needs_the_run_folder(command: list[object], tmp_
     assert one["step"] == 18
     assert one["state"] == other["state"]
     assert not (tmp_path / "machine-1" / "run").exists()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def endless(command: list[object], tmp_path: Path) -> tuple[Path, Pair]:
-    """The run folder of two processes that train for long, and have saved a checkpoint."""
-    out = tmp_path / "run"
-    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000)
-    wait_for(lambda: bool(locate.steps(out / "checkpoints")))
-    return out, pair
-
-
-def test_a_signal_to_one_process_saves_and_ends_all(command: list[object], tmp_path: Path) -> None:
-    out, pair = endless(command, tmp_path)
-    os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
-    (code, stdout, err), *others = pair.wait()
-    assert (code, others) == (0, [(0, "", "")]), err
-    step = int(stdout.split("stopped at step ")[1].split(",")[0])
-    assert locate.steps(out / "checkpoints")[-1] == step
-    assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
-
-
-def test_the_first_process_may_die_too(command: list[object], tmp_path: Path) -> None:
-    """Torchrun's signal may come while the other still waits for an answer of the dead one."""
-    _, pair = endless(command, tmp_path)
-    pair.processes[0].kill()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pair.processes[1].pid or 0, signal.SIGTERM)
-    (code, _, _), (other, stdout, err) = pair.wait()
-    assert (code, other, stdout) == (-signal.SIGKILL, 1, "")
-    assert lines(err) == [LOST]
-
-
-def test_max_hours_ends_all_at_one_step(command: list[object], tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    pair = Pair(tmp_path / "pair", *command, "-o", out, "--steps", 100_000, "--max-hours", 1 / 3600)
-    assert [code for code, *_ in pair.wait()] == [0, 0]
-    step = locate.steps(out / "checkpoints")[-1]
-    assert {f["step"] for f in findings(tmp_path / "pair")} == {step}
-    assert Run(out).metrics()[-1]["validation_bits"]
-
-
-def spoil(rank: int) -> None:
-    """Make the second process's loss NaN."""
-    losses = Trainer._losses
-    Trainer._losses = lambda self: (
-        x * (float("nan") if rank and self.step >= 7 else 1) for x in losses(self)
-    )  # type: ignore[method-assign]
-
-
-def other_recordings(rank: int) -> None:
-    """Let the second process's folder lack a file."""
-    listed = pcm_cache.audio_files
-    pcm_cache.audio_files = lambda folder: (listed(folder)[0][rank:], *listed(folder)[1:])
-
-
-def unreadable(rank: int) -> None:
-    """Let the second process's folder be empty."""
-    if rank:
-        pcm_cache.audio_files = lambda folder: ([], [], 0)
-
-
-def full_disk(rank: int) -> None:
-    def fail(*_: object) -> None:
-        raise OutputError("checkpoints", "cannot be written (No space left on device)")
-
-    Run.save = fail  # type: ignore[assignment, method-assign]
-
-
-def no_memory(rank: int) -> None:
-    """Let the second process fail in the middle of a step, where the first waits for it."""
-
-    def fail(self: Trainer) -> Any:
-        raise RuntimeError("not enough memory")
-
-    if rank:
-        Trainer._backward = fail  # type: ignore[method-assign]
-
-
-@pytest.mark.parametrize(
-    ("prepare", "settings", "message"),
-    [
-        (None, "--stop-at 0", "--stop-at 0: must be a step from 1 on"),
-        (None, "--set train.batch=1 --set train.accumulate=1", "train.batch = 1: leaves some of 2"),
-        (None, "--device cuda", "--device cuda:0: not available here; use auto or one of cpu"),
-        (None, "--device mps", "--device mps: 2 processes take auto, cpu or cuda"),
-        (None, "--unheard-of", "No such option"),
-        (None, "--set train.steps", "--set train.steps: write it as key=value"),
-        (spoil, "", "the loss is not finite at step 7; the last good checkpoint is of step 6"),
-        (other_recordings, "", f"process 1 of 2 ({HOST}) has other recordings than process 0"),
-        (unreadable, "", f"process 1 of 2 ({HOST}): .*: holds no recordings"),
-        (full_disk, "", "checkpoints: cannot be written (No space left on device)"),
-        (no_memory, "", "this needs more memory than there is"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_what_goes_wrong_is_reported_once(
-    prepare: Any, settings: str, message: str, command: list[object], tmp_path: Path
-) -> None:
-    out = ("-o", tmp_path / "run", "--steps", 18)
-    results = Pair(tmp_path / "pair", *command, *settings.split(), *out, prepare=prepare).wait()
-    assert [code for code, _, _ in results] == [1, 1], results
-    (report,) = [line for _, _, err in results for line in lines(err)]
-    pattern = re.escape(message).replace(re.escape(HOST), HOST).replace(re.escape(".*"), ".*")
-    assert re.match(f"wavenet: (.*: )?{pattern}", report)
-    assert not any("Traceback" in err for _, _, err in results), results
 
 
 def test_a_dry_run_tries_all_processes(command: list[object], tmp_path: Path) -> None:
@@ -353,12 +140,6 @@ def test_each_process_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert e.value.parameter == "device"
 
 
-def test_a_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "JOIN", timedelta(seconds=0.1))
-    with pytest.raises(RunError, match="process 1, 2 of 3 did not come"):
-        distributed._store_of_this_start(torch.distributed.HashStore(), 0, 3)
-
-
 def test_processes_of_one_start_meet_in_a_store_that_earlier_ones_used() -> None:
     """As after a restart that torchrun's machines count differently."""
     store = torch.distributed.HashStore()
@@ -398,15 +179,3 @@ def test_two_machines_train_as_one_process_does(
     first, second = findings(tmp_path)
     assert first["state"] == second["state"]
     assert_alike(alone(tmp_path / "single", 18), Run(out), 18)
-
-
-@pytest.mark.long
-def test_ctrl_c_at_torchrun_saves(command: list[object], tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    started = torchrun(*command, "-o", out, "--steps", 100_000)
-    wait_for(lambda: bool(locate.steps(out / "checkpoints")))
-    started.send_signal(signal.SIGINT)
-    _, stdout, err = finished(started)
-    step = int(stdout.split("stopped at step ")[1].split(",")[0])
-    assert locate.steps(out / "checkpoints")[-1] == step
-    assert not lines(err)

@@ -9,19 +9,25 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import distributed
 
 from wavenet.cli.main import app
+from wavenet.model import locate
 from wavenet.training import session
+from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,6 +35,10 @@ ROOT = Path(__file__).parent.parent.parent
 # the second holds RANK:STEP of the one process that kills itself once.
 FINDINGS = "WAVENET_TEST_FINDINGS"
 DYING = "WAVENET_TEST_DYING"
+LOST = (
+    "wavenet: another of the 2 processes has ended; "
+    "the same command goes on from the last checkpoint, if there is one"
+)
 _start = multiprocessing.get_context("forkserver")
 _ours = ["wavenet.training.session", "wavenet.cli.console", "tests.training.two_processes"]
 _start.set_forkserver_preload([*_ours, "torch._dynamo", "pydantic", "safetensors.numpy"])
@@ -147,6 +157,46 @@ class Pair:
             out, err = ((self.folder / f"{rank}.{name}").read_text() for name in ("out", "err"))
             results.append((process.exitcode, out, err))
         return results
+
+
+def as_options(settings: Iterable[str]) -> list[str]:
+    return [word for s in settings for word in ("--set", s)]
+
+
+def finished(started: Any) -> tuple[int, str, str]:
+    out, err = started.communicate(timeout=200)
+    return started.returncode, out, err
+
+
+def lines(err: str) -> list[str]:
+    """What `wavenet` itself said."""
+    return [line for line in re.split("[\r\n]+", err) if line.startswith("wavenet: ")]
+
+
+def findings(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"rank-{r}.json").read_text()) for r in (0, 1)]
+
+
+def assert_alike(a: Run, b: Run, step: int) -> None:
+    """The same checkpoint and curve up to rounding."""
+    one, other = (load_file(locate.step_path(run.checkpoints, step)) for run in (a, b))
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    first, second = curve(a, step), curve(b, step)
+    # Every step has a loss, and every sixth a validation.
+    assert len(first) == len(second) == step + step // 6
+    for x, y in zip(first, second, strict=True):
+        assert x == pytest.approx(y, abs=2e-5)
+
+
+def curve(run: Run, until: int) -> list[tuple[Any, ...]]:
+    """(step, training bits, validation bits) of each entry of the log up to a step."""
+    return [
+        (m["step"], m.get("train_bits"), m.get("validation_bits"))
+        for m in run.metrics()
+        if m["step"] <= until
+    ]
 
 
 if __name__ == "__main__":
