@@ -16,6 +16,7 @@ from wavenet.errors import CheckpointError
 from wavenet.generation.api import load
 from wavenet.model import checkpoint, locate
 from wavenet.model.cost import model_cost
+from wavenet.training import fine_tuning
 
 MODELS = Path(__file__).parent.parent / "models"
 SPEECH = Path(__file__).parent.parent / "data" / "starter" / "speech"
@@ -92,18 +93,24 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
     command = re.search(r"wavenet train (.*\\\n)*.*", block)
     assert command
     words = shlex.split(command.group())
-    preset, steps = (words[words.index(option) + 1] for option in ("--config", "--steps"))
+    given = {word: after for word, after in pairwise(words) if word.startswith("--")}
     settings = [after for word, after in pairwise(words) if word == "--set"]
-    asked = loading.load(preset, loading.parse_assignments([*settings, f"train.steps={steps}"]))
+    overrides = loading.parse_assignments([*settings, f"train.steps={given['--steps']}"])
+    if begun := given.get("--init-from"):
+        asked = fine_tuning.config_from(load(begun).config, begun, None, overrides)
+    else:
+        asked = loading.load(given["--config"], overrides)
     kept = load(name)
+    assert [a.name for a in kept.training.ancestry] == [begun] * bool(begun)
     assert asked.model == kept.config.model
     assert asked.train.steps == kept.training.step
     if name == NAME:
         assert (asked.audio, asked.train) == (kept.config.audio, kept.config.train)
     else:
         # What begins from it treats recordings and trains as its preset does.
-        assert "--preset" in card(name)
-        usual = loading.load(preset)
+        preset = re.search("--preset (.*?) ", card(name))
+        assert preset
+        usual = loading.load(preset[1])
         assert (usual.audio, usual.train) == (kept.config.audio, kept.config.train)
 
 

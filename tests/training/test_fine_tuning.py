@@ -49,21 +49,16 @@ def fine_tuned(folder: Path, base: Run, out: str, *settings: str, **more: Any) -
 
 
 def test_it_begins_as_good_as_the_base_and_with_the_base_s_network(
-    base: Run, others: Path, training_folder: Path, monkeypatch: pytest.MonkeyPatch
+    base: Run, training_folder: Path
 ) -> None:
-    first_bits = []
-    step = Trainer.train_step
-
-    def scored_first(trainer: Trainer) -> float:
-        if not trainer.step:
-            trainer.evaluate()
-            first_bits.append(trainer.validation_bits)
-        return step(trainer)
-
-    monkeypatch.setattr(Trainer, "train_step", scored_first)
-    run, notes = fine_tuned(training_folder, base, "again", "train.validation_seconds=1")
+    settings = ("train.validation_seconds=1", "train.sample_seconds=0.1")
+    run, notes = fine_tuned(training_folder, base, "again", *settings)
     # On the recordings that the base was scored on.
-    assert first_bits[0] == pytest.approx(last(base).training.validation_bits, abs=1e-6)
+    first = run.metrics()[0]
+    assert (first["step"], first["seconds"]) == (0, 0)
+    score = last(base).training.validation_bits
+    assert first["validation_bits"] == pytest.approx(score, abs=1e-5)
+    assert (run.samples / "step-00000000.wav").is_file()
     assert "weights    begun from base (train.init_from)" in notes
     assert run.config().model == base.config().model
     train = run.config().train
@@ -77,27 +72,32 @@ def test_adam_and_the_schedule_are_new(base: Run, others: Path) -> None:
     run, _ = fine_tuned(others, base, "new", "train.warmup_steps=2", stop_at=1)
     # Adam's first step is of the whole rate, whatever the gradient, and decay adds 1 % of a weight.
     rate = RECIPE["learning_rate"] / 3
-    assert run.metrics()[0]["learning_rate"] == pytest.approx(rate)
+    assert run.metrics()[1]["learning_rate"] == pytest.approx(rate)
     before, after = last(base).part("average"), last(run).part("model")
     moved = after["embedding.weight"] - before["embedding.weight"] * (1 - 0.01 * rate)
     assert np.median(np.abs(moved)) == pytest.approx(rate, rel=0.01)
 
 
-@pytest.mark.parametrize("command", ["short", "same", "moved", "config", "gone"])
+@pytest.mark.parametrize("command", ["short", "same", "renamed", "file", "config", "gone", "first"])
 def test_it_resumes_bit_for_bit(base: Run, others: Path, config_file: Path, command: str) -> None:
     how = {"config": str(config_file)} if command == "config" else {}
     whole, _ = fine_tuned(others, base, "whole", **how)
     half, _ = fine_tuned(others, base, "half", stop_at=2, **how)
+    renamed = base.folder.with_name("voice-1.5")
     if command == "short":
         train_run(None, half.folder)
-    elif command == "moved":
-        moved = base.folder.parent / "elsewhere" / "base"
-        moved.parent.mkdir()
-        base.folder.rename(moved)
-        train_run(others, half.folder, f"train.init_from={moved}", *QUICK)
+    elif command == "renamed":
+        base.folder.rename(renamed)
+        train_run(others, half.folder, f"train.init_from={renamed}", *QUICK)
+    elif command == "file":
+        best = locate.find(base.folder)
+        train_run(others, half.folder, f"train.init_from={best}", *QUICK)
     else:
         if command == "gone":
-            base.folder.rename(base.folder.with_name("renamed"))
+            base.folder.rename(renamed)
+        if command == "first":
+            # Killed during the first steps, after the base was scored.
+            locate.step_path(half.checkpoints, 2).unlink()
         fine_tuned(others, base, "half", **how)
     a, b = last(whole), last(half)
     assert a.training.ancestry == b.training.ancestry
@@ -222,12 +222,38 @@ def test_the_sizes_of_conditioning_that_the_base_has_are_fixed(
             fine_tuned(others, run, "run", f"model.label_channels={channels}")
 
 
-def test_a_run_cannot_change_where_it_began(base: Run, others: Path) -> None:
+def test_a_run_cannot_change_where_it_began(
+    base: Run, others: Path, training_folder: Path, config_file: Path, small_config: Config
+) -> None:
     run, _ = fine_tuned(others, base, "run")
     with pytest.raises(RunError, match=r"train\.init_from: .*base -> .*run"):
         train_run(None, run.folder, f"train.init_from={run.folder}")
     with pytest.raises(RunError, match=r"train\.init_from: .*base -> unset\)"):
         train_run(None, run.folder, "train.init_from=")
+    # A config that names no base begins from none.
+    with pytest.raises(RunError, match=r"train\.init_from: .*base -> unset\)"):
+        train_run(others, run.folder, config=str(config_file))
+    # Another model of the same name, by an option and by a file.
+    namesake = base.folder.parent / "elsewhere" / "base"
+    train_run(training_folder, namesake, "train.steps=3", config=str(config_file))
+    other = f"train.init_from={namesake}"
+    with pytest.raises(RunError, match=r"train\.init_from: .*base -> .*elsewhere/base\)"):
+        train_run(others, run.folder, other)
+    train = replace(small_config.train, init_from=str(namesake))
+    config_file.write_text(replace(small_config, train=train).to_toml())
+    with pytest.raises(RunError, match=r"train\.init_from: .*base -> .*elsewhere/base\)"):
+        train_run(others, run.folder, config=str(config_file))
+    # An earlier checkpoint is another model too.
+    earliest = locate.step_path(base.checkpoints, locate.steps(base.checkpoints)[0])
+    with pytest.raises(RunError, match=r"train\.init_from: "):
+        train_run(others, run.folder, f"train.init_from={earliest}")
+
+
+def test_labels_for_a_base_that_takes_none_need_its_channels_and_no_preset(
+    base: Run, others: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"takes no labels; `set` model\.label_channels=16$"):
+        fine_tuned(others, base, "run", "train.label_from=folder")
 
 
 def test_no_such_model(others: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wavenet.model import locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import SUFFIX, Checkpoint
 from wavenet.version import __version__
 
 
@@ -12,10 +12,11 @@ def model_name(source: Path) -> str:
 
     Never where that lies, which may say more of a machine and its user than they want to tell.
     """
-    folder = (source.parent if source.is_file() else source).resolve()
-    if folder.name == "checkpoints" and locate.is_run(folder.parent):
+    is_file = source.is_file() or source.suffix == SUFFIX
+    folder = (source.parent if is_file else source).resolve()
+    if folder.name == "checkpoints" and (locate.is_run(folder.parent) or not folder.exists()):
         return folder.parent.name
-    return folder.name if source.is_dir() else source.stem
+    return source.stem if is_file else folder.name
 
 
 def synthetic_tags(

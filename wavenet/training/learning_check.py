@@ -29,6 +29,8 @@ class LearningCheck(TrainingListener):
         self._recent.append(bits)
 
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
+        if not self._recent:
+            return
         bits = sum(self._recent) / len(self._recent)
         if warning := nothing_learnt(trainer.step, bits, self._unigram, trainer.config.train):
             self._listener.note(warning)

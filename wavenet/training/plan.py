@@ -76,7 +76,7 @@ def make_plan(
     if latest is None:
         resolved, base = _config_to_begin(run, config, overrides)
     else:
-        resolved = _config_to_go_on(run, latest.config, config, overrides)
+        resolved = _config_to_go_on(run, latest, config, overrides)
         changes = _changes(run, latest.config, resolved)
     recordings = folder or run.corpus().get("folder")
     if not recordings:
@@ -85,7 +85,9 @@ def make_plan(
     plan = Plan(run, resolved, Path(recordings), stop_at, accept_changes, times_steps, base)
     plan.refuse(changes)
     if "train.label_from" in overrides and not resolved.model.label_channels:
-        advice = "use `config` voices or `set` model.label_channels=16"
+        advice = "`set` model.label_channels=16"
+        if not resolved.train.init_from:
+            advice = f"use `config` voices or {advice}"
         raise ConfigError("train.label_from", "this configuration takes no labels", advice)
     if resolved.train.batch < world_size:
         reason = f"leaves some of {world_size} processes without a window"
@@ -116,10 +118,7 @@ def _config_to_begin(
     run: Run, config: str | None, overrides: Mapping[str, Any]
 ) -> tuple[Config, Checkpoint | None]:
     """The config of a run without a checkpoint, and the trained model that it begins from."""
-    source = overrides.get("train.init_from")
-    if source is None and config is not None:
-        source = loading.flatten(loading.read(config)).get("train.init_from")
-        source = source and fine_tuning.named_from_anywhere(str(source))
+    source = _source(config, overrides)
     if source:
         base = fine_tuning.load(source)
         new = fine_tuning.config_from(base.config, source, config, overrides)
@@ -137,20 +136,32 @@ def _config_to_begin(
     return new, base
 
 
+def _source(config: str | None, overrides: Mapping[str, Any]) -> str:
+    """The `train.init_from` that the user asked for, by an override or in a config; "" if none."""
+    source = overrides.get("train.init_from")
+    if source is None and config is not None:
+        source = loading.flatten(loading.read(config)).get("train.init_from", "")
+    return fine_tuning.named_from_anywhere(str(source)) if source else ""
+
+
 def _config_to_go_on(
-    run: Run, before: Config, config: str | None, overrides: Mapping[str, Any]
+    run: Run, latest: Checkpoint, config: str | None, overrides: Mapping[str, Any]
 ) -> Config:
-    """The config that a run with a checkpoint of config `before` is to go on with."""
-    source, begun = overrides.get("train.init_from"), before.train.init_from
-    if source and begun and model_name(Path(source)) == model_name(Path(begun)):
-        # It may have moved since.
-        overrides = {**overrides, "train.init_from": begun}
+    """The config that a run with a checkpoint is to go on with."""
+    before = latest.config
+    source, begun = _source(config, overrides), before.train.init_from
+    if source and begun and source != begun:
+        # It may be the same model, moved since.
+        origin = fine_tuning.ancestry(fine_tuning.load(source), source)
+        if origin[-1].sha256 == latest.training.ancestry[-1].sha256:
+            source = begun
+            overrides = {**overrides, "train.init_from": begun}
     if config is None:
         nested = loading.override(run.config().to_dict(), overrides)
         new = loading.parse(nested, str(run.config_file))
-    elif begun:
+    elif begun and source:
         # The run has the network of the model that it began from.
-        new = fine_tuning.config_from(before, begun, config, overrides)
+        new = fine_tuning.config_from(before, source, config, overrides)
     else:
         new = loading.load(config, overrides)
     new = _with_absolute_table(new)

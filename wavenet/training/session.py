@@ -235,6 +235,11 @@ def _fit(
     saved = time.monotonic()
     with interrupts() as interrupted:
         stopped = processes.any_rank(interrupted)
+        if trainer.ancestry and trainer.step == 0 and trainer.validation_bits is None:
+            # What the model that the run begins from is worth on these recordings.
+            trainer.evaluate()
+            if processes.rank == 0:
+                _save(trainer, run, True, listener)
         going = True
         while going:
             bits = trainer.train_step()
