@@ -90,9 +90,9 @@ def test_its_origin_is_recorded(name: str) -> None:
 @every_model
 def test_its_command_is_the_one_that_trained_it(name: str) -> None:
     block = next(b for b in re.findall(r"```sh\n(.*?)```", card(name), re.DOTALL))
-    command = re.search(r"wavenet train (.*\\\n)*.*", block)
-    assert command
-    words = shlex.split(command.group())
+    commands = [m.group() for m in re.finditer(r"wavenet train (.*\\\n)*.*", block)]
+    words = shlex.split(" ".join(commands))
+    # The last command says how long the run became.
     given = {word: after for word, after in pairwise(words) if word.startswith("--")}
     settings = [after for word, after in pairwise(words) if word == "--set"]
     overrides = loading.parse_assignments([*settings, f"train.steps={given['--steps']}"])
@@ -103,7 +103,7 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
     kept = load(name)
     assert [a.name for a in kept.training.ancestry] == [begun] * bool(begun)
     assert asked.model == kept.config.model
-    assert asked.train.steps == kept.training.step
+    assert asked.train.steps >= kept.training.step
     if name == NAME:
         assert (asked.audio, asked.train) == (kept.config.audio, kept.config.train)
     else:
@@ -116,22 +116,22 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "folder", [SPEECH / "carlo", SPEECH.parent / "music"], ids=lambda f: f.name
+    ("name", "folder", "at_most"),
+    [("base-speech", SPEECH / "carlo", 3.9), ("base-music", SPEECH.parent / "music", 1.6)],
 )
 def test_a_run_that_begins_from_a_base_knows_much_after_a_few_steps(
-    folder: Path, tmp_path: Path
+    name: str, folder: Path, at_most: float, tmp_path: Path
 ) -> None:
-    """Of speech and of music, though the base has heard other readers and no instrument."""
-    name = "base-speech"
+    """Of a voice and of instruments that the base has not heard."""
     options = ("--steps", 4, "--set", "train.validation=tails", "--cache", tmp_path / "cache")
     run = tmp_path / "run"
     said = wavenet("train", folder, "--init-from", name, *options, "--out", run, "--device", "cpu")
     assert said.exit_code == 0, said.stderr
     training = load(run).training
-    assert [a.name for a in training.ancestry] == [name]
+    assert training.ancestry[-1].name == name
     # From nothing it would still be at 8.
     assert training.validation_bits is not None
-    assert training.validation_bits < 4.5
+    assert training.validation_bits < at_most
 
 
 def test_a_file_of_that_name_comes_first_and_other_names_are_refused(

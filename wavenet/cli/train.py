@@ -21,7 +21,10 @@ def train(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG."
+            "--out",
+            "-o",
+            help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG, or -MODEL with "
+            "--init-from.",
         ),
     ] = None,
     init_from: Annotated[
