@@ -18,6 +18,7 @@ from numba.core.caching import IndexDataCacheFile
 from tests.helpers import SMALL, training_recordings, write_recordings
 from wavenet.config import AudioConfig, Config, TrainConfig
 
+pytest.register_assert_rewrite("tests.training.two_processes")
 if not torch.cuda.is_available():
     # Engines for GPUs then run on the CPU. Triton reads this once, when it is first imported.
     os.environ["TRITON_INTERPRET"] = "1"

@@ -17,6 +17,7 @@ from wavenet.generation.api import load
 from wavenet.model import checkpoint, locate
 from wavenet.model.cost import model_cost
 from wavenet.training import fine_tuning
+from wavenet.training.trainer import learning_rate
 
 MODELS = Path(__file__).parent.parent / "models"
 SPEECH = Path(__file__).parent.parent / "data" / "starter" / "speech"
@@ -27,6 +28,11 @@ every_model = pytest.mark.parametrize("name", sorted(locate.bundled()))
 def card(name: str) -> str:
     """What the model cards say of a model."""
     return (MODELS / "README.md").read_text().partition(f"## {name}\n")[2].partition("\n## ")[0]
+
+
+def curve(name: str) -> list[dict[str, float]]:
+    """What was logged while a model was trained."""
+    return [json.loads(line) for line in (MODELS / f"{name}.jsonl").read_text().splitlines()]
 
 
 def test_a_name_is_enough_to_hear_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +88,7 @@ def test_its_origin_is_recorded(name: str) -> None:
         f"{training.validation_bits:.3f} bits",
     ):
         assert needed in card(name).replace("\n", " "), needed
-    curve = [json.loads(line) for line in (MODELS / f"{name}.jsonl").read_text().splitlines()]
-    bits = {m["step"]: m["validation_bits"] for m in curve if "validation_bits" in m}
+    bits = {m["step"]: m["validation_bits"] for m in curve(name) if "validation_bits" in m}
     assert training.validation_bits == pytest.approx(bits[training.step], abs=1e-5)
 
 
@@ -103,7 +108,13 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
     kept = load(name)
     assert [a.name for a in kept.training.ancestry] == [begun] * bool(begun)
     assert asked.model == kept.config.model
-    assert asked.train.steps >= kept.training.step
+    assert asked.train.steps == curve(name)[-1]["step"] >= kept.training.step
+    # Every rate is that of its schedule; where one lengthened another, from there on.
+    lengths = [0] + [int(after) for word, after in pairwise(words) if word == "--steps"]
+    for line in curve(name):
+        if "learning_rate" in line and line["step"] > lengths[-2]:
+            expected = learning_rate(line["step"] - 1, asked.train)
+            assert line["learning_rate"] == pytest.approx(expected)
     if name == NAME:
         assert (asked.audio, asked.train) == (kept.config.audio, kept.config.train)
     else:

@@ -37,6 +37,11 @@ def test_a_model_is_named_by_its_run_or_its_file_and_never_by_its_place(
     assert model_name(Path()) == "my-run"
     monkeypatch.chdir(of_run.parent)
     assert model_name(Path(of_run.name)) == "my-run"
+    # One that was there.
+    gone = tmp_path / "bob" / "take-1.5"
+    assert model_name(gone) == "take-1.5"
+    assert model_name(locate.step_path(gone / "checkpoints", 400)) == "take-1.5"
+    assert model_name(gone.with_name("v2.0.safetensors")) == "v2.0"
     # One that comes with the program, wherever one is.
     assert model_name(Path("demo-voice")) == "demo-voice"
 

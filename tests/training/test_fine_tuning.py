@@ -117,6 +117,20 @@ def test_a_checkpoint_knows_where_it_comes_from(base: Run, others: Path) -> None
     assert "step 4 (begun from child, before that base), seed 7" in comment
 
 
+def test_other_recordings_are_scored_anew_before_the_first_step(base: Run, others: Path) -> None:
+    run, _ = fine_tuned(others, base, "run", stop_at=1)
+    locate.step_path(run.checkpoints, 1).unlink()
+    held_out = ("train.validation_fraction=0.5", *QUICK)
+    train_run(None, run.folder, *held_out, stop_at=2, accept_changes=True)
+    straight, _ = fine_tuned(others, base, "straight", *held_out, stop_at=2)
+    first, *rest = run.metrics()
+    assert (first["step"], first["validation_bits"]) == (
+        0,
+        straight.metrics()[0]["validation_bits"],
+    )
+    assert all(m["step"] for m in rest)
+
+
 def test_a_crash_before_the_first_checkpoint_begins_from_the_base_again(
     base: Run, others: Path
 ) -> None:
@@ -243,6 +257,8 @@ def test_a_run_cannot_change_where_it_began(
     config_file.write_text(replace(small_config, train=train).to_toml())
     with pytest.raises(RunError, match=r"train\.init_from: .*base -> .*elsewhere/base\)"):
         train_run(others, run.folder, config=str(config_file))
+    with pytest.raises(RunError, match=r"leave out `init_from` and `config` to go on"):
+        train_run(others, run.folder, f"train.init_from={namesake}-gone")
     # An earlier checkpoint is another model too.
     earliest = locate.step_path(base.checkpoints, locate.steps(base.checkpoints)[0])
     with pytest.raises(RunError, match=r"train\.init_from: "):

@@ -24,7 +24,7 @@ def train(
             "--out",
             "-o",
             help="Run folder; an existing run goes on. Default: runs/FOLDER-CONFIG, or -MODEL with "
-            "--init-from.",
+            "--init-from alone.",
         ),
     ] = None,
     init_from: Annotated[

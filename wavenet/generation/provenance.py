@@ -12,9 +12,11 @@ def model_name(source: Path) -> str:
 
     Never where that lies, which may say more of a machine and its user than they want to tell.
     """
-    is_file = source.is_file() or source.suffix == SUFFIX
+    is_file = not source.is_dir() and (source.is_file() or source.suffix == SUFFIX)
     folder = (source.parent if is_file else source).resolve()
-    if folder.name == "checkpoints" and (locate.is_run(folder.parent) or not folder.exists()):
+    # A run that has gone has told its name by the form of its checkpoints' paths.
+    gone = not folder.exists() and source.stem.startswith("step-")
+    if folder.name == "checkpoints" and (gone or locate.is_run(folder.parent)):
         return folder.parent.name
     return source.stem if is_file else folder.name
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.config import Config, loading
-from wavenet.errors import ConfigError
+from wavenet.errors import CheckpointError, ConfigError
 from wavenet.generation.provenance import model_name
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Ancestor, Checkpoint
 from wavenet.model.conditioning.registry import FRONT_ENDS
 
 # For weights that know something, where nobody asks for another value. Rates from 1e-3 to 6e-3 end
-# alike (docs/learning.md); at 1e-2 less is left of what they knew (docs/conditioning.md).
+# alike (docs/learning.md), but where mel frames are new 1e-2 is far behind (docs/conditioning.md).
 RECIPE: Mapping[str, Any] = {
     "learning_rate": 3e-3,
     "warmup_steps": 20,
@@ -79,6 +79,15 @@ def require_same_network(base: Config, new: Config, name: str) -> None:
         reason = f"the network of {name} cannot become another ({lines})"
         advice = "leave these settings as they are, or begin from nothing"
         raise ConfigError("train.init_from", reason, advice)
+
+
+def is_origin(source: str, model: Checkpoint) -> bool:
+    """Whether `source` names the weights with which the run of `model` began."""
+    try:
+        this = ancestry(load(source), source)[-1]
+    except CheckpointError:
+        return False
+    return this.sha256 == model.training.ancestry[-1].sha256
 
 
 def ancestry(base: Checkpoint, source: str) -> tuple[Ancestor, ...]:

@@ -150,12 +150,10 @@ def _config_to_go_on(
     """The config that a run with a checkpoint is to go on with."""
     before = latest.config
     source, begun = _source(config, overrides), before.train.init_from
-    if source and begun and source != begun:
-        # It may be the same model, moved since.
-        origin = fine_tuning.ancestry(fine_tuning.load(source), source)
-        if origin[-1].sha256 == latest.training.ancestry[-1].sha256:
-            source = begun
-            overrides = {**overrides, "train.init_from": begun}
+    if source and begun and source != begun and fine_tuning.is_origin(source, latest):
+        # It has moved since.
+        source = begun
+        overrides = {**overrides, "train.init_from": begun}
     if config is None:
         nested = loading.override(run.config().to_dict(), overrides)
         new = loading.parse(nested, str(run.config_file))
@@ -182,7 +180,10 @@ def _changes(run: Run, before: Config, new: Config) -> dict[str, tuple[Any, Any]
     if fixed:
         lines = "; ".join(loading.describe(fixed))
         reason = f"was trained otherwise ({lines}), which cannot change"
-        raise RunError(run.folder, reason, "start a new run with another `out`")
+        advice = "start a new run with another `out`"
+        if "train.init_from" in fixed:
+            advice += ", or leave out `init_from` and `config` to go on with this one"
+        raise RunError(run.folder, reason, advice)
     return changes
 
 

@@ -218,10 +218,15 @@ def _resume(plan: Plan, corpus: Corpus) -> Checkpoint | None:
         plan.refuse(changes, recordings)
         if recordings or changes.keys() & HELD_OUT_SETTINGS:
             # The best score was measured on other audio.
-            training = replace(latest.training, best_bits=None, best_step=None)
+            training = replace(
+                latest.training, validation_bits=None, best_bits=None, best_step=None
+            )
             latest = replace(latest, training=training)
     run.describe(corpus)
-    run.forget_after(latest.training.step if latest else 0)
+    step = latest.training.step if latest else 0
+    # Step 0 is scored again when it has no score.
+    is_scored = latest is not None and latest.training.validation_bits is not None
+    run.forget_after(step if step or is_scored else -1)
     return latest
 
 
