@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import wavenet
-from wavenet.data import cache_folders
+from wavenet.data import decoding
 from wavenet.model import checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 def test_the_version_policy_names_the_numbers_that_hold() -> None:
     page = (ROOT / "docs" / "versions.md").read_text("utf-8")
-    for module, name in ((checkpoint, "FORMAT"), (cache_folders, "VERSION")):
+    for module, name in ((checkpoint, "FORMAT"), (decoding, "VERSION")):
         path = Path(module.__file__ or "").relative_to(ROOT).as_posix()
         assert f"`{name}` = {getattr(module, name)} in `{path}`" in page
     until = tuple(map(int, re.findall(r"\d+", wavenet.__version__)[:2])) < (0, 3)

@@ -6,7 +6,7 @@ import pytest
 import soundfile as sf
 
 from tests.helpers import noisy, tone
-from wavenet.audio import levels, reading, writing
+from wavenet.audio import decoders, levels, reading, writing
 from wavenet.errors import AudioError
 from wavenet.glossary import Array
 
@@ -29,7 +29,7 @@ def test_resampling_in_blocks_equals_resampling_at_once(
 ) -> None:
     sf.write(tmp_path / "a.wav", noisy(2.0, 44100), 44100, subtype="FLOAT")
     at_once = read(tmp_path / "a.wav", 16000)
-    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 1000)
     np.testing.assert_allclose(read(tmp_path / "a.wav", 16000), at_once, atol=1e-6)
 
 

@@ -16,7 +16,8 @@ import pytest
 import soundfile as sf
 
 from tests.helpers import noisy, tone
-from wavenet.audio import reading
+from wavenet.audio import decoders
+from wavenet.audio.reading import AudioFile
 from wavenet.config import AudioConfig
 from wavenet.data import decoding, pcm_cache
 from wavenet.data.decoding import Decoder, Recording
@@ -62,7 +63,7 @@ def test_a_cache_holds_the_same_whatever_the_number_of_threads(
     one = index(mixed, tmp_path / "one", 1)
     # Of the files, all are read twice, or some, or none.
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", short)
-    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 1000)
     decode = Decoder._decode
 
     def unevenly(self: Decoder, file: File) -> Recording:
@@ -90,17 +91,17 @@ def test_only_the_new_file_is_read(
     (folder / "10_new.wav").write_bytes((folder / "10.wav").read_bytes())
     sf.write(folder / "05.wav", tone(0.5), 8000)
     read: list[str] = []
-    read_blocks, file_digest = reading.read_blocks, hashlib.file_digest
+    blocks, file_digest = AudioFile.blocks, hashlib.file_digest
 
-    def noting_decoder(path: Path, rate: int) -> Any:
-        read.append(path.name)
-        return read_blocks(path, rate)
+    def noting_decoder(self: AudioFile) -> Any:
+        read.append(self.path.name)
+        return blocks(self)
 
     def noting_hasher(file: Any, algorithm: Any) -> Any:
         read.append(Path(file.name).name)
         return file_digest(file, algorithm)
 
-    monkeypatch.setattr(reading, "read_blocks", noting_decoder)
+    monkeypatch.setattr(AudioFile, "blocks", noting_decoder)
     monkeypatch.setattr(hashlib, "file_digest", noting_hasher)
     after = index(folder, tmp_path, 2)
     # One was hashed and decoded, the other hashed.
@@ -155,24 +156,24 @@ def test_a_long_recording_is_abandoned_at_the_next_block(
     make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder({"a.wav": noisy(0.3), "b.wav": noisy(20.0, seed=1)})
-    blocks, read_blocks = [], reading.read_blocks
+    lengths, blocks = [], AudioFile.blocks
 
-    def counted(path: Path, rate: int) -> Any:
-        for block in read_blocks(path, rate):
-            if path.name == "b.wav":
+    def counted(self: AudioFile) -> Any:
+        for block in blocks(self):
+            if self.path.name == "b.wav":
                 time.sleep(0.05)
-                blocks.append(len(block))
+                lengths.append(len(block))
             yield block
 
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reading, "BLOCK_SAMPLES", 1000)
-    monkeypatch.setattr(reading, "read_blocks", counted)
+    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 1000)
+    monkeypatch.setattr(AudioFile, "blocks", counted)
     with pytest.raises(KeyboardInterrupt):
         index(folder, tmp_path, 2, on_file=interrupt)
     # It has 160 blocks.
-    assert len(blocks) < 40
+    assert len(lengths) < 40
 
 
 def test_a_full_disk_is_one_error_that_keeps_what_was_finished(
@@ -219,7 +220,7 @@ def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixtur
     inside = threading.Barrier(2)
 
     def read(wait: float) -> None:
-        with reading._quiet:
+        with decoders._quiet:
             inside.wait(10)
             os.write(2, b"remark")
             time.sleep(wait)
@@ -235,10 +236,10 @@ def test_threads_that_read_at_once_share_one_silence(capfd: pytest.CaptureFixtur
 
 def test_the_bar_shows_while_decoders_are_silenced() -> None:
     code = (
-        "from wavenet.audio import reading\n"
+        "from wavenet.audio import decoders\n"
         "from wavenet.system import progress\n"
         "with progress.bar(3, desc='reading ', unit='recordings', aside=True) as bar:\n"
-        "    with reading._quiet:\n"
+        "    with decoders._quiet:\n"
         "        bar.update(3)\n"
     )
     command = [sys.executable, "-W", "error", "-c", code]

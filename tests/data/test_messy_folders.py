@@ -9,12 +9,14 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile as sf
 
 from tests.helpers import STARTER, noisy, tone
 from wavenet.audio import reading
+from wavenet.audio.reading import AudioFile
 from wavenet.config import AudioConfig
 from wavenet.data import decoding
 from wavenet.data.corpus import Corpus
@@ -66,12 +68,9 @@ WRITTEN: dict[str, tuple[Any, ...]] = {
     ".hidden.wav": (SOUND, 22050),
 }
 SKIPPED = {
-    "film.m4a": "Format not recognised); convert it to wav or flac",
+    "film.m4a": "cannot be read as audio (Format not recognised)",
     "empty.wav": "cannot be read as audio (Format not recognised)",
     "text.wav": "cannot be read as audio (Format not recognised)",
-    "corrupt.mp3": "cannot be read as audio (damaged)",
-    "cut.mp3": "damaged: only ",
-    "piped.flac": "written to a pipe",
     "one_sample.wav": "too short: 0.000 s",
     "ten_ms.wav": "too short: 0.010 s, below audio.min_seconds = 0.1",
     "zero_frames.wav": "empty: holds no samples",
@@ -80,9 +79,18 @@ SKIPPED = {
     "nan.wav": "holds NaN or infinite samples",
     "infinite.wav": "holds NaN or infinite samples",
 }
+NOTED = {
+    "streamed.wav": "its header was never finished: read to the end",
+    "truncated.wav": "only 0.373 of its 0.6 s can be read",
+    "corrupt.mp3": "damaged",
+    "cut.mp3": "of its 0.6 s can be read",
+    "piped.flac": "its header was never finished: read to the end",
+    "dc.wav": "an offset of +0.3",
+}
 USED = [
     *(n for n in WRITTEN if n not in SKIPPED and n != ".hidden.wav"),
     *("streamed.wav", "truncated.wav", "odd_chunk.wav", "stereo_16_copy.wav", "tagged.mp3"),
+    *("corrupt.mp3", "cut.mp3", "piped.flac", "phone.m4a"),
 ]
 IGNORED = 3  # .hidden.wav, notes.txt, .gitkeep
 
@@ -117,6 +125,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "corrupt.mp3": mp3[:2000] + damage + mp3[2000:],
         "cut.mp3": mp3[: len(mp3) // 2],
         "piped.flac": _unfinished_flac(folder / "hires.flac"),
+        "phone.m4a": _m4a(folder / "phone"),
         "film.m4a": b"\0\0\0\x20ftypM4A " + bytes(200),
         "empty.wav": b"",
         "text.wav": b"not audio at all",
@@ -127,6 +136,19 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
+
+
+def _m4a(path: Path) -> bytes:
+    """SOUND as a phone records it: AAC in MP4."""
+    with av.open(path, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=22050, layout="mono")
+        frame = av.AudioFrame.from_ndarray(SOUND[None].astype(np.float32), "fltp", "mono")
+        frame.sample_rate = 22050
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    content = path.read_bytes()
+    path.unlink()
+    return content
 
 
 def _unfinished_flac(path: Path) -> bytes:
@@ -152,6 +174,10 @@ def test_each_file_is_used_or_skipped_for_its_own_reason(messy: Path) -> None:
     for name, part in SKIPPED.items():
         assert part in reasons[name], name
     assert index.ignored == IGNORED
+    notes = {r.name: r.note for r in index.recordings if r.note}
+    assert notes.keys() == NOTED.keys()
+    for name, part in NOTED.items():
+        assert part in notes[name], name
 
 
 def test_what_lands_in_the_cache_is_sound(messy: Path) -> None:
@@ -236,15 +262,16 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
         with open(folder / name, "ab") as f:
             f.write(name.encode())
     reads: dict[str, int] = {}
-    read_blocks = reading.read_blocks
+    blocks = AudioFile.blocks
 
-    def shrinking(path: Path, rate: int) -> Any:
+    def shrinking(self: AudioFile) -> Any:
+        path = self.path
         reads[path.name] = reads.get(path.name, 0) + 1
         if path.name == "b.wav" and reads["b.wav"] == 2:
             path.write_bytes(path.read_bytes()[:5000])
-        return read_blocks(path, rate)
+        return blocks(self)
 
-    monkeypatch.setattr(reading, "read_blocks", shrinking)
+    monkeypatch.setattr(AudioFile, "blocks", shrinking)
     # So that each file is read twice.
     monkeypatch.setattr(decoding, "SHORT_SAMPLES", 0)
     index = indexed(folder)
@@ -275,15 +302,15 @@ def test_what_cannot_be_read_is_tried_again(
 ) -> None:
     for name in ("mono.opus", "UPPER.WAV"):
         (tmp_path / name).write_bytes((messy / name).read_bytes())
-    read_blocks = reading.read_blocks
+    blocks = AudioFile.blocks
 
-    def old_library(path: Path, rate: int) -> Any:
-        if path.suffix == ".opus":
-            raise AudioError(path, "cannot be read as audio (Format not recognised)")
-        return read_blocks(path, rate)
+    def old_library(self: AudioFile) -> Any:
+        if self.path.suffix == ".opus":
+            raise AudioError(self.path, "cannot be read as audio (Format not recognised)")
+        return blocks(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "read_blocks", old_library)
+        patch.setattr(AudioFile, "blocks", old_library)
         assert [s.name for s in indexed(tmp_path).skipped] == ["mono.opus"]
     assert indexed(tmp_path).skipped == ()
 

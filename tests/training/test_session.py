@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from tests.helpers import STARTER, fails, noisy, tone, train_run, wavenet
 from wavenet.config import loading
 from wavenet.errors import ChangedRunError, CheckpointError, RunError, TrainingError, UsageError
 from wavenet.model import checkpoint, locate
+from wavenet.training import plan
 from wavenet.training.run_folder import Run
 from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
+RATE = 8000
 Start = Callable[..., tuple[Run, str]]
 
 
@@ -157,6 +159,31 @@ def test_a_run_with_a_moved_folder_resumes_without_being_asked(
     run, _ = train_run(moved, tmp_path / "run")
     assert locate.steps(run.checkpoints)[-1] == 10
     assert run.corpus()["folder"] == str(moved)
+
+
+def test_a_run_keeps_the_rules_of_decoding_that_it_began_with(
+    start: Start, training_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offset = 0.1 + tone(1.0, RATE)
+    sf.write(training_folder / "offset.wav", offset, RATE)
+    sf.write(training_folder / "cancel.wav", np.stack([offset, -offset], axis=1), RATE)
+    new, _ = start("train.validation_fraction=0.5", out="new", stop_at=5)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(plan, "DECODING", 1)
+        old, _ = start("train.validation_fraction=0.5", out="old", stop_at=5)
+        whole, _ = start("train.validation_fraction=0.5", out="whole")
+    assert "offset of +0.100 removed" in (new.folder / "recordings.csv").read_text()
+    assert "cancel.wav,skipped,silent" in (old.folder / "recordings.csv").read_text()
+    # It is the rules that the checkpoint names, and the first where it names none.
+    assert [run.latest().training.decoding for run in (new, old)] == [2, 1]  # type: ignore[union-attr]
+    nested = asdict(checkpoint.Training())
+    del nested["decoding"]
+    assert checkpoint.Training(**nested).decoding == 1
+    train_run(None, old.folder)
+    a, b = (load_file(locate.step_path(run.checkpoints, 10)) for run in (old, whole))
+    assert all((a[name] == b[name]).all() for name in a)
+    train_run(None, new.folder)
+    assert "offset of +0.100 removed" in (new.folder / "recordings.csv").read_text()
 
 
 def test_a_finished_run_says_so(start: Start, tmp_path: Path) -> None:

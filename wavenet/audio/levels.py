@@ -12,6 +12,11 @@ from wavenet.audio.trimming import SILENCE_DBFS, sound_extent
 from wavenet.glossary import Array, Wav
 
 PIECE_SECONDS = 0.02  # of one level measurement
+# A recording is spiky when no more pieces than this reach a quarter of its peak.
+FEW_PIECES = 3
+# A shorter recording may lie to one side of zero without being off.
+OFFSET_SECONDS = 0.5
+SPIKE_FACTOR = 4.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,12 @@ class Level:
     stop: int
     finite: bool
 
+    # Whether a few samples are far louder than all others, as far as pieces of 20 ms tell.
+    spiky: bool = False
+
+    # What every sample is off by: the median of the means of 20 ms. 0 for less than half a second.
+    offset: float = 0.0
+
     @property
     def silent(self) -> bool:
         return self.loudest_db < SILENCE_DBFS
@@ -43,6 +54,8 @@ def measure(blocks: Iterable[Wav], sample_rate: int, trim_db: float) -> Level:
     """
     piece = max(1, round(PIECE_SECONDS * sample_rate))
     deviations: list[Array] = []
+    peaks: list[Array] = []
+    means: list[Array] = []
     remainder = np.zeros(0, np.float32)
     samples, peak = 0, 0.0
     for block in blocks:
@@ -53,7 +66,9 @@ def measure(blocks: Iterable[Wav], sample_rate: int, trim_db: float) -> Level:
         joined = np.concatenate([remainder, block])
         complete = len(joined) // piece * piece
         pieces = joined[:complete].reshape(-1, piece)  # (pieces, samples of a piece)
+        means.append(pieces.mean(axis=1, dtype=np.float64))
         deviations.append(pieces.astype(np.float64).std(axis=1))
+        peaks.append(np.abs(pieces).max(axis=1, initial=0))
         remainder = joined[complete:]
     if len(remainder):
         deviations.append(np.array([remainder.astype(np.float64).std()]))
@@ -62,7 +77,12 @@ def measure(blocks: Iterable[Wav], sample_rate: int, trim_db: float) -> Level:
     # The smallest addend keeps digital silence away from the logarithm of 0.
     levels_db = 20 * np.log10(np.concatenate(deviations) + 1e-10)
     start, stop = sound_extent(levels_db, piece, samples, sample_rate, trim_db)
-    return Level(samples, peak, float(levels_db.max()), start, stop, finite=True)
+    loudest = np.sort(np.concatenate(peaks))[::-1]
+    spiky = len(loudest) > FEW_PIECES and bool(peak > SPIKE_FACTOR * loudest[FEW_PIECES])
+    enough = len(loudest) * PIECE_SECONDS >= OFFSET_SECONDS
+    offset = float(np.median(np.concatenate(means))) if enough else 0.0
+    loudest_db = float(levels_db.max())
+    return Level(samples, peak, loudest_db, start, stop, True, spiky, offset)
 
 
 def gain_for(peak: float, level: str, peak_db: float) -> float:

@@ -1,132 +1,211 @@
-"""Audio files in: anything libsndfile reads, as mono float blocks at the rate asked for.
+"""Audio files in: recordings of any format, as mono float blocks at the rate asked for.
 
-Everything streams, so a recording of any length passes at flat memory. Audio is mono throughout the
-program: channels are averaged here.
+Everything streams, so a recording of any length passes at flat memory. All that can be decoded is
+read. Where that is other than the file promises, or where its samples were repaired, notes say so.
 """
 
-import os
-import threading
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import soundfile as sf
 import soxr
 
+from wavenet.audio import containers, repair
+from wavenet.audio.containers import Content, Mp3Data, Part
+from wavenet.audio.decoders import Block, Ffmpeg, Libsndfile, libsndfile_reason
+from wavenet.audio.levels import Level, measure
+from wavenet.audio.repair import Repair, Statistics
 from wavenet.errors import AudioError
 from wavenet.glossary import Wav
 
-BLOCK_SAMPLES = 1 << 18
-
-# A file may lack this fraction of the length that its header announces; one that lacks more is
-# damaged.
-MAX_MISSING_FRACTION = 0.01
-
-# Messages of libsndfile that help nobody, and what they mean for a file that is there.
-PLAIN_REASONS = {
-    "System error": "the disk is full, or refuses",
-    "": "damaged",
-    "Unspecified internal error": "damaged",
-    "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",
-    "Internal psf_fseek() failed": (
-        "damaged, or written to a pipe, so that its header gives no length; convert it once"
-    ),
-}
+# So much may be missing untold: codecs have blocks, and long ones where they compress.
+BLOCK_SECONDS = 0.002
+LOSSY_BLOCK_SECONDS = 0.1
+LOSSY = ("MP3", "OGG")
+# What libsndfile says of files that may be another library's.
+UNKNOWN = "Format not recognised"
 
 
-def read_blocks(path: Path, sample_rate: int) -> Iterator[Wav]:
-    """Mono float32 blocks (time,) of a recording at `sample_rate` Hz.
+class AudioFile:
+    """A recording that is read as often as needed: mono, at `sample_rate` Hz.
 
-    Raises AudioError for a file that libsndfile cannot read, or whose end is missing.
-    """
-    if path.is_dir():
-        raise AudioError(path, "is a folder, not a recording", "give one audio file")
-    if not path.is_file():
-        problem = "is not a regular file" if path.exists() else "no such file"
-        raise AudioError(path, problem)
-    try:
-        with _quiet:
-            opened = sf.SoundFile(libsndfile_name(path))
-        frames, announced, rate = 0, opened.frames, opened.samplerate
-        with opened as file:
-            resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-            same_rate = rate == sample_rate
-            while True:
-                with _quiet:
-                    block = file.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
-                if not len(block):
-                    break
-                frames += len(block)
-                mono = block.mean(axis=1, dtype=np.float32)
-                yield mono if same_rate else resampler.resample_chunk(mono)
-            if not same_rate:
-                yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-    except (sf.LibsndfileError, OSError, ValueError) as e:
-        raise AudioError(path, f"cannot be read as audio ({libsndfile_reason(e)})") from None
-    if frames < (1 - MAX_MISSING_FRACTION) * announced:
-        read, length = frames / rate, announced / rate
-        raise AudioError(path, f"damaged: only {read:.1f} of its {length:.1f} s can be read")
-
-
-def readable(path: Path) -> bool:
-    """Whether libsndfile knows this file's format."""
-    try:
-        with _quiet:
-            return bool(sf.info(libsndfile_name(path)).samplerate)
-    except (sf.LibsndfileError, OSError, ValueError):
-        return False
-
-
-def libsndfile_name(path: Path) -> Any:
-    """A path as libsndfile takes it.
-
-    On POSIX a file name may be any bytes, and soundfile would insist on encoding a string.
-    """
-    return os.fsencode(path) if os.name == "posix" else str(path)
-
-
-def libsndfile_reason(e: Exception) -> str:
-    """Why a file could not be read or written, in the library's words where those say something."""
-    if isinstance(e, sf.LibsndfileError):
-        reason = getattr(e, "error_string", "")
-    else:
-        reason = getattr(e, "strerror", None) or e
-    text = str(reason).strip().rstrip(".")
-    return PLAIN_REASONS.get(text, text)
-
-
-class _Quiet:
-    """Standard error goes nowhere while a recording is read.
-
-    The MP3 decoder inside libsndfile writes remarks there and knows no other way to be silenced.
-    Threads that read at once share one redirection: the first makes it and the last ends it.
+    `measure` reads all of it, decides whether its samples need repair, and reads it again until
+    they need no more. Then `blocks` gives it as it is to be used, and `notes` say what was done.
+    With `to_peak` its loudest sample is to decide on its level, so that wild ones are looked for.
+    Unless it is to be `centred`, a constant offset stays.
+    Raises AudioError for a file that is no recording, or of which nothing can be decoded.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._stderr: int | None = None
+    def __init__(
+        self, path: Path, sample_rate: int, *, to_peak: bool = False, centred: bool = True
+    ) -> None:
+        if path.is_dir():
+            raise AudioError(path, "is a folder, not a recording", "give one audio file")
+        if not path.is_file():
+            problem = "is not a regular file" if path.exists() else "no such file"
+            raise AudioError(path, problem)
+        self.path, self.sample_rate = path, sample_rate
+        self._to_peak, self._centred = to_peak, centred
+        self._repair, self._clipped = Repair(), 0
+        self._statistics, self._counts_levels = Statistics(), False
+        # How much was decoded of each pair of rate, in Hz, and channels.
+        self._seconds: dict[tuple[int, int], float] = defaultdict(float)
+        self._container_notes: list[str] = []
 
-    def __enter__(self) -> None:
-        with self._lock:
-            self._readers += 1
-            if self._readers > 1:
-                return
-            self._stderr = None
-            # There may be no standard error to redirect.
-            with suppress(OSError):
-                self._stderr = os.dup(2)
-                with open(os.devnull, "wb") as null:
-                    os.dup2(null.fileno(), 2)
+    @property
+    def notes(self) -> list[str]:
+        """What was other than it should be, and what was done about it, a few words each."""
+        return self._container_notes + repair.told(self._repair, self._clipped)
 
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if not self._readers and self._stderr is not None:
-                os.dup2(self._stderr, 2)
-                os.close(self._stderr)
+    @property
+    def format(self) -> tuple[int, int]:
+        """The rate in Hz and the channels of most of it as recorded; 0 before it is read."""
+        return max(self._seconds, key=lambda key: self._seconds[key], default=(0, 0))
+
+    def measure(self, trim_db: float) -> Level:
+        """Read all of it, as often as it takes, for its length, loudness and extent of sound."""
+        while True:
+            level = measure(self.blocks(), self.sample_rate, trim_db)
+            if not self.refine(level):
+                return level
+
+    def refine(self, level: Level) -> bool:
+        """Whether it is to be read and measured again, having been read to its end: for repair."""
+        statistics = self._statistics
+        offset = level.offset if self._centred else 0.0
+        better = repair.refined(self._repair, statistics, offset, self._to_peak)
+        is_suspect = statistics.peak > 1 or (self._to_peak and level.spiky)
+        counts = self._counts_levels or (statistics.finite and is_suspect)
+        before = self._repair, self._counts_levels
+        self._repair, self._counts_levels = better, counts
+        return before != (better, counts)
+
+    def blocks(self) -> Iterator[Wav]:
+        """Float32 blocks (time,), repaired as far as is known."""
+        self._seconds.clear()
+        self._clipped = 0
+        self._statistics = repair.counting_levels() if self._counts_levels else Statistics()
+        resampler, rate = None, self.sample_rate
+        end = np.zeros(0, np.float32)
+        for samples, block_rate in self._decoded():
+            self._seconds[block_rate, samples.shape[1]] += len(samples) / block_rate
+            wav, clipped = self._repair.mono(samples)
+            self._clipped += clipped
+            self._statistics.add(samples, wav)
+            if block_rate != rate:
+                # The first block, or the next of several recordings in one file.
+                if resampler is not None:
+                    yield resampler.resample_chunk(end, last=True)
+                resampler, rate = self._resampler(block_rate), block_rate
+            yield wav if resampler is None else resampler.resample_chunk(wav)
+        if resampler is not None:
+            yield resampler.resample_chunk(end, last=True)
+
+    def _resampler(self, rate: int) -> soxr.ResampleStream | None:
+        if rate == self.sample_rate:
+            return None
+        return soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
+
+    def _decoded(self) -> Iterator[Block]:
+        """As it is stored. What is to be said of the container is known at the end."""
+        notes = self._container_notes = []
+        try:
+            with open(self.path, "rb") as file:
+                content = Content(file)
+                parts = containers.parts(content)
+                if len(parts) > 1:
+                    notes.append(f"{len(parts)} recordings joined in one file")
+                for part in parts:
+                    yield from self._decoded_part(content, part, is_whole=len(parts) == 1)
+        except OSError as e:
+            raise AudioError(self.path, f"cannot be read ({e.strerror or e})") from None
+
+    def _decoded_part(self, content: Content, part: Part, is_whole: bool) -> Iterator[Block]:
+        """One recording, by libsndfile and, where that ends early, by FFmpeg from there on."""
+        state = _State()
+        wav, mp3 = containers.wav_data(content, part), containers.mp3_data(content, part)
+        if wav:
+            state.header_is_finished = wav.finished
+        if state.header_is_finished:
+            yield from self._by_libsndfile(state, content, part, mp3, is_whole)
+        if not state.is_complete:
+            yield from self._by_ffmpeg(state, part)
+        if not state.seconds and (state.problem or not state.is_known):
+            problem = state.problem or "damaged"
+            raise AudioError(self.path, f"cannot be read as audio ({problem})")
+        if wav:
+            state.is_damaged |= wav.promised > wav.found
+            state.promised = max(state.promised, state.seconds * wav.promised / max(1, wav.found))
+        if mp3:
+            state.is_damaged |= mp3.promised > mp3.found
+        state.is_damaged |= containers.is_cut_ogg(content, part)
+        if note := state.note:
+            self._container_notes.append(note)
+
+    def _by_libsndfile(
+        self, state: "_State", content: Content, part: Part, mp3: Mp3Data | None, is_whole: bool
+    ) -> Iterator[Block]:
+        try:
+            with closing(Libsndfile(self.path, None if is_whole else part)) as opened:
+                file = opened.file
+                state.is_known, state.is_lossy = True, file.format in LOSSY
+                state.header_is_finished = file.frames < containers.NO_LENGTH
+                state.is_damaged = containers.lacks_bytes(file.extra_info)
+                if mp3 and not mp3.is_measured:
+                    return
+                state.promised = opened.promised_seconds(content.at(part.start, 1024))
+                for block in opened.blocks():
+                    state.seconds += len(block.samples) / block.rate
+                    yield block
+                frames = state.seconds * file.samplerate
+                state.is_complete = frames > 0 and frames >= file.frames - 0.5
+        except Libsndfile.ERRORS as e:
+            state.problem = libsndfile_reason(e)
+            state.is_damaged = state.problem != UNKNOWN
+
+    def _by_ffmpeg(self, state: "_State", part: Part) -> Iterator[Block]:
+        try:
+            skip, believed = state.seconds, state.header_is_finished
+            with closing(Ffmpeg(self.path, part, skip, believed)) as opened:
+                state.promised = max(state.promised, opened.promised_seconds)
+                state.is_lossy |= not state.is_known
+                for block in opened.blocks():
+                    state.seconds += len(block.samples) / block.rate
+                    yield block
+        except Ffmpeg.ERRORS as e:
+            state.problem = state.problem or libsndfile_reason(e)
 
 
-_quiet = _Quiet()
+@dataclass
+class _State:
+    """How the reading of one recording goes."""
+
+    seconds: float = 0.0  # decoded
+    promised: float = 0.0  # seconds
+    is_known: bool = False  # to libsndfile
+    is_lossy: bool = False
+    is_complete: bool = False
+    is_damaged: bool = False
+    header_is_finished: bool = True
+    problem: str = ""
+
+    @property
+    def note(self) -> str:
+        """What is to be said of it; "" when it is as it promises."""
+        if not self.header_is_finished:
+            return "its header was never finished: read to the end"
+        if self.promised - self.seconds > (LOSSY_BLOCK_SECONDS if self.is_lossy else BLOCK_SECONDS):
+            return f"only {self.seconds:.3g} of its {self.promised:.3g} s can be read"
+        if self.is_damaged:
+            return f"cut off or damaged after {self.seconds:.3g} s"
+        return ""
+
+
+def read_blocks(path: Path, sample_rate: int, *, centred: bool = True) -> Iterator[Wav]:
+    """A recording's mono float32 blocks (time,), repaired. Raises AudioError."""
+    file = AudioFile(path, sample_rate, centred=centred)
+    file.measure(trim_db=60.0)
+    yield from file.blocks()

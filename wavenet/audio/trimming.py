@@ -5,7 +5,7 @@ loudest piece's. What is kept reaches from a margin before the first sound to a 
 last; silence between sounds stays.
 
 `levels.measure` measures the pieces and asks here. `Config.trims` decides whether to trim at all.
-Whoever changes the rule raises `VERSION` in `wavenet.data.cache_folders`, for the cache holds
+Whoever changes the rule raises `VERSION` in `wavenet.data.decoding`, for the cache holds
 recordings as they were trimmed.
 """
 

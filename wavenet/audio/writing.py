@@ -7,7 +7,7 @@ from pathlib import Path
 
 import soundfile as sf
 
-from wavenet.audio.reading import libsndfile_name, libsndfile_reason
+from wavenet.audio.decoders import libsndfile_name, libsndfile_reason
 from wavenet.errors import AudioError, UsageError
 
 # A command of libsndfile's sf_command, which soundfile does not wrap.

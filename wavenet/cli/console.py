@@ -4,6 +4,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from wavenet.arithmetic import ceil_div
 from wavenet.config import Config
+from wavenet.config.loading import load, preset_names
 from wavenet.data.corpus import Corpus
 from wavenet.data.pcm_cache import Index
 from wavenet.generation.provenance import model_name
@@ -22,7 +24,8 @@ from wavenet.training.events import TrainingListener
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
-SKIPPED_SHOWN = 8
+FILES_SHOWN = 8
+RATES_SHOWN = 3
 LABELS_SHOWN = 12
 # A folder whose loudest moment lies below this gets advice.
 QUIET_DBFS = -30.0
@@ -188,6 +191,7 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
     more = f"; {duplicates} duplicates" if duplicates else ""
     length = f"{duration(index.seconds)} at {index.sample_rate} Hz"
     yield f"recordings {index.folder}: {len(index.recordings)} recordings, {length}{more}"
+    yield from rate_lines(index, config)
     if config.trims:
         trimmed = sum(r.trimmed_seconds for r in index.recordings)
         yield f"trimmed    {duration(trimmed)} of silence at their ends (audio.trim)"
@@ -195,10 +199,9 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
         yield "trimmed    nothing, because train.validation = tails scores whole files"
     yield f"level      {level_line(index, config)}"
     yield from conditioning_lines(corpus)
-    if index.skipped:
-        yield f"skipped    {len(index.skipped)} files; recordings.csv in the run folder lists all"
-    for s in index.skipped[:SKIPPED_SHOWN]:
-        yield f"           {s.name}: {s.reason}"
+    noted = [(r.name, r.note) for r in index.recordings if r.note and not r.duplicate_of]
+    yield from _listed("noted", "recordings were other than they should be", noted)
+    yield from _listed("skipped", "files", [(s.name, s.reason) for s in index.skipped])
     if index.ignored:
         yield f"ignored    {index.ignored} other files: hidden, or not audio by their names"
     what = "the last tenth of each recording"
@@ -210,6 +213,37 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
         yield f"note       {note}"
     megabytes = sum(p.stat().st_size for p in index.cache.iterdir()) / 1e6
     yield f"cache      {index.cache} ({megabytes:.1f} MB, {index.decoded} files decoded now)"
+
+
+def _listed(heading: str, what: str, files: list[tuple[str, str]]) -> Iterator[str]:
+    """Some of the files that something is to be said of, each with what that is."""
+    if files:
+        more = "; recordings.csv in the run folder lists all" if len(files) > FILES_SHOWN else ""
+        yield f"{heading:10} {len(files)} {what}{more}"
+    for name, reason in files[:FILES_SHOWN]:
+        yield f"           {name}: {reason}"
+
+
+def rate_lines(index: Index, config: Config) -> Iterator[str]:
+    """What was resampled, and which presets would keep what that takes away."""
+    rates = Counter(r.rate for r in index.recordings if r.rate not in (0, index.sample_rate))
+    if not rates:
+        return
+    each = [f"{count} from {rate} Hz" for rate, count in rates.most_common(RATES_SHOWN)]
+    more = f", and from {len(rates) - RATES_SHOWN} other rates" if len(rates) > RATES_SHOWN else ""
+    yield f"resampled  {', '.join(each)}{more}"
+    usual = rates.most_common(1)[0][0]
+    others = ((name, load(name)) for name in preset_names())
+    is_kind = attrgetter("model.follows_frames", "model.label_channels")
+    keep = [
+        name
+        for name, other in others
+        if index.sample_rate < other.audio.sample_rate <= usual
+        and is_kind(other) == is_kind(config)
+    ]
+    if keep and 2 * rates[usual] > len(index.recordings):
+        lost = f"what lies above {index.sample_rate / 2000:g} kHz is lost"
+        yield f"           {lost}: --config {' or '.join(keep)} keeps more of it"
 
 
 def conditioning_lines(corpus: Corpus) -> Iterator[str]:

@@ -62,7 +62,8 @@ def evaluate(
     config = checkpoint.config
     _check(config, split, label_from, label, vocoded)
     scorer = create_scorer(checkpoint, engine, device, engine_options)
-    index = index_folder(folder, config.audio, trim=False, cache=cache)
+    version = checkpoint.training.decoding
+    index = index_folder(folder, config.audio, trim=False, cache=cache, version=version)
     spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
     where = f"{len(spans)} recordings of {index.folder} at {index.sample_rate} Hz"
     say(f"checkpoint of step {checkpoint.training.step} on {where}")

@@ -81,6 +81,8 @@ def generate(
         prompt=continued,
         labels=labels,
     )
+    for note in continued.notes if continued else ():
+        typer.echo(f"note: {prompt}: {note}")
     typer.echo(first_line(sampler.engine, count, trained, seed))
     lead, lead_seconds, after = None, 0.0, ""
     if keep_prompt and continued is not None:

@@ -15,8 +15,6 @@ from filelock import FileLock, Timeout
 from wavenet.config import AudioConfig
 from wavenet.errors import CorpusError
 
-# Raise it when decoding, trimming or levelling changes what lands in pcm.bin.
-VERSION = 1
 # How the name of every cache folder ends.
 NAME = r"-[0-9a-f]{12}$"
 
@@ -84,10 +82,15 @@ def default_cache() -> Path:
     return platformdirs.user_cache_path("wavenet") / "pcm"
 
 
-def cache_folder(folder: Path, settings: AudioConfig, trim: bool, cache: Path | None) -> Path:
-    """The cache folder of a folder of recordings: another one for every setting that changes it."""
+def cache_folder(
+    folder: Path, settings: AudioConfig, trim: bool, cache: Path | None, version: int
+) -> Path:
+    """The cache folder of a folder of recordings: another one for whatever changes it.
+
+    `version` is that of decoding.
+    """
     resolved = folder.resolve()
-    key = json.dumps([VERSION, str(resolved), asdict(settings), trim])
+    key = json.dumps([version, str(resolved), asdict(settings), trim])
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     readable_name = "".join(c if c.isalnum() or c in "-_" else "-" for c in resolved.name)[:40]
     return (cache or default_cache()) / f"{readable_name}-{digest}"

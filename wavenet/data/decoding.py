@@ -7,7 +7,7 @@ no more than a block of it is in memory.
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -15,13 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from wavenet.audio import levels, reading
+from wavenet.audio import levels, reading, reading_1
 from wavenet.audio.quantization import to_pcm16
 from wavenet.config import AudioConfig
-from wavenet.data.discovery import UNREADABLE, File
+from wavenet.data.discovery import File
 from wavenet.errors import AudioError
 from wavenet.glossary import Wav
 from wavenet.system.machine import cores
+
+# The rules by which recordings are read and levelled. Whoever changes what lands in pcm.bin raises
+# it, and keeps the earlier rules for the runs that began with them: 1 has those of `reading_1`.
+VERSION = 2
 
 CHANGED = "changed while it was read; train again when it is finished"
 # A recording up to this long is decoded once: half a minute at 16 kHz, one megabyte.
@@ -46,6 +50,11 @@ class Recording:
     gain_db: float = 0.0
     loudest_db: float = 0.0  # dBFS, loudest 20 ms as recorded
     trimmed_seconds: float = 0.0
+    # As recorded: Hz, and the number of channels. 0 where nothing was decoded, or by version 1.
+    rate: int = 0
+    channels: int = 0
+    # What was other than it should be, and what was done about it.
+    note: str = ""
     # Why nothing of it is used.
     skip: str = ""
     # Whether to read the file again next time, when it may be readable.
@@ -73,9 +82,10 @@ class Decoder:
         end: int,
         known: Iterable[str],
         threads: int | None,
+        version: int = VERSION,
     ) -> None:
         """Samples are written to `pcm` behind its first `end`. `known` are contents' SHA-256."""
-        self._settings, self._trim = settings, trim
+        self._settings, self._trim, self._version = settings, trim, version
         self._pcm, self._end = pcm, end
         self._threads = threads or min(cores(), MOST_THREADS)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="decoding")
@@ -125,25 +135,32 @@ class Decoder:
         try:
             return self._measure_and_write(path, recording)
         except AudioError as e:
-            hopeless = path.suffix.lower() in UNREADABLE.split()
-            reason = e.reason + ("; convert it to wav or flac" if hopeless else "")
             # Another version of libsndfile may be able to read it.
-            return replace(recording, skip=reason, retry=True)
+            return replace(recording, skip=e.reason, retry=True)
 
     def _measure_and_write(self, path: Path, recording: Recording) -> Recording:
         settings, rate = self._settings, self._settings.sample_rate
-        blocks = self._blocks(path)
+        file = _File1(path, rate) if self._version == 1 else self._file(path)
         first_blocks: list[Wav] = []
-        length = 0
-        while length <= SHORT_SAMPLES and (block := next(blocks, None)) is not None:
-            first_blocks.append(block)
-            length += len(block)
-        level = levels.measure(chain(first_blocks, blocks), rate, settings.trim_db)
+        while True:
+            first_blocks.clear()
+            blocks, length = self._until_stopped(file.blocks()), 0
+            while length <= SHORT_SAMPLES and (block := next(blocks, None)) is not None:
+                first_blocks.append(block)
+                length += len(block)
+            level = levels.measure(chain(first_blocks, blocks), rate, settings.trim_db)
+            if not file.refine(level):
+                break
+        source_rate, channels = file.format
+        recording = replace(
+            recording, rate=source_rate, channels=channels, note="; ".join(file.notes)
+        )
         if reason := unusable(level, settings):
             return replace(recording, skip=reason)
         start, stop = (level.start, level.stop) if self._trim else (0, level.samples)
         gain = levels.gain_for(level.peak, settings.level, settings.peak_db)
-        again = first_blocks if length == level.samples else self._blocks(path)
+        is_short = length == level.samples
+        again = iter(first_blocks) if is_short else self._until_stopped(file.blocks())
         with self._lock:
             offset = self._end
             self._end += stop - start
@@ -158,6 +175,10 @@ class Decoder:
             trimmed_seconds=round((level.samples - stop + start) / rate, 3),
         )
 
+    def _file(self, path: Path) -> reading.AudioFile:
+        settings = self._settings
+        return reading.AudioFile(path, settings.sample_rate, to_peak=settings.level == "peak")
+
     def _write(self, blocks: Iterator[Wav], gain: float, offset: int, samples: int) -> bool:
         """Write a recording into the file, `offset` samples from its start.
 
@@ -171,11 +192,27 @@ class Decoder:
                 return False
         return written == 2 * samples
 
-    def _blocks(self, path: Path) -> Iterator[Wav]:
-        for block in reading.read_blocks(path, self._settings.sample_rate):
+    def _until_stopped(self, blocks: Iterator[Wav]) -> Iterator[Wav]:
+        for block in blocks:
             if self._stop.is_set():
                 raise CancelledError
             yield block
+
+
+class _File1:
+    """A recording as version 1 read it: nothing was noted of it, nor repaired."""
+
+    format = 0, 0
+    notes: Sequence[str] = ()
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self._path, self._sample_rate = path, sample_rate
+
+    def blocks(self) -> Iterator[Wav]:
+        return reading_1.read_blocks(self._path, self._sample_rate)
+
+    def refine(self, level: levels.Level) -> bool:
+        return False
 
 
 def unusable(level: levels.Level, settings: AudioConfig) -> str:

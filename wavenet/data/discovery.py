@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from wavenet.audio import reading
+from wavenet.audio import decoders
 from wavenet.model.locate import is_run
 
-READABLE = (
+_SUFFIXES = (
     ".wav .wave .bwf .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 "
-    ".voc .sph .nist .sf .ircam .paf .avr"
+    ".voc .sph .nist .sf .ircam .paf .avr .m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"
 )
-# Audio that libsndfile cannot read. Such files are listed as skipped rather than ignored.
-UNREADABLE = ".m4a .mp4 .aac .wma .webm .amr .ape .wv .mka"
-AUDIO_SUFFIXES = frozenset(f"{READABLE} {UNREADABLE}".split())
+AUDIO_SUFFIXES = frozenset(_SUFFIXES.split())
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
             if problem:
                 # A named pipe, for one, would block whoever reads it.
                 skipped.append(Skipped(name, problem))
-            elif has_suffix or reading.readable(Path(path)):
+            elif has_suffix or decoders.readable(Path(path)):
                 files.append(File(name, path, status.st_size, status.st_mtime_ns))
             else:
                 ignored += 1

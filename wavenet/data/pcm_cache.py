@@ -30,8 +30,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from wavenet.config import AudioConfig
-from wavenet.data.cache_folders import VERSION, busy, cache_folder
-from wavenet.data.decoding import Decoder, Recording
+from wavenet.data.cache_folders import busy, cache_folder
+from wavenet.data.decoding import VERSION, Decoder, Recording
 from wavenet.data.discovery import File, Skipped, audio_files
 from wavenet.errors import CorpusError
 from wavenet.glossary import Pcm
@@ -53,6 +53,7 @@ class Index:
     skipped: tuple[Skipped, ...]
     ignored: int = 0  # files not audio by name, or hidden
     decoded: int = 0  # files decoded by this call
+    version: int = VERSION  # of decoding
 
     def pcm(self, recording: Recording) -> Pcm:
         """A recording's samples, read from the disk where they are used."""
@@ -76,13 +77,14 @@ def index_folder(
     on_file: Callable[[int, int], object] = lambda done, total: None,
     threads: int | None = None,
     wait_seconds: float = 0,
+    version: int = VERSION,
 ) -> Index:
     """Decode what is new in `folder` and return where everything lies.
 
     `on_file(done, total)` reports progress; the first report comes before anything is decoded.
     There are as many `threads` as cores by default. While another process indexes the same folder,
-    this waits `wait_seconds`, or forever when it is below 0. Raises CorpusError when that is not
-    enough, or when no file can be used.
+    this waits `wait_seconds`, or forever when it is below 0. `version` is that of decoding. Raises
+    CorpusError when the wait is not enough, or when no file can be used.
     """
     folder = folder.expanduser()
     if not folder.is_dir():
@@ -91,16 +93,16 @@ def index_folder(
     files, skipped, ignored = audio_files(folder)
     if not files:
         first = "".join(f"; {s.name}: {s.reason}" for s in skipped[:1])
-        readable = "wav, flac, ogg, mp3 and what else libsndfile reads"
+        readable = "wav, flac, ogg, mp3, m4a and most other formats count"
         raise CorpusError(folder, f"holds no recordings ({ignored} other files{first})", readable)
-    path = cache_folder(folder, settings, trim, cache)
+    path = cache_folder(folder, settings, trim, cache, version)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / "lock", timeout=wait_seconds):
-            found, decoded = _update(path, settings, trim, files, on_file, threads)
+            found, decoded = _update(path, settings, trim, files, on_file, threads, version)
             recordings = _usable(found)
             about = {"folder": str(folder.resolve()), "recordings": len(recordings)}
-            about |= {"trim": trim, "version": VERSION, "audio": asdict(settings)}
+            about |= {"trim": trim, "version": version, "audio": asdict(settings)}
             (path / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     except Timeout:
         raise busy(folder) from None
@@ -111,7 +113,8 @@ def index_folder(
     if not recordings:
         reason = f"none of its {len(skipped)} audio files can be used"
         raise CorpusError(folder, reason, f"{skipped[0].name}: {skipped[0].reason}")
-    return Index(folder, path, settings.sample_rate, recordings, tuple(skipped), ignored, decoded)
+    rate = settings.sample_rate
+    return Index(folder, path, rate, recordings, tuple(skipped), ignored, decoded, version)
 
 
 def _update(
@@ -121,6 +124,7 @@ def _update(
     files: list[File],
     on_file: Callable[[int, int], object],
     threads: int | None,
+    version: int,
 ) -> tuple[list[Recording], int]:
     """Bring a cache folder up to date.
 
@@ -140,7 +144,7 @@ def _update(
         open(pcm_file, "ab") as pcm,
         open(cache / "index.jsonl", "a", encoding="utf-8") as index,
         closing(_Journal(pcm, index)) as journal,
-        closing(Decoder(settings, trim, pcm_file, end, by_content, threads)) as decoder,
+        closing(Decoder(settings, trim, pcm_file, end, by_content, threads, version)) as decoder,
     ):
         # A crash may have left half-written samples behind the end.
         pcm.truncate(2 * end)
@@ -175,7 +179,7 @@ class _Journal:
 
     def append(self, recording: Recording) -> None:
         # Of what was decoded, the index says nothing more.
-        empty = [k for k in ("skip", "retry", "duplicate_of") if not getattr(recording, k)]
+        empty = [k for k in ("skip", "retry", "duplicate_of", "note") if not getattr(recording, k)]
         line = {k: v for k, v in asdict(recording).items() if k not in empty}
         self._pending.append(json.dumps(line) + "\n")
         if time.monotonic() - self._committed > COMMIT_SECONDS:

@@ -36,7 +36,8 @@ class MelInput:
     def read(cls, path: Path, model: Checkpoint) -> "MelInput":
         """The frames of a recording, or those in a .npy file. Raises AudioError or EngineError."""
         if path.suffix.lower() != SUFFIX:
-            blocks = reading.read_blocks(path, model.config.audio.sample_rate)
+            centred = model.training.decoding > 1
+            blocks = reading.read_blocks(path, model.config.audio.sample_rate, centred=centred)
             wav = np.concatenate([np.zeros(0, np.float32), *blocks])
             return cls.from_audio(wav, model, str(path))
         try:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wavenet.audio import levels, reading
+from wavenet.audio import levels
+from wavenet.audio.reading import AudioFile
 from wavenet.errors import AudioError
 from wavenet.glossary import Samples
 from wavenet.model.checkpoint import Checkpoint
@@ -22,6 +23,8 @@ class Prompt:
     x: Samples = field(repr=False)  # (time,)
     gain: float
     whole_samples: int = 0
+    # What was other than it should be with the recording, and what was done about it.
+    notes: tuple[str, ...] = ()
 
 
 def read_prompt(path: Path, model: Checkpoint) -> Prompt:
@@ -30,7 +33,10 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
     Raises AudioError for one that cannot be continued.
     """
     config, audio, rate = model.config.model, model.config.audio, model.config.audio.sample_rate
-    level = levels.measure(reading.read_blocks(path, rate), rate, audio.trim_db)
+    # Models that were trained on recordings with their offsets expect those.
+    centred = model.training.decoding > 1
+    file = AudioFile(path, rate, to_peak=audio.level == "peak", centred=centred)
+    level = file.measure(audio.trim_db)
     if not level.finite:
         raise AudioError(path, "holds NaN or infinite samples", "repair it first")
     if level.samples < 2:
@@ -39,6 +45,7 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
         raise AudioError(path, "is silent", "leave out `prompt` to start from silence")
     gain = levels.gain_for(level.peak, audio.level, audio.peak_db)
     tail = np.zeros(0, np.float32)
-    for block in reading.read_blocks(path, rate):
+    for block in file.blocks():
         tail = np.concatenate([tail, block])[-config.receptive_field :]
-    return Prompt(distribution_for(config).encode(tail * np.float32(gain)), gain, level.samples)
+    x = distribution_for(config).encode(tail * np.float32(gain))
+    return Prompt(x, gain, level.samples, tuple(file.notes))

@@ -69,6 +69,9 @@ class Training:
     fingerprint: str = ""
     """Of the corpus."""
 
+    decoding: int = 1
+    """The version of the rules by which its recordings were decoded."""
+
     torch: str = ""
     """Its version."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from wavenet.config import Config, loading
 from wavenet.data.corpus import Corpus
+from wavenet.data.decoding import VERSION as DECODING
 from wavenet.data.labels import is_table
 from wavenet.errors import ChangedRunError, ConfigError, RunError, UsageError
 from wavenet.generation.provenance import model_name
@@ -33,6 +34,8 @@ class Plan:
     accept_changes: bool
     # Whether `train.steps` is still to be found, from `train.minutes`.
     times_steps: bool
+    # The version of the rules by which recordings are decoded: a run keeps that it began with.
+    decoding: int
     # The trained model that the run begins from, which has no checkpoint yet.
     base: Checkpoint | None = None
 
@@ -82,7 +85,10 @@ def make_plan(
     if not recordings:
         raise RunError(run.folder, "does not know its recordings", "name their `folder`")
     times_steps = resolved.train.minutes > 0 and (latest is None or "train.minutes" in changes)
-    plan = Plan(run, resolved, Path(recordings), stop_at, accept_changes, times_steps, base)
+    decoding = DECODING if latest is None else latest.training.decoding
+    plan = Plan(
+        run, resolved, Path(recordings), stop_at, accept_changes, times_steps, decoding, base
+    )
     plan.refuse(changes)
     if "train.label_from" in overrides and not resolved.model.label_channels:
         advice = "`set` model.label_channels=16"

@@ -26,6 +26,12 @@ from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.files import PARTIAL, write_whole, writing
 
+# Of recordings.csv. `rate` (Hz) and `channels` are as recorded, `note` is what was other than it
+# should be and what was done about it.
+COLUMNS = (
+    *("file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"),
+    *("rate", "channels", "note"),
+)
 # What a run may hold that a crash ended before its config was written.
 BEFORE_CONFIG = {"samples", "checkpoints", ".lock"}
 
@@ -153,10 +159,14 @@ def _recordings_table(corpus: Corpus) -> str:
     uses = dict.fromkeys(corpus.held_out, "validation") | dict.fromkeys(corpus.left_out, "left out")
     text = StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(["file", "use", "reason", "seconds", "gain_db", "loudest_db", "trimmed_seconds"])
+    table.writerow(COLUMNS)
     for r in index.recordings:
         reason = f"same content as {r.duplicate_of}" if r.duplicate_of else ""
         use, seconds = uses.get(r.name, "training"), f"{r.samples / index.sample_rate:.3f}"
-        table.writerow([r.name, use, reason, seconds, r.gain_db, r.loudest_db, r.trimmed_seconds])
-    table.writerows([s.name, "skipped", s.reason, "", "", "", ""] for s in index.skipped)
+        measures = [seconds, r.gain_db, r.loudest_db, r.trimmed_seconds]
+        # Runs that began with version 1 of decoding do not know.
+        recorded = [r.rate or "", r.channels or "", r.note]
+        table.writerow([r.name, use, reason, *measures, *recorded])
+    empty = [""] * (len(COLUMNS) - 3)
+    table.writerows([s.name, "skipped", s.reason, *empty] for s in index.skipped)
     return text.getvalue()

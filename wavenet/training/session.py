@@ -127,6 +127,7 @@ def _read_corpus(
             trim=plan.config.trims,
             cache=cache,
             on_file=listener.indexing,
+            version=plan.decoding,
             wait_seconds=processes.wait_seconds,
         )
         return Corpus.open(index, plan.config)

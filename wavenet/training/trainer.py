@@ -248,6 +248,7 @@ class Trainer:
             best_step=self.best_step,
             folder=str(self.corpus.index.folder.resolve()),
             fingerprint=self.corpus.fingerprint,
+            decoding=self.corpus.index.version,
             torch=torch.__version__,
             threads=torch.get_num_threads(),
             precision=self.precision,

@@ -1,0 +1,223 @@
+"""What the bytes of an audio file say of its length, where decoders believe a header too readily.
+
+Recordings that were joined end to end, headers that were never finished, and how much sound a
+header promises. Decoding is the matter of `decoders`.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+CHUNK_BYTES = 1 << 20
+
+# How the file formats begin that can be told again in the middle of a file. Literal bytes that are
+# searched for, and a pattern that they belong to, at the beginning.
+_BEGINNINGS = (
+    (b"RIFF", rb"RIFF....WAVE"),
+    (b"RIFX", rb"RIFX....WAVE"),
+    (b"RF64", rb"RF64....WAVE"),
+    (b"FORM", rb"FORM....(?:AIFF|AIFC|8SVX|16SV)"),
+    (b"fLaC", rb"fLaC[\x00\x80]\x00\x00\x22"),
+    # The first page of a stream.
+    (b"OggS\x00\x02", rb"OggS\x00\x02\x00{8}"),
+    (b".snd", rb"\.snd\x00\x00..........\x00\x00\x00[\x01-\x1b]"),
+    (b"caff\x00\x01", rb"caff\x00\x01..desc"),
+    (b"riff\x2e\x91\xcf\x11", rb"riff\x2e\x91\xcf\x11"),
+)
+_MP4 = re.compile(rb"....ftyp", re.DOTALL)
+# Of other formats that begin with a name of their own: so much of it.
+_NAME_BYTES = 10
+# Frames of MPEG audio begin alike, so that nothing there tells a recording's first from any other.
+_MPEG = re.compile(rb"ID3|\xff[\xe0-\xff]", re.DOTALL)
+
+# A header that claims so many bytes or frames, or twice as many, was never finished.
+NO_LENGTH = 1 << 31
+_SLACK = 4096
+# What may follow the last chunk of a WAV besides other chunks: a few bytes, tags of other formats.
+_JUNK_BYTES = 64
+_TAGS = (b"TAG", b"ID3", b"APETAGEX")
+
+# An MP3 may end with tags that are no frames.
+_MP3_TAG_BYTES = 4096
+
+# Where libsndfile notes how many bytes, or frames, a header promises.
+_SIZES = r"^\s*(?:SSND|BODY|Data Size|data|riff|Data length)[ :]+(\d+) \(?should be (\d+)"
+_COUNTS = r"^\s*(?:Frames|Valid frames|Sample Count|.*Cols)\s*: (\d+)"
+
+
+class Content:
+    """The bytes of an open file, which are read where they are asked for.
+
+    A file that becomes shorter meanwhile has none there, while one that is mapped into memory would
+    end the process.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+
+    def at(self, start: int, count: int) -> bytes:
+        self._file.seek(max(0, start))
+        return self._file.read(count)
+
+    def find_all(self, literal: bytes, start: int, stop: int) -> Iterator[int]:
+        """Where `literal` stands from `start` to `stop`."""
+        while start < stop:
+            chunk = self.at(start, min(CHUNK_BYTES, stop - start))
+            found = chunk.find(literal)
+            while found >= 0:
+                yield start + found
+                found = chunk.find(literal, found + 1)
+            # One may begin in this chunk and end in the next.
+            start += max(1, len(chunk) - len(literal) + 1) if len(chunk) == CHUNK_BYTES else stop
+
+    def last(self, literal: bytes, start: int, stop: int) -> int:
+        """Where `literal` stands last in the 128 kB before `stop`; -1 for nowhere."""
+        begin = max(start, stop - (1 << 17))
+        found = self.at(begin, stop - begin).rfind(literal)
+        return begin + found if found >= 0 else -1
+
+
+class Part(NamedTuple):
+    """Bytes `start` to `stop` of a file: one recording of those that may be joined in it."""
+
+    start: int
+    stop: int
+
+
+def parts(content: Content) -> list[Part]:
+    """The recordings that a file holds: one, or several files that were joined end to end."""
+    starts = [0, *_later_beginnings(content)]
+    return [Part(a, b) for a, b in zip(starts, [*starts[1:], content.size], strict=True)]
+
+
+def _later_beginnings(content: Content) -> Iterator[int]:
+    head = content.at(0, 64)
+    literal, pattern = head[:_NAME_BYTES], re.escape(head[:_NAME_BYTES])
+    for name, beginning in _BEGINNINGS:
+        if re.match(beginning, head, re.DOTALL):
+            literal, pattern = name, beginning
+    if _MPEG.match(head) or _MP4.match(head) or len(literal) < 4 or not any(literal):
+        return
+    # Streams that are multiplexed in one Ogg file all begin before any goes on.
+    in_front = head[:4] == b"OggS"
+    for at in content.find_all(literal, 1, content.size):
+        if not re.match(pattern, content.at(at, 64), re.DOTALL):
+            continue
+        if in_front:
+            page = content.last(b"OggS", 0, at)
+            in_front = bool(content.at(page + 5, 1)[0] & 2)
+        if not in_front:
+            yield at
+            in_front = head[:4] == b"OggS"
+
+
+class WavData(NamedTuple):
+    """The samples of a WAV file, in bytes: how many its header promises, and how many there are.
+
+    Without `finished` the header is not to be believed: what there is goes on up to the end.
+    """
+
+    promised: int
+    found: int
+    finished: bool
+
+
+def wav_data(content: Content, part: Part) -> WavData | None:
+    """What the header of a WAV says of its samples; None for another format, or without any."""
+    if not re.match(rb"RIFF....WAVE", content.at(part.start, 12), re.DOTALL):
+        return None
+    at, stop = part.start + 12, part.stop
+    while at + 8 <= stop:
+        name, size = _chunk(content.at(at, 8))
+        at += 8
+        if name == b"data":
+            return WavData(size, min(size, stop - at), _is_finished(content, at, size, stop))
+        at += size + size % 2
+    return None
+
+
+def _chunk(head: bytes) -> tuple[bytes, int]:
+    return head[:4], int.from_bytes(head[4:8], "little")
+
+
+def _is_finished(content: Content, at: int, size: int, stop: int) -> bool:
+    """Whether the `size` of a data chunk that begins `at` can be what was meant."""
+    end = at + size
+    if end >= stop:
+        claimed = size % NO_LENGTH
+        return size < _SLACK or min(claimed, NO_LENGTH - claimed) > _SLACK
+    # A chunk of odd size is padded, which some writers forget.
+    return any(_is_no_sound(content, after, stop) for after in {end, end + size % 2})
+
+
+def _is_no_sound(content: Content, at: int, stop: int) -> bool:
+    """Whether a WAV goes on `at` with another chunk, a tag, or nothing."""
+    rest = content.at(at, min(stop - at, 65536))
+    if len(rest) < _JUNK_BYTES or not rest.strip(b"\0") or rest.startswith(_TAGS):
+        return True
+    name, size = _chunk(rest)
+    is_name = name.isascii() and name.decode("ascii", "replace").isprintable()
+    return is_name and at + size < stop
+
+
+class Mp3Data(NamedTuple):
+    """An MP3's bytes: how many its first frame promises, 0 if none, and how many there are."""
+
+    promised: int
+    found: int
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it tells its length, and tells the truth.
+
+        Else a decoder can but guess it from the bit rate of the beginning.
+        """
+        return self.promised > 0 and self.found <= self.promised + _MP3_TAG_BYTES
+
+
+def mp3_data(content: Content, part: Part) -> Mp3Data | None:
+    """What the first frame of an MP3 tells of its length; None for another format."""
+    at = part.start
+    if not _MPEG.match(content.at(at, 3)):
+        return None
+    while (tag := content.at(at, 10))[:3] == b"ID3":
+        at += 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(tag[6:10]))
+    head = content.at(at, 4096)
+    told = re.search(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", head, re.DOTALL)
+    return Mp3Data(int.from_bytes(told[1], "big") if told else 0, part.stop - at)
+
+
+def is_cut_ogg(content: Content, part: Part) -> bool:
+    """Whether an Ogg file lacks the page that ends its stream."""
+    if content.at(part.start, 4) != b"OggS":
+        return False
+    last = content.last(b"OggS", part.start, part.stop)
+    return not content.at(last + 5, 1)[0] & 4
+
+
+def promised_frames(log: str, frames: int, head: bytes = b"") -> int:
+    """How many sample frames a header promises, of which libsndfile found `frames`.
+
+    `log` is what it noted of the header: it goes by the bytes that are there, and only says in its
+    log that there should be more. `head` is the beginning of the file.
+    """
+    counts = [int(n) for n in re.findall(_COUNTS, log, re.M)]
+    counts += [int(n) for n in re.findall(r"value from 'ds64' chunk of (\d+)", log)]
+    counts += [int(n) for n in re.findall(rb"^sample_count -i (\d+)", head, re.M)]
+    counts += [frames * said // max(1, there) for said, there in _sizes(log)]
+    # What goes beyond any file is no promise: the header was written before its end was known.
+    return max([frames, *(n for n in counts if n < NO_LENGTH - _SLACK)])
+
+
+def lacks_bytes(log: str) -> bool:
+    """Whether libsndfile noted that fewer bytes of sound follow than a header says."""
+    return "truncated" in log or any(said > there for said, there in _sizes(log))
+
+
+def _sizes(log: str) -> list[tuple[int, int]]:
+    """The bytes of sound that a header promises, and those that are there."""
+    pairs = re.findall(_SIZES, log, re.M)
+    pairs += [pair[::-1] for pair in re.findall(r"truncated\. +(\d+) <--> (\d+)", log)]
+    return [(int(said), int(there)) for said, there in pairs]
