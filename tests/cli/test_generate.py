@@ -44,6 +44,32 @@ def test_a_line_for_the_engine_and_one_for_each_clip(tmp_path: Path) -> None:
     assert re.search(r"100% .* samples/s, .* x real time", result.stderr)
 
 
+def test_a_prompt_that_counts_integers_or_has_a_wild_sample_is_set_right(tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    checkpoint.save(model, as_checkpoint(network(SMALL)))
+    voice = np.rint(32768 * tone(1.0)) / 32768
+    spike = voice.copy()
+    spike[100] = 1e6
+    notes = {
+        "usual": "",
+        "counts": "its floats count the steps of 16-bit integers: scaled",
+        "spike": "a wild sample clipped",
+    }
+    played = {}
+    for name, wav in (("usual", voice), ("counts", 32768 * voice), ("spike", spike)):
+        prompt = tmp_path / f"{name}.wav"
+        sf.write(prompt, wav, 8000, subtype="FLOAT")
+        options = ("--seconds", 0.1, "--seed", 1, "--prompt", prompt, "--keep-prompt")
+        result = wavenet("generate", model, *options, "-o", tmp_path / "out.wav")
+        assert result.exit_code == 0, result.output
+        said = [line for line in result.stdout.splitlines() if line.startswith("note")]
+        assert said == ([f"note: {prompt}: {notes[name]}"] if notes[name] else [])
+        played[name], _ = sf.read(tmp_path / "out.wav")
+    # The prompt itself is kept as it was set right.
+    assert (played["counts"] == played["usual"]).all()
+    assert (np.delete(played["spike"], 100) == np.delete(played["usual"], 100)).all()
+
+
 def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path: Path) -> None:
     common = ("generate", model, "--seconds", 0.1, "--seed", 1)
     for name, args in {"a": (), "b": (), "other": ("--seed", 2), "many": ("--count", 3)}.items():

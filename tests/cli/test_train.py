@@ -2,11 +2,13 @@
 
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile as sf
 
-from tests.helpers import matches, wavenet
+from tests.helpers import matches, noisy, wavenet
 from wavenet.model import locate
 from wavenet.training.trainer import Trainer
 
@@ -36,6 +38,38 @@ done. Hear it with: wavenet generate {run}
     assert "checkpoint of step 10" in generated.stdout
     report = wavenet("receptive-field", run)
     assert "hears 11 samples = 1.4 ms at 8000 Hz" in report.stdout
+
+
+def test_what_was_resampled_and_what_was_amiss_is_said(make_folder: Callable[..., Path]) -> None:
+    voice = noisy(1.5, 44100)
+    folder = make_folder({f"{i}.wav": noisy(1.5, 44100, seed=i) for i in range(6)}, rate=44100)
+    sf.write(folder / "six.wav", noisy(1.0, 16000), 16000)
+    sf.write(folder / "offset.wav", 0.2 + voice, 44100)
+    for i in range(9):
+        rate = 22050 + i
+        sf.write(folder / f"count-{i}.wav", 9000 * noisy(1.0, rate, seed=i), rate, subtype="FLOAT")
+    result = wavenet("train", folder, "--config", "tiny", "--dry-run")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    (resampled,) = (i for i, line in enumerate(lines) if line.startswith("resampled"))
+    assert lines[resampled] == (
+        "resampled  7 from 44100 Hz, 1 from 22050 Hz, 1 from 22051 Hz, and from 7 other rates"
+    )
+    noted = next(i for i, line in enumerate(lines) if line.startswith("noted"))
+    assert lines[noted] == ("noted      10 files; recordings.csv in the run folder lists all")
+    integers = "its floats count the steps of 16-bit integers: scaled"
+    assert lines[noted + 1] == f"           count-0.wav: {integers}"
+    (folder / "six.wav").unlink()
+    for path in folder.glob("count-*"):
+        path.unlink()
+    lines = wavenet("train", folder, "--config", "tiny", "--dry-run").output.splitlines()
+    assert "resampled  7 from 44100 Hz" in lines
+    advice = "what lies above 8 kHz is lost: --config music or small-44k keeps more of it"
+    assert f"           {advice}" in lines
+    assert "noted      1 file" in lines
+    # A preset of that rate needs no such advice.
+    kept = wavenet("train", folder, "--config", "small-44k", "--dry-run").output
+    assert "\nresampled" not in kept
 
 
 def test_a_dry_run_reports_what_training_takes_and_keeps_nothing(

@@ -200,8 +200,8 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
     yield f"level      {level_line(index, config)}"
     yield from conditioning_lines(corpus)
     noted = [(r.name, r.note) for r in index.recordings if r.note and not r.duplicate_of]
-    yield from _listed("noted", "recordings were other than they should be", noted)
-    yield from _listed("skipped", "files", [(s.name, s.reason) for s in index.skipped])
+    yield from _listed("noted", noted)
+    yield from _listed("skipped", [(s.name, s.reason) for s in index.skipped])
     if index.ignored:
         yield f"ignored    {index.ignored} other files: hidden, or not audio by their names"
     what = "the last tenth of each recording"
@@ -215,11 +215,12 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
     yield f"cache      {index.cache} ({megabytes:.1f} MB, {index.decoded} files decoded now)"
 
 
-def _listed(heading: str, what: str, files: list[tuple[str, str]]) -> Iterator[str]:
+def _listed(heading: str, files: list[tuple[str, str]]) -> Iterator[str]:
     """Some of the files that something is to be said of, each with what that is."""
     if files:
+        count = f"{len(files)} files" if len(files) > 1 else "1 file"
         more = "; recordings.csv in the run folder lists all" if len(files) > FILES_SHOWN else ""
-        yield f"{heading:10} {len(files)} {what}{more}"
+        yield f"{heading:10} {count}{more}"
     for name, reason in files[:FILES_SHOWN]:
         yield f"           {name}: {reason}"
 
