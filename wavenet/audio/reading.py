@@ -4,6 +4,7 @@ Everything streams, so a recording of any length passes at flat memory. All that
 read. Where that is other than the file promises, or where its samples were repaired, notes say so.
 """
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,11 +16,11 @@ import soxr
 
 from wavenet.audio import containers, repair
 from wavenet.audio.containers import Content, Mp3Data, Part
-from wavenet.audio.decoders import Block, Ffmpeg, Libsndfile, libsndfile_reason
+from wavenet.audio.decoders import BLOCK_SAMPLES, Block, Ffmpeg, Libsndfile, libsndfile_reason
 from wavenet.audio.levels import Level, measure
 from wavenet.audio.repair import Repair, Statistics
 from wavenet.errors import AudioError
-from wavenet.glossary import Wav
+from wavenet.glossary import Array, Wav
 
 # So much may be missing untold: codecs have blocks, and long ones where they compress.
 BLOCK_SECONDS = 0.002
@@ -29,31 +30,27 @@ LOSSY = ("MP3", "OGG")
 UNKNOWN = "Format not recognised"
 
 
-class AudioFile:
+class Audio(ABC):
     """A recording that is read as often as needed: mono, at `sample_rate` Hz.
 
     `measure` reads all of it, decides whether its samples need repair, and reads it again until
     they need no more. Then `blocks` gives it as it is to be used, and `notes` say what was done.
     With `to_peak` its loudest sample is to decide on its level, so that wild ones are looked for.
     Unless it is to be `centred`, a constant offset stays.
-    Raises AudioError for a file that is no recording, or of which nothing can be decoded.
     """
 
-    def __init__(
-        self, path: Path, sample_rate: int, *, to_peak: bool = False, centred: bool = True
-    ) -> None:
-        if path.is_dir():
-            raise AudioError(path, "is a folder, not a recording", "give one audio file")
-        if not path.is_file():
-            problem = "is not a regular file" if path.exists() else "no such file"
-            raise AudioError(path, problem)
-        self.path, self.sample_rate = path, sample_rate
+    def __init__(self, sample_rate: int, *, to_peak: bool = False, centred: bool = True) -> None:
+        self.sample_rate = sample_rate
         self._to_peak, self._centred = to_peak, centred
         self._repair, self._clipped = Repair(), 0
         self._statistics, self._counts_levels = Statistics(), False
         # How much was decoded of each pair of rate, in Hz, and channels.
         self._seconds: dict[tuple[int, int], float] = defaultdict(float)
         self._container_notes: list[str] = []
+
+    @abstractmethod
+    def _decoded(self) -> Iterator[Block]:
+        """As it is stored. What is to be said of its container is known at the end."""
 
     @property
     def notes(self) -> list[str]:
@@ -109,8 +106,36 @@ class AudioFile:
             return None
         return soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
 
+
+class AudioArray(Audio):
+    """Mono samples (time,) that are in memory, at the rate that they are to be used at."""
+
+    def __init__(self, wav: Array, sample_rate: int, **how: bool) -> None:
+        super().__init__(sample_rate, **how)
+        self._wav = wav
+
     def _decoded(self) -> Iterator[Block]:
-        """As it is stored. What is to be said of the container is known at the end."""
+        for start in range(0, len(self._wav), BLOCK_SAMPLES):
+            samples = self._wav[start : start + BLOCK_SAMPLES, None].astype(np.float32)
+            yield Block(samples, self.sample_rate)
+
+
+class AudioFile(Audio):
+    """A recording in a file of any format.
+
+    Raises AudioError for a file that is no recording, or of which nothing can be decoded.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, **how: bool) -> None:
+        if path.is_dir():
+            raise AudioError(path, "is a folder, not a recording", "give one audio file")
+        if not path.is_file():
+            problem = "is not a regular file" if path.exists() else "no such file"
+            raise AudioError(path, problem)
+        super().__init__(sample_rate, **how)
+        self.path = path
+
+    def _decoded(self) -> Iterator[Block]:
         notes = self._container_notes = []
         try:
             with open(self.path, "rb") as file:
