@@ -12,6 +12,7 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wavenet.system.user_folders import provide_caches
 from wavenet.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from wavenet.model.network import WaveNet, WaveNetStack
 
     pick = create_engine
+
+provide_caches()
 
 _HOME = {
     "Categorical": "model.distributions.categorical",

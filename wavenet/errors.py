@@ -115,3 +115,9 @@ class EngineError(WavenetError):
 
 class UnsupportedModelError(EngineError):
     """An engine cannot serve this model, or not on this machine; another may."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of any kind says, as one line; its class where it says nothing."""
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

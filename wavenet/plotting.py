@@ -1,12 +1,17 @@
 """Waveforms, spectrograms and curves, drawn without a screen."""
 
 import io
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias
 
 import numpy as np
 
+from wavenet.errors import OutputError, WavenetError, reason_of
 from wavenet.glossary import Wav
 from wavenet.system.files import write_whole
 
@@ -24,6 +29,28 @@ Reading: TypeAlias = Callable[[Mapping[str, Any]], float]
 AXES: dict[str, Reading] = {"steps": lambda m: m["step"], "hours": lambda m: m["seconds"] / 3600}
 
 
+P = ParamSpec("P")
+
+
+def drawing(draw: Callable[Concatenate[Path, P], None]) -> Callable[Concatenate[Path, P], None]:
+    """`draw`, which takes a path first, with one error for all that its libraries raise.
+
+    That is an OutputError. Too little memory stays a MemoryError.
+    """
+
+    @wraps(draw)
+    def drawn(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            draw(path, *args, **kwargs)
+        except (WavenetError, MemoryError):
+            raise
+        except Exception as e:
+            raise OutputError(path, f"cannot be drawn ({reason_of(e)})") from e
+
+    return drawn
+
+
+@drawing
 def sample(path: Path, wav: Wav, sample_rate: int, title: str) -> None:
     """A waveform above its mel spectrogram."""
     figure = blank(9, 4)
@@ -95,6 +122,7 @@ def _plot(axes: "Axes", metrics: Metrics, over: Reading, key: str, style: Any) -
     return [value for _, value in points]
 
 
+@drawing
 def curves(path: Path, runs: Mapping[str, Metrics], over: str) -> None:
     """Bits per sample of every run, over one of AXES: training thin, validation with markers."""
     figure = blank(9, 5)
@@ -111,6 +139,7 @@ def curves(path: Path, runs: Mapping[str, Metrics], over: str) -> None:
     save(figure, path)
 
 
+@drawing
 def overview(
     path: Path,
     clips: dict[str, Wav],
@@ -149,6 +178,26 @@ def save(figure: "Figure", path: Path) -> None:
 
 def blank(width: float, height: float) -> "Figure":
     """An empty figure of this size in inches, drawn without a screen."""
+    _import_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def _import_matplotlib() -> None:
+    """Import it, whatever MPLBACKEND says.
+
+    A notebook hands its own backend down to what it starts, where it may not be installed, and
+    matplotlib then refuses to be imported. One that is there stays what others' plots use.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend

@@ -8,6 +8,7 @@ import pytest
 import soundfile as sf
 
 from tests.helpers import SMALL, as_checkpoint, matches, network, noisy, tone, wavenet
+from wavenet import plotting
 from wavenet.cli import demo
 from wavenet.config import TrainConfig
 from wavenet.model import checkpoint, locate
@@ -75,3 +76,20 @@ def test_a_demo_goes_on_with_its_own_length(
 
 def test_the_demo_begins_from_a_model_that_comes_with_the_program() -> None:
     assert demo.BASE in locate.bundled()
+
+
+def test_a_demo_that_cannot_draw_says_the_rest(
+    quick: None,
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("no fonts")
+
+    monkeypatch.setattr(plotting, "blank", refuse)
+    out = tmp_path / "demo"
+    wavs = {f"{i}.wav": tone(1.2, 16000, 120 + 9 * i) for i in range(5)}
+    result = wavenet("demo", make_folder(wavs, 16000), "-o", out, "--steps", 2)
+    assert result.exit_code == 0, result.output
+    assert f"  no picture: {out}/demo.png: cannot be drawn (no fonts)\nnext:" in result.stdout

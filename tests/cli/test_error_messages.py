@@ -273,6 +273,41 @@ def test_a_picture_that_cannot_be_written_does_not_stop_the_training(
     assert run.metrics()[-1]["step"] == 10
 
 
+@pytest.mark.parametrize(
+    "command", ["plot runs/x -o a.png", "receptive-field model.safetensors --picture a.png"]
+)
+def test_a_picture_that_cannot_be_drawn(
+    command: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(plotting, "blank", refuse(RuntimeError("no fonts\nanywhere")))
+    assert fails(*shlex.split(command)) == "wavenet: a.png: cannot be drawn (no fonts)"
+
+
+def test_nowhere_to_keep_compiled_code(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuntimeError("cannot cache function 'f': no locator available for file 'f.py'")
+    monkeypatch.setattr("wavenet.audio.mel.frames_of", refuse(error))
+    line = fails("vocode", place / "vocoder.safetensors", place / "one.wav", "-o", place / "v.wav")
+    assert line == (
+        "wavenet: no folder for compiled code can be written; set TMPDIR or NUMBA_CACHE_DIR to one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("metrics.jsonl", "plot"), ("corpus.json", "train --out"), ("config.toml", "train --out")],
+)
+def test_text_of_a_run_in_another_encoding(
+    name: str, what: str, training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    run, _ = train_run(training_folder, tmp_path / "run", config=str(config_file), stop_at=1)
+    file = run.folder / name
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-16")
+    assert fails(*what.split(), run.folder) == (
+        f"wavenet: {file}: not text in UTF-8; save it as UTF-8"
+    )
+
+
 def test_a_run_that_resumes_with_another_number_of_threads_says_so(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

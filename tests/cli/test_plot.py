@@ -1,5 +1,8 @@
 """`wavenet plot`: what it draws and prints."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -40,3 +43,11 @@ def test_runs_are_drawn_and_summed_up(runs: list[Path], tmp_path: Path) -> None:
     assert (both != one).any()
     wavenet("plot", runs[0], "--over", "hours", "-o", out)
     assert (matplotlib.image.imread(out) != one).any()
+
+
+def test_the_command_line_draws_under_a_notebooks_backend(runs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "loss.png"
+    command = [sys.executable, "-m", "wavenet", "plot", runs[0], "-o", out]
+    environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert out.exists()

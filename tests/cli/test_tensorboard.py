@@ -1,13 +1,14 @@
 """What lands in TensorBoard."""
 
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import fails
+from tests.helpers import fails, wavenet
 from wavenet.cli.console import ConsoleReport
 from wavenet.cli.tensorboard import TensorBoardReport
 from wavenet.training.session import train
@@ -68,3 +69,42 @@ def test_without_tensorboard_there_is_one_line(
         line == "wavenet: --tensorboard: is not installed; pip install tensorboard, or leave it out"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_tensorboard_that_cannot_be_loaded_is_one_line(
+    training_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> None:
+            raise TypeError("Descriptors cannot be created directly.\nIf this call came from")
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", Broken())
+    assert fails("train", training_folder, "-o", tmp_path / "run", "--tensorboard") == (
+        "wavenet: --tensorboard: cannot be loaded (Descriptors cannot be created directly.); "
+        "leave it out"
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("where", ["write", "flush"])
+def test_a_full_disk_ends_neither_training_nor_its_lines(
+    where: str, training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    """What the thread that writes raises is shown once as well."""
+    record_writer = pytest.importorskip("tensorboard.summary.writer.record_writer")
+    hook = threading.excepthook
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record_writer.RecordWriter, where, refuse)
+        command = ("train", training_folder, "-c", config_file, "-o", tmp_path / "run")
+        result = wavenet(*command, "--tensorboard", "--set", "train.sample_seconds=0.05")
+    assert result.exit_code == 0, result.output
+    assert (
+        result.stdout.count("TensorBoard failed (No space left on device); training goes on") == 1
+    )
+    assert "Traceback" not in result.output
+    assert "done. Hear it with" in result.stdout
+    assert threading.excepthook == hook

@@ -1,15 +1,20 @@
 """`wavenet train`: what it prints, a dry run, and Ctrl-C."""
 
+import os
 import re
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import soundfile as sf
 
 from tests.helpers import matches, noisy, wavenet
+from wavenet.cli.console import ConsoleReport
 from wavenet.model import locate
+from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
 
@@ -108,3 +113,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
         f"stopped at step 4, everything is saved. Go on with: wavenet train --out {run}"
     )
     assert locate.steps(run / "checkpoints") == [4]
+
+
+def test_a_reader_that_leaves_early_does_not_end_the_training(
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as dead, closing(ConsoleReport()) as console:
+        monkeypatch.setattr(sys, "stdout", dead)
+        run = train(
+            training_folder, config=str(config_file), out=tmp_path / "run", listeners=[console]
+        )
+    assert locate.steps(run.checkpoints) == [5, 10]
+    said = [line for line in re.split("[\r\n]+", capsys.readouterr().err) if "warning" in line]
+    assert said == ["warning: these lines can be shown no more (Broken pipe); training goes on"]

@@ -205,6 +205,16 @@ def test_a_binary_file_is_not_a_config(tmp_path: Path) -> None:
         loading.load(tmp_path / "x.toml")
 
 
+def test_a_byte_order_mark_changes_nothing(tmp_path: Path) -> None:
+    file, text = tmp_path / "x.toml", "[train]\nsteps = 7\n"
+    file.write_text(text, encoding="utf-8-sig")
+    assert loading.load(file).train.steps == 7
+    file.write_text(text, encoding="utf-16")
+    with pytest.raises(ConfigError) as e:
+        loading.load(file)
+    assert e.value.advice == "save it as UTF-8"
+
+
 def test_every_key_of_every_preset_is_known() -> None:
     known = {*loading.flatten(Config().to_dict()), "model.dilations"}
     for name in loading.preset_names():

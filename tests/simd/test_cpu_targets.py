@@ -187,3 +187,23 @@ def test_every_kernel_source_is_in_the_digest(module: str) -> None:
                 for name in node.names:
                     origins = {node.module, f"{node.module}.{name.name}"}
                     assert origins & files.keys(), f"the digest knows nothing of {origins}"
+
+
+@pytest.mark.parametrize("command", ["generate", pytest.param("train", marks=pytest.mark.slow)])
+def test_without_numbas_compiler_there_is_one_line(
+    command: str, training_folder: Path, tmp_path: Path
+) -> None:
+    given: dict[str, list[object]] = {
+        "generate": [PACKAGE.parent / "tests" / "golden" / "format-1.safetensors"],
+        "train": [training_folder, "-c", "tiny", "-o", tmp_path / "run", "--cache", tmp_path],
+    }
+    words = [sys.executable, "-m", "wavenet", command, *map(str, given[command])]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    result = subprocess.run(
+        words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith(
+        "wavenet: NUMBA_DISABLE_JIT: is set, and numba compiles the CPU kernels; unset it"
+    )
+    assert "Traceback" not in result.stderr

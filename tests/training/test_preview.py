@@ -1,12 +1,17 @@
-"""The samples that a run renders say what they are."""
+"""The samples that a run renders: they say what they are, and none ends the training."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
 
 from tests.helpers import SMALL, VOCODER, train_run
+from wavenet import plotting
+from wavenet.audio import writing
 from wavenet.config import Config, ModelConfig
 
 
@@ -29,3 +34,59 @@ def test_rendered_samples_say_that_they_are_synthetic(
     tags = sf.SoundFile(run.samples / "step-00000002.wav").copy_metadata()
     assert tags["comment"].startswith(f"{what}, made by wavenet ")
     assert tags["comment"].endswith(": model my-run, step 2, seed 3")
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def unknown_backend(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(plotting, "blank", raising(ValueError("Key backend: not valid\nsupported are")))
+
+
+def no_memory(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(plotting, "blank", raising(MemoryError()))
+
+
+def without_librosa(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(sys.modules, "librosa", None)
+
+
+def full_disk(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(writing, "writer", raising(OSError(28, "No space left on device")))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (unknown_backend, "STEM.png: cannot be drawn (Key backend: not valid)"),
+        (no_memory, "MemoryError"),
+        (without_librosa, "STEM.png: cannot be drawn (import of librosa halted; None in"),
+        (full_disk, "No space left on device"),
+    ],
+)
+def test_a_sample_that_fails_in_any_way_is_one_line(
+    spoil: Callable[[pytest.MonkeyPatch], None],
+    why: str,
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spoil(monkeypatch)
+    run, notes = train_run(
+        training_folder,
+        tmp_path / "run",
+        *("train.sample_seconds=0.05", "train.steps=2", "train.evaluate_every=2"),
+        config=str(config_file),
+    )
+    why = why.replace("STEM", str(run.samples / "step-00000002"))
+    lines = [line for line in notes.splitlines() if "rendered" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"no sample rendered: {why}")
+    latest = run.latest()
+    assert latest is not None
+    assert latest.training.step == 2

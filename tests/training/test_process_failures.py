@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.helpers import fails, matches
 from tests.training.two_processes import (
     DYING,
     LOST,
@@ -179,3 +180,33 @@ def test_ctrl_c_at_torchrun_saves(command: list[object], tmp_path: Path) -> None
     step = int(stdout.split("stopped at step ")[1].split(",")[0])
     assert locate.steps(out / "checkpoints")[-1] == step
     assert not lines(err)
+
+
+@pytest.mark.parametrize(
+    ("environment", "what"),
+    [
+        ("WORLD_SIZE=2", "RANK: is not set, and WORLD_SIZE=2 asks for as many processes"),
+        ("WORLD_SIZE=2 RANK=1", "MASTER_PORT: is not set, and WORLD_SIZE=2 asks for as ..."),
+        ("WORLD_SIZE=2 RANK=0 MASTER_PORT=1", "MASTER_ADDR: is not set, and WORLD_SIZE=2 asks ..."),
+        ("WORLD_SIZE=two", "WORLD_SIZE=two: must be 1 to 2147483647"),
+        ("WORLD_SIZE=2 RANK=x", "RANK=x: must be 0 to 1"),
+        ("WORLD_SIZE=2 RANK=2 MASTER_ADDR=localhost MASTER_PORT=1", "RANK=2: must be 0 to 1"),
+        ("WORLD_SIZE=2 RANK=0 MASTER_PORT=http", "MASTER_PORT=http: must be 1 to 65535"),
+        ("WORLD_SIZE=2 RANK=0 MASTER_PORT=1 LOCAL_RANK=-1", "LOCAL_RANK=-1: must be 0 to 1"),
+    ],
+)
+def test_processes_that_are_not_told_all_say_how_to_start_them(
+    environment: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for assignment in environment.split():
+        monkeypatch.setenv(*assignment.split("="))
+    line = fails("train", tmp_path, "-o", tmp_path / "run")
+    advice = "start them with torchrun, or unset WORLD_SIZE to train in one process"
+    assert matches(line, f"wavenet: {what}; {advice}"), line
+
+
+def test_an_empty_number_of_processes_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "")
+    assert distributed.run(lambda processes: processes.world_size) == 1

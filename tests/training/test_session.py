@@ -405,3 +405,16 @@ def test_a_dry_run_of_an_existing_run_may_try_other_settings(start: Start) -> No
     result = wavenet("train", "--out", str(out), "--dry-run", "--set", "train.accumulate=3")
     assert "1 at a time" in result.output
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+
+
+def test_a_run_goes_on_whose_text_files_an_editor_gave_a_byte_order_mark(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    run, _ = train_run(training_folder, tmp_path / "run", config=str(config_file), stop_at=5)
+    for name in ("config.toml", "corpus.json", "metrics.jsonl"):
+        text = (run.folder / name).read_text(encoding="utf-8")
+        (run.folder / name).write_text(text, encoding="utf-8-sig")
+    logged = run.metrics()
+    assert [m["step"] for m in logged] == [5, 5]
+    train_run(None, run.folder, stop_at=6)
+    assert run.metrics()[:2] == logged

@@ -35,6 +35,7 @@ MAX_LINEAR_PATHS = 30
 BLUE, PALE, RED, ORANGE = "#22577a", "#dde8ef", "#c1121f", "#e07a00"
 
 
+@plotting.drawing
 def draw(path: Path, report: StackReport) -> None:
     """Into a .png or .svg. Raises OutputError."""
     counts, effective = report.path_counts, report.effective_field

@@ -1,13 +1,16 @@
 """What the terminal shows while a model is trained."""
 
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import typer
 from tqdm import tqdm
 
 from wavenet.arithmetic import ceil_div
@@ -15,12 +18,13 @@ from wavenet.config import Config
 from wavenet.config.loading import load, preset_names
 from wavenet.data.corpus import Corpus
 from wavenet.data.pcm_cache import Index
+from wavenet.errors import reason_of
 from wavenet.generation.provenance import model_name
 from wavenet.model.checkpoint import Training
 from wavenet.model.cost import model_cost
 from wavenet.system.device import peak_bytes
 from wavenet.system.progress import bar
-from wavenet.training.events import TrainingListener
+from wavenet.training.events import Display
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
@@ -45,8 +49,10 @@ def size(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-class ConsoleReport(TrainingListener):
+class ConsoleReport(Display):
     """Prints one session of training, with a progress bar."""
+
+    name = "this display"
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
@@ -54,9 +60,21 @@ class ConsoleReport(TrainingListener):
         self._ema_bits: float | None = None
         # Where this session began: the step, and the seconds trained before it.
         self._first_step, self._first_seconds = 0, 0.0
+        # Whether nobody reads the lines any more.
+        self._unread = False
 
     def note(self, text: str) -> None:
-        tqdm.write(text, file=sys.stdout)
+        if self._unread:
+            return
+        try:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+        except OSError as e:
+            self._unread = True
+            _discard_output()
+            with suppress(OSError):
+                why = f"these lines can be shown no more ({reason_of(e)})"
+                typer.echo(f"warning: {why}; training goes on", err=True)
 
     def indexing(self, done: int, total: int) -> None:
         if self._bar is None:
@@ -170,6 +188,12 @@ class ConsoleReport(TrainingListener):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _discard_output() -> None:
+    """Let standard output go nowhere from here on, with what it still holds."""
+    with suppress(OSError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def _where(trainer: Trainer) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wavenet.cli.options import CacheOption, out_option
-from wavenet.errors import ChangedRunError, CorpusError, RunError
+from wavenet.errors import ChangedRunError, CorpusError, OutputError, RunError, reason_of
 from wavenet.system import resources
 
 if TYPE_CHECKING:
@@ -121,8 +121,12 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
         "made from nothing": from_silence,
     }
     picture = run.folder / "demo.png"
+    pictured = f"  {picture}          waveforms, spectrograms, loss"
     marks = {"frequency alone": unigram, "one sample back": bigram}
-    plotting.overview(picture, clips, rate, run.metrics(), corpus.distribution.levels, marks)
+    try:
+        plotting.overview(picture, clips, rate, run.metrics(), corpus.distribution.levels, marks)
+    except (OutputError, MemoryError) as e:
+        pictured = f"  no picture: {reason_of(e)}"
     bits = model.training.validation_bits or float("nan")
     typer.echo(f"""
 after {duration(model.training.seconds)} of training: \
@@ -131,7 +135,7 @@ after {duration(model.training.seconds)} of training: \
 knowing the sample before {bigram:.2f}
   {run.folder / "continued.wav"}     a held-back recording, continued after {prompt_seconds}
   {run.folder / "from-nothing.wav"}  from silence
-  {picture}          waveforms, spectrograms, loss
+{pictured}
 next:
   wavenet generate {run.folder} --seconds 10 -o new.wav
   wavenet train path/to/your/recordings --init-from {BASE} --minutes 10

@@ -1,5 +1,6 @@
 """What a command does when something goes wrong: one line, and an exit status."""
 
+import logging
 import os
 import re
 import sys
@@ -17,6 +18,8 @@ _MEMORY_ADVICE = {
     "train": "lower train.batch or train.segment_seconds, or raise train.accumulate",
     "generate": "lower --count",
 }
+# What numba says where it finds no folder to keep compiled code in.
+_NO_CACHE = "no locator available"
 # What the command line calls each parameter of the library.
 _OPTIONS: dict[str, str] = {}
 
@@ -28,6 +31,8 @@ class OneLineErrors(TyperGroup):
         # The names of files may hold any bytes.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
+        # What it remarks on is where its caches lie.
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)
         for parameter in (p for command in self.commands.values() for p in command.params):
             option = max(parameter.opts, key=len)
             name = option.lstrip("-").replace("-", "_")
@@ -59,6 +64,8 @@ def _explain(error: Exception, command: str | None) -> str | None:
     if no_memory or isinstance(error, MemoryError):
         advice = _MEMORY_ADVICE.get(command or "", "close other programs, or take a smaller model")
         return f"this needs more memory than there is; {advice}"
+    if isinstance(error, RuntimeError) and _NO_CACHE in str(error):
+        return "no folder for compiled code can be written; set TMPDIR or NUMBA_CACHE_DIR to one"
     # Typer ends quietly where nobody reads the output any more (`wavenet evaluate ... | head`).
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         where, what = error.filename or "a file", error.strerror or error
@@ -80,6 +87,10 @@ def _have_met() -> bool:
 def is_first_rank() -> bool:
     """True in one of the processes that torchrun starts with the same command line.
 
-    What all of them notice alike is printed by that one alone.
+    What all of them notice alike is printed by that one alone. True as well in a process that does
+    not know which it is.
     """
-    return os.environ.get("RANK", "0") == "0"
+    rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    has_address = bool(os.environ.get("MASTER_ADDR") and os.environ.get("MASTER_PORT"))
+    is_other = rank.isdecimal() and size.isdecimal() and 0 < int(rank) < int(size) and has_address
+    return not is_other

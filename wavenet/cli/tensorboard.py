@@ -1,13 +1,15 @@
 """Training for TensorBoard: scalars, audio and spectrograms, in the run's folder `tensorboard`."""
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from wavenet.audio import reading
 from wavenet.data.corpus import Corpus
-from wavenet.errors import UsageError
-from wavenet.training.events import TrainingListener
+from wavenet.errors import UsageError, reason_of
+from wavenet.training.events import Display
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
@@ -18,8 +20,10 @@ TAGS = {
 }
 
 
-class TensorBoardReport(TrainingListener):
-    """Writes for TensorBoard; `note` prints where. Raises UsageError where it is not installed."""
+class TensorBoardReport(Display):
+    """Writes for TensorBoard; `note` prints where. Raises UsageError where it cannot be loaded."""
+
+    name = "TensorBoard"
 
     def __init__(self, note: Callable[[str], None]) -> None:
         try:
@@ -27,9 +31,14 @@ class TensorBoardReport(TrainingListener):
         except ImportError:
             advice = "pip install tensorboard, or leave it out"
             raise UsageError("tensorboard", None, "is not installed", advice) from None
+        except Exception as e:
+            reason = f"cannot be loaded ({reason_of(e)})"
+            raise UsageError("tensorboard", None, reason, "leave it out") from None
         self._note, self._folder = note, Path()
         self._writer_class: Any = SummaryWriter
         self._writer: Any = None
+        self._usual_hook = threading.excepthook
+        threading.excepthook = self._quiet_hook
 
     def prepared(self, run: Run, corpus: Corpus) -> None:
         self._folder = run.folder / "tensorboard"
@@ -57,5 +66,12 @@ class TensorBoardReport(TrainingListener):
         self._writer.flush()
 
     def close(self) -> None:
-        if self._writer is not None:
+        # The last evaluation is on the disk, and what failed before was said.
+        with suppress(Exception):
             self._writer.close()
+        threading.excepthook = self._usual_hook
+
+    def _quiet_hook(self, error: threading.ExceptHookArgs) -> None:
+        """Show no traceback of the thread that writes: the next call raises what ended it."""
+        if not type(error.thread).__module__.startswith("tensorboard."):
+            self._usual_hook(error)

@@ -78,16 +78,17 @@ def read(source: str | Path) -> dict[str, Any]:
     """
     path = _path(source)
     try:
-        nested = tomllib.loads(path.read_text(encoding="utf-8"))
+        nested = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         if path.suffix == ".toml":
             raise ConfigError(path, "no such config file") from None
         hint = "`wavenet presets` lists them, or give a .toml file"
         hint = nearest(str(source), preset_names()) or hint
         raise ConfigError(source, "no such preset", hint) from None
-    except (OSError, UnicodeDecodeError) as e:
-        reason = getattr(e, "strerror", None) or "not text"
-        raise ConfigError(path, f"cannot be read as a config file ({reason})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(path, "not text in UTF-8", "save it as UTF-8") from None
+    except OSError as e:
+        raise ConfigError(path, f"cannot be read as a config file ({e.strerror or e})") from None
     except (ValueError, RecursionError) as e:
         # TOMLDecodeError is a ValueError, as is a number of too many digits. Endless nesting makes
         # the parser recurse too deeply.

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from wavenet.config import AudioConfig
 from wavenet.errors import CorpusError
+from wavenet.system.user_folders import can_write, private_folder
 
 # How the name of every cache folder ends.
 NAME = r"-[0-9a-f]{12}$"
@@ -42,7 +43,7 @@ def _entry(path: Path) -> CacheEntry | None:
     if not re.search(NAME, path.name) or not (path / "pcm.bin").exists():
         return None
     try:
-        about = json.loads((path / "about.json").read_text(encoding="utf-8"))
+        about = json.loads((path / "about.json").read_text(encoding="utf-8-sig"))
         folder = str(about["folder"])
         recordings = int(about.get("recordings", 0))
         sample_rate = int(about["audio"]["sample_rate"])
@@ -79,7 +80,9 @@ def default_cache() -> Path:
     """Where caches lie unless the user says otherwise."""
     import platformdirs
 
-    return platformdirs.user_cache_path("wavenet") / "pcm"
+    usual = platformdirs.user_cache_path("wavenet")
+    private = None if can_write(usual) else private_folder()
+    return (private or usual) / "pcm"
 
 
 def cache_folder(

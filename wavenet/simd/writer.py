@@ -20,12 +20,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from wavenet.errors import EngineError
 from wavenet.simd.cpu_features import host
 
+if config.DISABLE_JIT:
+    # The primitives exist only as machine code.
+    raise EngineError("NUMBA_DISABLE_JIT", "is set, and numba compiles the CPU kernels", "unset it")
 HOST = host()
 LANES = HOST.lanes
 

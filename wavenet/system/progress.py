@@ -3,6 +3,7 @@
 import os
 import sys
 import weakref
+from contextlib import suppress
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -29,7 +30,7 @@ def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any
         bar_format=layout,
         disable=not stderr,
         dynamic_ncols=True,
-        file=own or stderr,
+        file=_Shown(own or stderr) if stderr else None,
         mininterval=interval,
         maxinterval=interval,
         **options,
@@ -37,6 +38,30 @@ def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any
     if own:
         weakref.finalize(progress, own.close)
     return progress
+
+
+class _Shown:
+    """A stream whose failing ends nothing, as that of a pipe that nobody reads any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    # tqdm looks for bars on the stream that it is about to write to.
+    def __eq__(self, other: object) -> bool:
+        return self._stream == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _second_handle(stderr: TextIO) -> TextIO | None:

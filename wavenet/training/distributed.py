@@ -38,6 +38,8 @@ WAIT = timedelta(days=1)
 # Inside an exchange between GPUs nothing else tells that a process has ended.
 GPU_WAIT = timedelta(minutes=30)
 
+HOW_TO_START = "start them with torchrun, or unset WORLD_SIZE to train in one process"
+
 T = TypeVar("T")
 
 
@@ -247,7 +249,7 @@ def run(function: Callable[[SingleProcess], T]) -> T:
 
     Whatever ends one process ends all: one of them raises it, the others exit with status 1.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "RANK" not in os.environ:
+    if _world_size() == 1:
         return function(SingleProcess())
 
     def outcome() -> T | WavenetError:
@@ -261,6 +263,43 @@ def run(function: Callable[[SingleProcess], T]) -> T:
     if isinstance(result, WavenetError):
         raise result
     return result  # type: ignore[return-value]
+
+
+def _world_size() -> int:
+    """How many processes the environment says there are; 1 where it says nothing.
+
+    Raises RunError where there are several and it lacks what they need to find each other.
+    """
+    size = _from_environment("WORLD_SIZE", 1, 2**31, 1)
+    if size > 1:
+        _from_environment("RANK", 0, size)
+        _from_environment("LOCAL_RANK", 0, size, 0)
+        _from_environment("LOCAL_WORLD_SIZE", 1, size + 1, size)
+        _from_environment("MASTER_PORT", 1, 2**16)
+        if not os.environ.get("MASTER_ADDR"):
+            raise _unset("MASTER_ADDR")
+    return size
+
+
+def _from_environment(name: str, low: int, high: int, default: int | None = None) -> int:
+    """A variable's whole number, from `low` to below `high`. Raises RunError."""
+    text = os.environ.get(name)
+    if not text:
+        if default is None:
+            raise _unset(name)
+        return default
+    try:
+        number = int(text)
+    except ValueError:
+        number = low - 1
+    if not low <= number < high:
+        raise RunError(f"{name}={text}", f"must be {low} to {high - 1}", HOW_TO_START)
+    return number
+
+
+def _unset(name: str) -> RunError:
+    reason = f"is not set, and WORLD_SIZE={os.environ['WORLD_SIZE']} asks for as many processes"
+    return RunError(name, reason, HOW_TO_START)
 
 
 def _run_together(function: Callable[[SingleProcess], T]) -> T:

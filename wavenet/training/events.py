@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.data.corpus import Corpus
+from wavenet.errors import reason_of
 from wavenet.model.checkpoint import Training
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
@@ -29,12 +30,38 @@ class TrainingListener:
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None: ...
 
 
+class Display(TrainingListener):
+    """A listener that only shows what happens: where it fails, training goes on."""
+
+    name = "a display"  # in messages
+
+
 def to_all(listeners: Sequence[TrainingListener]) -> TrainingListener:
-    """One listener that passes every call on to all of them, in order."""
+    """One listener that passes every call on to all of them, in order.
+
+    The first error of a `Display` is noted, and its others are not; another listener's error ends
+    the training.
+    """
     every = TrainingListener()
+    failed: list[Display] = []
+
+    def tell(listener: TrainingListener, event: str, values: Sequence[Any]) -> None:
+        try:
+            getattr(listener, event)(*values)
+        except Exception as e:
+            if not isinstance(listener, Display):
+                raise
+            if listener not in failed:
+                # What failed may be its `note`.
+                failed.append(listener)
+                every.note(f"warning: {listener.name} failed ({reason_of(e)}); training goes on")
 
     def passed_on(event: str) -> Any:
-        return lambda *values: [getattr(listener, event)(*values) for listener in listeners]
+        def tell_all(*values: Any) -> None:
+            for listener in listeners:
+                tell(listener, event, values)
+
+        return tell_all
 
     # Whatever is an event of a listener is one here: none can be forgotten.
     for event in vars(TrainingListener):

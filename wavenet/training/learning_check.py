@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wavenet.config import TrainConfig
 from wavenet.data.statistics import unigram_bits
-from wavenet.training.events import TrainingListener
+from wavenet.training.events import Display, TrainingListener
 from wavenet.training.trainer import Trainer
 
 RECENT_STEPS = 50  # averaged to judge whether anything is learnt
@@ -14,8 +14,10 @@ RECENT_STEPS = 50  # averaged to judge whether anything is learnt
 LEARNT_FRACTION = 0.97
 
 
-class LearningCheck(TrainingListener):
+class LearningCheck(Display):
     """Tells another listener at an evaluation when nothing has been learnt so far."""
+
+    name = "the check that something is learnt"
 
     def __init__(self, listener: TrainingListener) -> None:
         self._listener = listener

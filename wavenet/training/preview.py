@@ -10,7 +10,7 @@ import numpy as np
 from wavenet import plotting
 from wavenet.audio import writing
 from wavenet.data.corpus import Corpus
-from wavenet.errors import WavenetError
+from wavenet.errors import reason_of
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import Prompt
 from wavenet.generation.provenance import model_name, synthetic_tags
@@ -62,7 +62,8 @@ def render_validation_sample(
             file.write(wav)
         title = ", ".join([f"step {model.training.step}", *label, caption])
         plotting.sample(path.with_suffix(".png"), wav, rate, title)
-    except WavenetError as e:
-        note(f"no sample rendered: {e}")
+    except Exception as e:
+        # Whatever a library raises: a sample only shows how far training is.
+        note(f"no sample rendered: {reason_of(e)}")
         return None
     return path

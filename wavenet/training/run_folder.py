@@ -40,6 +40,14 @@ def _is_foreign(path: Path) -> bool:
     return path.name not in BEFORE_CONFIG and path.suffix != PARTIAL
 
 
+def _text(path: Path) -> str:
+    """A file that somebody may have edited, with or without a byte order mark. Raises RunError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise RunError(path, "not text in UTF-8", "save it as UTF-8") from None
+
+
 class Run:
     """Paths and files of one run. Nothing is written before `create`."""
 
@@ -108,10 +116,10 @@ class Run:
     def corpus(self) -> dict[str, Any]:
         """What this run was trained on: folder, fingerprint, recordings by name.
 
-        {} when it never got that far.
+        {} when it never got that far. Raises RunError.
         """
         try:
-            about = json.loads((self.folder / "corpus.json").read_text(encoding="utf-8"))
+            about = json.loads(_text(self.folder / "corpus.json"))
         except (OSError, ValueError):
             return {}
         return about if isinstance(about, dict) else {}
@@ -139,10 +147,10 @@ class Run:
             f.write(json.dumps(metrics) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All logged lines; one cut short by a crash is left out."""
+        """All logged lines; one cut short by a crash is left out. Raises RunError."""
         lines: list[dict[str, Any]] = []
         if self.metrics_file.exists():
-            for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            for line in _text(self.metrics_file).splitlines():
                 with suppress(ValueError):
                     lines.append(json.loads(line))
         return lines
