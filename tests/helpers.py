@@ -303,7 +303,9 @@ class Notes(ConsoleReport):
         self.notes.append(text)
 
 
-def train_run(folder: Path | None, out: Path, *settings: str, **more: Any) -> tuple[Run, str]:
+def train_run(
+    folder: Path | None, out: Path | None, *settings: str, **more: Any
+) -> tuple[Run, str]:
     """Start or resume a run, with the keywords of `train`; returns it and what was noted."""
     console = Notes()
     try:

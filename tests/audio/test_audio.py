@@ -1,11 +1,14 @@
+import os
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from tests.helpers import noisy, tone
+from tests.helpers import files_up_to, noisy, tone
 from wavenet.audio import decoders, levels, reading, writing
 from wavenet.errors import AudioError
 from wavenet.glossary import Array
@@ -124,6 +127,58 @@ def test_a_tagged_wav_is_whole_before_it_is_closed(tmp_path: Path) -> None:
                 assert whole.getnframes() == blocks * 4000
                 assert len(whole.readframes(8000)) == blocks * 8000
             assert sf.SoundFile(path).comment == "synthetic"
+
+
+def write_noise(path: Path) -> None:
+    with writing.writer(path, 16000) as file:
+        for i in range(20):
+            file.write(noisy(0.256, seed=i))
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Let this process open nothing more."""
+    import resource
+
+    free = os.dup(0)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+def test_what_the_system_refuses_is_named_for_what_it_is(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with no_more_files(), pytest.raises(AudioError) as e, writing.writer(path, 16000):
+        pass
+    assert e.value.reason == "cannot be written (Too many open files)"
+    sf.write(tmp_path / "there.wav", tone(0.1), 8000)
+    with pytest.raises(AudioError, match="Too many open files"), no_more_files():
+        read(tmp_path / "there.wav", 8000)
+    with files_up_to(2), pytest.raises(AudioError) as e:
+        write_noise(path)
+    assert e.value.reason == "cannot be written on (File too large)"
+    assert e.value.advice == ("what fitted is kept" if path.exists() else "")
+
+
+@pytest.mark.parametrize("suffix", writing.WRITABLE)
+def test_a_file_that_nothing_fits_into_is_not_left(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with files_up_to(0), pytest.raises(AudioError) as e:
+        write_noise(path)
+    assert not path.exists()
+    assert "kept" not in str(e.value)
+
+
+def test_a_file_that_nothing_was_written_to_is_not_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    with pytest.raises(KeyboardInterrupt), writing.writer(path, 16000):
+        raise KeyboardInterrupt
+    assert not path.exists()
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

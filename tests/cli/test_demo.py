@@ -1,5 +1,7 @@
 """The demo, cut to a few steps, and the pictures it ends with."""
 
+import shlex
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from wavenet import plotting
 from wavenet.cli import demo
 from wavenet.config import TrainConfig
 from wavenet.model import checkpoint, locate
+from wavenet.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -93,3 +96,25 @@ def test_a_demo_that_cannot_draw_says_the_rest(
     result = wavenet("demo", make_folder(wavs, 16000), "-o", out, "--steps", 2)
     assert result.exit_code == 0, result.output
     assert f"  no picture: {out}/demo.png: cannot be drawn (no fonts)\nnext:" in result.stdout
+
+
+def test_an_interrupted_demo_names_the_command_that_goes_on_with_it(
+    quick: None,
+    make_folder: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = make_folder(
+        {f"{i}.wav": tone(1.2, 16000, 120 + 9 * i) for i in range(5)}, 16000, "My Voice"
+    )
+    out, cache, train_step = tmp_path / "a demo", tmp_path / "cache", Trainer.train_step
+
+    def interrupted(trainer: Trainer) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return train_step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    command = ("demo", folder, "-o", out, "--cache", cache)
+    stopped = wavenet(*command, "--steps", 3).stdout
+    words = shlex.split(stopped.splitlines()[-1].partition(": ")[2])
+    assert words == ["wavenet", *map(str, command)]

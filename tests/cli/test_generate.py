@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.helpers import (
 )
 from wavenet import __version__
 from wavenet.audio import writing
+from wavenet.audio.reading import AudioFile
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint
 
@@ -79,6 +81,101 @@ def test_same_seed_same_file_and_batch_mates_do_not_matter(model: Path, tmp_path
     assert a != other
     assert a != (tmp_path / "many-2.wav").read_bytes()
     assert (tmp_path / "many-3.wav").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--label", "bob", "--label", "cy")])
+def test_more_clips_than_files_may_be_open_are_the_same(
+    tmp_path: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, printed = tmp_path / "voices.safetensors", {}
+    checkpoint.save(path, as_checkpoint(network(VOICES)))
+    common = ("generate", path, "--seconds", 0.05, "--seed", 1, "--count", 5, *options)
+    for at_once, name in ((5, "whole"), (2, "parts")):
+        monkeypatch.setattr("wavenet.system.files.open_at_once", lambda _count, n=at_once: n)
+        (tmp_path / name).mkdir()
+        printed[name] = wavenet(*common, "-o", tmp_path / name / "a.wav").stdout.splitlines()[1:]
+        printed[name] = [line.replace(name, "") for line in printed[name]]
+    assert printed["whole"] == printed["parts"]
+    assert len(printed["parts"]) == 5
+    for i in range(1, 6):
+        whole, part = (tmp_path / name / f"a-{i}.wav" for name in printed)
+        assert whole.read_bytes() == part.read_bytes()
+
+
+def test_clips_that_got_no_sample_leave_no_file(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uninterrupted = Sampler.variable_length_blocks
+
+    def interrupted(self: Sampler, *args: Any) -> Iterator[object]:
+        if self.streams[0].noise == 2:
+            raise KeyboardInterrupt
+        return uninterrupted(self, *args)
+
+    sf.write(tmp_path / "p.wav", tone(0.5), 8000)
+    monkeypatch.setattr("wavenet.system.files.open_at_once", lambda _count: 2)
+    monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
+    (tmp_path / "a-3.wav").write_bytes(b"an older one")
+    prompt = ("--prompt", tmp_path / "p.wav", "--keep-prompt")
+    options = ("--seconds", 0.05, "--count", 4, "--seed", 1, *prompt, "-o", tmp_path / "a.wav")
+    printed = wavenet("generate", model, *options).stdout.splitlines()
+    assert [line.partition("  ")[0] for line in printed[1:]] == [
+        str(tmp_path / "a-1.wav"),
+        str(tmp_path / "a-2.wav"),
+        "interrupted: what was made until then is kept",
+    ]
+    assert (tmp_path / "a-3.wav").read_bytes() == b"an older one"
+    assert not (tmp_path / "a-4.wav").exists()
+
+
+def test_a_prompt_that_nothing_follows_leaves_no_file(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes while it is put in front."""
+    blocks, calls = AudioFile.blocks, []
+
+    def interrupted(self: AudioFile) -> Iterator[object]:
+        calls.append(self)
+        yield from blocks(self)
+        # The first two calls are those of reading it.
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AudioFile, "blocks", interrupted)
+    sf.write(tmp_path / "p.wav", tone(0.5), 8000)
+    prompt = ("--prompt", tmp_path / "p.wav", "--keep-prompt")
+    options = ("--seconds", 0.05, "--count", 3, "--seed", 1, *prompt, "-o", tmp_path / "a.wav")
+    assert "interrupted" in wavenet("generate", model, *options).stdout
+    assert [path.name for path in sorted(tmp_path.glob("a-*.wav"))] == ["a-1.wav"]
+
+
+def test_clips_near_silence_are_told(tmp_path: Path) -> None:
+    # The output's bias decides alone: the middle level, which is silence.
+    quiet = as_checkpoint(network(SMALL))
+    quiet.arrays["average.output.weight"][:] = 0
+    quiet.arrays["average.output.bias"][:] = -20 * np.abs(np.arange(32) - 16)
+    checkpoint.save(tmp_path / "quiet.safetensors", quiet)
+    common = ("generate", tmp_path / "quiet.safetensors", "--seed", 1, "-o", tmp_path / "a.wav")
+    stderr = wavenet(*common, "--seconds", 0.3, "--count", 5).stderr
+    for i in range(1, 4):
+        line = rf"a-{i}\.wav came out near silence: its loudest 20 ms are at -\d+ dBFS\n"
+        assert re.search(line, stderr)
+    assert stderr.splitlines()[-2:] == [
+        "and so did 2 more",
+        "try a --prompt, another --seed, --temperature 1.05, or more training",
+    ]
+    assert "silence" not in wavenet(*common, "--seconds", 0.1).stderr
+
+
+def test_audio_as_quiet_as_its_prompt_is_not_called_silence(tmp_path: Path) -> None:
+    model = as_checkpoint(network(SMALL))
+    louder = replace(model.config, audio=replace(model.config.audio, level="peak"))
+    checkpoint.save(tmp_path / "peak.safetensors", replace(model, config=louder))
+    sf.write(tmp_path / "p.wav", 0.003 * tone(0.5), 8000, subtype="FLOAT")
+    options = ("--prompt", tmp_path / "p.wav", "--seconds", 0.3, "--seed", 1)
+    result = wavenet("generate", tmp_path / "peak.safetensors", *options, "-o", tmp_path / "a.wav")
+    assert result.exit_code == 0
+    assert "silence" not in result.stderr
 
 
 def test_a_new_seed_is_drawn_and_named(

@@ -2,17 +2,24 @@
 
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import soundfile as sf
+from filelock import FileLock
 
-from tests.helpers import matches, noisy, wavenet
+from tests.helpers import fails, matches, noisy, wavenet
 from wavenet.cli.console import ConsoleReport
+from wavenet.config import loading
+from wavenet.data.decoding import VERSION
+from wavenet.data.pcm_cache import index_folder
+from wavenet.generation.api import load
 from wavenet.model import locate
 from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
@@ -132,3 +139,64 @@ def test_a_reader_that_leaves_early_does_not_end_the_training(
     assert locate.steps(run.checkpoints) == [5, 10]
     said = [line for line in re.split("[\r\n]+", capsys.readouterr().err) if "warning" in line]
     assert said == ["warning: these lines can be shown no more (Broken pipe); training goes on"]
+
+
+def test_commands_that_are_suggested_can_be_pasted(
+    training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the places that the user gave, quoted for the shell."""
+    run, cache = tmp_path / "My Voice", tmp_path / "my cache"
+
+    def suggested(text: str) -> list[str]:
+        command, *words = shlex.split(text[text.index("wavenet train") :].splitlines()[0])
+        assert command == "wavenet"
+        return words
+
+    go_on = ["train", "--out", str(run), "--cache", str(cache)]
+    start = ("train", training_folder, "-c", config_file, "-o", run, "--cache", cache)
+    stopped = wavenet(*start, "--set", "train.evaluate_every=2", "--stop-at", 4).stdout
+    assert suggested(stopped) == go_on
+    losses = Trainer._losses
+    monkeypatch.setattr(Trainer, "_losses", lambda self: [float("nan") * x for x in losses(self)])
+    diverged = suggested(fails(*go_on).partition("Go on from it with: ")[2])
+    assert diverged[:5] == go_on
+    assert diverged[5:] == ["--set", "train.learning_rate=0.0007", "--accept-changes"]
+    monkeypatch.undo()
+    done = wavenet(*go_on).stdout
+    assert shlex.split(done.rpartition("wavenet ")[2]) == ["generate", str(run)]
+    ended = wavenet(*go_on).stdout
+    assert suggested(ended) == [*go_on, "--steps", "N", "--accept-changes"]
+    moved = training_folder.rename(tmp_path / "moved")
+    words = suggested(fails(*go_on))
+    assert words == ["train", "FOLDER", *go_on[1:]]
+    words[1] = str(moved)
+    assert wavenet(*words).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_ctrl_c_ends_the_wait_for_another_process_that_reads_the_recordings(
+    command: str,
+    model: Path,
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = tmp_path / "cache"
+    config = load(model).config if command == "evaluate" else loading.load(config_file)
+    version = load(model).training.decoding if command == "evaluate" else VERSION
+    index = index_folder(
+        training_folder, config.audio, trim=command == "train", cache=cache, version=version
+    )
+    monkeypatch.setattr("time.sleep", lambda _s: signal.raise_signal(signal.SIGINT))
+    options = [model, training_folder] if command == "evaluate" else [training_folder]
+    if command == "train":
+        options += ["-c", config_file, "-o", tmp_path / "run"]
+    lock = FileLock(index.cache / "lock")
+    with ThreadPoolExecutor(1) as another:
+        another.submit(lock.acquire).result()
+        result = wavenet(command, *options, "--cache", cache)
+        another.submit(lock.release).result()
+    assert result.exit_code == 130
+    assert result.output.count("waiting for another process, which is reading") == 1
+    assert result.stderr.splitlines()[-1] == "wavenet: interrupted; what was finished is kept"

@@ -127,3 +127,99 @@ def test_outputs_never_overwrite_inputs_or_each_other(tmp_path: Path) -> None:
         with pytest.raises(AudioError) as e:
             vocode.outputs(inputs, out)
         assert e.value.subject == subject
+
+
+def test_a_folder_is_its_recordings_and_frames(
+    tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder({"a.wav": tone(0.1), "ada/b.wav": tone(0.05), "bob/b.flac": tone(0.02)})
+    np.save("recordings/c.npy", mel.frames_of(tone(0.03).astype(np.float32), RATE, VOCODER))
+    Path("recordings/notes.txt").write_text("not audio")
+    result = wavenet("vocode", saved(VOCODER, tmp_path), "recordings", "--seed", 3)
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [(words[0], words[-1]) for words in lines] == [
+        ("recordings-vocoded/a-vocoded.wav", "recordings/a.wav"),
+        ("recordings-vocoded/ada/b-vocoded.wav", "recordings/ada/b.wav"),
+        ("recordings-vocoded/bob/b-vocoded.wav", "recordings/bob/b.flac"),
+        ("recordings-vocoded/c-vocoded.wav", "recordings/c.npy"),
+    ]
+    lengths = [sf.info(words[0]).frames for words in lines]
+    assert lengths == [800, 400, 160, 248]
+
+
+@pytest.mark.parametrize("out", ["new/", "new"])
+def test_one_input_goes_into_a_folder_that_is_named_as_one(
+    tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sf.write("a.wav", tone(0.1), RATE)
+    if not out.endswith("/"):
+        Path(out).mkdir()
+    assert wavenet("vocode", saved(VOCODER, tmp_path), "a.wav", "-o", out).exit_code == 0
+    assert sf.info("new/a-vocoded.wav").frames == 800
+
+
+def test_an_input_that_cannot_be_read_keeps_no_other_from_being_made(
+    tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_folder({"a.wav": tone(0.1), "d.wav": noisy(0.05)})
+    (folder / "b.wav").write_text("not audio")
+    np.save(folder / "c.npy", np.zeros((10, 7)))
+    result = wavenet("vocode", saved(VOCODER, tmp_path), folder, "-o", "out", "--seed", 3)
+    assert result.exit_code == 1
+    bad = [line for line in result.stderr.splitlines() if line.startswith("wavenet: ")]
+    assert [line.split(":")[1].strip() for line in bad] == [
+        str(folder / "b.wav"),
+        str(folder / "c.npy"),
+    ]
+    assert [path.name for path in sorted(Path("out").iterdir())] == [
+        "a-vocoded.wav",
+        "d-vocoded.wav",
+    ]
+    alone = tmp_path / "alone.wav"
+    wavenet("vocode", "model.safetensors", folder / "d.wav", "-o", alone, "--seed", 3)
+    assert alone.read_bytes() == Path("out/d-vocoded.wav").read_bytes()
+
+
+def test_where_no_input_can_be_read_nothing_is_made(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
+    folder = make_folder({})
+    folder.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (folder / name).write_text("not audio")
+    result = wavenet("vocode", saved(VOCODER, tmp_path), folder, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_before_the_first_block_leaves_no_file(
+    tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    folder = make_folder({"a.wav": tone(0.1), "b.wav": tone(0.1)})
+    monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
+    printed = wavenet("vocode", saved(VOCODER, tmp_path), folder, "-o", tmp_path / "out").stdout
+    assert printed.splitlines()[1:] == ["interrupted: what was made until then is kept"]
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_silence_where_there_was_sound_is_told(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
+    mute = as_checkpoint(network(VOCODER))
+    mute.arrays["average.output.weight"][:] = 0
+    mute.arrays["average.output.bias"][:] = -20 * np.abs(np.arange(32) - 16)
+    checkpoint.save(tmp_path / "mute.safetensors", mute)
+    folder = make_folder({"loud.wav": tone(0.4), "silent.wav": np.full(3200, 1e-4)})
+    result = wavenet("vocode", tmp_path / "mute.safetensors", folder, "-o", tmp_path / "out")
+    told = [line for line in result.stderr.splitlines() if "silence" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"{tmp_path / 'out' / 'loud-vocoded.wav'} came out near silence")
+    assert result.stderr.splitlines()[-1].startswith("try another --seed, --temperature 1.05")

@@ -33,6 +33,35 @@ def test_a_folder_is_its_recordings_label() -> None:
     assert [*by_file.values()] == ["allison", "allison/loud", "bob"]
 
 
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [
+        (0, ["19/198", "19/198/x", "26/198"]),
+        (1, ["19", "19", "26"]),
+        (2, ["19/198", "19/198", "26/198"]),
+        (9, ["19/198", "19/198/x", "26/198"]),
+    ],
+)
+def test_as_many_outer_folders_make_a_label_as_are_asked_for(
+    depth: int, expected: list[str]
+) -> None:
+    names = ["19/198/a.wav", "19/198/x/a.wav", "26/198/a.wav"]
+    assert [*labels.read(names, Path("libri"), "folder", depth).values()] == expected
+
+
+def test_folders_within_folders_are_noticed_where_they_make_more_labels() -> None:
+    assert labels.outer_folders(["19/198", "19/227", "26/198"]) == ["19", "26"]
+    # As many labels as outer folders, in any depth.
+    assert labels.outer_folders(["19/198", "26/198"]) == []
+    assert labels.outer_folders(["ada", "bob"]) == []
+
+
+def test_a_label_of_a_table_that_is_not_known_is_answered_with_the_nearest() -> None:
+    with pytest.raises(CorpusError, match="did you mean theo") as caught:
+        labels.label_ids({"a.wav": "Teo"}, Path("voices"), ("jackson", "theo"))
+    assert "jackson, theo" in caught.value.reason
+
+
 def test_a_label_is_spelt_in_one_way_whatever_the_disk_does() -> None:
     names = ["Zoe\u0308/1.wav", "Zo\u00eb/2.wav", " Zo\u00eb /3.wav"]
     assert set(labels.read(names, Path("voices"), "folder").values()) == {"Zo\u00eb"}

@@ -138,6 +138,26 @@ def test_a_folder_being_indexed_by_another_process_is_refused(make_folder: Make)
     assert "another process" in caught.value.reason
 
 
+def test_who_waits_for_another_process_says_so_and_finds_everything_indexed(
+    make_folder: Make,
+) -> None:
+    folder = make_folder({"a.wav": tone(0.5)})
+    lock = FileLock(indexed(folder).cache / "lock")
+    lock.acquire()
+    told: list[str] = []
+
+    def on_wait(text: str) -> None:
+        told.append(text)
+        lock.release()
+
+    index = index_folder(folder, AUDIO, trim=False, wait_seconds=-1, on_wait=on_wait)
+    assert told == [f"waiting for another process, which is reading the recordings of {folder}"]
+    assert (len(index.recordings), index.decoded) == (1, 0)
+    # Nobody holds it any more, and nobody waits for nothing.
+    index_folder(folder, AUDIO, trim=False, wait_seconds=-1, on_wait=on_wait)
+    assert len(told) == 1
+
+
 def test_linked_folders_do_not_go_in_circles(make_folder: Make) -> None:
     folder = make_folder({"in/a.wav": tone(0.5)})
     (folder / "in" / "loop").symlink_to(folder)

@@ -14,6 +14,8 @@ def test_labels_asked_for_are_found_in_order() -> None:
     ("asked", "known", "words"),
     [
         ("jakson", ["jackson", "theo"], "the model knows jackson, theo; did you mean jackson?"),
+        ("JACKSON", ["jackson", "theo"], "the model knows jackson, theo; did you mean jackson?"),
+        ("19", ["19/198", "26/198"], "the model knows 19/198, 26/198; did you mean 19/198?"),
         ("7", ["jackson", "theo"], "the model knows jackson, theo"),
         ("p99", [f"p{i}" for i in range(57)], "p18, p19, ... (20 of 57)"),
         ("theo", [], "leave it out"),

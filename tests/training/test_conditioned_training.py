@@ -77,6 +77,27 @@ def test_labels_from_folders_to_clips(voices: Path, config_of: ConfigOf, tmp_pat
     assert "has the label cyd, which this network does not know (ada, bob)" in message
 
 
+def test_speakers_with_chapters_are_offered_as_labels_of_their_own(
+    make_folder: Callable[..., Path], config_of: ConfigOf, tmp_path: Path
+) -> None:
+    names = [f"{who}/{chapter}/{i}.wav" for who in (19, 26) for chapter in (1, 2) for i in (1, 2)]
+    folder = make_folder({name: noisy(0.6, seed=i) for i, name in enumerate(names)})
+    path, run = config_of(LABELS), tmp_path / "run"
+    offer = "to take the 2 outer ones (19, 26), add --label-depth 1"
+    lines = train(folder, path, tmp_path / "all", "--dry-run").splitlines()
+    (number,) = [i for i, line in enumerate(lines) if line.startswith("labels")]
+    assert re.match(r"labels     19/1 \S+ s, 19/2 \S+ s, 26/1 \S+ s, 26/2 \S+ s$", lines[number])
+    assert lines[number + 1].endswith(offer)
+    output = train(folder, path, run, "--label-depth", 1)
+    assert re.search(r"labels     19 \S+ s, 26 \S+ s\n", output)
+    assert "--label-depth" not in output
+    # The run keeps it, and so does scoring with its model.
+    assert "is at step 10 already" in wavenet("train", folder, "-o", run).output
+    assert wavenet("evaluate", run, folder).exit_code == 0
+    message = fails("train", folder, "-o", run, "--label-depth", 0)
+    assert "train.label_depth: 1 -> 0" in message
+
+
 def test_labels_from_a_table_and_from_names(
     make_folder: Callable[..., Path],
     config_of: ConfigOf,

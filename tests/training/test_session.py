@@ -308,6 +308,20 @@ def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
     assert ("nothing has been learnt" in notes) == (kind == "noise"), notes
 
 
+@pytest.mark.parametrize(("output", "bits"), [("mulaw", 5), ("logistic", 16)])
+def test_what_is_worse_than_knowing_nothing_is_not_praised(
+    output: str, bits: int, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([5851.0, bits - 0.5])
+    monkeypatch.setattr(Trainer, "_bits_per_sample", lambda _trainer: next(scores))
+    _, notes = start(f"model.output={output}")
+    said = [line.partition("  ")[2] for line in notes.splitlines() if line.startswith("step  ")]
+    assert [line.strip() for line in said if "validation" in line] == [
+        f"5  validation 5851.000 bits per sample, no better than knowing nothing ({bits} bits)",
+        f"10  validation {bits - 0.5:.3f} bits per sample, the best so far",
+    ]
+
+
 # Its engine is compiled for each output, which takes seconds.
 @pytest.mark.parametrize("output", ["logistic", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_a_run_with_an_output_of_16_bits(

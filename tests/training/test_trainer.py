@@ -238,6 +238,11 @@ def test_nothing_learnt_is_distinguished_from_learning() -> None:
     train = TrainConfig(warmup_steps=10)
     assert nothing_learnt(200, 7.8, 7.85, train) is not None
     assert nothing_learnt(200, 5.0, 7.85, train) is None
+    up, level = (nothing_learnt(200, bits, 7.85, train, before=8.0) for bits in (5851.0, 7.99))
+    assert up is not None
+    assert "start again with train.learning_rate (now 0.01) at a third of that, or less" in up
+    assert level is not None
+    assert "by a factor of 3 either way" in level
     # After 60 steps it is too early to judge.
     assert nothing_learnt(60, 7.8, 7.85, train) is None
 

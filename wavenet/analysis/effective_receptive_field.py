@@ -69,7 +69,7 @@ def measure(
     config = model.config
     require_finite(model.weights)
     label_id = known_labels.choose([label], config.model.labels)[0] if label is not None else 0
-    targets = _targets(_recordings(recordings, config, cache), config, recordings)
+    targets = _targets(_recordings(recordings, config, cache, report), config, recordings)
     network = WaveNet.from_arrays(config.model, model.weights).to(pick_device(device))
     network.requires_grad_(False)
     total = torch.zeros(network.receptive_field, dtype=torch.float64)
@@ -120,10 +120,13 @@ def influence_at(network: "WaveNet", source: Source, at: int, sample_rate: int) 
     return by_lag
 
 
-def _recordings(source: Path, config: Config, cache: Path | None) -> list[Pcm]:
+def _recordings(
+    source: Path, config: Config, cache: Path | None, report: Callable[[str], object]
+) -> list[Pcm]:
     """The samples of each recording, at the level of training. Raises AudioError or CorpusError."""
     if source.is_dir():
-        index = index_folder(source, config.audio, trim=config.trims, cache=cache)
+        audio, trim = config.audio, config.trims
+        index = index_folder(source, audio, trim=trim, cache=cache, wait_seconds=-1, on_wait=report)
         return [index.pcm(recording) for recording in index.recordings]
     if not source.exists():
         raise CorpusError(source, "no such recording or folder")

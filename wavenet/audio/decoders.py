@@ -21,6 +21,9 @@ from wavenet.glossary import Array
 
 BLOCK_SAMPLES = 1 << 18
 
+# libsndfile's number for what the system refused, and how it begins to say what that was.
+SFE_SYSTEM, SYSTEM_ERROR = 2, "System error : "
+
 # Messages of libsndfile that help nobody, and what they mean for a file that is there.
 PLAIN_REASONS = {
     "System error": "the disk is full, or refuses",
@@ -217,10 +220,20 @@ def libsndfile_name(path: Path) -> Any:
     return os.fsencode(path) if os.name == "posix" else str(path)
 
 
-def libsndfile_reason(e: Exception) -> str:
-    """Why a file could not be read or written, in the library's words where those say something."""
+def libsndfile_reason(e: Exception, file: sf.SoundFile | None = None) -> str:
+    """Why a file could not be read or written, in the library's words where those say something.
+
+    `file` is the one that failed, once it was opened.
+    """
     if isinstance(e, sf.LibsndfileError):
         reason = getattr(e, "error_string", "")
+        if e.code == SFE_SYSTEM:
+            # soundfile leaves out what the system said. Of a file that could not be opened,
+            # libsndfile tells it to whoever asks about none.
+            handle = getattr(file, "_file", None) or sf._ffi.NULL
+            told = sf._ffi.string(sf._snd.sf_strerror(handle)).decode(errors="replace")
+            if told.startswith(SYSTEM_ERROR):
+                reason = told.removeprefix(SYSTEM_ERROR)
     else:
         reason = getattr(e, "strerror", None) or e
     text = str(reason).strip().rstrip(".")

@@ -14,16 +14,20 @@ import typer
 from tqdm import tqdm
 
 from wavenet.arithmetic import ceil_div
+from wavenet.cli.failures import with_options
 from wavenet.config import Config
 from wavenet.config.loading import load, preset_names
 from wavenet.data.corpus import Corpus
+from wavenet.data.labels import outer_folders
 from wavenet.data.pcm_cache import Index
 from wavenet.errors import reason_of
 from wavenet.generation.provenance import model_name
 from wavenet.model.checkpoint import Training
 from wavenet.model.cost import model_cost
+from wavenet.model.known_labels import labels_line
 from wavenet.system.device import peak_bytes
 from wavenet.system.progress import bar
+from wavenet.system.shell import command
 from wavenet.training.events import Display
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
@@ -102,10 +106,12 @@ class ConsoleReport(Display):
         step = trainer.step
         if trainer.out_of_patience:
             why = f"ended at step {step} because nothing since step {trainer.best_step} was better"
-            advice = "; to go on: --set train.patience=0 --accept-changes"
+            more = ("--set", "train.patience=0", "--accept-changes")
+            advice = f"; to go on: {_go_on(trainer, run, *more)}"
         elif step >= trainer.config.train.steps:
             why = f"is at step {step} already"
-            advice = "; to go on, give a longer schedule: --steps N --accept-changes"
+            more = ("--steps", "N", "--accept-changes")
+            advice = f"; to go on, give a longer schedule: {_go_on(trainer, run, *more)}"
         else:
             why, advice = f"is at step {step} already, past --stop-at {until}", ""
         self.note(f"{run.folder}: {why}{advice}")
@@ -162,9 +168,12 @@ class ConsoleReport(Display):
 
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
         line = "no held-out audio"
-        if trainer.validation_bits is not None:
-            line = f"validation {trainer.validation_bits:.3f} bits per sample"
-        if trainer.best_step == trainer.step:
+        bits, ignorance = trainer.validation_bits, math.log2(trainer.model.distribution.levels)
+        if bits is not None:
+            line = f"validation {bits:.3f} bits per sample"
+        if bits is not None and bits >= ignorance:
+            line += f", no better than knowing nothing ({ignorance:g} bits)"
+        elif trainer.best_step == trainer.step:
             line += ", the best so far"
         if sample:
             line += f"; {sample}"
@@ -174,11 +183,12 @@ class ConsoleReport(Display):
         self.close()
         early = trainer.out_of_patience and not interrupted
         why = f"stopped at step {trainer.step}, everything is saved"
-        next_command = f"Go on with: wavenet train --out {run.folder}"
+        next_command = f"Go on with: {_go_on(trainer, run)}"
         if early or not (interrupted or trainer.step < trainer.config.train.steps):
-            why, next_command = "done", f"Hear it with: wavenet generate {run.folder}"
+            words: tuple[object, ...] = ("generate", run.folder)
             if trainer.config.model.follows_frames:
-                next_command = f"Hear it with: wavenet vocode {run.folder} RECORDING"
+                words = ("vocode", run.folder, "RECORDING")
+            why, next_command = "done", f"Hear it with: {command('wavenet', *words)}"
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
         self.note(f"{why}. {next_command}")
@@ -194,6 +204,11 @@ def _discard_output() -> None:
     """Let standard output go nowhere from here on, with what it still holds."""
     with suppress(OSError), open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), sys.stdout.fileno())
+
+
+def _go_on(trainer: Trainer, run: Run, *more: str) -> str:
+    """The command that goes on with a run."""
+    return with_options(run.command_to_go_on(trainer.corpus.index.cache.parent, *more))
 
 
 def _where(trainer: Trainer) -> str:
@@ -281,6 +296,12 @@ def conditioning_lines(corpus: Corpus) -> Iterator[str]:
         each = [f"{label} {duration(samples[i] / rate)}" for i, label in enumerate(model.labels)]
         more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""
         yield f"labels     {', '.join(each[:LABELS_SHOWN])}{more}"
+        outer = outer_folders(model.labels)
+        if outer and corpus.config.train.label_from == "folder":
+            yield (
+                "           each folder within a folder is a label; to take the "
+                f"{len(outer)} outer ones ({labels_line(outer)}), add --label-depth 1"
+            )
     if model.follows_frames:
         every = f"every {model.mel_hop} samples ({1000 * model.mel_hop / rate:.1f} ms)"
         bands = f"{model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz"

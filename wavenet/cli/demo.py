@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wavenet.cli.failures import with_options
 from wavenet.cli.options import CacheOption, out_option
 from wavenet.errors import ChangedRunError, CorpusError, OutputError, RunError, reason_of
 from wavenet.system import resources
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BUNDLED = resources.folder("starter") / "speech"
 BASE = "base-speech"
+YOURS = "path/to/your/recordings"
 MINUTES = 2.0
 PROMPT_SECONDS = 1.5
 NEW_SECONDS = 3.0
@@ -46,6 +48,8 @@ def demo(
             "name a folder: wavenet demo FOLDER",
         )
     from wavenet.cli.console import ConsoleReport
+    from wavenet.data.cache_folders import cache_option
+    from wavenet.system.shell import command
     from wavenet.training.events import TrainingListener
     from wavenet.training.run_folder import Run
     from wavenet.training.session import train
@@ -79,7 +83,9 @@ def demo(
         console.close()
     last = run.latest()
     if last is None or last.training.step < last.config.train.steps:
-        typer.echo(f"the demo goes on where it stopped with: wavenet demo -o {out}")
+        own = [folder] if folder else []
+        goes_on = command("wavenet", "demo", *own, "-o", out, *cache_option(cache))
+        typer.echo(with_options(f"the demo goes on where it stopped with: {goes_on}"))
         return
     _generate_and_draw(run, keep.corpus)
 
@@ -91,9 +97,11 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     from wavenet import plotting
     from wavenet.audio import writing
     from wavenet.cli.console import duration
+    from wavenet.data.cache_folders import cache_option
     from wavenet.data.statistics import held_out_baselines
     from wavenet.generation.api import generate, load
     from wavenet.generation.provenance import model_name, synthetic_tags
+    from wavenet.system.shell import command
 
     model = load(run.folder)
     rate = model.config.audio.sample_rate
@@ -128,6 +136,12 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     except (OutputError, MemoryError) as e:
         pictured = f"  no picture: {reason_of(e)}"
     bits = model.training.validation_bits or float("nan")
+    cache = cache_option(corpus.index.cache.parent)
+    steps = (
+        command("wavenet", "generate", run.folder, "--seconds", 10, "-o", "new.wav"),
+        command("wavenet", "train", YOURS, "--init-from", BASE, "--minutes", 10, *cache),
+        command("wavenet", "receptive-field", run.folder),
+    )
     typer.echo(f"""
 after {duration(model.training.seconds)} of training: \
 {bits:.2f} bits per sample on speech it never heard
@@ -136,7 +150,6 @@ knowing the sample before {bigram:.2f}
   {run.folder / "continued.wav"}     a held-back recording, continued after {prompt_seconds}
   {run.folder / "from-nothing.wav"}  from silence
 {pictured}
-next:
-  wavenet generate {run.folder} --seconds 10 -o new.wav
-  wavenet train path/to/your/recordings --init-from {BASE} --minutes 10
-  wavenet receptive-field {run.folder}""")
+next:""")
+    for step in steps:
+        typer.echo(with_options(f"  {step}"))

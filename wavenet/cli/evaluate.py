@@ -51,8 +51,9 @@ def evaluate(
     from wavenet.data.pcm_cache import index_folder
     from wavenet.engines.options import say_nothing
     from wavenet.evaluation.copy_synthesis import MAX_SECONDS, resynthesize
-    from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score, trained_on
+    from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
     from wavenet.evaluation.scorers import create_scorer
+    from wavenet.evaluation.training_recordings import trained_on
     from wavenet.generation.api import load
     from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
 
@@ -62,11 +63,24 @@ def evaluate(
     config = checkpoint.config
     _check(config, split, label_from, label, vocoded)
     scorer = create_scorer(checkpoint, engine, device, engine_options)
-    version = checkpoint.training.decoding
-    index = index_folder(folder, config.audio, trim=False, cache=cache, version=version)
+    index = index_folder(
+        folder,
+        config.audio,
+        trim=False,
+        cache=cache,
+        version=checkpoint.training.decoding,
+        wait_seconds=-1,
+        on_wait=options.report,
+    )
     spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
     where = f"{len(spans)} recordings of {index.folder} at {index.sample_rate} Hz"
     say(f"checkpoint of step {checkpoint.training.step} on {where}")
+    scored = {span.recording.name for span in spans}
+    seen = len(scored & trained_on(model, checkpoint, index, split))
+    if seen:
+        # Programs read the standard output.
+        tell = options.report if as_json else typer.echo
+        tell(f"note: the model was trained on {seen} of these recordings")
     say(f"{'bits':>7} {'samples':>11}  file")
     likelihood = Likelihood(index, config, scorer)
     with bar(sum(map(len, spans)), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
@@ -76,10 +90,7 @@ def evaluate(
                 progress.clear()
             say(f"{file.bits_per_sample:>7.3f} {file.samples:>11,}  {file.file}")
     score = likelihood.summary()
-    lines = list(_score_lines(score, index, split))
-    if trained := trained_on(model, index, config, split):
-        lines.append(f"note: the run was trained on {trained} of these recordings")
-    say("\n".join(lines))
+    say("\n".join(_score_lines(score, index, split, seen)))
     if config.model.follows_frames and vocoded:
         longest = round(MAX_SECONDS * index.sample_rate)
         excerpts = [(index.pcm(s.recording)[s.start :][:longest], s.label) for s in spans[:vocoded]]
@@ -114,8 +125,11 @@ def _check(
         raise UsageError("label_from", None, "the model was trained without labels", "leave it out")
 
 
-def _score_lines(score: "Score", index: "Index", split: str) -> Iterator[str]:
-    """What was scored, its bits per sample, and those of the baselines."""
+def _score_lines(score: "Score", index: "Index", split: str, seen: int) -> Iterator[str]:
+    """What was scored, its bits per sample, and those of the baselines.
+
+    `seen` recordings were trained on.
+    """
     from wavenet.data.baselines import ORDER
     from wavenet.data.split import TAILS_MIN_SECONDS
 
@@ -127,6 +141,8 @@ def _score_lines(score: "Score", index: "Index", split: str) -> Iterator[str]:
     if split == "tails":
         what = "the last tenth of each, after hearing the rest"
         how = "counted on the first nine tenths"
+    if seen:
+        what += f"; {seen} of the {len(score.files)} recordings were trained on"
     length = f"{score.samples:,} samples ({score.samples / index.sample_rate:.1f} s)"
     bits, bits_16bit = score.bits_per_sample, score.bits_per_16bit_sample
     unit = "16-bit sample" if bits_16bit == bits else "sample"

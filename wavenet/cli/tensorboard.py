@@ -9,6 +9,7 @@ from typing import Any
 from wavenet.audio import reading
 from wavenet.data.corpus import Corpus
 from wavenet.errors import UsageError, reason_of
+from wavenet.system.shell import command
 from wavenet.training.events import Display
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
@@ -46,7 +47,7 @@ class TensorBoardReport(Display):
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
         # Steps that a crash undid are trained again, and must not be shown twice.
         self._writer = self._writer_class(self._folder, purge_step=trainer.step + 1)
-        self._note(f"board      tensorboard --logdir {self._folder}")
+        self._note(f"board      {command('tensorboard', '--logdir', self._folder)}")
 
     def logged(self, metrics: dict[str, Any]) -> None:
         for key, tag in TAGS.items():

@@ -52,6 +52,10 @@ def train(
             "(?P<label>[a-z]+)_."
         ),
     ] = None,
+    label_depth: Annotated[
+        int | None,
+        typer.Option(help="How many folders, from the outermost on, make a label; 0 is all."),
+    ] = None,
     settings: SetOption = None,
     cache: CacheOption = None,
     accept_changes: Annotated[
@@ -85,6 +89,7 @@ def train(
         "train.minutes": minutes,
         "train.seed": seed,
         "train.label_from": label_from,
+        "train.label_depth": label_depth,
     }
     overrides = parse_assignments(settings or [])
     overrides |= {name: value for name, value in given.items() if value is not None}

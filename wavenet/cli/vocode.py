@@ -1,24 +1,36 @@
 """`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wavenet.cli import options
-from wavenet.errors import AudioError, OutputError
+from wavenet.errors import AudioError, EngineError, OutputError
+
+if TYPE_CHECKING:
+    from wavenet.generation.mel_input import MelInput
+    from wavenet.model.checkpoint import Checkpoint
 
 # Streams of a batch. More are no faster, and each takes memory.
 MAX_STREAMS = 32
+# Frames that rise above this are of something heard: noise at -50 dBFS does.
+SOUNDING = -6.0
+# At the end of a path, they say that it is a folder.
+SLASHES = tuple(filter(None, ("/", os.sep, os.altsep)))
 
 
 def vocode(
     model: options.ModelArgument,
     inputs: Annotated[
-        list[Path], typer.Argument(help="Recordings to resynthesise, or log-mel frames in .npy.")
+        list[Path],
+        typer.Argument(
+            help="Recordings to resynthesise, log-mel frames in .npy, or folders of either."
+        ),
     ],
     label: Annotated[
         str | None, typer.Option(help="Voice or class, for a model that knows some.")
@@ -32,21 +44,29 @@ def vocode(
     threads: options.ThreadsOption = 0,
     tag: options.TagOption = True,
     out: Annotated[
-        Path | None,
+        str | None,
         options.out_option(
-            "wav, flac, ogg or mp3; for several inputs a folder. Default: INPUT-vocoded.wav."
+            "wav, flac, ogg or mp3; for several inputs a folder, which FOLDER/ names for one too. "
+            "Default: INPUT-vocoded.wav, or for a folder FOLDER-vocoded."
         ),
     ] = None,
 ) -> None:
     """Make audio from mel frames: those of recordings, or made elsewhere."""
-    from wavenet.cli.streams import INTERRUPTED, chosen_or_new, first_line, write_streams
+    from wavenet.cli.streams import (
+        INTERRUPTED,
+        chosen_or_new,
+        first_line,
+        silence_lines,
+        write_streams,
+    )
     from wavenet.engines import create_engine
     from wavenet.generation.api import load
-    from wavenet.generation.mel_input import MelInput, require_frames
+    from wavenet.generation.mel_input import require_frames
     from wavenet.generation.provenance import model_name, synthetic_tags
     from wavenet.generation.sampler import Sampler
     from wavenet.model.distributions.base import Sampling
     from wavenet.model.known_labels import choose
+    from wavenet.system.files import open_at_once
 
     engine_options = options.engine_options(precision, threads)
     sampling = Sampling(temperature, top_k, top_p)
@@ -56,8 +76,15 @@ def vocode(
     labels = [] if label is None else [label]
     # A wrong label is noticed before all inputs are read.
     choose(labels, config.model.labels)
-    paths = outputs(inputs, out)
-    mel_inputs = [MelInput.read(path, trained) for path in inputs]
+    files, names = expanded(inputs)
+    into_folder = any(path.is_dir() for path in inputs) or (out or "").endswith(SLASHES)
+    if out is None and len(inputs) == 1 and into_folder:
+        out = f"{inputs[0].resolve().name}-vocoded"
+    paths = outputs(files, Path(out) if out else None, names if into_folder else None)
+    folder = paths[0].parents[len(names[0].parts) - 1]
+    readable = read(files, trained)
+    files, paths = [files[i] for i in readable], [paths[i] for i in readable]
+    mel_inputs = list(readable.values())
     lengths = [mel_input.samples for mel_input in mel_inputs]
     seed = chosen_or_new(seed)
     loaded = create_engine(engine, config.model, trained.weights, engine_options)
@@ -70,37 +97,87 @@ def vocode(
 
     # A batch takes as long as the longest input in it, so those of similar length go together.
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    batches = [order[i : i + MAX_STREAMS] for i in range(0, len(order), MAX_STREAMS)]
+    at_once = open_at_once(MAX_STREAMS)
+    batches = [order[i : i + at_once] for i in range(0, len(order), at_once)]
     # The first sampler refuses what does not fit, before anything is written.
     samplers = chain([sampler_of(batches[0])], map(sampler_of, batches[1:]))
     typer.echo(first_line(loaded, len(batches[0]), trained, seed))
-    _make_folder(paths[0].parent)
+    _make_folders(folder, paths)
     about = synthetic_tags(model_name(model), trained, seed, from_mel_frames=True) if tag else {}
     tags = [about] * len(paths)
-    made = write_streams(zip(batches, samplers, strict=True), lengths, paths, tags, rate)
+    clips = write_streams(zip(batches, samplers, strict=True), lengths, paths, tags, rate)
     voice = f", {label}" if label else ""
-    for path, source, samples in zip(paths, inputs, made, strict=True):
-        if samples:
-            typer.echo(f"{path}  {samples / rate:.2f} s, after {source}{voice}")
-    if sum(made) < sum(lengths):
+    for path, source, clip in zip(paths, files, clips, strict=True):
+        if clip.samples:
+            typer.echo(f"{path}  {clip.samples / rate:.2f} s, after {source}{voice}")
+    if sum(clip.samples for clip in clips) < sum(lengths):
         typer.echo(INTERRUPTED)
+    heard = [i for i, mel_input in enumerate(mel_inputs) if mel_input.frames.max() > SOUNDING]
+    for line in silence_lines([paths[i] for i in heard], [clips[i] for i in heard], rate):
+        options.report(line)
+    if len(readable) < len(names):
+        raise typer.Exit(1)
 
 
-def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
+def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The files that are meant, and what their results are called after.
+
+    Of a folder these are its recordings and .npy files, by their names in it. Raises AudioError.
+    """
+    from wavenet.data.discovery import audio_files
+    from wavenet.generation.mel_input import SUFFIX
+
+    files, names = [], []
+    for path in inputs:
+        found = [Path(path.name)]
+        if path.is_dir():
+            found = [Path(file.name) for file in audio_files(path)[0]]
+            found += [frames.relative_to(path) for frames in path.rglob(f"[!.]*{SUFFIX}")]
+        if not found:
+            raise AudioError(path, f"holds neither recordings nor {SUFFIX} files")
+        names += sorted(found)
+        files += [path / name for name in sorted(found)] if path.is_dir() else [path]
+    return files, names
+
+
+def read(files: Sequence[Path], model: "Checkpoint") -> dict[int, "MelInput"]:
+    """The inputs that can be read, by number; each of several that cannot gets its line.
+
+    Raises AudioError or EngineError for the only one.
+    """
+    from wavenet.generation.mel_input import MelInput
+
+    readable = {}
+    for i, path in enumerate(files):
+        try:
+            readable[i] = MelInput.read(path, model)
+        except (AudioError, EngineError) as e:
+            if len(files) == 1:
+                raise
+            options.report(f"wavenet: {e}")
+    if not readable:
+        raise typer.Exit(1)
+    return readable
+
+
+def outputs(
+    inputs: Sequence[Path], out: Path | None, names: Sequence[Path] | None = None
+) -> list[Path]:
     """The path of each result: `out` itself, or for several inputs a file in a folder of that name.
 
-    Raises AudioError.
+    With `names` it is a folder, and files in it are called after these. Raises AudioError.
     """
     from wavenet.audio import writing
 
-    if len(inputs) == 1 and not (out and out.is_dir()):
+    if names is None and len(inputs) == 1 and not (out and out.is_dir()):
         paths = [out or Path(f"{inputs[0].stem}-vocoded.wav")]
         writing.check_writable(paths[0])
     else:
         folder = out or Path()
         if folder.suffix.lower() in writing.WRITABLE:
             raise AudioError(folder, f"is one file for {len(inputs)} inputs", "name a folder")
-        paths = [folder / f"{source.stem}-vocoded.wav" for source in inputs]
+        names = names or [Path(source.name) for source in inputs]
+        paths = [folder / name.with_name(f"{name.stem}-vocoded.wav") for name in names]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
         reason = "would be written for two inputs of the same name"
@@ -112,9 +189,12 @@ def outputs(inputs: Sequence[Path], out: Path | None) -> list[Path]:
     return paths
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folders(folder: Path, paths: Sequence[Path]) -> None:
+    """Make the folder of results, and within it those of single ones."""
     try:
         folder.mkdir(exist_ok=True)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         advice = "name a folder in an existing one"
         raise OutputError(folder, f"cannot be made ({e.strerror})", advice) from None

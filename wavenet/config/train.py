@@ -124,6 +124,11 @@ class TrainConfig(Checked):
     `(?P<label>...)` in it.
     """
 
+    label_depth: int = ranged(0, 0, 100, "folders", zero="all")
+    """How many of the folders that a recording lies in make its label, from the outermost on, where
+    labels come from folders: 1 for folders of speakers that hold folders of chapters.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         allowed = self.accumulate <= self.batch

@@ -85,6 +85,11 @@ def default_cache() -> Path:
     return (private or usual) / "pcm"
 
 
+def cache_option(place: Path | None) -> tuple[str, ...]:
+    """The words of a command that ask for caches in `place`; none where they are by default."""
+    return () if place in (None, default_cache()) else ("`cache`", str(place))
+
+
 def cache_folder(
     folder: Path, settings: AudioConfig, trim: bool, cache: Path | None, version: int
 ) -> Path:

@@ -36,7 +36,9 @@ class Corpus(Split):
         by_name: dict[str, str] = {}
         if config.model.label_channels:
             names = [recording.name for recording in index.recordings]
-            by_name = labels.read(names, index.folder, config.train.label_from)
+            by_name = labels.read(
+                names, index.folder, config.train.label_from, config.train.label_depth
+            )
         known = config.model.labels or tuple(sorted(set(by_name.values())))
         config = replace(config, model=replace(config.model, labels=known))
         label_ids = labels.label_ids(by_name, index.folder, known)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from wavenet.errors import CorpusError
-from wavenet.model.known_labels import composed, labels_line
+from wavenet.model.known_labels import composed, known_line
 
 EXAMPLE = r"(?P<label>[a-z]+)_\d+"
 WAYS = (
@@ -23,14 +23,15 @@ WAYS = (
 HEADER = ["file", "label"]
 
 
-def read(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]:
+def read(names: Sequence[str], folder: Path, rule: str, depth: int = 0) -> dict[str, str]:
     """The label of each recording, by name.
 
-    Names are relative to `folder`, with forward slashes; `rule` is train.label_from. Raises
-    CorpusError when the rule gives a recording no label, or cannot be followed.
+    Names are relative to `folder`, with forward slashes; `rule` is train.label_from and `depth`
+    train.label_depth. Raises CorpusError when the rule gives a recording no label, or cannot be
+    followed.
     """
     if rule == "folder":
-        return _from_folders(names, folder)
+        return _from_folders(names, folder, depth)
     if is_table(rule):
         return _from_table(names, folder, rule)
     return _from_pattern(names, folder, rule)
@@ -50,7 +51,7 @@ def label_ids(
     number = {label: i for i, label in enumerate(known)}
     for name, label in by_name.items():
         if label not in number:
-            problem = f"which this network does not know ({labels_line(known)})"
+            problem = f"which this network does not know ({known_line(label, known)})"
             raise CorpusError(folder, f"{name} has the label {label}, {problem}", advice)
     return {name: number[label] for name, label in by_name.items()}
 
@@ -60,14 +61,21 @@ def is_table(rule: str) -> bool:
     return rule.lower().endswith(".csv")
 
 
-def _from_folders(names: Sequence[str], folder: Path) -> dict[str, str]:
+def outer_folders(labels: Sequence[str]) -> list[str]:
+    """The outermost folder of each label that is made of several; [] where that joins none."""
+    outer = sorted({label.partition("/")[0] for label in labels})
+    return outer if len(outer) < len(labels) else []
+
+
+def _from_folders(names: Sequence[str], folder: Path, depth: int) -> dict[str, str]:
     loose = [name for name in names if "/" not in name]
     if loose:
         reason = f"in no subfolder to take a label from: {_and_more(loose)}"
         if len(loose) == len(names):
             reason = "has no subfolders to take labels from"
         raise CorpusError(folder, reason, f"there are three ways: {WAYS}")
-    return {name: _checked(str(PurePosixPath(name).parent), f"{folder}: {name}") for name in names}
+    labels = {name: "/".join(PurePosixPath(name).parent.parts[: depth or None]) for name in names}
+    return {name: _checked(label, f"{folder}: {name}") for name, label in labels.items()}
 
 
 def _from_pattern(names: Sequence[str], folder: Path, rule: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -78,13 +78,15 @@ def index_folder(
     threads: int | None = None,
     wait_seconds: float = 0,
     version: int = VERSION,
+    on_wait: Callable[[str], object] = lambda text: None,
 ) -> Index:
     """Decode what is new in `folder` and return where everything lies.
 
     `on_file(done, total)` reports progress; the first report comes before anything is decoded.
     There are as many `threads` as cores by default. While another process indexes the same folder,
-    this waits `wait_seconds`, or forever when it is below 0. `version` is that of decoding. Raises
-    CorpusError when the wait is not enough, or when no file can be used.
+    this waits `wait_seconds`, or forever when it is below 0, and tells `on_wait` so in a line.
+    `version` is that of decoding. Raises CorpusError when the wait is not enough, or when no file
+    can be used.
     """
     folder = folder.expanduser()
     if not folder.is_dir():
@@ -98,7 +100,7 @@ def index_folder(
     path = cache_folder(folder, settings, trim, cache, version)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with FileLock(path / "lock", timeout=wait_seconds):
+        with _locked(path, folder, wait_seconds, on_wait):
             found, decoded = _update(path, settings, trim, files, on_file, threads, version)
             recordings = _usable(found)
             about = {"folder": str(folder.resolve()), "recordings": len(recordings)}
@@ -115,6 +117,20 @@ def index_folder(
         raise CorpusError(folder, reason, f"{skipped[0].name}: {skipped[0].reason}")
     rate = settings.sample_rate
     return Index(folder, path, rate, recordings, tuple(skipped), ignored, decoded, version)
+
+
+def _locked(
+    cache: Path, folder: Path, wait_seconds: float, on_wait: Callable[[str], object]
+) -> AbstractContextManager[object]:
+    """The lock of a cache folder, held until the end of a `with` statement. Raises Timeout."""
+    lock = FileLock(cache / "lock")
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        if not wait_seconds:
+            raise
+        on_wait(f"waiting for another process, which is reading the recordings of {folder}")
+        return lock.acquire(timeout=wait_seconds)
 
 
 def _update(

@@ -7,7 +7,6 @@ of `wavenet.data.baselines` are computed from the same samples.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from wavenet.model import known_labels
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
-from wavenet.training.run_folder import Run
 
 BLOCK_SAMPLES = 1 << 15
 SPLITS = ("all", "tails")
@@ -158,21 +156,9 @@ def label_ids(
     if not known:
         return {}
     try:
-        by_name = labels.read(names, index.folder, label_from or config.train.label_from)
+        rule, depth = label_from or config.train.label_from, config.train.label_depth
+        by_name = labels.read(names, index.folder, rule, depth)
     except CorpusError as e:
         parts = (e.advice, "or `label` with one for all of them")
         raise CorpusError(e.subject, e.reason, "; ".join(filter(None, parts))) from None
     return labels.label_ids(by_name, index.folder, known, "`label` gives one to all")
-
-
-def trained_on(model: Path, index: Index, config: Config, split: str) -> int:
-    """How many of the recordings the run has trained on, as far as its folder says.
-
-    `model` is the run or one of its checkpoints. With tails held out and scored, none.
-    """
-    if split == config.train.validation == "tails":
-        return 0
-    corpus = Run(model if model.is_dir() else model.parent.parent).corpus()
-    unused = {*corpus.get("held_out", []), *corpus.get("left_out", [])}
-    trained = {sha for name, sha in corpus.get("recordings", {}).items() if name not in unused}
-    return sum(recording.sha256 in trained for recording in index.recordings)

@@ -23,8 +23,8 @@ class Prompt:
     x: Samples = field(repr=False)  # (time,)
     gain: float
     whole_samples: int = 0
-    # What was other than it should be with the recording, and what was done about it.
-    notes: tuple[str, ...] = ()
+    # The whole recording, where it was read from a file.
+    recording: AudioFile | None = field(default=None, repr=False)
 
 
 def read_prompt(path: Path, model: Checkpoint) -> Prompt:
@@ -48,4 +48,4 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
     for block in file.blocks():
         tail = np.concatenate([tail, block])[-config.receptive_field :]
     x = distribution_for(config).encode(tail * np.float32(gain))
-    return Prompt(x, gain, level.samples, tuple(file.notes))
+    return Prompt(x, gain, level.samples, file)

@@ -5,7 +5,6 @@ stream, time), so the same seed gives the same audio for any block size and any 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +21,17 @@ from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.registry import distribution_for
-from wavenet.model.known_labels import choose, labels_line
+from wavenet.model.known_labels import in_turn, labels_line
 
 # How often progress shows and Ctrl-C is noticed.
 BLOCK_SAMPLES = 2048
+MOST_STREAMS = 10_000
+
+
+def require_count(count: int) -> None:
+    """Raise UsageError for a number of streams that no seed has."""
+    if not 1 <= count <= MOST_STREAMS:
+        raise UsageError("count", count, f"must be 1 to {MOST_STREAMS}")
 
 
 class Stream(NamedTuple):
@@ -43,7 +49,8 @@ class Stream(NamedTuple):
 class Sampler:
     """Streams of audio from one model: iterate `blocks`, or `collect` all of it.
 
-    `seed` is 0 to 2^64 - 1, `count` the number of streams, 1 to 10,000. `prompt` comes from
+    `seed` is 0 to 2^64 - 1, `count` the number of streams, 1 to 10,000. They are those of the seed
+    from number `first` on: many can be made in several parts. `prompt` comes from
     `wavenet.generation.prompt.read_prompt`. Each call goes on where the last one stopped; `time`
     is the number of samples that streams have so far, and `labels` has the label of each.
 
@@ -63,6 +70,7 @@ class Sampler:
         *,
         seed: int,
         count: int = 1,
+        first: int = 0,
         sampling: Sampling | None = None,
         engine: str | Engine = "auto",
         options: EngineOptions | None = None,
@@ -72,8 +80,7 @@ class Sampler:
     ) -> None:
         if not 0 <= seed < 2**64:
             raise UsageError("seed", seed, "must be 0 to 2^64 - 1")
-        if not 1 <= count <= 10_000:
-            raise UsageError("count", count, "must be 1 to 10000")
+        require_count(count)
         config = model.config.model
         if mel_inputs and config.labels and not labels:
             advice = f"choose one of {labels_line(config.labels)}"
@@ -81,13 +88,12 @@ class Sampler:
         prompt = prompt or Prompt(np.zeros(0, np.int64), gain=1.0)
         self.seed, self.sampling = seed, sampling or Sampling()
         self.count = len(mel_inputs) or count
-        # Those asked for in turn, or all known.
-        in_turn = cycle(choose(labels, config.labels) or range(len(config.labels)))
-        label_ids = list(islice(in_turn, self.count))
+        label_ids = in_turn(labels, config.labels, range(first, first + self.count))
         self.labels = [config.labels[i] for i in label_ids]
         values: list[dict[str, Any]] = [{"label": i} for i in label_ids] or [{}] * self.count
         self.streams = [
-            Stream(i, prompt.gain, own, kind=own.get("label", 0)) for i, own in enumerate(values)
+            Stream(first + i, prompt.gain, own, kind=own.get("label", 0))
+            for i, own in enumerate(values)
         ]
         if mel_inputs:
             pairs = enumerate(zip(values, mel_inputs, strict=True))

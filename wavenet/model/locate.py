@@ -20,8 +20,12 @@ def bundled() -> dict[str, Path]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run folder, which training makes: it has config.toml and checkpoints/."""
-    return (path / "config.toml").is_file() and (path / "checkpoints").is_dir()
+    """Whether a path is a run folder, which training makes.
+
+    It has checkpoints/, and config.toml. That may have been lost where there is a checkpoint.
+    """
+    folder = path / "checkpoints"
+    return folder.is_dir() and ((path / "config.toml").is_file() or bool(steps(folder)))
 
 
 def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Config]:
@@ -32,14 +36,15 @@ def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Co
     """
     name = source or loading.DEFAULT_PRESET
     path = Path(name)
-    if path.is_dir() and name not in loading.preset_names():
-        if not (path / "config.toml").exists():
-            advice = "name a preset, a .toml file, a run or a checkpoint"
-            raise ConfigError(path, "is a folder without config.toml, so not a run", advice)
+    is_folder = path.is_dir() and name not in loading.preset_names()
+    if is_folder and (path / "config.toml").exists():
         return name, loading.load(path / "config.toml", overrides)
-    if path.suffix == SUFFIX or name in bundled():
+    if path.suffix == SUFFIX or name in bundled() or (is_folder and is_run(path)):
         nested = load(find(path)).config.to_dict()
         return name, loading.parse(loading.override(nested, overrides), name)
+    if is_folder:
+        advice = "name a preset, a .toml file, a run or a checkpoint"
+        raise ConfigError(path, "is a folder without config.toml, so not a run", advice)
     return name, loading.load(name, overrides)
 
 

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wavenet.errors import OutputError
 
 # At the end of a file's name while it is being written.
 PARTIAL = ".partial"
+# Files that a process has open already, or opens while it works: libraries, terminals, pipes.
+_OTHER_FILES = 64
 
 
 @contextmanager
@@ -37,3 +39,24 @@ def write_whole(path: Path, content: bytes) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def open_at_once(wanted: int) -> int:
+    """How many files of `wanted` this process may hold open at once, besides those it has.
+
+    The limit that the user's shell sets is raised as far as the system lets it be.
+    """
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such limit.
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        more = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+        return max(1, min(wanted, soft - _OTHER_FILES))
+    return wanted

@@ -48,10 +48,6 @@ class SingleProcess:
 
     rank, world_size = 0, 1
 
-    # How long to wait for another process that decodes the same recordings: such a process does not
-    # belong to this run.
-    wait_seconds = 0.0
-
     def device(self, name: str) -> torch.device:
         """Where this process trains. Raises UsageError for a device that is not there."""
         return pick_device(name)
@@ -101,10 +97,6 @@ class SingleProcess:
 
 class ProcessGroup(SingleProcess):
     """One of the processes that torchrun started."""
-
-    # Several machines may share a folder of decoded recordings, so a process waits for the one that
-    # decodes without limit.
-    wait_seconds = -1.0
 
     def __init__(self) -> None:
         rendezvous: Any = distributed.rendezvous("env://", timeout=JOIN)  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """A warning for whoever trains on noise, or at a rate at which nothing is learnt."""
 
+import math
 from collections import deque
 from pathlib import Path
 
@@ -12,6 +13,8 @@ RECENT_STEPS = 50  # averaged to judge whether anything is learnt
 
 # Of the unigram entropy: above this fraction, nothing was learnt beyond how often each code occurs.
 LEARNT_FRACTION = 0.97
+# Of the loss to begin with: above this multiple it has gone up.
+RISEN = 1.02
 
 
 class LearningCheck(Display):
@@ -23,30 +26,44 @@ class LearningCheck(Display):
         self._listener = listener
         self._recent: deque[float] = deque(maxlen=RECENT_STEPS)
         self._unigram = 0.0
+        # The least that the loss was to begin with.
+        self._before = math.inf
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
         self._unigram = unigram_bits(trainer.corpus)
+        # An untrained network knows nothing.
+        self._before = math.log2(trainer.model.distribution.levels)
 
     def stepped(self, trainer: Trainer, bits: float) -> None:
+        if not self._recent:
+            self._before = min(self._before, bits)
         self._recent.append(bits)
 
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
         if not self._recent:
             return
         bits = sum(self._recent) / len(self._recent)
-        if warning := nothing_learnt(trainer.step, bits, self._unigram, trainer.config.train):
+        train = trainer.config.train
+        if warning := nothing_learnt(trainer.step, bits, self._unigram, train, self._before):
             self._listener.note(warning)
 
 
-def nothing_learnt(step: int, bits: float, unigram: float, train: TrainConfig) -> str | None:
+def nothing_learnt(
+    step: int, bits: float, unigram: float, train: TrainConfig, before: float = math.inf
+) -> str | None:
     """A warning when, well after warm-up, the loss is no better than that of a unigram model.
 
-    `bits` is the mean loss of the last steps and `unigram` what guessing each sample by how often
-    its code occurs costs, both in bits per sample.
+    `bits` is the mean loss of the last steps, `unigram` what guessing each sample by how often its
+    code occurs costs, and `before` the loss to begin with, all in bits per sample.
     """
     if step < 2 * train.warmup_steps + RECENT_STEPS or bits < LEARNT_FRACTION * unigram:
         return None
     now = f"{bits:.2f} bits per sample, and guessing by frequency alone takes {unigram:.2f}"
-    advice = f"Else change train.learning_rate (now {train.learning_rate:g}) by a factor of 3"
-    question = f"Are these recordings noise, or badly clipped? {advice} either way"
-    return f"warning: nothing has been learnt by step {step}: {now}. {question}"
+    rate = f"train.learning_rate (now {train.learning_rate:g})"
+    advice = (
+        "Are these recordings noise, or badly clipped? "
+        f"Else change {rate} by a factor of 3 either way"
+    )
+    if bits > RISEN * before:
+        advice = f"The loss has gone up: start again with {rate} at a third of that, or less"
+    return f"warning: nothing has been learnt by step {step}: {now}. {advice}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.config import Config, loading
+from wavenet.data.cache_folders import cache_option
 from wavenet.data.corpus import Corpus
 from wavenet.data.decoding import VERSION as DECODING
 from wavenet.data.labels import is_table
@@ -18,7 +19,9 @@ from wavenet.generation.provenance import model_name
 from wavenet.model import locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.registry import front_ends
+from wavenet.system.shell import command
 from wavenet.training import fine_tuning
+from wavenet.training.default_run import default_run
 from wavenet.training.run_folder import Run
 
 
@@ -38,6 +41,8 @@ class Plan:
     decoding: int
     # The trained model that the run begins from, which has no checkpoint yet.
     base: Checkpoint | None = None
+    # What the user should know about it.
+    notes: tuple[str, ...] = ()
 
     def refuse(self, changes: Mapping[str, Any], recordings: str = "") -> None:
         """Raise ChangedRunError for changes of settings or `recordings` that nobody accepted."""
@@ -60,6 +65,7 @@ def make_plan(
     stop_at: int | None,
     max_hours: float | None,
     accept_changes: bool,
+    cache: Path | None,
     world_size: int,
 ) -> Plan:
     """Resolve what the user asked for; the parameters are those of `session.train`.
@@ -72,7 +78,7 @@ def make_plan(
     if max_hours is not None and not 0 < max_hours < math.inf:
         raise UsageError("max_hours", f"{max_hours:g}", "must be above 0")
     overrides = _consistent(overrides)
-    run = _named_run(folder, config, overrides, out)
+    run, notes = _named_run(folder, config, overrides, out)
     latest = locate.load_latest(run.checkpoints) if run.exists else None
     changes: dict[str, tuple[Any, Any]] = {}
     base = None
@@ -81,20 +87,22 @@ def make_plan(
     else:
         resolved = _config_to_go_on(run, latest, config, overrides)
         changes = _changes(run, latest.config, resolved)
-    recordings = folder or run.corpus().get("folder")
-    if not recordings:
-        raise RunError(run.folder, "does not know its recordings", "name their `folder`")
     times_steps = resolved.train.minutes > 0 and (latest is None or "train.minutes" in changes)
+    recordings = folder or _own_recordings(run, latest, cache)
+    if latest is not None and not run.config_file.exists():
+        instead = "going on with the settings of the newest checkpoint"
+        notes += (f"note: {run.config_file} is gone: {instead}",)
     decoding = DECODING if latest is None else latest.training.decoding
     plan = Plan(
-        run, resolved, Path(recordings), stop_at, accept_changes, times_steps, decoding, base
+        run, resolved, recordings, stop_at, accept_changes, times_steps, decoding, base, notes
     )
     plan.refuse(changes)
-    if "train.label_from" in overrides and not resolved.model.label_channels:
+    about_labels = sorted(overrides.keys() & {"train.label_from", "train.label_depth"})
+    if about_labels and not resolved.model.label_channels:
         advice = "`set` model.label_channels=16"
         if not resolved.train.init_from:
             advice = f"use `config` voices or {advice}"
-        raise ConfigError("train.label_from", "this configuration takes no labels", advice)
+        raise ConfigError(about_labels[-1], "this configuration takes no labels", advice)
     if resolved.train.batch < world_size:
         reason = f"leaves some of {world_size} processes without a window"
         raise ConfigError(f"train.batch = {resolved.train.batch}", reason, "raise it")
@@ -104,11 +112,24 @@ def make_plan(
     return plan
 
 
+def _own_recordings(run: Run, latest: Checkpoint | None, cache: Path | None) -> Path:
+    """The folder of the recordings that a run was begun on. Raises RunError."""
+    known = run.corpus().get("folder") or (latest.training.folder if latest else "")
+    if not known:
+        raise RunError(run.folder, "does not know its recordings", "name their `folder`")
+    if not Path(known).is_dir():
+        words = ("wavenet", "train", "FOLDER", "`out`", run.folder, *cache_option(cache))
+        advice = f"name the folder they are in now: {command(*words)}"
+        raise RunError(run.folder, f"its recordings are no longer in {known}", advice)
+    return Path(known)
+
+
 def _named_run(
     folder: Path | None, config: str | None, overrides: Mapping[str, Any], out: Path | None
-) -> Run:
+) -> tuple[Run, tuple[str, ...]]:
+    """The run that is meant, and notes about its name."""
     if out is not None:
-        return Run(out)
+        return Run(out), ()
     if folder is None:
         reason = "name a folder of recordings, or an existing run with `out` to go on with"
         raise RunError("", reason)
@@ -117,7 +138,7 @@ def _named_run(
         name = loading.as_name(model_name(Path(source)))
     else:
         name = loading.read(config or loading.DEFAULT_PRESET)["name"]
-    return Run(Path("runs") / f"{folder.resolve().name}-{overrides.get('name', name)}")
+    return default_run(folder, overrides.get("name", name))
 
 
 def _config_to_begin(
@@ -220,6 +241,8 @@ def _with_absolute_table(config: Config) -> Config:
 def changed_recordings(run: Run, corpus: Corpus) -> str:
     """What was added, removed, changed and relabelled since a run began, in a few words."""
     before = run.corpus()
+    if not before:
+        return "others than it was trained on"
     old, new = before.get("recordings", {}), corpus.contents
     was, now = before.get("labels", {}), corpus.labels
     kinds = {

@@ -20,11 +20,13 @@ from filelock import FileLock, Timeout
 
 from wavenet.config import Config
 from wavenet.config.loading import load as load_config
+from wavenet.data.cache_folders import cache_option
 from wavenet.data.corpus import Corpus
 from wavenet.errors import RunError
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.files import PARTIAL, write_whole, writing
+from wavenet.system.shell import command
 
 # Of recordings.csv. `rate` (Hz) and `channels` are as recorded, `note` is what was other than it
 # should be and what was done about it.
@@ -60,7 +62,8 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        return self.config_file.exists()
+        """Whether there is anything to go on from: config.toml, or a checkpoint with its config."""
+        return self.config_file.exists() or bool(locate.steps(self.checkpoints))
 
     def check(self) -> None:
         """Raise RunError when the folder holds something other than a run, or is not writable."""
@@ -96,6 +99,9 @@ class Run:
         return RunError(self.folder, f"cannot be written ({problem})", "choose another `out`")
 
     def config(self) -> Config:
+        """Its settings: those of config.toml, or of the newest checkpoint where that was lost."""
+        if not self.config_file.exists() and (latest := locate.load_latest(self.checkpoints)):
+            return latest.config
         return load_config(self.config_file)
 
     def describe(self, corpus: Corpus) -> None:
@@ -123,6 +129,13 @@ class Run:
         except (OSError, ValueError):
             return {}
         return about if isinstance(about, dict) else {}
+
+    def command_to_go_on(self, cache: Path | None, *more: str) -> str:
+        """The command that goes on with this run, as text of an error, with `more` words.
+
+        Decoded recordings lie in `cache`.
+        """
+        return command("wavenet", "train", "`out`", self.folder, *cache_option(cache), *more)
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint, with all that resuming needs."""

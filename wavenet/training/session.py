@@ -82,10 +82,13 @@ def train(
                 stop_at=stop_at,
                 max_hours=max_hours,
                 accept_changes=accept_changes or dry_run,
+                cache=cache,
                 world_size=processes.world_size,
             )
         )
         listener = to_all(listeners if processes.rank == 0 else ())
+        for note in plan.notes:
+            listener.note(note)
         place = _choose_device(plan.config, device, processes)
         corpus = _read_corpus(plan, cache, listener, processes)
         trainer = Trainer(WindowDataset(corpus), place, processes)
@@ -128,7 +131,8 @@ def _read_corpus(
             cache=cache,
             on_file=listener.indexing,
             version=plan.decoding,
-            wait_seconds=processes.wait_seconds,
+            wait_seconds=-1,
+            on_wait=listener.note,
         )
         return Corpus.open(index, plan.config)
 
@@ -293,8 +297,7 @@ def _divergence_advice(trainer: Trainer, run: Run) -> str:
     good = run.latest()
     if good is None:
         return "there is no checkpoint before it. Start again with a lower train.learning_rate"
-    rate = trainer.config.train.learning_rate / 3
-    return (
-        f"the last good checkpoint is of step {good.training.step}. Go on from it with: wavenet "
-        f"train `out` {run.folder} `set` train.learning_rate={rate:.1g} `accept_changes`"
-    )
+    rate = f"train.learning_rate={trainer.config.train.learning_rate / 3:.1g}"
+    cache = trainer.corpus.index.cache.parent
+    go_on = run.command_to_go_on(cache, "`set`", rate, "`accept_changes`")
+    return f"the last good checkpoint is of step {good.training.step}. Go on from it with: {go_on}"
