@@ -53,6 +53,25 @@ def test_several_inputs_are_written_into_a_folder_as_each_would_be_alone(
     np.testing.assert_allclose(by_itself, among_others, atol=2**-14)
 
 
+def test_the_first_line_says_how_frames_of_another_program_were_taken(tmp_path: Path) -> None:
+    model, frames, out = saved(VOCODER, tmp_path), tmp_path / "f.npy", tmp_path / "x.wav"
+    own = mel.frames_of(noisy(0.05).astype(np.float32), RATE, VOCODER)
+    audio = []
+    for scale, array, options in (
+        ("", own, ()),
+        (", frames of base-10 logarithms", own / np.log(10), ("--mel-scale", "log10")),
+        (", first frame centred on sample 8", own[1:], ("--mel-offset", 8)),
+    ):
+        # Tensors of a batch of one, by band.
+        np.save(frames, array.T[None])
+        result = wavenet("vocode", model, frames, "--seed", 3, "-o", out, *options)
+        assert result.stdout.splitlines()[0].endswith(f"seed 3{scale}"), result.output
+        audio.append(sf.read(out)[0])
+    np.testing.assert_allclose(audio[0], audio[1], atol=1e-3)
+    # One frame fewer, and the first one holds before itself.
+    assert len(audio[2]) == len(audio[0]) - VOCODER.mel_hop
+
+
 @pytest.mark.parametrize("suffix", writing.WRITABLE)
 def test_written_files_say_that_they_are_resynthesised(tmp_path: Path, suffix: str) -> None:
     model, recording = saved(VOCODER, tmp_path), tmp_path / "private.wav"

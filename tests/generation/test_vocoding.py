@@ -113,6 +113,30 @@ def test_frames_computed_elsewhere_act_as_those_of_the_recording(
     assert (mel_input.frames == frames).all()
 
 
+def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Checkpoint) -> None:
+    (wav,) = wavs(500)
+    frames = mel.frames_of(wav, RATE, VOCODER)
+    expected = np.asarray(wavenet.vocode(model, frames, seed=2))
+    for scale, array in (
+        ("db", 20 / np.log(10) * frames.astype(np.float64)),
+        ("linear", np.exp(frames.astype(np.float64))),
+        ("ln", frames.T[None]),
+        ("ln", frames[None].astype(np.float64)),
+    ):
+        made = np.asarray(wavenet.vocode(model, array, seed=2, mel_scale=scale))
+        np.testing.assert_allclose(made, expected, atol=1e-3)
+    # A floor below ours is silence, too.
+    lower = np.where(frames < -4, -23.0, frames)
+    at_floor = np.where(frames < -4, mel.FLOOR, frames)
+    a, b = (np.asarray(wavenet.vocode(model, array, seed=2)) for array in (lower, at_floor))
+    assert (a == b).all()
+    moved = np.asarray(wavenet.vocode(model, frames, seed=2, mel_offset=3))
+    assert (moved != expected).any()
+    for wrong in ({"mel_scale": "mel"}, {"mel_offset": 33}):
+        with pytest.raises(UsageError):
+            wavenet.vocode(model, frames, **wrong)
+
+
 @pytest.mark.parametrize(
     ("frames", "word"),
     [

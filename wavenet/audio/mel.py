@@ -5,7 +5,6 @@ A frame is the magnitude spectrum of `model.mel_window` samples under a Hann win
 `filters` needs librosa.
 """
 
-import math
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,15 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavenet.audio.mel_scales import FLOOR as FLOOR
+from wavenet.audio.mel_scales import MIN_MAGNITUDE as MIN_MAGNITUDE
 from wavenet.config import ModelConfig
 from wavenet.errors import ConfigError
 from wavenet.glossary import Array, Wav
-
-# A band's magnitude is clamped to this from below before the logarithm.
-MIN_MAGNITUDE = 1e-5
-
-# What silence gives in every band.
-FLOOR = math.log(MIN_MAGNITUDE)
 
 # Frames of a whole recording that are computed at once.
 BLOCK_FRAMES = 1024

@@ -235,7 +235,10 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
         trimmed = sum(r.trimmed_seconds for r in index.recordings)
         yield f"trimmed    {duration(trimmed)} of silence at their ends (audio.trim)"
     elif config.audio.trim:
-        yield "trimmed    nothing, because train.validation = tails scores whole files"
+        why = "train.validation = tails scores whole files"
+        if config.train.frames_from:
+            why = "frames are of whole files (train.frames_from)"
+        yield f"trimmed    nothing, because {why}"
     yield f"level      {level_line(index, config)}"
     yield from conditioning_lines(corpus)
     noted = [(r.name, r.note) for r in index.recordings if r.note and not r.duplicate_of]
@@ -305,7 +308,8 @@ def conditioning_lines(corpus: Corpus) -> Iterator[str]:
     if model.follows_frames:
         every = f"every {model.mel_hop} samples ({1000 * model.mel_hop / rate:.1f} ms)"
         bands = f"{model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz"
-        yield f"frames     {bands} {every}"
+        origin = f", from {corpus.config.train.frames_from}" if corpus.frames else ""
+        yield f"frames     {bands} {every}{origin}"
 
 
 def level_line(index: Index, config: Config) -> str:

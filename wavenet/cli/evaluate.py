@@ -1,7 +1,7 @@
 """`wavenet evaluate`: how well a model predicts recordings, as lines of text or as JSON."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +13,13 @@ from wavenet.errors import UsageError, WavenetError
 
 if TYPE_CHECKING:
     from wavenet.config import Config
+    from wavenet.data.given_frames import FramesFile
     from wavenet.data.pcm_cache import Index
+    from wavenet.data.split import Span
+    from wavenet.engines.options import EngineOptions
     from wavenet.evaluation.copy_synthesis import CopySynthesisScore
     from wavenet.evaluation.likelihood import Score
+    from wavenet.model.checkpoint import Checkpoint
 
 
 def evaluate(
@@ -37,6 +41,10 @@ def evaluate(
         typer.Option(help="How recordings are labelled, if not as in training; see train."),
     ] = None,
     label: Annotated[str | None, typer.Option(help="One label for all of them instead.")] = None,
+    frames_from: Annotated[
+        str | None,
+        typer.Option(help="Mel frames from a folder, a .npy for each recording; see train."),
+    ] = None,
     vocoded: Annotated[
         int,
         typer.Option(
@@ -48,9 +56,9 @@ def evaluate(
     as_json: options.JsonOption = False,
 ) -> None:
     """How well a model predicts recordings: bits per sample, beside simple baselines."""
+    from wavenet.data.given_frames import attach
     from wavenet.data.pcm_cache import index_folder
     from wavenet.engines.options import say_nothing
-    from wavenet.evaluation.copy_synthesis import MAX_SECONDS, resynthesize
     from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
     from wavenet.evaluation.scorers import create_scorer
     from wavenet.evaluation.training_recordings import trained_on
@@ -61,7 +69,7 @@ def evaluate(
     engine_options = options.engine_options(precision, threads)
     checkpoint = load(model)
     config = checkpoint.config
-    _check(config, split, label_from, label, vocoded)
+    _check(config, split, label_from, label, frames_from, vocoded)
     scorer = create_scorer(checkpoint, engine, device, engine_options)
     index = index_folder(
         folder,
@@ -72,6 +80,12 @@ def evaluate(
         wait_seconds=-1,
         on_wait=options.report,
     )
+    frames: dict[str, FramesFile] = {}
+    if frames_from is not None:
+        index, frames = attach(index, config, Path(frames_from))
+    elif config.train.frames_from:
+        origin = f"the model was trained on frames from {config.train.frames_from}"
+        say(f"note: {origin}, these are computed from the audio (--frames-from)")
     spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
     where = f"{len(spans)} recordings of {index.folder} at {index.sample_rate} Hz"
     say(f"checkpoint of step {checkpoint.training.step} on {where}")
@@ -82,7 +96,7 @@ def evaluate(
         tell = options.report if as_json else typer.echo
         tell(f"note: the model was trained on {seen} of these recordings")
     say(f"{'bits':>7} {'samples':>11}  file")
-    likelihood = Likelihood(index, config, scorer)
+    likelihood = Likelihood(index, config, scorer, frames)
     with bar(sum(map(len, spans)), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
         for span in spans:
             file = likelihood.add(span, progress.update)
@@ -92,12 +106,8 @@ def evaluate(
     score = likelihood.summary()
     say("\n".join(_score_lines(score, index, split, seen)))
     if config.model.follows_frames and vocoded:
-        longest = round(MAX_SECONDS * index.sample_rate)
-        excerpts = [(index.pcm(s.recording)[s.start :][:longest], s.label) for s in spans[:vocoded]]
-        total = sum(len(pcm) for pcm, _ in excerpts)
         try:
-            with bar(total, layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
-                copies = resynthesize(checkpoint, excerpts, engine, engine_options, progress.update)
+            copies = _copies(checkpoint, index, spans[:vocoded], frames, engine, engine_options)
         except KeyboardInterrupt:
             say("interrupted: nothing was resynthesised")
         else:
@@ -107,12 +117,44 @@ def evaluate(
         typer.echo(json.dumps(asdict(score), indent=1))
 
 
+def _copies(
+    checkpoint: "Checkpoint",
+    index: "Index",
+    spans: "Sequence[Span]",
+    frames: "Mapping[str, FramesFile]",
+    engine: str,
+    engine_options: "EngineOptions",
+) -> "CopySynthesisScore":
+    """The beginnings of spans, resynthesised under a progress bar."""
+    from wavenet.data.given_frames import source_of
+    from wavenet.evaluation.copy_synthesis import MAX_SECONDS, resynthesize
+    from wavenet.generation.mel_input import MelInput
+    from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
+
+    longest = round(MAX_SECONDS * index.sample_rate)
+    excerpts = [(index.pcm(s.recording)[s.start :][:longest], s.label) for s in spans]
+    mel_inputs = [
+        MelInput.from_source(
+            source_of(index, span, frames), span.start, len(pcm), checkpoint.config
+        )
+        for span, (pcm, _) in zip(spans, excerpts, strict=True)
+    ]
+    with bar(sum(m.samples for m in mel_inputs), layout=LAYOUT_WITHOUT_COUNT, leave=False) as shown:
+        return resynthesize(checkpoint, excerpts, engine, engine_options, shown.update, mel_inputs)
+
+
 def _check(
-    config: "Config", split: str, label_from: str | None, label: str | None, vocoded: int
+    config: "Config",
+    split: str,
+    label_from: str | None,
+    label: str | None,
+    frames_from: str | None,
+    vocoded: int,
 ) -> None:
     """Raise WavenetError for options that mean nothing, to this model or at all."""
     from wavenet.evaluation.copy_synthesis import MAX_RECORDINGS
     from wavenet.evaluation.likelihood import SPLITS
+    from wavenet.generation.mel_input import require_frames
 
     if split not in SPLITS:
         reason = "must be all (every sample) or tails (the last tenth of files over one second)"
@@ -121,6 +163,8 @@ def _check(
         raise UsageError("vocoded", vocoded, f"must be 0 (none) to {MAX_RECORDINGS} recordings")
     if label_from is not None and label is not None:
         raise WavenetError("`label_from` and `label`", "give one of them")
+    if frames_from is not None:
+        require_frames(config)
     if label_from is not None and not config.model.labels:
         raise UsageError("label_from", None, "the model was trained without labels", "leave it out")
 

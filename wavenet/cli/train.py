@@ -56,6 +56,13 @@ def train(
         int | None,
         typer.Option(help="How many folders, from the outermost on, make a label; 0 is all."),
     ] = None,
+    frames_from: Annotated[
+        str | None,
+        typer.Option(
+            help="A vocoder's mel frames from a folder, of an acoustic model for instance: a .npy "
+            "for each recording, of its name."
+        ),
+    ] = None,
     settings: SetOption = None,
     cache: CacheOption = None,
     accept_changes: Annotated[
@@ -90,6 +97,7 @@ def train(
         "train.seed": seed,
         "train.label_from": label_from,
         "train.label_depth": label_depth,
+        "train.frames_from": frames_from,
     }
     overrides = parse_assignments(settings or [])
     overrides |= {name: value for name, value in given.items() if value is not None}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wavenet.cli import options
-from wavenet.errors import AudioError, EngineError, OutputError
+from wavenet.errors import AudioError, EngineError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from wavenet.generation.mel_input import MelInput
@@ -35,6 +35,20 @@ def vocode(
     label: Annotated[
         str | None, typer.Option(help="Voice or class, for a model that knows some.")
     ] = None,
+    mel_scale: Annotated[
+        str,
+        typer.Option(
+            help="What frames in .npy are: ln, log10, db, log1p or linear magnitudes, or of power "
+            "ln-power, log10-power, db-power or power."
+        ),
+    ] = "ln",
+    mel_offset: Annotated[
+        int,
+        typer.Option(
+            help="The sample that the first frame in .npy is centred on: 0 as in librosa, half a "
+            "hop as in HiFi-GAN."
+        ),
+    ] = 0,
     temperature: options.TemperatureOption = 1.0,
     top_k: options.TopKOption = 0,
     top_p: options.TopPOption = 1.0,
@@ -61,7 +75,7 @@ def vocode(
     )
     from wavenet.engines import create_engine
     from wavenet.generation.api import load
-    from wavenet.generation.mel_input import require_frames
+    from wavenet.generation.mel_input import is_file_of_frames, require_frames
     from wavenet.generation.provenance import model_name, synthetic_tags
     from wavenet.generation.sampler import Sampler
     from wavenet.model.distributions.base import Sampling
@@ -82,9 +96,14 @@ def vocode(
         out = f"{inputs[0].resolve().name}-vocoded"
     paths = outputs(files, Path(out) if out else None, names if into_folder else None)
     folder = paths[0].parents[len(names[0].parts) - 1]
-    readable = read(files, trained)
+    are_frames = [is_file_of_frames(path) for path in files]
+    _check_options(any(are_frames), mel_scale, mel_offset)
+    readable = read(files, trained, mel_scale, mel_offset)
     files, paths = [files[i] for i in readable], [paths[i] for i in readable]
     mel_inputs = list(readable.values())
+    for path, mel_input in zip(files, mel_inputs, strict=True):
+        for note in mel_input.notes:
+            typer.echo(f"note: {path}: {note}")
     lengths = [mel_input.samples for mel_input in mel_inputs]
     seed = chosen_or_new(seed)
     loaded = create_engine(engine, config.model, trained.weights, engine_options)
@@ -101,7 +120,11 @@ def vocode(
     batches = [order[i : i + at_once] for i in range(0, len(order), at_once)]
     # The first sampler refuses what does not fit, before anything is written.
     samplers = chain([sampler_of(batches[0])], map(sampler_of, batches[1:]))
-    typer.echo(first_line(loaded, len(batches[0]), trained, seed))
+    about_frames = _about_frames(mel_scale, mel_offset)
+    typer.echo(first_line(loaded, len(batches[0]), trained, seed) + about_frames)
+    if config.train.frames_from and not all(are_frames):
+        trained_on = f"the model was trained on frames from {config.train.frames_from}"
+        typer.echo(f"note: {trained_on}, those of recordings are computed from their audio")
     _make_folders(folder, paths)
     about = synthetic_tags(model_name(model), trained, seed, from_mel_frames=True) if tag else {}
     tags = [about] * len(paths)
@@ -124,8 +147,8 @@ def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
     Of a folder these are its recordings and .npy files, by their names in it. Raises AudioError.
     """
+    from wavenet.audio.mel_files import SUFFIX
     from wavenet.data.discovery import audio_files
-    from wavenet.generation.mel_input import SUFFIX
 
     files, names = [], []
     for path in inputs:
@@ -140,7 +163,9 @@ def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return files, names
 
 
-def read(files: Sequence[Path], model: "Checkpoint") -> dict[int, "MelInput"]:
+def read(
+    files: Sequence[Path], model: "Checkpoint", mel_scale: str, mel_offset: int
+) -> dict[int, "MelInput"]:
     """The inputs that can be read, by number; each of several that cannot gets its line.
 
     Raises AudioError or EngineError for the only one.
@@ -150,7 +175,7 @@ def read(files: Sequence[Path], model: "Checkpoint") -> dict[int, "MelInput"]:
     readable = {}
     for i, path in enumerate(files):
         try:
-            readable[i] = MelInput.read(path, model)
+            readable[i] = MelInput.read(path, model, mel_scale, mel_offset)
         except (AudioError, EngineError) as e:
             if len(files) == 1:
                 raise
@@ -158,6 +183,24 @@ def read(files: Sequence[Path], model: "Checkpoint") -> dict[int, "MelInput"]:
     if not readable:
         raise typer.Exit(1)
     return readable
+
+
+def _check_options(has_frames: bool, mel_scale: str, mel_offset: int) -> None:
+    """Raise UsageError for an option about frames that nobody gave."""
+    given = {"mel_scale": (mel_scale, "ln"), "mel_offset": (mel_offset, 0)}
+    for name, (value, default) in given.items():
+        if value != default and not has_frames:
+            reason = "is of frames in .npy, and these are recordings"
+            raise UsageError(name, value, reason, "leave it out")
+
+
+def _about_frames(mel_scale: str, mel_offset: int) -> str:
+    """How frames that came in files were taken, for the first line."""
+    from wavenet.audio.mel_scales import SCALES
+
+    scale = f", frames of {SCALES[mel_scale].noun}" if mel_scale != "ln" else ""
+    offset = f", first frame centred on sample {mel_offset}" if mel_offset else ""
+    return scale + offset
 
 
 def outputs(

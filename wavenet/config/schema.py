@@ -44,15 +44,19 @@ class Config(Checked):
         sampled = not self.model.follows_frames or self.model.mel_high_hz <= nyquist
         rule = f"must be at most {nyquist:g}, half audio.sample_rate"
         self.model.require(sampled, "mel_high_hz", rule)
+        as_recorded = self.audio.level == "none" or not self.train.frames_from
+        rule = "frames are of recordings as loud as they are: needs audio.level = none"
+        self.train.require(as_recorded, "frames_from", rule)
 
     @property
     def trims(self) -> bool:
         """Whether silence at the ends of recordings is trimmed.
 
         With train.validation = "tails" it never is: its figures compare with those published for
-        whole files.
+        whole files. Nor is it with train.frames_from, whose frames are of whole files.
         """
-        return self.audio.trim and self.train.validation != "tails"
+        whole = self.train.validation == "tails" or self.train.frames_from
+        return self.audio.trim and not whole
 
     @property
     def segment_samples(self) -> int:

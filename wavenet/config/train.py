@@ -129,6 +129,12 @@ class TrainConfig(Checked):
     labels come from folders: 1 for folders of speakers that hold folders of chapters.
     """
 
+    frames_from: str = ""
+    """Folder of mel frames to train a vocoder on, as an acoustic model makes them: for every
+    recording a .npy of its name, of natural logarithms of mel magnitudes. Nothing is trimmed then,
+    and recordings without frames are skipped. Empty computes frames from the audio.
+    """
+
     def __post_init__(self) -> None:
         super().__post_init__()
         allowed = self.accumulate <= self.batch

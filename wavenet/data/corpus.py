@@ -1,16 +1,20 @@
 """A folder of recordings, decoded and labelled, with what is trained on and what is held out."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import labels
+from wavenet.data.given_frames import FramesFile, attach, source_of
 from wavenet.data.pcm_cache import Index
 from wavenet.data.split import Span, Split, split
 from wavenet.errors import CorpusError
 from wavenet.glossary import Wav
+from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.known_labels import labels_line
@@ -25,6 +29,8 @@ class Corpus(Split):
     config: Config
     # The number of each recording's label among the network's; {} for one without labels.
     label_ids: dict[str, int]
+    # Mel frames that another program made, by the recording's name; {} when they are computed.
+    frames: Mapping[str, FramesFile] = field(default_factory=dict)
 
     @classmethod
     def open(cls, index: Index, config: Config) -> "Corpus":
@@ -33,6 +39,9 @@ class Corpus(Split):
         When the config wants labels and knows none yet, they become those that the recordings have.
         Raises CorpusError for recordings that cannot be labelled or trained on.
         """
+        frames: dict[str, FramesFile] = {}
+        if config.train.frames_from:
+            index, frames = attach(index, config, Path(config.train.frames_from))
         by_name: dict[str, str] = {}
         if config.model.label_channels:
             names = [recording.name for recording in index.recordings]
@@ -48,7 +57,7 @@ class Corpus(Split):
             line = labels_line([known[i] for i in sorted(untrained)])
             reason = f"validation leaves nothing to train on of {line}"
             raise CorpusError(index.folder, reason, "give it longer recordings, or more of them")
-        return cls(index=index, config=config, label_ids=label_ids, **vars(parts))
+        return cls(index=index, config=config, label_ids=label_ids, frames=frames, **vars(parts))
 
     @cached_property
     def distribution(self) -> Distribution:
@@ -59,7 +68,11 @@ class Corpus(Split):
         """Another whenever a recording is added, removed, changed, relabelled or decoded anew."""
         names, label_ids = self.config.model.labels, self.label_ids
         content = sorted(
-            (r.sha256, r.samples, *([names[label_ids[r.name]]] if label_ids else []))
+            (
+                *(r.sha256, r.samples),
+                *([names[label_ids[r.name]]] if label_ids else []),
+                *([self.frames[r.name].sha256] if self.frames else []),
+            )
             for r in self.index.recordings
         )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
@@ -70,9 +83,18 @@ class Corpus(Split):
         return {r.name: r.sha256 for r in self.index.recordings}
 
     @property
+    def frames_contents(self) -> dict[str, str]:
+        """SHA-256 of every recording's mel frames, where another program made them."""
+        return {name: file.sha256 for name, file in self.frames.items()}
+
+    @property
     def labels(self) -> dict[str, str]:
         """Every recording's label, where the network is conditioned on any."""
         return {name: self.config.model.labels[i] for name, i in self.label_ids.items()}
+
+    def source(self, span: Span) -> Source:
+        """What front ends read of a span's recording."""
+        return source_of(self.index, span, self.frames)
 
     def wav(self, span: Span) -> Wav:
         """A span's audio, at its level in the cache."""

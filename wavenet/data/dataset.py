@@ -19,7 +19,6 @@ from wavenet.data.split import Span
 from wavenet.glossary import Samples
 from wavenet.model.conditioning import windows
 from wavenet.model.conditioning.carriers import ConditioningInput
-from wavenet.model.conditioning.front_end import Source
 from wavenet.model.conditioning.registry import front_ends
 
 
@@ -106,11 +105,10 @@ class WindowDataset:
         """
         corpus, first = self.corpus, start - self.receptive_field
         begin, stop = max(first, 0), min(start + self.segment, span.stop)
-        pcm = corpus.index.pcm(span.recording)
-        inside = pcm[begin:stop]
+        inside = corpus.index.pcm(span.recording)[begin:stop]
         x = np.full(self.receptive_field + self.segment, corpus.distribution.silence, np.int64)
         # The first row of the network's output predicts the window's second sample.
-        source, model = Source(pcm, span.label), corpus.config.model
+        source, model = corpus.source(span), corpus.config.model
         inputs = windows.excerpt(model, source, first + 1, len(x) - 1)
         if gain > 1:
             peaks = [f.peak(inputs.values[f.name]) for f in self._front_ends]

@@ -42,15 +42,16 @@ def resynthesize(
     engine: str,
     options: EngineOptions,
     advance: Callable[[int], object] = lambda _: None,
+    mel_inputs: Sequence[MelInput] = (),
 ) -> CopySynthesisScore:
     """Resynthesise recordings, and compare.
 
     `recordings` are (samples, label id), the samples at the model's level. `advance` is called with
-    the number of samples of each block.
+    the number of samples of each block. `mel_inputs` has frames of each that are not its own.
     """
     config, rate = model.config.model, model.config.audio.sample_rate
     wavs = [from_pcm16(pcm) for pcm, _ in recordings]
-    mel_inputs = [MelInput.from_cached(wav, model.config) for wav in wavs]
+    mel_inputs = mel_inputs or [MelInput.from_cached(wav, model.config) for wav in wavs]
     known = config.labels
     sampler = Sampler(
         model,

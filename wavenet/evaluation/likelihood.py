@@ -14,6 +14,7 @@ from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import baselines, labels
 from wavenet.data.discovery import Skipped
+from wavenet.data.given_frames import FramesFile, source_of
 from wavenet.data.pcm_cache import Index
 from wavenet.data.split import TAILS_MIN_SECONDS, Span, tails
 from wavenet.errors import CorpusError
@@ -21,7 +22,6 @@ from wavenet.evaluation.copy_synthesis import CopySynthesisScore
 from wavenet.evaluation.scorers import ScoredSegment, Scorer
 from wavenet.glossary import Pcm, Samples
 from wavenet.model import known_labels
-from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
 
@@ -57,8 +57,16 @@ class Score:
 class Likelihood:
     """How well a model predicts recordings of a folder: `add` them, then take the `summary`."""
 
-    def __init__(self, index: Index, config: Config, scorer: Scorer) -> None:
+    def __init__(
+        self,
+        index: Index,
+        config: Config,
+        scorer: Scorer,
+        frames: Mapping[str, FramesFile] | None = None,
+    ) -> None:
+        """`frames` are mel frames that another program made, by recording; else computed."""
         self._index, self._model, self._scorer = index, config.model, scorer
+        self._frames = frames or {}
         self._distribution = distribution_for(config.model)
         self._files: list[FileScore] = []
         # Sums over the recordings so far.
@@ -75,7 +83,7 @@ class Likelihood:
         `advance` is called with the number of samples of each block.
         """
         pcm = self._index.pcm(span.recording)
-        source = Source(pcm, span.label)
+        source = source_of(self._index, span, self._frames)
         nats = 0.0
         for at in range(span.start, span.stop, BLOCK_SAMPLES):
             begin = max(0, at - self._model.receptive_field)

@@ -88,6 +88,8 @@ def vocode(
     seed: int = 0,
     *,
     label: str | None = None,
+    mel_scale: str = "ln",
+    mel_offset: int = 0,
     temperature: float = 1.0,
     engine: str = "auto",
     precision: str = "auto",
@@ -95,14 +97,21 @@ def vocode(
 ) -> Wav | list[Wav]:
     """A recording (time,) in -1 ... 1 at the model's rate, resynthesised from its mel frames.
 
-    Or audio for log-mel frames (n, bands), natural logarithms of mel magnitudes, of which each
+    Or audio for log-mel frames (n, bands), (bands, n) or a batch of one of them, of which each
     stands for `model.config.model.mel_hop` samples. The result is float32 (time,), and as long.
     Several, as a list, are made at once, whatever their lengths, and give a list; each comes out as
-    it would alone. A model that also knows labels needs a `label`. The other arguments are those
-    of `generate`.
+    it would alone. A model that also knows labels needs a `label`.
 
-    Raises WavenetError: EngineError for a model that follows no frames, or other ones; AudioError
-    for a recording that holds no finite floats.
+        mel_scale     what the numbers of frames are: "ln", natural logarithms of mel magnitudes;
+                      "log10", "db", "log1p" or "linear"; or of power "ln-power", "log10-power",
+                      "db-power" or "power"
+        mel_offset    the sample that the first frame is centred on, -`mel_window` to `mel_window`:
+                      0 as librosa has it, half a hop as HiFi-GAN has it
+
+    The other arguments are those of `generate`.
+
+    Raises WavenetError: EngineError for a model that follows no frames, or for frames that look
+    like those of another scale; AudioError for a recording that holds no finite floats.
     """
     several = isinstance(wav_or_frames, list | tuple)
     sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]
@@ -111,7 +120,7 @@ def vocode(
     mel_inputs = [
         MelInput.from_audio(source, model, "wav")
         if source.ndim == 1
-        else MelInput.from_frames(source, model, "frames")
+        else MelInput.from_frames(source, model, "frames", mel_scale, mel_offset)
         for source in sources
     ]
     sampler = Sampler(

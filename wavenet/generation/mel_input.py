@@ -1,19 +1,20 @@
 """What a vocoder follows: the log-mel frames of a recording, or a file of frames made elsewhere."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from wavenet.audio import levels, reading
+from wavenet.audio import levels, mel_files
+from wavenet.audio.mel_files import FrameFormat
+from wavenet.audio.quantization import from_pcm16
+from wavenet.audio.reading import Audio, AudioArray, AudioFile
 from wavenet.config import Config
 from wavenet.errors import AudioError, EngineError
 from wavenet.glossary import Array, Wav
 from wavenet.model.checkpoint import Checkpoint
-
-SUFFIX = ".npy"
-# Of natural logarithms of mel magnitudes: silence is at -11.5.
-PLAUSIBLE = (-12.0, 9.0)
+from wavenet.model.conditioning.front_end import Source
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class MelInput:
     frames: Array = field(repr=False)
     samples: int
     gain: float = 1.0
+    # What was other than it should be with the recording, and what was done about it.
+    notes: tuple[str, ...] = ()
 
     @property
     def values(self) -> dict[str, Array]:
@@ -33,22 +36,17 @@ class MelInput:
         return {"mel": self.frames}
 
     @classmethod
-    def read(cls, path: Path, model: Checkpoint) -> "MelInput":
-        """The frames of a recording, or those in a .npy file. Raises AudioError or EngineError."""
-        if path.suffix.lower() != SUFFIX:
-            centred = model.training.decoding > 1
-            blocks = reading.read_blocks(path, model.config.audio.sample_rate, centred=centred)
-            wav = np.concatenate([np.zeros(0, np.float32), *blocks])
-            return cls.from_audio(wav, model, str(path))
-        try:
-            with open(path, "rb") as file:
-                frames = np.lib.format.read_array(file, allow_pickle=False)
-        except FileNotFoundError:
-            raise AudioError(path, "no such file") from None
-        except (OSError, ValueError, EOFError, MemoryError) as e:
-            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-            raise AudioError(path, f"not a .npy file of numbers ({reason})") from None
-        return cls.from_frames(frames, model, str(path))
+    def read(
+        cls, path: Path, model: Checkpoint, mel_scale: str = "ln", mel_offset: int = 0
+    ) -> "MelInput":
+        """The frames of a recording, or those in a .npy file. Raises AudioError or EngineError.
+
+        `mel_scale` and `mel_offset` are of a file of frames: see `from_frames`.
+        """
+        if is_file_of_frames(path):
+            frames = mel_files.read(path)
+            return cls.from_frames(frames, model, str(path), mel_scale, mel_offset)
+        return cls._from_recording(AudioFile, path, model, str(path))
 
     @classmethod
     def from_audio(cls, wav: Array, model: Checkpoint, name: str) -> "MelInput":
@@ -56,17 +54,28 @@ class MelInput:
 
         It is brought to the model's level. `name` is what errors call it. Raises AudioError.
         """
+        if len(wav) and wav.dtype.kind != "f":
+            raise AudioError(name, f"holds {wav.dtype} numbers", "give floats in -1 ... 1")
+        return cls._from_recording(AudioArray, wav, model, name)
+
+    @classmethod
+    def _from_recording(
+        cls, kind: Callable[..., Audio], source: Path | Array, model: Checkpoint, name: str
+    ) -> "MelInput":
         config = model.config
         require_frames(config)
-        if not len(wav):
-            raise AudioError(name, "holds no samples")
-        if wav.dtype.kind != "f":
-            raise AudioError(name, f"holds {wav.dtype} numbers", "give floats in -1 ... 1")
-        if not np.isfinite(wav).all():
+        audio, rate = config.audio, config.audio.sample_rate
+        # Models that were trained on recordings with their offsets expect those.
+        centred = model.training.decoding > 1
+        recording = kind(source, rate, to_peak=audio.level == "peak", centred=centred)
+        level = recording.measure(audio.trim_db)
+        if not level.finite:
             raise AudioError(name, "holds NaN or infinite samples", "repair it first")
-        peak = float(np.abs(wav).max())
-        gain = levels.gain_for(peak, config.audio.level, config.audio.peak_db)
-        return replace(cls.from_cached((wav * gain).astype(np.float32), config), gain=gain)
+        if not level.samples:
+            raise AudioError(name, "holds no samples")
+        gain = levels.gain_for(level.peak, audio.level, audio.peak_db)
+        wav = np.concatenate(list(recording.blocks())) * np.float32(gain)
+        return replace(cls.from_cached(wav, config), gain=gain, notes=tuple(recording.notes))
 
     @classmethod
     def from_cached(cls, wav: Wav, config: Config) -> "MelInput":
@@ -76,29 +85,47 @@ class MelInput:
         return cls(mel.frames_of(wav, config.audio.sample_rate, config.model), len(wav))
 
     @classmethod
-    def from_frames(cls, frames: Array, model: Checkpoint, name: str) -> "MelInput":
-        """To follow frames (n, bands), or (bands, n) as librosa has them; a square is (n, bands).
+    def from_source(cls, source: Source, begin: int, samples: int, config: Config) -> "MelInput":
+        """For samples `begin` to `begin + samples` of a recording that is trained on or scored.
 
-        Each stands for `model.mel_hop` samples. Raises EngineError for what cannot be log-mels.
+        Frames that another program made begin with the one nearest to `begin`.
         """
-        require_frames(model.config)
-        m = model.config.model
-        like = (
-            f"natural logarithms of {m.mel_bands} mel magnitudes every {m.mel_hop} samples "
-            f"at {model.config.audio.sample_rate} Hz"
+        if source.frames is None:
+            return cls.from_cached(from_pcm16(source.pcm[begin : begin + samples]), config)
+        hop = config.model.mel_hop
+        first = round(begin / hop)
+        return cls(source.frames(first, first + 1 + samples // hop), samples)
+
+    @classmethod
+    def from_frames(
+        cls,
+        frames: Array,
+        model: Checkpoint,
+        name: str,
+        mel_scale: str = "ln",
+        mel_offset: int = 0,
+    ) -> "MelInput":
+        """To follow frames (n, bands), or (bands, n) as librosa has them, or a batch of one.
+
+        A square is (n, bands). Each stands for `model.mel_hop` samples, and the first is centred on
+        sample `mel_offset`. Their numbers are of `mel_scale`, one of `audio.mel_scales.SCALES`.
+        Raises UsageError, and EngineError for what cannot be frames of that scale.
+        """
+        config = model.config
+        require_frames(config)
+        format = FrameFormat(
+            config.model, config.audio.sample_rate, mel_scale, mel_offset, model.training.mel
         )
-        if frames.ndim != 2 or m.mel_bands not in frames.shape or not frames.size:
-            advice = f"this model follows (frames, {m.mel_bands}) {like}"
-            raise EngineError(name, f"is of shape {frames.shape}", advice)
-        if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
-            reason = "holds something other than finite numbers"
-            raise EngineError(name, reason, f"this model follows {like}")
-        low, high = float(frames.min()), float(frames.max())
-        if not PLAUSIBLE[0] <= low <= high <= PLAUSIBLE[1]:
-            values = f"values from {low:.4g} to {high:.4g}, silence being {PLAUSIBLE[0] + 0.5}"
-            raise EngineError(name, f"holds {values}: not {like} (decibels?)")
-        by_time = frames if frames.shape[1] == m.mel_bands else frames.T
-        return cls(np.ascontiguousarray(by_time, np.float32), len(by_time) * m.mel_hop)
+        format.check()
+        if problem := format.problem(frames):
+            raise EngineError(name, *problem)
+        ours = np.ascontiguousarray(format.ours(frames))
+        return cls(ours, len(ours) * config.model.mel_hop)
+
+
+def is_file_of_frames(path: Path) -> bool:
+    """Whether a path names frames rather than a recording."""
+    return path.suffix.lower() == mel_files.SUFFIX
 
 
 def require_frames(config: Config) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from wavenet.audio.mel_scales import MelStatistics
 from wavenet.config import Config
 from wavenet.config.loading import parse
 from wavenet.errors import CheckpointError, ConfigError
@@ -92,6 +93,9 @@ class Training:
 
     ancestry: tuple[Ancestor, ...] = ()
     """The models that it was begun from, each from the one before; the last is the nearest."""
+
+    mel: MelStatistics | None = None
+    """Of the mel frames that it was trained on; None without any, and in older checkpoints."""
 
     def __post_init__(self) -> None:
         if self.step < 0:

@@ -103,6 +103,9 @@ def make_plan(
         if not resolved.train.init_from:
             advice = f"use `config` voices or {advice}"
         raise ConfigError(about_labels[-1], "this configuration takes no labels", advice)
+    if resolved.train.frames_from and not resolved.model.follows_frames:
+        advice = "use `config` vocoder-small or `set` model.mel_bands=80"
+        raise ConfigError("train.frames_from", "this configuration follows no mel frames", advice)
     if resolved.train.batch < world_size:
         reason = f"leaves some of {world_size} processes without a window"
         raise ConfigError(f"train.batch = {resolved.train.batch}", reason, "raise it")
@@ -149,11 +152,11 @@ def _config_to_begin(
     if source:
         base = fine_tuning.load(source)
         new = fine_tuning.config_from(base.config, source, config, overrides)
-        return _with_absolute_table(new), base
+        return _with_absolute_paths(new), base
     if config is not None or not run.exists:
-        return _with_absolute_table(loading.load(config or loading.DEFAULT_PRESET, overrides)), None
+        return _with_absolute_paths(loading.load(config or loading.DEFAULT_PRESET, overrides)), None
     nested = loading.override(run.config().to_dict(), overrides)
-    new = _with_absolute_table(loading.parse(nested, str(run.config_file)))
+    new = _with_absolute_paths(loading.parse(nested, str(run.config_file)))
     # Nothing was trained on any labels yet: they are read again from the recordings.
     new = replace(new, model=replace(new.model, labels=()))
     if not new.train.init_from:
@@ -189,7 +192,7 @@ def _config_to_go_on(
         new = fine_tuning.config_from(before, source, config, overrides)
     else:
         new = loading.load(config, overrides)
-    new = _with_absolute_table(new)
+    new = _with_absolute_paths(new)
     if new.model.label_channels and not new.model.labels:
         # A preset does not name the labels.
         new = replace(new, model=replace(new.model, labels=before.model.labels))
@@ -230,16 +233,19 @@ def _consistent(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _with_absolute_table(config: Config) -> Config:
-    """The config with the absolute path of a table of labels, so that a run resumes anywhere."""
-    table = Path(config.train.label_from).expanduser()
-    if not is_table(config.train.label_from) or not table.is_file():
-        return config
-    return replace(config, train=replace(config.train, label_from=str(table.resolve())))
+def _with_absolute_paths(config: Config) -> Config:
+    """The config with absolute paths of a table of labels and of frames, to resume anywhere."""
+    train = config.train
+    table = Path(train.label_from).expanduser()
+    if is_table(train.label_from) and table.is_file():
+        train = replace(train, label_from=str(table.resolve()))
+    if train.frames_from:
+        train = replace(train, frames_from=str(Path(train.frames_from).expanduser().resolve()))
+    return replace(config, train=train)
 
 
 def changed_recordings(run: Run, corpus: Corpus) -> str:
-    """What was added, removed, changed and relabelled since a run began, in a few words."""
+    """What changed of the recordings, their labels and frames since a run began, in a few words."""
     before = run.corpus()
     if not before:
         return "others than it was trained on"
@@ -259,4 +265,8 @@ def changed_recordings(run: Run, corpus: Corpus) -> str:
     if relabelled:
         first = relabelled[0]
         parts.append(f"{len(relabelled)} relabelled ({first}: {was[first]} -> {now[first]})")
+    frames, now_frames = before.get("frames", {}), corpus.frames_contents
+    reframed = sorted(k for k in old.keys() & new.keys() if frames.get(k) != now_frames.get(k))
+    if reframed:
+        parts.append(f"{len(reframed)} with other mel frames ({reframed[0]})")
     return ", ".join(parts) or "decoded otherwise"

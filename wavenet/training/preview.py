@@ -39,9 +39,10 @@ def render_validation_sample(
     sampler_of = partial(Sampler, model, seed=config.train.seed, labels=label)
     try:
         if config.model.follows_frames:
-            recording = corpus.wav(replace(span, stop=min(span.stop, span.start + samples)))
-            sampler = sampler_of(mel_inputs=[MelInput.from_cached(recording, config)])
-            lead, samples = recording[:0], len(recording)
+            excerpt = replace(span, stop=min(span.stop, span.start + samples))
+            lead, samples = corpus.wav(excerpt)[:0], len(excerpt)
+            mel_input = MelInput.from_source(corpus.source(span), excerpt.start, samples, config)
+            sampler = sampler_of(mel_inputs=[mel_input])
             caption = "from the mel frames of a held-out recording"
         else:
             # A recording may begin with silence, which would be a poor prompt to judge a model by.

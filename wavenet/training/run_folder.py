@@ -112,6 +112,7 @@ class Run:
             "fingerprint": corpus.fingerprint,
             "recordings": corpus.contents,
             **({"labels": corpus.labels} if corpus.labels else {}),
+            **({"frames": corpus.frames_contents} if corpus.frames else {}),
             "held_out": corpus.held_out,
             "left_out": corpus.left_out,
         }

@@ -19,6 +19,7 @@ import torch
 from wavenet.config import Config, loading
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
+from wavenet.data.given_frames import mel_statistics
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError, RunError, TrainingError
 from wavenet.model.checkpoint import Checkpoint
@@ -175,6 +176,11 @@ def _train(trainer: Trainer, plan: Plan, listener: TrainingListener, deadline: f
             listener.resumed(trainer, run, latest.training)
         else:
             _begin(trainer, plan)
+        if trainer.mel is None and trainer.config.model.follows_frames:
+            # A run of an earlier version gains them.
+            corpus = trainer.corpus
+            spans = corpus.index, corpus.config, corpus.training
+            trainer.mel = processes.broadcast(lambda: mel_statistics(*spans, corpus.frames))
         listener.prepared(run, trainer.corpus)
         with _reporting(trainer, listener):
             if plan.times_steps:

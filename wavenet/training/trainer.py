@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from wavenet.arithmetic import ceil_div
+from wavenet.audio.mel_scales import MelStatistics
 from wavenet.config import TrainConfig
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.loader import DeviceBatch, Prefetcher, to_device
@@ -85,6 +86,8 @@ class Trainer:
         self.best_bits: float | None = None
         self.best_step: int | None = None
         self.ancestry: tuple[Ancestor, ...] = ()
+        # Of the mel frames that it is trained on.
+        self.mel: MelStatistics | None = None
 
     def begin_from(self, base: Checkpoint, ancestry: tuple[Ancestor, ...]) -> None:
         """Take the weights of a trained model, before the first step. `ancestry` is with it."""
@@ -256,6 +259,7 @@ class Trainer:
             loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
             loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),
             ancestry=self.ancestry,
+            mel=self.mel,
         )
         on_host = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}
         return Checkpoint(self.config, on_host, training)
@@ -285,4 +289,4 @@ class Trainer:
         self.step, self.seconds, self.skipped = training.step, training.seconds, training.skipped
         self.validation_bits = training.validation_bits
         self.best_bits, self.best_step = training.best_bits, training.best_step
-        self.ancestry = training.ancestry
+        self.ancestry, self.mel = training.ancestry, training.mel

@@ -1,6 +1,6 @@
 """What a front end is: something that a network can be conditioned on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +22,8 @@ class Source(NamedTuple):
     pcm: NDArray[np.int16]
     # Which of the network's labels it has.
     label: int
+    # Its mel frames `low` to `high` - 1 (frames, bands), where another program made them.
+    frames: Callable[[int, int], Array] | None = None
 
 
 class FrontEnd(Protocol):

@@ -3,13 +3,14 @@
 Each is condensed together with its neighbours.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wavenet.arithmetic import ceil_div
-from wavenet.audio import gain
+from wavenet.audio import gain, mel_scales
 from wavenet.audio.quantization import from_pcm16
 from wavenet.errors import EngineError
 from wavenet.glossary import Array
@@ -27,7 +28,8 @@ MEAN, DEVIATION = -5.0, 3.0
 class MelFrontEnd(FrontEnd):
     """A value is (frames, bands), natural logarithms of mel magnitudes as `audio.mel` makes them.
 
-    Training reads the recording's audio and computes the frames on the device.
+    Training reads the recording's audio and computes the frames on the device, or reads frames that
+    another program made.
     """
 
     name = "mel"
@@ -78,7 +80,12 @@ class MelFrontEnd(FrontEnd):
         return FrameEncoder(m.mel_bands, m.mel_channels, m.mel_context, scaled)
 
     def excerpt(self, source: Source, low: int, high: int) -> Array:
-        """The audio (samples,) that the frames are computed from, silence outside the recording."""
+        """The audio (samples,) that the frames are computed from, silence outside the recording.
+
+        Or the frames themselves, float32 (frames, bands).
+        """
+        if source.frames is not None:
+            return source.frames(low, high + 1)
         hop, window = self.config.mel_hop, self.config.mel_window
         begin = low * hop - window // 2
         audio = np.zeros((high - low) * hop + window, np.int16)
@@ -90,6 +97,10 @@ class MelFrontEnd(FrontEnd):
         from wavenet.audio import mel
 
         hop, window = self.config.mel_hop, self.config.mel_window
+        if source.frames is not None:
+            first, last = begin // hop, (begin + rows) // hop + 1
+            low, high = max(0, first - self.context), last + self.context
+            return source.frames(low, 1 + min(high, len(source.pcm) // hop)), first - low
         # Computed from more samples at either end: the frames of those ends are not the
         # recording's.
         spare = ceil_div(window, hop) + self.context
@@ -102,15 +113,19 @@ class MelFrontEnd(FrontEnd):
         return generator.uniform(-11, 1, (frames, self.config.mel_bands)).astype(np.float32)
 
     def on_device(self, value: "Tensor", sample_rate: int) -> "Tensor":
-        """Audio (batch, samples) -> log-mel frames (batch, frames, bands)."""
+        """Audio (batch, samples) -> log-mel frames (batch, frames, bands); frames stay."""
+        if value.is_floating_point():
+            return value
         from wavenet.audio import mel
 
         return mel.log_mel(value.float() / 32768, sample_rate, self.config).transpose(1, 2)
 
     def peak(self, excerpt: Array) -> int:
-        return gain.peak(excerpt)
+        return 1 if excerpt.dtype.kind == "f" else gain.peak(excerpt)
 
     def with_gain(self, excerpt: Array, factor: float) -> Array:
+        if excerpt.dtype.kind == "f":
+            return mel_scales.louder(excerpt, math.log(factor))
         return gain.scaled(excerpt, factor)
 
 

@@ -1,0 +1,109 @@
+"""Mel frames that another program made: opened, checked and brought into the form of ours."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from wavenet.audio.mel_scales import SCALES, Foreign, MelStatistics, converted, recognise, shifted
+from wavenet.config import ModelConfig
+from wavenet.errors import AudioError, UsageError
+from wavenet.glossary import Array
+
+SUFFIX = ".npy"
+
+
+class Problem(NamedTuple):
+    """Why frames cannot be followed, and what to do about it."""
+
+    reason: str
+    advice: str
+
+
+class FrameFormat(NamedTuple):
+    """What a model takes frames to be."""
+
+    model: ModelConfig
+    sample_rate: int
+    # One of SCALES.
+    scale: str = "ln"
+    # The sample that the first frame is centred on.
+    offset: int = 0
+    # What the model was trained on, where that is known.
+    trained: MelStatistics | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for a scale or an offset that there is not."""
+        if self.scale not in SCALES:
+            raise UsageError("mel_scale", self.scale, f"must be one of {', '.join(SCALES)}")
+        window = self.model.mel_window
+        if abs(self.offset) > window:
+            rule = f"must be a sample from -{window} to {window}, the length of the window"
+            raise UsageError("mel_offset", self.offset, rule)
+
+    @property
+    def like(self) -> str:
+        """What the model follows, in words."""
+        m = self.model
+        every = f"every {m.mel_hop} samples at {self.sample_rate} Hz"
+        return f"natural logarithms of {m.mel_bands} mel magnitudes {every}"
+
+    def problem(self, frames: Array) -> Problem | None:
+        """Why frames of any shape cannot be followed; None when they can."""
+        by_time = arranged(frames, self.model.mel_bands)
+        if by_time is None:
+            advice = f"this model follows (frames, {self.model.mel_bands}) {self.like}"
+            return Problem(f"is of shape {frames.shape}", advice)
+        if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
+            reason = "holds something other than finite numbers"
+            return Problem(reason, f"this model follows {self.like}")
+        if self.scale == "ln":
+            foreign = self._recognise(by_time)
+            if foreign is None:
+                return None
+            return Problem(f"looks like {foreign.noun}, not {self.like}", foreign.advice)
+        noun, advice = SCALES[self.scale].noun, "choose another `mel_scale`"
+        if SCALES[self.scale].positive and frames.min() < 0:
+            return Problem(f"holds numbers below 0, which are no {noun}", advice)
+        if self._recognise(self._logs(by_time)) is None:
+            return None
+        if self._recognise(by_time) is None:
+            advice = "leave `mel_scale` out"
+        return Problem(f"does not look like {noun}", advice)
+
+    def ours(self, frames: Array) -> Array:
+        """Frames without a problem as (n, bands), float32, of our scale and at our places."""
+        by_time = arranged(frames, self.model.mel_bands)
+        assert by_time is not None
+        return shifted(self._logs(by_time), self.offset / self.model.mel_hop)
+
+    def _recognise(self, by_time: Array) -> Foreign | None:
+        m = self.model
+        hertz = (m.mel_high_hz - m.mel_low_hz) / m.mel_bands
+        return recognise(by_time, self.trained, hertz * m.mel_window / self.sample_rate)
+
+    def _logs(self, by_time: Array) -> Array:
+        return converted(by_time, self.scale, self.model.mel_window / self.sample_rate)
+
+
+def read(path: Path) -> Array:
+    """The array in a .npy file, mapped into memory. Raises AudioError."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise AudioError(path, "no such file") from None
+    except (OSError, ValueError, EOFError, MemoryError) as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise AudioError(path, f"not a .npy file of numbers ({reason})") from None
+
+
+def arranged(frames: Array, bands: int) -> Array | None:
+    """(n, bands) of that shape or (bands, n), or of one of them in a batch of 1; else None.
+
+    A square is (n, bands).
+    """
+    if frames.ndim == 3 and len(frames) == 1:
+        frames = frames[0]
+    if frames.ndim != 2 or bands not in frames.shape or not frames.size:
+        return None
+    return frames if frames.shape[1] == bands else frames.T
