@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile as sf
 
 import wavenet
 from tests.helpers import BOTH, VOCODER, VOICES, as_checkpoint, network, noisy, tone
@@ -76,6 +77,28 @@ def test_integers_are_no_audio_to_follow(model: Checkpoint) -> None:
     with pytest.raises(AudioError, match="int16") as e:
         wavenet.vocode(model, np.full(50, 30000, np.int16))
     assert e.value.subject == "wav"
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_recording_of_integers_or_with_a_wild_sample_is_followed_as_it_should_be(
+    model: Checkpoint, tmp_path: Path, from_file: bool
+) -> None:
+    usual = np.rint(32768 * noisy(0.5, amplitude=0.2)) / 32768
+    wild = usual.copy()
+    wild[100] = 1e6
+    expected = MelInput.from_audio(usual, model, "usual")
+    assert expected.notes == ()
+    for wav, said in ((32768 * usual, "16-bit integers"), (wild, "a wild sample clipped")):
+        if from_file:
+            sf.write(tmp_path / "a.wav", wav, RATE, subtype="FLOAT")
+            followed = MelInput.read(tmp_path / "a.wav", model)
+        else:
+            followed = MelInput.from_audio(wav, model, "a")
+        assert followed.gain == 1
+        # A window of 32 samples hears the wild one.
+        np.testing.assert_allclose(followed.frames[20:], expected.frames[20:], atol=2e-3)
+        assert np.abs(followed.frames - expected.frames).max() < 4
+        assert said in followed.notes[0]
 
 
 def test_square_frames_are_read_as_documented(model: Checkpoint) -> None:
