@@ -130,6 +130,12 @@ CHUNK = b"LIST" + struct.pack("<I", 8) + b"INFOabcd"
         (32036, 32000, b"TAG" + bytes(125), ""),
         (32036, 32000, bytes(4000), ""),
         (32036, 32000, b"some", ""),
+        (32036, 32000, bytes(8) + CHUNK, ""),
+        (32036, 32000, b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>" + 2000 * b" </x>", ""),
+        (32036, 32000, b"\r\n--boundary--\r\n" + 2000 * b"text", ""),
+        # A last chunk that was cut off, and one of the other byte order.
+        (32036, 32000, b"LIST" + struct.pack("<I", 9000) + bytes(range(256)) * 20, ""),
+        (32036, 32000, b"bext" + struct.pack(">I", 6000) + bytes(range(256)) * 20, ""),
     ],
 )
 def test_a_wav_is_read_to_its_end_whatever_its_header_says(
@@ -141,6 +147,64 @@ def test_a_wav_is_read_to_its_end_whatever_its_header_says(
     wav = np.concatenate(list(file.blocks()))
     np.testing.assert_allclose(wav, FIRST, atol=1e-4)
     assert file.notes == ([said] if said else [])
+
+
+def test_sound_behind_a_pause_belongs_to_a_header_that_was_never_finished(tmp_path: Path) -> None:
+    pause = np.zeros(10 * RATE)
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav_of(32036, 32000, np.concatenate([FIRST, pause, SECOND])))
+    file = AudioFile(path, RATE)
+    assert sum(map(len, file.blocks())) == 12 * RATE
+    assert file.notes == [NEVER_FINISHED]
+
+
+@pytest.mark.parametrize("form", ["WAV", "AIFF", "FLAC", "OGG", "MP3", "CAF"])
+def test_what_a_tag_says_is_not_taken_for_damage(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with sf.SoundFile(path, "w", RATE, 1, format=form) as file:
+        file.comment = "silence truncated\nFrames : 999999\nSample Count : 12345678"
+        file.title = "*** truncated"
+        file.write(FIRST)
+    audio = AudioFile(path, RATE)
+    assert sum(map(len, audio.blocks())) == len(FIRST)
+    assert audio.notes == []
+
+
+def test_an_ogg_that_ends_within_a_page_is_cut(tmp_path: Path) -> None:
+    content = content_of("OGG", "VORBIS", np.tile(FIRST, 5), tmp_path / "a")
+    last = content.rfind(b"OggS")
+    for more in range(8):
+        seconds, said = outcome(tmp_path / "b", content[: last + more])
+        assert 3 < seconds < 5
+        assert "cut off" in said
+
+
+def test_a_file_in_a_chunk_of_another_one_is_no_recording_of_its_own(tmp_path: Path) -> None:
+    inner = wav_of(32036, 32000, SECOND)
+    chunk = b"misc" + struct.pack("<I", len(inner)) + inner
+    whole = wav_of(32036 + len(chunk), 32000, FIRST)
+    before = whole[:36] + chunk + whole[36:]
+    for content in (before, whole + chunk):
+        (tmp_path / "a.wav").write_bytes(content)
+        file = AudioFile(tmp_path / "a.wav", RATE)
+        np.testing.assert_allclose(np.concatenate(list(file.blocks())), FIRST, atol=1e-4)
+        assert file.notes == []
+
+
+ID3 = b"ID3\x03\0\0\0\0\x10\0" + bytes(2048)
+
+
+def test_tags_of_other_formats_change_nothing(tmp_path: Path) -> None:
+    mp3 = content_of("MP3", "MPEG_LAYER_III", FIRST, tmp_path / "a")
+    ape = b"APETAGEX" + struct.pack("<IIII8x", 2000, 9000, 1, 1 << 31) + bytes(range(128)) * 70
+    flac = content_of("FLAC", "PCM_16", FIRST, tmp_path / "a")
+    for content in (ID3 + mp3, mp3 + ape, mp3 + bytes(9000), ID3 + flac):
+        (tmp_path / "b").write_bytes(content)
+        file = AudioFile(tmp_path / "b", RATE)
+        assert sum(map(len, file.blocks())) == len(FIRST)
+        assert file.notes == []
+    seconds, said = outcome(tmp_path / "b", ID3 + flac[: len(flac) // 2])
+    assert said == f"only {seconds:.3g} of its 1 s can be read"
 
 
 @pytest.mark.parametrize("form", ["WAV", "AIFF", "AU", "FLAC", "CAF", "W64", "RF64", "OGG"])
@@ -199,11 +263,35 @@ def test_what_phones_record_is_read(form: str, tmp_path: Path) -> None:
     assert np.sqrt((decoded**2).mean()) == pytest.approx(np.sqrt((wav**2).mean()), rel=0.05)
     assert file.format == (44100, 2)
     assert file.notes == []
-    for cut in (10, 100, len(content) // 2, len(content) - 1000):
+    for cut in (10, 100, len(content) // 2, len(content) * 3 // 4):
         seconds, said = outcome(tmp_path / "b", content[:cut])
         # Nothing in a stream of ADTS tells its length.
         assert said or form == "adts", cut
         assert seconds < 2.1
+
+
+@pytest.mark.parametrize("layout", ["stereo", "5.1", "7.1"])
+def test_more_channels_than_two_are_read_from_other_formats(layout: str, tmp_path: Path) -> None:
+    """PyAV would read beyond the planes of a frame that has 8."""
+    wav = tone(1.0, 48000)
+    channels = {"stereo": 2, "5.1": 6, "7.1": 8}[layout]
+    with av.open(tmp_path / "a.webm", "w") as container:
+        stream = container.add_stream("libopus", rate=48000, layout=layout)
+        packed = np.repeat(wav.astype(np.float32), channels)[None]
+        frame = av.AudioFrame.from_ndarray(packed, "flt", layout)
+        frame.sample_rate = 48000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    file = AudioFile(tmp_path / "a.webm", 48000)
+    decoded = np.concatenate(list(file.blocks()))
+    assert file.format == (48000, channels)
+    assert decoded.std() == pytest.approx(wav.std(), rel=0.3)
+
+
+def test_a_name_that_a_library_makes_something_of_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(bytes(range(256)) * 100)
+    with pytest.raises(AudioError, match="cannot be read as audio"):
+        list(AudioFile(tmp_path / "a.raw", RATE).blocks())
 
 
 @pytest.mark.parametrize(

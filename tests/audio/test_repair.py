@@ -25,7 +25,7 @@ def repaired(
 
 
 @pytest.mark.parametrize("bits", [16, 24, 32])
-@pytest.mark.parametrize("quieter", [1, 30])
+@pytest.mark.parametrize("quieter", [1, 60])
 def test_integers_stored_as_floats_are_scaled(tmp_path: Path, bits: int, quieter: int) -> None:
     full_scale = 2.0 ** (bits - 1)
     for samples in (VOICE * full_scale, np.rint(VOICE * full_scale)):
@@ -41,7 +41,7 @@ def test_the_loudest_of_16_bits_is_scaled_too(tmp_path: Path) -> None:
     assert len(notes) == 1
 
 
-@pytest.mark.parametrize("peak", [1.05, 4, 20])
+@pytest.mark.parametrize("peak", [1.05, 4, 20, 100])
 def test_floats_that_were_mixed_too_loud_are_no_integers(tmp_path: Path, peak: float) -> None:
     wav, notes = repaired(tmp_path / "a", VOICE * peak / np.abs(VOICE).max())
     assert np.abs(wav).max() == pytest.approx(peak, rel=1e-4)
@@ -97,6 +97,33 @@ def test_clicks_and_beats_that_are_the_sound_stay(tmp_path: Path, to_peak: bool)
         assert notes == []
 
 
+@pytest.mark.parametrize("to_peak", [False, True])
+def test_an_event_of_a_millisecond_is_no_wild_sample(tmp_path: Path, to_peak: bool) -> None:
+    knock = 1.5 * np.sin(np.arange(30) * 0.7)
+    for amplitude in (0.003, 0.0):
+        quiet = noisy(60.0, RATE, amplitude=amplitude)
+        quiet[400_000:400_030] = knock
+        read, notes = repaired(tmp_path / "a", quiet, to_peak=to_peak)
+        np.testing.assert_allclose(read, quiet, atol=1e-6)
+        assert notes == []
+    # Where all else is silence, one sample is the sound.
+    impulse = np.zeros(RATE)
+    impulse[800] = 3.0
+    read, notes = repaired(tmp_path / "a", impulse, to_peak=to_peak)
+    assert read.max() == 3
+    assert notes == []
+
+
+def test_many_channels_that_have_nothing_in_common_do_not_cancel(tmp_path: Path) -> None:
+    channels = np.random.default_rng(0).normal(0, 0.1, (RATE, 40))
+    only_one = np.zeros((RATE, 40))
+    only_one[:, 3] = noisy(1.0, RATE)
+    for samples in (channels, only_one):
+        wav, notes = repaired(tmp_path / "a", samples)
+        np.testing.assert_allclose(wav, samples.mean(axis=1), atol=1e-5)
+        assert notes == []
+
+
 @pytest.mark.parametrize("balance", [1.0, 0.8])
 def test_of_channels_that_cancel_each_other_the_louder_is_taken(
     tmp_path: Path, balance: float
@@ -131,7 +158,9 @@ def test_a_small_offset_and_a_lopsided_sound_stay(tmp_path: Path) -> None:
     time = np.arange(2 * RATE) / RATE
     # It lies above zero on the whole, and ends at zero.
     lopsided = np.exp(-8 * time) * (0.5 + 0.4 * np.sin(2 * np.pi * 100 * time))
-    for wav in (VOICE + 0.004, lopsided, np.full(50, 0.3)):
+    fading = np.exp(-1.2 * time) * (0.5 * np.sin(2 * np.pi * 100 * time) - 0.1)
+    ends_in_silence = np.concatenate([0.2 + VOICE, np.zeros(RATE)])
+    for wav in (VOICE + 0.004, lopsided, fading, ends_in_silence, np.full(50, 0.3)):
         read, notes = repaired(tmp_path / "a", wav)
         np.testing.assert_allclose(read, wav, atol=1e-6)
         assert notes == []

@@ -21,29 +21,46 @@ _BEGINNINGS = (
     (b"fLaC", rb"fLaC[\x00\x80]\x00\x00\x22"),
     # The first page of a stream.
     (b"OggS\x00\x02", rb"OggS\x00\x02\x00{8}"),
-    (b".snd", rb"\.snd\x00\x00..........\x00\x00\x00[\x01-\x1b]"),
+    (b".snd", rb"\.snd\x00\x00.{6}\x00\x00\x00[\x01-\x1b]"),
     (b"caff\x00\x01", rb"caff\x00\x01..desc"),
     (b"riff\x2e\x91\xcf\x11", rb"riff\x2e\x91\xcf\x11"),
 )
-_MP4 = re.compile(rb"....ftyp", re.DOTALL)
-# Of other formats that begin with a name of their own: so much of it.
+# Other formats that do, and whose first bytes are the same in every file of the same kind.
+_NAMES = (
+    *(b"2BIT", b" paf", b"fap ", b"PVF1", b"MATLAB", b"Extended I", b"Creative V", b"NIST_1A"),
+    *(b"ALawSoundF", b"\xf0\x7e", b"\x01\x04", b"\x64\xa3", b"\x00\x01\xa3\x64"),
+    *(b"\0\0\0\0\x01\0\0\0\x01", b"\0\0\x03\xe8\0\0\0\x01"),
+)
 _NAME_BYTES = 10
-# Frames of MPEG audio begin alike, so that nothing there tells a recording's first from any other.
-_MPEG = re.compile(rb"ID3|\xff[\xe0-\xff]", re.DOTALL)
+# A frame of MPEG audio, or the tag before the first. All frames begin alike.
+_MPEG_FRAME = re.compile(rb"\xff[\xe0-\xff]", re.DOTALL)
 
 # A header that claims so many bytes or frames, or twice as many, was never finished.
 NO_LENGTH = 1 << 31
 _SLACK = 4096
 # What may follow the last chunk of a WAV besides other chunks: a few bytes, tags of other formats.
-_JUNK_BYTES = 64
+_JUNK_BYTES = 1024
 _TAGS = (b"TAG", b"ID3", b"APETAGEX")
+# Names of chunks that are believed even where their size cannot be right: the file was cut there.
+_CHUNKS = (
+    *(b"list", b"bext", b"ixml", b"id3 ", b"cue ", b"smpl", b"inst", b"peak", b"fact", b"junk"),
+    *(b"pad ", b"fllr", b"cart", b"axml", b"chna", b"afsp", b"disp", b"plst", b"acid", b"_pmx"),
+)
 
-# An MP3 may end with tags that are no frames.
-_MP3_TAG_BYTES = 4096
+# Of a page of Ogg: its last byte counts the lengths that follow.
+_PAGE_HEAD = 27
+
+# Encoders differ in what they count, by about a frame.
+_MP3_SLACK = 2048
 
 # Where libsndfile notes how many bytes, or frames, a header promises.
 _SIZES = r"^\s*(?:SSND|BODY|Data Size|data|riff|Data length)[ :]+(\d+) \(?should be (\d+)"
-_COUNTS = r"^\s*(?:Frames|Valid frames|Sample Count|.*Cols)\s*: (\d+)"
+_COUNTS = {
+    **dict.fromkeys(("AIFF", "AVR", "FLAC", "MPC2K", "SDS"), "Frames"),
+    **{"CAF": "Valid frames", "HTK": "Sample Count", "MAT5": r"Rows : 1 +Cols"},
+}
+_BEFORE_AFTER = r"^\*\*\* .*truncated\. +(\d+) <--> (\d+)"
+_TRUNCATED = r"^\*\*\* .*truncated|^Seems to be a truncated file"
 
 
 class Content:
@@ -94,20 +111,25 @@ def parts(content: Content) -> list[Part]:
 
 def _later_beginnings(content: Content) -> Iterator[int]:
     head = content.at(0, 64)
-    literal, pattern = head[:_NAME_BYTES], re.escape(head[:_NAME_BYTES])
+    literal = pattern = b""
+    if head.startswith(_NAMES):
+        literal, pattern = head[:_NAME_BYTES], re.escape(head[:_NAME_BYTES])
     for name, beginning in _BEGINNINGS:
         if re.match(beginning, head, re.DOTALL):
             literal, pattern = name, beginning
-    if _MPEG.match(head) or _MP4.match(head) or len(literal) < 4 or not any(literal):
+    if not literal:
         return
+    # A file within another one, in a chunk of its own, is no second recording.
+    is_riff = head[:4] == b"RIFF"
+    start = 8 + int.from_bytes(head[4:8], "little") if is_riff else 1
     # Streams that are multiplexed in one Ogg file all begin before any goes on.
     in_front = head[:4] == b"OggS"
-    for at in content.find_all(literal, 1, content.size):
+    for at in content.find_all(literal, start, content.size):
         if not re.match(pattern, content.at(at, 64), re.DOTALL):
             continue
         if in_front:
-            page = content.last(b"OggS", 0, at)
-            in_front = bool(content.at(page + 5, 1)[0] & 2)
+            flags = content.at(content.last(b"OggS", 0, at) + 5, 1)
+            in_front = bool(flags and flags[0] & 2)
         if not in_front:
             yield at
             in_front = head[:4] == b"OggS"
@@ -153,13 +175,21 @@ def _is_finished(content: Content, at: int, size: int, stop: int) -> bool:
 
 
 def _is_no_sound(content: Content, at: int, stop: int) -> bool:
-    """Whether a WAV goes on `at` with another chunk, a tag, or nothing."""
-    rest = content.at(at, min(stop - at, 65536))
-    if len(rest) < _JUNK_BYTES or not rest.strip(b"\0") or rest.startswith(_TAGS):
+    """Whether a WAV goes on `at` with another chunk, a tag, a text or next to nothing."""
+    while (rest := content.at(at, min(stop - at, CHUNK_BYTES))) and not rest.strip(b"\0"):
+        at += len(rest)
+    at += len(rest) - len(rest.lstrip(b"\0"))
+    if stop - at < _JUNK_BYTES:
         return True
+    rest = content.at(at, 64)
     name, size = _chunk(rest)
+    is_text = sum(32 <= byte < 127 or byte in b"\t\r\n" for byte in rest) > 0.95 * len(rest)
     is_name = name.isascii() and name.decode("ascii", "replace").isprintable()
-    return is_name and at + size < stop
+    return (
+        is_text
+        or rest.startswith(_TAGS)
+        or (is_name and (at + size < stop or name.lower() in _CHUNKS))
+    )
 
 
 class Mp3Data(NamedTuple):
@@ -167,26 +197,35 @@ class Mp3Data(NamedTuple):
 
     promised: int
     found: int
-
-    @property
-    def is_measured(self) -> bool:
-        """Whether it tells its length, and tells the truth.
-
-        Else a decoder can but guess it from the bit rate of the beginning.
-        """
-        return self.promised > 0 and self.found <= self.promised + _MP3_TAG_BYTES
+    # Whether it tells its length, and tells the truth. Else a decoder can but guess it from the bit
+    # rate of the beginning.
+    is_measured: bool
 
 
 def mp3_data(content: Content, part: Part) -> Mp3Data | None:
     """What the first frame of an MP3 tells of its length; None for another format."""
     at = part.start
-    if not _MPEG.match(content.at(at, 3)):
-        return None
     while (tag := content.at(at, 10))[:3] == b"ID3":
         at += 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(tag[6:10]))
     head = content.at(at, 4096)
+    if not _MPEG_FRAME.match(head):
+        return None
     told = re.search(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", head, re.DOTALL)
-    return Mp3Data(int.from_bytes(told[1], "big") if told else 0, part.stop - at)
+    promised, found = int.from_bytes(told[1], "big") if told else 0, part.stop - at
+    # What follows may be tags, or another recording.
+    more = content.at(at + promised + _MP3_SLACK, 4096) if found > promised + _MP3_SLACK else b""
+    is_joined = re.search(rb"\xff[\xf2-\xfb]|ID3[\x02-\x04]", more, re.DOTALL) is not None
+    return Mp3Data(promised, found, promised > 0 and not is_joined)
+
+
+def is_cut_voc(content: Content, part: Part) -> bool:
+    """Whether a VOC file ends within its first block."""
+    head = content.at(part.start, 30)
+    if not head.startswith(b"Creative Voice File"):
+        return False
+    begin = part.start + int.from_bytes(head[20:22], "little")
+    size = int.from_bytes(content.at(begin, 4)[1:], "little")
+    return begin + 4 + size > part.stop
 
 
 def is_cut_ogg(content: Content, part: Part) -> bool:
@@ -194,17 +233,28 @@ def is_cut_ogg(content: Content, part: Part) -> bool:
     if content.at(part.start, 4) != b"OggS":
         return False
     last = content.last(b"OggS", part.start, part.stop)
-    return not content.at(last + 5, 1)[0] & 4
+    if last < 0:
+        return False
+    page = content.at(last, min(_PAGE_HEAD + 255, part.stop - last))
+    if len(page) < _PAGE_HEAD:
+        return True
+    lengths = page[_PAGE_HEAD : _PAGE_HEAD + page[_PAGE_HEAD - 1]]
+    is_last = page[5] & 4
+    return not is_last or last + _PAGE_HEAD + len(lengths) + sum(lengths) > part.stop
 
 
-def promised_frames(log: str, frames: int, head: bytes = b"") -> int:
+def promised_frames(form: str, log: str, frames: int, head: bytes = b"") -> int:
     """How many sample frames a header promises, of which libsndfile found `frames`.
 
-    `log` is what it noted of the header: it goes by the bytes that are there, and only says in its
-    log that there should be more. `head` is the beginning of the file.
+    `form` is its name of the format. `log` is what it noted of the header: it goes by the bytes
+    that are there, and only says in its log that there should be more. `head` is the beginning of
+    the file.
     """
-    counts = [int(n) for n in re.findall(_COUNTS, log, re.M)]
-    counts += [int(n) for n in re.findall(r"value from 'ds64' chunk of (\d+)", log)]
+    # Tags come later in the log, and may say anything.
+    name = _COUNTS.get(form)
+    first = re.search(rf"^\s*{name}\s*: ((?!1$)\d+)", log, re.M) if name else None
+    counts = [int(first[1])] if first else []
+    counts += [int(n) for n in re.findall(r"^\*\*\* .* 'ds64' chunk of (\d+)", log, re.M)]
     counts += [int(n) for n in re.findall(rb"^sample_count -i (\d+)", head, re.M)]
     counts += [frames * said // max(1, there) for said, there in _sizes(log)]
     # What goes beyond any file is no promise: the header was written before its end was known.
@@ -213,11 +263,15 @@ def promised_frames(log: str, frames: int, head: bytes = b"") -> int:
 
 def lacks_bytes(log: str) -> bool:
     """Whether libsndfile noted that fewer bytes of sound follow than a header says."""
-    return "truncated" in log or any(said > there for said, there in _sizes(log))
+    return re.search(_TRUNCATED, log, re.M) is not None or any(
+        said > there for said, there in _sizes(log)
+    )
 
 
 def _sizes(log: str) -> list[tuple[int, int]]:
     """The bytes of sound that a header promises, and those that are there."""
     pairs = re.findall(_SIZES, log, re.M)
-    pairs += [pair[::-1] for pair in re.findall(r"truncated\. +(\d+) <--> (\d+)", log)]
+    pairs += [
+        pair[::-1] for pair in re.findall(r"^\*\*\* .*truncated\. +(\d+) <--> (\d+)", log, re.M)
+    ]
     return [(int(said), int(there)) for said, there in pairs]

@@ -20,16 +20,22 @@ from wavenet.audio.containers import Part, promised_frames
 from wavenet.glossary import Array
 
 BLOCK_SAMPLES = 1 << 18
+# A lower rate is a damaged header's.
+LOWEST_RATE = 500
+# As many as a frame of FFmpeg has room for.
+MOST_PLANES = 8
 
 # libsndfile's number for what the system refused, and how it begins to say what that was.
 SFE_SYSTEM, SYSTEM_ERROR = 2, "System error : "
 
+# What libsndfile says of files that may be another library's.
+UNKNOWN = "Format not recognised"
 # Messages of libsndfile that help nobody, and what they mean for a file that is there.
 PLAIN_REASONS = {
     "System error": "the disk is full, or refuses",
     "": "damaged",
     "Unspecified internal error": "damaged",
-    "File does not exist or is not a regular file (possibly a pipe?)": "Format not recognised",
+    "File does not exist or is not a regular file (possibly a pipe?)": UNKNOWN,
     "Internal psf_fseek() failed": "damaged, or of a kind that cannot be read",
 }
 
@@ -41,7 +47,7 @@ _FORMATS = (
 )
 
 # Those whose headers give a length, by their names in FFmpeg.
-_TOLD_BY_HEADER = re.compile(r"\b(mov|matroska|asf|ape|wv|tta|tak|dsf)\b")
+_TOLD_BY_HEADER = re.compile(r"\b(mov|matroska|ape|wv|tta|tak|dsf)\b")
 
 
 class Block(NamedTuple):
@@ -73,9 +79,10 @@ class Window(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        left = self._part.stop - self._part.start - self._at
-        self._file.seek(self._part.start + self._at)
-        content = self._file.read(max(0, min(left, len(buffer))))
+        # Damaged files lead to places far behind the end.
+        at = min(self._part.start + self._at, self._part.stop)
+        self._file.seek(at)
+        content = self._file.read(min(self._part.stop - at, len(buffer)))
         buffer[: len(content)] = content
         self._at += len(content)
         return len(content)
@@ -88,17 +95,22 @@ class Window(io.RawIOBase):
 class Libsndfile:
     """A file, or part of one, opened by libsndfile. Raises what `ERRORS` lists."""
 
-    ERRORS = (sf.LibsndfileError, OSError, ValueError)
+    # It wants to be told how a file is to be read whose name ends in .raw: a TypeError.
+    ERRORS = (sf.LibsndfileError, OSError, ValueError, TypeError)
 
     def __init__(self, path: Path, part: Part | None = None) -> None:
         # A whole file is opened by name: its bytes then need not pass through Python.
         self._window = None if part is None else Window(path, part)
         with _quiet:
             self.file = sf.SoundFile(self._window or libsndfile_name(path))
+        if self.file.samplerate < LOWEST_RATE:
+            self.close()
+            raise ValueError(f"damaged: a rate of {self.file.samplerate} Hz")
 
     def promised_seconds(self, head: bytes) -> float:
         """How much sound the file promises; `head` is its beginning."""
-        frames = promised_frames(self.file.extra_info, self.file.frames, head)
+        log, form = self.file.extra_info, self.file.format
+        frames = promised_frames(form, log, self.file.frames, head)
         return float(frames / self.file.samplerate)
 
     def blocks(self) -> Iterator[Block]:
@@ -129,6 +141,8 @@ class Ffmpeg:
     ) -> None:
         options = {"format_whitelist": _FORMATS, "ignore_length": str(int(not believe_header))}
         self._skip_seconds = skip_seconds
+        # Whether anything was left out.
+        self.is_damaged = False
         self._window = Window(path, part)
         try:
             self._container: Any = av.open(self._window, options=options, metadata_errors="ignore")
@@ -142,14 +156,18 @@ class Ffmpeg:
     @property
     def promised_seconds(self) -> float:
         """How much sound the header promises; 0 where it does not, and FFmpeg would guess."""
-        stream = self._stream
-        if self._container.format.name == "caf":
+        stream, container = self._stream, self._container
+        if container.format.name == "caf":
             return float(stream.frames / stream.codec_context.sample_rate)
-        if not _TOLD_BY_HEADER.search(self._container.format.name):
+        if not _TOLD_BY_HEADER.search(container.format.name):
             return 0.0
-        if stream.duration is None:
-            return (self._container.duration or 0) / av.time_base
-        return float(stream.duration * (stream.time_base or 0))
+        if stream.duration is not None:
+            return float(stream.duration * (stream.time_base or 0))
+        if len(container.streams) > 1:
+            # It is as long as the longest of its streams.
+            return 0.0
+        begins = float((stream.start_time or 0) * (stream.time_base or 0))
+        return (container.duration or 0) / av.time_base - begins
 
     def blocks(self) -> Iterator[Block]:
         pending: list[Array] = []
@@ -180,16 +198,33 @@ class Ffmpeg:
             try:
                 frames = packet.decode()
             except self.ERRORS:
+                self.is_damaged = True
                 continue
             for frame in frames:
-                samples = frame.to_ndarray()
-                if not frame.format.is_planar:
-                    samples = samples.reshape(-1, len(frame.layout.channels)).T
-                yield Block(np.ascontiguousarray(_as_float(samples).T), frame.sample_rate)
+                samples = _samples(frame)
+                if samples is not None and frame.sample_rate >= LOWEST_RATE:
+                    yield Block(samples, frame.sample_rate)
 
     def close(self) -> None:
         self._container.close()
         self._window.close()
+
+
+def _samples(frame: Any) -> Array | None:
+    """A frame's samples, float32 (frames, channels); None for more planes than PyAV counts.
+
+    Of a frame that has a plane for each of 8 channels it lists more than there are, and its
+    `to_ndarray` then reads where there is nothing.
+    """
+    channels = frame.layout.nb_channels
+    dtype = np.dtype(av.audio.frame.format_dtypes[frame.format.name])
+    if not frame.format.is_planar:
+        packed = np.frombuffer(frame.planes[0], dtype, frame.samples * channels)
+        return _as_float(packed).reshape(-1, channels)
+    if channels > MOST_PLANES:
+        return None
+    planes = [np.frombuffer(plane, dtype, frame.samples) for plane in frame.planes[:channels]]
+    return np.ascontiguousarray(_as_float(np.stack(planes)).T)
 
 
 def _as_float(samples: Array) -> Array:
@@ -225,7 +260,10 @@ def libsndfile_reason(e: Exception, file: sf.SoundFile | None = None) -> str:
 
     `file` is the one that failed, once it was opened.
     """
-    if isinstance(e, sf.LibsndfileError):
+    reason: object
+    if isinstance(e, TypeError):
+        reason = UNKNOWN
+    elif isinstance(e, sf.LibsndfileError):
         reason = getattr(e, "error_string", "")
         if e.code == SFE_SYSTEM:
             # soundfile leaves out what the system said. Of a file that could not be opened,

@@ -16,6 +16,7 @@ PIECE_SECONDS = 0.02  # of one level measurement
 FEW_PIECES = 3
 # A shorter recording may lie to one side of zero without being off.
 OFFSET_SECONDS = 0.5
+END_PIECES = 3
 SPIKE_FACTOR = 4.0
 
 
@@ -38,7 +39,7 @@ class Level:
     # Whether a few samples are far louder than all others, as far as pieces of 20 ms tell.
     spiky: bool = False
 
-    # What every sample is off by: the median of the means of 20 ms. 0 for less than half a second.
+    # What every sample is off by.
     offset: float = 0.0
 
     @property
@@ -79,10 +80,22 @@ def measure(blocks: Iterable[Wav], sample_rate: int, trim_db: float) -> Level:
     start, stop = sound_extent(levels_db, piece, samples, sample_rate, trim_db)
     loudest = np.sort(np.concatenate(peaks))[::-1]
     spiky = len(loudest) > FEW_PIECES and bool(peak > SPIKE_FACTOR * loudest[FEW_PIECES])
-    enough = len(loudest) * PIECE_SECONDS >= OFFSET_SECONDS
-    offset = float(np.median(np.concatenate(means))) if enough else 0.0
+    offset = _offset(np.concatenate(means), np.concatenate(deviations)[: len(loudest)])
     loudest_db = float(levels_db.max())
     return Level(samples, peak, loudest_db, start, stop, True, spiky, offset)
+
+
+def _offset(means: Array, deviations: Array) -> float:
+    """What pieces of a recording with these means are off by; 0 unless all of it is off alike.
+
+    Both ends have to be, and the quietest tenth: what fades away or pauses at zero is not off.
+    """
+    if len(means) * PIECE_SECONDS < OFFSET_SECONDS:
+        return 0.0
+    offset = float(np.median(means))
+    quietest = means[np.argsort(deviations)[: max(1, len(means) // 10)]]
+    places = np.median(quietest), means[:END_PIECES].mean(), means[-END_PIECES:].mean()
+    return offset if all(abs(place - offset) < abs(offset) / 2 for place in places) else 0.0
 
 
 def gain_for(peak: float, level: str, peak_db: float) -> float:

@@ -26,8 +26,6 @@ from wavenet.glossary import Array, Wav
 BLOCK_SECONDS = 0.002
 LOSSY_BLOCK_SECONDS = 0.1
 LOSSY = ("MP3", "OGG")
-# What libsndfile says of files that may be another library's.
-UNKNOWN = "Format not recognised"
 
 
 class Audio(ABC):
@@ -162,11 +160,14 @@ class AudioFile(Audio):
             problem = state.problem or "damaged"
             raise AudioError(self.path, f"cannot be read as audio ({problem})")
         if wav:
-            state.is_damaged |= wav.promised > wav.found
+            # libsndfile counts the byte that pads a chunk of GSM 6.10.
+            pad = int(state.subtype == "GSM610")
+            state.is_damaged |= wav.promised > wav.found + pad
             state.promised = max(state.promised, state.seconds * wav.promised / max(1, wav.found))
         if mp3:
             state.is_damaged |= mp3.promised > mp3.found
         state.is_damaged |= containers.is_cut_ogg(content, part)
+        state.is_damaged |= containers.is_cut_voc(content, part)
         if note := state.note:
             self._container_notes.append(note)
 
@@ -176,9 +177,11 @@ class AudioFile(Audio):
         try:
             with closing(Libsndfile(self.path, None if is_whole else part)) as opened:
                 file = opened.file
-                state.is_known, state.is_lossy = True, file.format in LOSSY
+                state.is_known, state.subtype = True, file.subtype
+                state.is_lossy = file.format in LOSSY or file.subtype.startswith("MPEG")
                 state.header_is_finished = file.frames < containers.NO_LENGTH
-                state.is_damaged = containers.lacks_bytes(file.extra_info)
+                if file.format not in ("WAV", "WAVEX"):
+                    state.is_damaged = containers.lacks_bytes(file.extra_info)
                 if mp3 and not mp3.is_measured:
                     return
                 state.promised = opened.promised_seconds(content.at(part.start, 1024))
@@ -189,7 +192,8 @@ class AudioFile(Audio):
                 state.is_complete = frames > 0 and frames >= file.frames - 0.5
         except Libsndfile.ERRORS as e:
             state.problem = libsndfile_reason(e)
-            state.is_damaged = state.problem != UNKNOWN
+            # What it cannot even open may be whole, and another library's.
+            state.is_damaged |= state.is_known
 
     def _by_ffmpeg(self, state: "_State", part: Part) -> Iterator[Block]:
         try:
@@ -200,6 +204,7 @@ class AudioFile(Audio):
                 for block in opened.blocks():
                     state.seconds += len(block.samples) / block.rate
                     yield block
+                state.is_damaged |= opened.is_damaged
         except Ffmpeg.ERRORS as e:
             state.problem = state.problem or libsndfile_reason(e)
 
@@ -215,6 +220,7 @@ class _State:
     is_complete: bool = False
     is_damaged: bool = False
     header_is_finished: bool = True
+    subtype: str = ""  # as libsndfile calls it
     problem: str = ""
 
     @property
@@ -225,7 +231,7 @@ class _State:
         if self.promised - self.seconds > (LOSSY_BLOCK_SECONDS if self.is_lossy else BLOCK_SECONDS):
             return f"only {self.seconds:.3g} of its {self.promised:.3g} s can be read"
         if self.is_damaged:
-            return f"cut off or damaged after {self.seconds:.3g} s"
+            return f"cut off or damaged: {self.seconds:.3g} s of it can be read"
         return ""
 
 

@@ -6,22 +6,24 @@ spread a wild sample over its neighbours.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from wavenet.glossary import Array, Wav
 
-# Channels whose mean has so much less power than they have cancel each other.
+# Channels whose mean has so much less power than that of unrelated ones cancel each other.
 CANCELLING_DB = -15.0
-# Up to this peak, floats were mixed too loud; what goes far beyond it counts the steps of integers.
-LOUDEST_FLOAT = 32.0
+# Up to this peak floats were mixed too loud. What goes beyond it counts the steps of integers.
+LOUDEST_FLOAT = 128.0
 INTEGER_BITS = (16, 24, 32)
-# Wild samples are few, and this much louder than all others.
+# Wild samples are no more than this, this much louder than all others, and far beyond full scale:
+# what lasts for a millisecond is an event, and where all else is silence it is the sound.
+WILD_SAMPLES = 10
 WILD_FACTOR = 4.0
-WILD_SAMPLES = 3
-# Beyond full scale, up to this share of the samples may be wild.
-WILD_SHARE = 1e-4
+WILD_PEAK = 2.0
+SILENCE = 1e-3
 # An offset of the whole recording below this (-40 dBFS) is left as it is.
 LEAST_OFFSET = 0.01
 
@@ -70,7 +72,6 @@ class Statistics:
     low: float = math.inf
     high: float = -math.inf
     finite: bool = True
-    whole_numbers: bool = True
     # Of each channel, and of the mono signal last: sums and sums of squares.
     sums: Array = field(default_factory=lambda: np.zeros(0))
     squares: Array = field(default_factory=lambda: np.zeros(0))
@@ -88,18 +89,18 @@ class Statistics:
         self.frames += len(wav)
         self.low, self.high = min(self.low, low), max(self.high, high)
         if samples.shape[1] > 1:
-            self._add_channels(np.column_stack([samples, wav]).astype(np.float64))
+            self._add_channels([*np.ascontiguousarray(samples.T), wav])
         if self.levels is not None:
             steps = _step(np.abs(wav.astype(np.float64)))
             self.levels += np.bincount(steps, minlength=_LEVELS)
-            self.whole_numbers = self.whole_numbers and bool((np.rint(wav) == wav).all())
 
-    def _add_channels(self, channels: Array) -> None:
-        if len(self.sums) != channels.shape[1]:
+    def _add_channels(self, channels: Sequence[Wav]) -> None:
+        if len(self.sums) != len(channels):
             # A file that was joined of several may change its channels.
-            self.sums = self.squares = np.zeros(channels.shape[1])
-        self.sums = self.sums + channels.sum(axis=0)
-        self.squares = self.squares + np.einsum("tc,tc->c", channels, channels)
+            self.sums, self.squares = np.zeros(len(channels)), np.zeros(len(channels))
+        self.sums += [channel.sum(dtype=np.float64) for channel in channels]
+        with np.errstate(over="ignore"):
+            self.squares += [np.dot(channel, channel) for channel in channels]
 
     @property
     def peak(self) -> float:
@@ -153,8 +154,10 @@ def refined(repair: Repair, statistics: Statistics, offset: float, to_peak: bool
     power = statistics.power
     if repair.channel is None and len(power) > 1:
         stored = power[:-1]
-        if power[-1] < stored.mean() * 10 ** (CANCELLING_DB / 10):
-            return replace(repair, channel=int(stored.argmax()))
+        unrelated = stored.mean() / len(stored)
+        if power[-1] < unrelated * 10 ** (CANCELLING_DB / 10):
+            # The first of those that are as loud.
+            return replace(repair, channel=int((stored > 0.99 * stored.max()).argmax()))
     if statistics.levels is None:
         if statistics.peak > 1:
             return repair
@@ -169,15 +172,14 @@ def refined(repair: Repair, statistics: Statistics, offset: float, to_peak: bool
 
 def _scale_and_limit(statistics: Statistics, to_peak: bool) -> tuple[int, float]:
     """How many bits the integers have, if they are any, and beyond which level samples are wild."""
-    few, bits = WILD_SAMPLES, 0
-    if statistics.peak > 1:
-        few = max(few, int(statistics.frames * WILD_SHARE))
-    usual = statistics.level_below(few)
-    if usual > LOUDEST_FLOAT or (usual > 1 and statistics.whole_numbers):
+    usual = statistics.level_below(WILD_SAMPLES)
+    bits = 0
+    if usual > LOUDEST_FLOAT:
         # Levels are known to half a decibel.
         bits = next((b for b in INTEGER_BITS if usual <= 1.06 * 2.0 ** (b - 1)), 0)
     step = 2.0 ** (1 - bits) if bits else 1.0
-    is_wild = statistics.peak > WILD_FACTOR * usual and (statistics.peak * step > 1 or to_peak)
+    is_far = statistics.peak * step > (SILENCE if to_peak else WILD_PEAK)
+    is_wild = is_far and statistics.peak > WILD_FACTOR * usual and usual * step > SILENCE
     limit = step * statistics.level_within(WILD_FACTOR * usual) if is_wild else math.inf
     return bits, limit
 
