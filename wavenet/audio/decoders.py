@@ -92,6 +92,13 @@ class Window(io.RawIOBase):
         super().close()
 
 
+class _Pipe:
+    """A file that cannot be searched: FFmpeg would look for chunks in all of a WAV's silence."""
+
+    def __init__(self, file: Window) -> None:
+        self.read = file.read
+
+
 class Libsndfile:
     """A file, or part of one, opened by libsndfile. Raises what `ERRORS` lists."""
 
@@ -139,13 +146,17 @@ class Ffmpeg:
     def __init__(
         self, path: Path, part: Part, skip_seconds: float = 0.0, believe_header: bool = True
     ) -> None:
-        options = {"format_whitelist": _FORMATS, "ignore_length": str(int(not believe_header))}
+        options = {"format_whitelist": _FORMATS}
+        if not believe_header:
+            # Small packets of PCM would take most of the time.
+            options |= {"ignore_length": "1", "max_size": str(4 * BLOCK_SAMPLES)}
         self._skip_seconds = skip_seconds
         # Whether anything was left out.
         self.is_damaged = False
         self._window = Window(path, part)
         try:
-            self._container: Any = av.open(self._window, options=options, metadata_errors="ignore")
+            file = self._window if believe_header else _Pipe(self._window)
+            self._container: Any = av.open(file, options=options, metadata_errors="ignore")
             if not [s for s in self._container.streams.audio if s.codec_context is not None]:
                 raise ValueError("holds no sound, or of an unknown kind")
         except BaseException:
