@@ -218,16 +218,6 @@ def mp3_data(content: Content, part: Part) -> Mp3Data | None:
     return Mp3Data(promised, found, promised > 0 and not is_joined)
 
 
-def is_cut_voc(content: Content, part: Part) -> bool:
-    """Whether a VOC file ends within its first block."""
-    head = content.at(part.start, 30)
-    if not head.startswith(b"Creative Voice File"):
-        return False
-    begin = part.start + int.from_bytes(head[20:22], "little")
-    size = int.from_bytes(content.at(begin, 4)[1:], "little")
-    return begin + 4 + size > part.stop
-
-
 def is_cut_ogg(content: Content, part: Part) -> bool:
     """Whether an Ogg file lacks the page that ends its stream."""
     if content.at(part.start, 4) != b"OggS":

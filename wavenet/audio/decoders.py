@@ -40,9 +40,9 @@ PLAIN_REASONS = {
 }
 
 # The formats that FFmpeg may take a file for. Others, such as play lists, name further files, and
-# would be followed.
+# would be followed; on damaged VOC files PyAV ends the process.
 _FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tak,tta,voc,w64,wav"
+    "aac,ac3,aiff,amr,ape,asf,au,caf,dsf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tak,tta,w64,wav"
     ",wv,3gp,3g2,mj2,adts,loas,nistsphere,ircam,avr,pvf,epaf,iff,sds,rm"
 )
 

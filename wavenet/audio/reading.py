@@ -167,7 +167,6 @@ class AudioFile(Audio):
         if mp3:
             state.is_damaged |= mp3.promised > mp3.found
         state.is_damaged |= containers.is_cut_ogg(content, part)
-        state.is_damaged |= containers.is_cut_voc(content, part)
         if note := state.note:
             self._container_notes.append(note)
 
