@@ -53,7 +53,8 @@ _PAGE_HEAD = 27
 # Encoders differ in what they count, by about a frame.
 _MP3_SLACK = 2048
 
-# Where libsndfile notes how many bytes, or frames, a header promises.
+# Where libsndfile notes how many bytes, or by format how many frames, a header promises, and that
+# fewer are there.
 _SIZES = r"^\s*(?:SSND|BODY|Data Size|data|riff|Data length)[ :]+(\d+) \(?should be (\d+)"
 _COUNTS = {
     **dict.fromkeys(("AIFF", "AVR", "FLAC", "MPC2K", "SDS"), "Frames"),
@@ -253,15 +254,12 @@ def promised_frames(form: str, log: str, frames: int, head: bytes = b"") -> int:
 
 def lacks_bytes(log: str) -> bool:
     """Whether libsndfile noted that fewer bytes of sound follow than a header says."""
-    return re.search(_TRUNCATED, log, re.M) is not None or any(
-        said > there for said, there in _sizes(log)
-    )
+    is_short = any(said > there for said, there in _sizes(log))
+    return is_short or re.search(_TRUNCATED, log, re.M) is not None
 
 
 def _sizes(log: str) -> list[tuple[int, int]]:
     """The bytes of sound that a header promises, and those that are there."""
     pairs = re.findall(_SIZES, log, re.M)
-    pairs += [
-        pair[::-1] for pair in re.findall(r"^\*\*\* .*truncated\. +(\d+) <--> (\d+)", log, re.M)
-    ]
+    pairs += [(said, there) for there, said in re.findall(_BEFORE_AFTER, log, re.M)]
     return [(int(said), int(there)) for said, there in pairs]
