@@ -288,6 +288,25 @@ def test_more_channels_than_two_are_read_from_other_formats(layout: str, tmp_pat
     assert decoded.std() == pytest.approx(wav.std(), rel=0.3)
 
 
+def test_samples_of_64_bits_are_read(tmp_path: Path) -> None:
+    with av.open(tmp_path / "a.wav", "w") as container:
+        stream = container.add_stream("pcm_s64le", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray((FIRST * 2**31).astype("<i4")[None], "s32", "mono")
+        frame.sample_rate = RATE
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    wav = np.concatenate(list(AudioFile(tmp_path / "a.wav", RATE).blocks()))
+    np.testing.assert_allclose(wav, FIRST, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [2046, 2047, 2048, 2049])
+def test_a_short_wav_is_finished(size: int, tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", FIRST[:size], RATE)
+    file = AudioFile(tmp_path / "a.wav", RATE)
+    assert sum(map(len, file.blocks())) == size
+    assert file.notes == []
+
+
 def test_a_name_that_a_library_makes_something_of_is_no_matter(tmp_path: Path) -> None:
     (tmp_path / "a.raw").write_bytes(bytes(range(256)) * 100)
     with pytest.raises(AudioError, match="cannot be read as audio"):

@@ -242,3 +242,19 @@ def test_silence_where_there_was_sound_is_told(
     assert len(told) == 1
     assert told[0].startswith(f"{tmp_path / 'out' / 'loud-vocoded.wav'} came out near silence")
     assert result.stderr.splitlines()[-1].startswith("try another --seed, --temperature 1.05")
+
+
+def test_a_folder_of_recordings_beside_their_frames_is_vocoded_whole(tmp_path: Path) -> None:
+    """By the rules for recordings: what is hidden, or a run, is no input."""
+    vocoder, folder = saved(VOCODER, tmp_path), tmp_path / "both"
+    for place in (folder, folder / ".hidden", folder / "run" / "checkpoints"):
+        place.mkdir(parents=True)
+        np.save(place / "a.npy", np.full((20, 6), -5.0))
+    (folder / "run" / "config.toml").touch()
+    sf.write(folder / "a.wav", noisy(0.1), 8000)
+    np.save(folder / "B", np.full((20, 6), -5.0))
+    (folder / "B.npy").rename(folder / "B.NPY")
+    result = wavenet("vocode", vocoder, folder, "--seed", 1, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    made = sorted(path.name for path in (tmp_path / "out").rglob("*"))
+    assert made == ["B-vocoded.wav", "a.npy-vocoded.wav", "a.wav-vocoded.wav"]

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,9 @@ def test_plain_words_and_parameters_stay_as_they_are() -> None:
 def test_on_windows_quotes_are_those_of_its_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "name", "nt")
     assert command("wavenet", r"C:\My Voice", "a") == r'wavenet "C:\My Voice" a'
+
+
+def test_a_path_that_begins_with_a_dash_is_no_option() -> None:
+    assert command("wavenet", "generate", Path("-lead"), "--seed") == (
+        f"wavenet generate .{os.sep}-lead --seed"
+    )

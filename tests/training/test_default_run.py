@@ -63,5 +63,19 @@ def test_a_copy_that_has_grown_is_another_folder_while_both_are_there(
 
 
 def test_a_run_that_does_not_say_what_it_was_of_goes_on(ada: Path, tmp_path: Path) -> None:
+    bob = tmp_path / "bob" / "wavs"
     Path("runs/wavs-test/corpus.json").unlink()
-    assert name_of(tmp_path / "bob" / "wavs") == "runs/wavs-test"
+    # Its checkpoint does.
+    assert name_of(bob) == "runs/bob-wavs-test"
+    shutil.rmtree(ada)
+    assert name_of(bob) == "runs/wavs-test"
+
+
+def test_a_run_is_found_again_when_a_shorter_name_is_free(
+    ada: Path, tmp_path: Path, config_file: Path
+) -> None:
+    bob = tmp_path / "bob" / "wavs"
+    train_run(bob, None, config=str(config_file), stop_at=1)
+    shutil.rmtree("runs/wavs-test")
+    assert name_of(bob) == "runs/bob-wavs-test"
+    assert name_of(ada) == "runs/wavs-test"

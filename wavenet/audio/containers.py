@@ -170,7 +170,7 @@ def _is_finished(content: Content, at: int, size: int, stop: int) -> bool:
     end = at + size
     if end >= stop:
         claimed = size % NO_LENGTH
-        return size < _SLACK or min(claimed, NO_LENGTH - claimed) > _SLACK
+        return end == stop or size < _SLACK or min(claimed, NO_LENGTH - claimed) > _SLACK
     # A chunk of odd size is padded, which some writers forget.
     return any(_is_no_sound(content, after, stop) for after in {end, end + size % 2})
 

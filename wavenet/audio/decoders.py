@@ -221,6 +221,10 @@ class Ffmpeg:
         self._window.close()
 
 
+# PyAV forgets one.
+_DTYPES = {**av.audio.frame.format_dtypes, "s64": "i8", "s64p": "i8"}
+
+
 def _samples(frame: Any) -> Array | None:
     """A frame's samples, float32 (frames, channels); None for more planes than PyAV counts.
 
@@ -228,7 +232,7 @@ def _samples(frame: Any) -> Array | None:
     `to_ndarray` then reads where there is nothing.
     """
     channels = frame.layout.nb_channels
-    dtype = np.dtype(av.audio.frame.format_dtypes[frame.format.name])
+    dtype = np.dtype(_DTYPES[frame.format.name])
     if not frame.format.is_planar:
         packed = np.frombuffer(frame.planes[0], dtype, frame.samples * channels)
         return _as_float(packed).reshape(-1, channels)

@@ -67,10 +67,13 @@ def writer(path: Path, sample_rate: int, tags: Mapping[str, str] = {}) -> Iterat
         # A rate that the format lacks is refused here, before a file of that name is emptied.
         sf.SoundFile(BytesIO(), "w", sample_rate, 1, subtype, format=form).close()
         file = sf.SoundFile(libsndfile_name(path), "w", sample_rate, 1, subtype, format=form)
-    except (sf.LibsndfileError, OSError) as e:
+    except BaseException as e:
+        # A signal may come when there is a file already.
         if is_new:
             with suppress(OSError):
                 path.unlink()
+        if not isinstance(e, (sf.LibsndfileError, OSError)):
+            raise
         by_system = isinstance(e, OSError) or e.code == SFE_SYSTEM
         at_rate = "" if by_system else f"at {sample_rate} Hz "
         raise AudioError(path, f"cannot be written {at_rate}({_refusal(e)})") from None

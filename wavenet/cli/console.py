@@ -64,6 +64,7 @@ class ConsoleReport(Display):
         self._ema_bits: float | None = None
         # Where this session began: the step, and the seconds trained before it.
         self._first_step, self._first_seconds = 0, 0.0
+        self._is_resumed = False
         # Whether nobody reads the lines any more.
         self._unread = False
 
@@ -90,6 +91,7 @@ class ConsoleReport(Display):
     def resumed(self, trainer: Trainer, run: Run, before: Training) -> None:
         import torch
 
+        self._is_resumed = True
         self.note(f"resuming {run.folder} at step {trainer.step}")
         threads = torch.get_num_threads()
         is_same = (before.torch, before.threads) == (torch.__version__, threads)
@@ -124,7 +126,7 @@ class ConsoleReport(Display):
         self.note(f"model      {config.name}: {network}, hears {hears}")
         if source := config.train.init_from:
             self.note(f"weights    begun from {model_name(Path(source))} (train.init_from)")
-        for line in corpus_lines(corpus):
+        for line in corpus_lines(corpus, not self._is_resumed):
             self.note(line)
         self.note(f"run        {run.folder}")
 
@@ -223,8 +225,8 @@ def _where(trainer: Trainer) -> str:
     return where
 
 
-def corpus_lines(corpus: Corpus) -> Iterator[str]:
-    """What was kept, trimmed and skipped, and why."""
+def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
+    """What was kept, trimmed and skipped, and why. A run that `is_new` may still change more."""
     index, config = corpus.index, corpus.config
     duplicates = sum(r.duplicate_of is not None for r in index.recordings)
     more = f"; {duplicates} duplicates" if duplicates else ""
@@ -240,7 +242,7 @@ def corpus_lines(corpus: Corpus) -> Iterator[str]:
             why = "frames are of whole files (train.frames_from)"
         yield f"trimmed    nothing, because {why}"
     yield f"level      {level_line(index, config)}"
-    yield from conditioning_lines(corpus)
+    yield from conditioning_lines(corpus, is_new)
     noted = [(r.name, r.note) for r in index.recordings if r.note and not r.duplicate_of]
     yield from _listed("noted", noted)
     yield from _listed("skipped", [(s.name, s.reason) for s in index.skipped])
@@ -289,7 +291,7 @@ def rate_lines(index: Index, config: Config) -> Iterator[str]:
         yield f"           {lost}: --config {' or '.join(keep)} keeps more of it"
 
 
-def conditioning_lines(corpus: Corpus) -> Iterator[str]:
+def conditioning_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
     """The labels, with the length of the recordings to train on of each, and the mel frames."""
     model, rate = corpus.config.model, corpus.index.sample_rate
     if model.labels:
@@ -299,7 +301,7 @@ def conditioning_lines(corpus: Corpus) -> Iterator[str]:
         each = [f"{label} {duration(samples[i] / rate)}" for i, label in enumerate(model.labels)]
         more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""
         yield f"labels     {', '.join(each[:LABELS_SHOWN])}{more}"
-        outer = outer_folders(model.labels)
+        outer = outer_folders(model.labels) if is_new else []
         if outer and corpus.config.train.label_from == "folder":
             yield (
                 "           each folder within a folder is a label; to take the "

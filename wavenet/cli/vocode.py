@@ -154,8 +154,7 @@ def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for path in inputs:
         found = [Path(path.name)]
         if path.is_dir():
-            found = [Path(file.name) for file in audio_files(path)[0]]
-            found += [frames.relative_to(path) for frames in path.rglob(f"[!.]*{SUFFIX}")]
+            found = [Path(file.name) for file in audio_files(path, {SUFFIX})[0]]
         if not found:
             raise AudioError(path, f"holds neither recordings nor {SUFFIX} files")
         names += sorted(found)
@@ -220,7 +219,12 @@ def outputs(
         if folder.suffix.lower() in writing.WRITABLE:
             raise AudioError(folder, f"is one file for {len(inputs)} inputs", "name a folder")
         names = names or [Path(source.name) for source in inputs]
-        paths = [folder / name.with_name(f"{name.stem}-vocoded.wav") for name in names]
+        # Of files that differ in their suffix alone, as a recording beside its frames, it is kept.
+        stems = Counter(name.with_suffix("") for name in set(names))
+        paths = [
+            folder / name.with_name(f"{name.stem if stems[stem] == 1 else name.name}-vocoded.wav")
+            for name, stem in zip(names, (name.with_suffix("") for name in names), strict=True)
+        ]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
         reason = "would be written for two inputs of the same name"

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -33,12 +34,14 @@ class File(NamedTuple):
     mtime_ns: int
 
 
-def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
+def audio_files(
+    folder: Path, more_suffixes: Collection[str] = ()
+) -> tuple[list[File], list[Skipped], int]:
     """Audio files sorted by name, what was skipped and why, and the number of other files.
 
-    A file is audio by its suffix, or without one by its content. Skipped are folders that cannot be
-    read, files that are not regular, and run folders of this program: what it rendered is no
-    recording. Links are followed, but never in circles.
+    A file is audio by its suffix, of which there may be more, or without one by its content.
+    Skipped are folders that cannot be read, files that are not regular, and run folders of this
+    program: what it rendered is no recording. Links are followed, but never in circles.
     """
     files: list[File] = []
     skipped: list[Skipped] = []
@@ -63,7 +66,8 @@ def audio_files(folder: Path) -> tuple[list[File], list[Skipped], int]:
         for base in names:
             suffix = os.path.splitext(base)[1].lower()
             has_suffix = bool(suffix.strip("."))
-            if base.startswith(".") or (has_suffix and suffix not in AUDIO_SUFFIXES):
+            is_other = suffix not in AUDIO_SUFFIXES and suffix not in more_suffixes
+            if base.startswith(".") or (has_suffix and is_other):
                 ignored += 1
                 continue
             name, path = prefix + base, os.path.join(parent, base)

@@ -8,11 +8,12 @@ program has the fingerprint alone.
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from wavenet.data.cache_folders import cache_folder
 from wavenet.data.corpus import Corpus
 from wavenet.data.pcm_cache import Index, index_folder
-from wavenet.errors import CorpusError
+from wavenet.errors import CorpusError, RunError
 from wavenet.model import locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.training.run_folder import Run
@@ -27,7 +28,11 @@ def trained_on(source: Path, model: Checkpoint, index: Index, split: str) -> set
     if split == model.config.train.validation == "tails":
         return set()
     folder = locate.find(source).resolve().parent
-    about = Run(folder.parent).corpus() if folder.name == "checkpoints" else {}
+    about: dict[str, Any] = {}
+    if folder.name == "checkpoints":
+        # What cannot be read is not known.
+        with suppress(RunError):
+            about = Run(folder.parent).corpus()
     if recordings := about.get("recordings", {}):
         unused = {*about.get("held_out", []), *about.get("left_out", [])}
         trained = {sha256 for name, sha256 in recordings.items() if name not in unused}

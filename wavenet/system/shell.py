@@ -4,14 +4,16 @@ import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 
 def command(*words: object) -> str:
     """A command line that gives these words to a program, with quotes where a shell wants them.
 
-    A word that is a parameter of this library in backticks, as `errors` has it, stays as it is.
+    A path that begins with a dash is written so that it is no option. A word that is a parameter of
+    this library in backticks, as `errors` has it, stays as it is.
     """
-    texts = map(str, words)
+    texts = [f".{os.sep}{w}" if isinstance(w, Path) and f"{w}"[0] == "-" else f"{w}" for w in words]
     return " ".join(t if re.fullmatch("`[a-z_]+`", t) else _quoted(t) for t in texts)
 
 

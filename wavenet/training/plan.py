@@ -205,7 +205,7 @@ def _config_to_go_on(
 def _changes(run: Run, before: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """How two configs of a run differ. Raises RunError for what no run can go on with."""
     changes = loading.differences(before, new)
-    begun = ("model.", "audio.", "train.init_from")
+    begun = ("model.", "audio.", "train.init_from", "train.label_depth")
     fixed = {k: change for k, change in changes.items() if k.startswith(begun)}
     if fixed:
         lines = "; ".join(loading.describe(fixed))

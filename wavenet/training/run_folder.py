@@ -129,7 +129,11 @@ class Run:
             about = json.loads(_text(self.folder / "corpus.json"))
         except (OSError, ValueError):
             return {}
-        return about if isinstance(about, dict) else {}
+        kinds = {"folder": str, "recordings": dict, "labels": dict, "frames": dict}
+        is_whole = isinstance(about, dict) and all(
+            isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
+        )
+        return about if is_whole else {}
 
     def command_to_go_on(self, cache: Path | None, *more: str) -> str:
         """The command that goes on with this run, as text of an error, with `more` words.
