@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import sys
-from functools import cache
 from io import TextIOWrapper
 from typing import Any
 
@@ -21,6 +20,8 @@ _MEMORY_ADVICE = {
 }
 # What numba says where it finds no folder to keep compiled code in.
 _NO_CACHE = "no locator available"
+# What the command line calls each parameter of the library, once it is in use.
+_OPTIONS: dict[str, str] = {}
 
 
 class OneLineErrors(TyperGroup):
@@ -30,6 +31,10 @@ class OneLineErrors(TyperGroup):
         # The names of files may hold any bytes.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
+        for parameter in (p for command in self.commands.values() for p in command.params):
+            option = max(parameter.opts, key=len)
+            name = option.lstrip("-").replace("-", "_")
+            _OPTIONS[name] = option if option.startswith("-") else option.upper()
         # What it remarks on is where its caches lie.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         try:
@@ -70,21 +75,7 @@ def _explain(error: Exception, command: str | None) -> str | None:
 
 def with_options(text: str) -> str:
     """The text with options and arguments of the commands for the parameters in backticks."""
-    return re.sub("`([a-z_]+)`", lambda match: _options().get(match[1], match[0]), text)
-
-
-@cache
-def _options() -> dict[str, str]:
-    """What the command line calls each parameter of the library."""
-    from wavenet.cli.main import app
-
-    group: Any = typer.main.get_command(app)
-    names = {}
-    for parameter in (p for command in group.commands.values() for p in command.params):
-        option = max(parameter.opts, key=len)
-        name = option.lstrip("-").replace("-", "_")
-        names[name] = option if option.startswith("-") else option.upper()
-    return names
+    return re.sub("`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], match[0]), text)
 
 
 def _have_met() -> bool:
