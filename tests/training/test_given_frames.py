@@ -265,7 +265,7 @@ def test_a_run_keeps_what_its_frames_are_like_and_an_earlier_one_gains_it(
     assert own is not None
     # Noise at twice the level.
     assert begun.training.mel.middle == pytest.approx(own.middle + math.log(2), abs=0.2)
-    other = replace(begun.training.mel, low=-8.0)
+    other = replace(begun.training.mel, high=-0.5)
     for stop_at, (before, after) in enumerate(((None, begun.training.mel), (other, other)), 4):
         latest = run.latest()
         assert latest is not None

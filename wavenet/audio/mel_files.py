@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wavenet.audio.mel_scales import SCALES, Foreign, MelStatistics, converted, recognise, shifted
+from wavenet.audio.mel_scales import SCALES, MelStatistics, converted, recognise, shifted
 from wavenet.config import ModelConfig
 from wavenet.errors import AudioError, UsageError
 from wavenet.glossary import Array
@@ -58,16 +58,16 @@ class FrameFormat(NamedTuple):
             reason = "holds something other than finite numbers"
             return Problem(reason, f"this model follows {self.like}")
         if self.scale == "ln":
-            foreign = self._recognise(by_time)
+            foreign = recognise(by_time, self.trained)
             if foreign is None:
                 return None
             return Problem(f"looks like {foreign.noun}, not {self.like}", foreign.advice)
         noun, advice = SCALES[self.scale].noun, "choose another `mel_scale`"
         if SCALES[self.scale].positive and frames.min() < 0:
             return Problem(f"holds numbers below 0, which are no {noun}", advice)
-        if self._recognise(self._logs(by_time)) is None:
+        if recognise(self._logs(by_time), self.trained) is None:
             return None
-        if self._recognise(by_time) is None:
+        if recognise(by_time, self.trained) is None:
             advice = "leave `mel_scale` out"
         return Problem(f"does not look like {noun}", advice)
 
@@ -76,11 +76,6 @@ class FrameFormat(NamedTuple):
         by_time = arranged(frames, self.model.mel_bands)
         assert by_time is not None
         return shifted(self._logs(by_time), self.offset / self.model.mel_hop)
-
-    def _recognise(self, by_time: Array) -> Foreign | None:
-        m = self.model
-        hertz = (m.mel_high_hz - m.mel_low_hz) / m.mel_bands
-        return recognise(by_time, self.trained, hertz * m.mel_window / self.sample_rate)
 
     def _logs(self, by_time: Array) -> Array:
         return converted(by_time, self.scale, self.model.mel_window / self.sample_rate)

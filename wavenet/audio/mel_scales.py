@@ -23,12 +23,18 @@ LN_10 = math.log(10)
 # weights, by as much as the spectrum varies within it: 0.10 to 0.15 (median of speech, music and
 # drums; 0.24 to 0.28 of single instruments), of natural logarithms of magnitude.
 POWER_EXCESS = 0.12
-# Fewer frames say nothing of how values are distributed.
-FEWEST_FRAMES = 40
-# Frames of a file that its scale is judged by, spread over it.
-MOST_FRAMES = 4096
-# Values above the floor that a distribution is told from.
-FEWEST_VALUES = 100
+# A scale is told from half a second and more, of a long file from its middle.
+FEWEST_FRAMES, MOST_FRAMES = 30, 4096
+# Natural logarithms lie between these: some programs clamp to 1e-12 before.
+LOWEST, HIGHEST = -28.0, 9.0
+# The median of decibels scaled to 0 ... 1 lies above this, that of magnitudes below.
+SCALED_MEDIAN = 0.04
+# The largest 5 % are about 40 times the median of magnitudes, and 1500 times that of powers.
+POWERS_RANGE = 200
+# No sound's median is above this and 15 dB above the loudest 5 % of what was trained on.
+LOUDEST, LOUDER = -1.0, 1.75
+# To base 10, spread and roughness are 0.43 times as large: about half way to that, as a factor.
+WITHIN = 1.45
 
 
 class Scale(NamedTuple):
@@ -100,10 +106,7 @@ def louder(frames: Array, log_gain: float) -> Array:
 
 @dataclass(frozen=True)
 class MelStatistics:
-    """How the values of natural log-mel frames are distributed, those at the floor left out."""
-
-    low: float
-    """5 % lie below."""
+    """How the values of log-mel frames are distributed, those at the floor left out."""
 
     middle: float
     """The median."""
@@ -112,37 +115,29 @@ class MelStatistics:
     """5 % lie above."""
 
     roughness: float
-    """How far a band lies off the middle of its two neighbours, twice: the lower quartile."""
+    """The lower quartile of second differences from band to band."""
 
-    @property
-    def spread(self) -> float:
-        return self.high - self.low
+    roughness_in_time: float
+    """The same from frame to frame."""
 
 
-# Of 300 recordings of speech, music, instruments and drums, in bands of 4.6 frequencies.
-GENERAL = MelStatistics(low=-8.7, middle=-5.2, high=-2.2, roughness=0.25)
-# Of natural logarithms in as many bands that nobody smoothed, none measured was less rough.
-MOST_EVEN = 0.168
-# Bands of more frequencies are smoother.
-MOST_BINS = 4.8
+# Of a model that says nothing of its frames: speech, as rough as the smoothest sounds (rain, wind).
+GENERAL = MelStatistics(middle=-5.2, high=-2.0, roughness=0.2, roughness_in_time=0.18)
 
 
 def statistics(frames: Array) -> MelStatistics | None:
-    """Those of frames (n, bands); None where next to nothing lies above the floor."""
-    floor = max(FLOOR, float(frames.min()))
-    values = frames[frames > floor + 1e-3]
-    if len(values) < FEWEST_VALUES:
+    """Those of frames (n, bands); None where nothing lies above the floor."""
+    above = frames > max(FLOOR, float(frames.min())) + 1e-3
+    if not above.any():
         return None
-    low, middle, high = np.percentile(values, (5, 50, 95))
-    found = (low, middle, high, _roughness(frames, floor))
+    middle, high = np.percentile(frames[above], (50, 95))
+    found = (middle, high, _roughness(frames.T, above.T), _roughness(frames, above))
     return MelStatistics(*(round(float(value), 3) for value in found))
 
 
-def _roughness(frames: Array, floor: float) -> float:
-    """Lower quartile of the second differences between columns, where nothing is at the floor."""
-    above = frames > floor + 1e-3
-    bend = np.abs(frames[:, 2:] - 2 * frames[:, 1:-1] + frames[:, :-2])
-    bend = bend[above[:, 2:] & above[:, 1:-1] & above[:, :-2]]
+def _roughness(x: Array, above: Array) -> float:
+    """Lower quartile of the second differences between rows, where nothing is at the floor."""
+    bend = np.abs(np.diff(x, 2, axis=0))[above[2:] & above[1:-1] & above[:-2]]
     return float(np.percentile(bend, 25)) if len(bend) else 0.0
 
 
@@ -176,86 +171,59 @@ NORMALISED = Foreign(
 )
 
 
-def recognise(
-    frames: Array, trained: MelStatistics | None = None, bins_per_band: float = 4.6
-) -> Foreign | None:
+def recognise(frames: Array, trained: MelStatistics | None = None) -> Foreign | None:
     """What frames (n, bands) look like; None for natural logarithms of mel magnitudes.
 
-    `trained` are the statistics of what the model was trained on, `bins_per_band` the frequencies
-    that a band covers in the mean. What cannot be told from natural logarithms at some level, with
-    some floor or smoothed, is let through: logarithms of power, and of the others some.
+    `trained` are the statistics of what the model was trained on. What cannot be told from natural
+    logarithms at some level, with some floor or smoothed, is let through: logarithms of power, and
+    of the others some.
     """
     start = max(0, len(frames) - MOST_FRAMES) // 2
     some = np.asarray(frames[start : start + MOST_FRAMES], np.float64)
     low, high = float(some.min()), float(some.max())
     if low >= 0:
         return _recognise_positive(some)
-    at_low = np.count_nonzero(some < low + 2e-3) / some.size
+    if np.abs(some.mean(axis=0)).max() < 0.1:
+        # No sound is as loud in all bands.
+        return NORMALISED
     decades = low / LN_10
-    # Clamped at a power of ten before the natural logarithm.
-    is_clamped = at_low > 0.005 and abs(decades - round(decades)) < 5e-3
-    if (low < 2 * FLOOR - 0.5 and not is_clamped) or high > 9:
+    if abs(decades - round(decades)) < 1e-3:
+        # The floor is the natural logarithm of a power of ten.
+        return None
+    if low < LOWEST or high > HIGHEST:
         return DECIBELS
-    if abs(low + 4) < 2e-3 and high < 4.001 and at_low > 0.005 and high > low + 1e-3:
+    if abs(low + 4) < 1e-4 and high < 4.0001:
+        # What is silent is clamped to -4 exactly.
         return PLUS_MINUS_4
     values = statistics(some)
     if values is None or len(some) < FEWEST_FRAMES:
         return None
-    if is_clamped and values.middle < -0.75:
-        return None
     typical = trained or GENERAL
-    highest = max(-0.5 if values.roughness < MOST_EVEN else 0.3, typical.middle + 1.5)
-    if values.middle > highest or np.abs(some.mean(axis=0)).max() < 0.1:
-        # No sound is that loud, or as loud in all bands.
+    if values.middle > max(LOUDEST, typical.high + LOUDER):
         return NORMALISED
-    if trained is None and bins_per_band > MOST_BINS:
-        return None
-    if values.middle < -5 or not _is_compressed(some, values, typical, trained is not None):
-        return None
-    is_high = values.low > -3 and values.middle > typical.middle + 3
-    return NORMALISED if is_high else BASE_10
+    return BASE_10 if _is_base_10(values, typical) else None
 
 
 def _recognise_positive(frames: Array) -> Foreign:
     """Numbers from 0 up: no logarithms."""
-    high, middle = float(frames.max()), float(np.median(frames))
-    if high < 1.0001 and middle > 0.04 * high:
+    positive = frames[frames > 0]
+    middle, high = np.percentile(positive, (50, 95)) if len(positive) else (0.0, 0.0)
+    if frames.max() < 1.0001 and middle > SCALED_MEDIAN:
         return ZERO_ONE
-    positive = frames[frames > 1e-10]
-    low, high = np.percentile(np.log(positive), (5, 95)) if len(positive) else (0.0, 0.0)
-    # The logarithms of a sound's powers spread over 10 to 18, those of its magnitudes over 5 to 9.
-    return POWERS if high - low > 9.5 else MAGNITUDES
+    return POWERS if high > POWERS_RANGE * middle else MAGNITUDES
 
 
-def _is_compressed(
-    frames: Array, values: MelStatistics, typical: MelStatistics, is_known: bool
-) -> bool:
-    """Whether values differ too little for natural logarithms of the `typical` kind of sound.
+def _is_base_10(values: MelStatistics, typical: MelStatistics) -> bool:
+    """Whether values times ln 10 are about as high, as spread and as rough as is typical.
 
-    To base 10 they spread 0.43 times as far and are 0.43 times as rough, which no level changes.
-    The noise in any sound makes frames rough; those of acoustic models are smooth but spread as
-    far, and those of stationary noise spread little but are rough. `is_known` says that the model
-    was trained on that kind.
+    Frames that an acoustic model has smoothed are less rough than that in either scale.
     """
-    # To base 10 the floor is at -5: what lies below is silence.
-    clamped = np.maximum(frames, -6.0)
-    if (loud := statistics(clamped)) is None:
-        return False
-    spread, rough = loud.spread / typical.spread, values.roughness / max(typical.roughness, 1e-3)
-    in_time = _roughness(clamped.T, float(clamped.min()))
-    is_smooth = loud.roughness < 0.024 * loud.spread or in_time < max(
-        0.035, 0.016 * loud.spread, 0.42 * loud.roughness
+    rough = (
+        (values.roughness, typical.roughness),
+        (values.roughness_in_time, typical.roughness_in_time),
     )
-    # 22 dB louder than what was trained on is a sign of its own.
-    is_louder = is_known and values.middle > typical.middle + 2.5
-    most, roughest = (0.8, MOST_EVEN) if is_louder else (0.6, 0.15)
-    if not is_smooth and values.roughness < roughest and max(rough, spread) < most:
-        return True
-    if not is_known or spread > 0.5:
-        return False
-    if typical.roughness > 0.3:
-        # Sustained tones are smooth in time, and rough from band to band.
-        return 0.36 < rough < 0.55 and in_time < 0.085 and values.middle > typical.middle + 2
-    moves = float(np.median(clamped.std(axis=0)))
-    is_narrow = spread < 0.45 and moves > 0.55 and values.low > -5.3
-    return is_narrow and 0.02 < loud.roughness < 0.3 * typical.roughness
+    return (
+        LN_10 * values.middle > WITHIN * typical.middle
+        and LN_10 * (values.high - values.middle) < WITHIN * (typical.high - typical.middle)
+        and all(usual / WITHIN < LN_10 * its < WITHIN * usual for its, usual in rough)
+    )
