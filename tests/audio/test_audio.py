@@ -66,6 +66,24 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, word: str) -
     assert word in caught.value.reason
 
 
+def test_a_signal_while_a_file_is_opened_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = sf.SoundFile
+
+    def interrupted(file: object, *how: object, **more: object) -> sf.SoundFile:
+        made = opened(file, *how, **more)
+        if isinstance(file, bytes | str):
+            made.close()
+            raise KeyboardInterrupt
+        return made
+
+    monkeypatch.setattr(sf, "SoundFile", interrupted)
+    with pytest.raises(KeyboardInterrupt), writing.writer(tmp_path / "a.wav", 8000):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def written(path: Path, tags: dict[str, str]) -> tuple[dict[str, str], Array]:
     """Write a second of noise with tags. Returns the tags as they read back, and the audio."""
     with writing.writer(path, 16000, tags) as file:

@@ -96,6 +96,7 @@ def test_speakers_with_chapters_are_offered_as_labels_of_their_own(
     assert wavenet("evaluate", run, folder).exit_code == 0
     message = fails("train", folder, "-o", run, "--label-depth", 0)
     assert "train.label_depth: 1 -> 0" in message
+    assert "cannot change" in message
 
 
 def test_labels_from_a_table_and_from_names(

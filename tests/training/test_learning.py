@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import wavenet
-from tests.helpers import tone
+from tests.helpers import STARTER, noisy, tone, train_run
 from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig
 from wavenet.glossary import Array
 from wavenet.training.run_folder import Run
@@ -96,3 +96,16 @@ def tone_power(wav: Array, hertz: float) -> float:
     power = np.abs(np.fft.rfft(wav * np.hanning(len(wav)))) ** 2
     distance = np.abs(np.fft.rfftfreq(len(wav), 1 / RATE) - hertz)
     return float(power[distance < 8].sum())
+
+
+@pytest.mark.parametrize("output", ["mulaw", pytest.param("logistic", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["noise", "speech"])
+def test_nothing_learnt_fires_on_white_noise_and_not_on_speech(
+    kind: str, output: str, make_folder: Callable[..., Path], config_file: Path, tmp_path: Path
+) -> None:
+    noise = make_folder({f"{i}.wav": noisy(1.0, seed=i) for i in range(5)})
+    folder = noise if kind == "noise" else STARTER / "speech" / "carlo"
+    settings = ("train.steps=80", "train.evaluate_every=80", "train.warmup_steps=10")
+    settings += ("train.learning_rate=5e-3", f"model.output={output}")
+    _, notes = train_run(folder, tmp_path / "run", *settings, config=str(config_file))
+    assert ("nothing has been learnt" in notes) == (kind == "noise"), notes

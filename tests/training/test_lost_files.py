@@ -1,4 +1,4 @@
-"""A run that came from another machine in part, or whose recordings have moved, goes on."""
+"""A run that came from another machine in part, that was edited, or has moved, goes on."""
 
 import shutil
 from collections.abc import Callable
@@ -102,3 +102,37 @@ def test_the_settings_of_config_toml_go_before_those_of_the_checkpoint(run: Run)
     run.config_file.write_text(text, encoding="utf-8")
     assert run.config().train.batch == 2
     assert run.config() == loading.load(run.config_file)
+
+
+def test_a_run_goes_on_whose_text_files_an_editor_gave_a_byte_order_mark(
+    run: Run,
+) -> None:
+    for name in ("config.toml", "corpus.json", "metrics.jsonl"):
+        text = (run.folder / name).read_text(encoding="utf-8")
+        (run.folder / name).write_text(text, encoding="utf-8-sig")
+    logged = run.metrics()
+    assert [m["step"] for m in logged] == [5, 5]
+    train_run(None, run.folder, stop_at=6)
+    assert run.metrics()[:2] == logged
+
+
+@pytest.mark.parametrize("text", ["[]", '{"folder": null}', '{"recordings": ["a"]}', "{", ""])
+def test_what_an_editor_made_of_corpus_json_is_not_relied_on(
+    run: Run, training_folder: Path, text: str
+) -> None:
+    (run.folder / "corpus.json").write_text(text, encoding="utf-8")
+    assert run.corpus() == {}
+    result = wavenet("evaluate", run.folder, training_folder)
+    assert result.exit_code == 0, result.output
+    # Its checkpoint says where the recordings are.
+    train_run(None, run.folder, stop_at=6)
+    assert run.corpus()["folder"] == str(training_folder)
+
+
+def test_a_run_with_a_moved_folder_resumes_without_being_asked(
+    run: Run, training_folder: Path, tmp_path: Path
+) -> None:
+    moved = training_folder.rename(tmp_path / "moved")
+    train_run(moved, run.folder)
+    assert locate.steps(run.checkpoints)[-1] == 10
+    assert run.corpus()["folder"] == str(moved)

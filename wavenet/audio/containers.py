@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 CHUNK_BYTES = 1 << 20
 
-# How the file formats begin that can be told again in the middle of a file. Literal bytes that are
-# searched for, and a pattern that they belong to, at the beginning.
+# How formats begin that can be recognised in the middle of a file: literal bytes to search for, and
+# the pattern that they begin.
 _BEGINNINGS = (
     (b"RIFF", rb"RIFF....WAVE"),
     (b"RIFX", rb"RIFX....WAVE"),
@@ -35,7 +35,7 @@ _NAME_BYTES = 10
 # A frame of MPEG audio, or the tag before the first. All frames begin alike.
 _MPEG_FRAME = re.compile(rb"\xff[\xe0-\xff]", re.DOTALL)
 
-# A header that claims so many bytes or frames, or twice as many, was never finished.
+# A header that claims this number of bytes or frames, or twice it, was never finished.
 NO_LENGTH = 1 << 31
 _SLACK = 4096
 # What may follow the last chunk of a WAV besides other chunks: a few bytes, tags of other formats.
@@ -211,8 +211,8 @@ def mp3_data(content: Content, part: Part) -> Mp3Data | None:
     head = content.at(at, 4096)
     if not _MPEG_FRAME.match(head):
         return None
-    told = re.search(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", head, re.DOTALL)
-    promised, found = int.from_bytes(told[1], "big") if told else 0, part.stop - at
+    sizes = re.search(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", head, re.DOTALL)
+    promised, found = int.from_bytes(sizes[1], "big") if sizes else 0, part.stop - at
     # What follows may be tags, or another recording.
     more = content.at(at + promised + _MP3_SLACK, 4096) if found > promised + _MP3_SLACK else b""
     is_joined = re.search(rb"\xff[\xf2-\xfb]|ID3[\x02-\x04]", more, re.DOTALL) is not None

@@ -102,7 +102,7 @@ class _Pipe:
 class Libsndfile:
     """A file, or part of one, opened by libsndfile. Raises what `ERRORS` lists."""
 
-    # It wants to be told how a file is to be read whose name ends in .raw: a TypeError.
+    # A TypeError: soundfile requires the format of a file whose name ends in .raw.
     ERRORS = (sf.LibsndfileError, OSError, ValueError, TypeError)
 
     def __init__(self, path: Path, part: Part | None = None) -> None:
@@ -284,9 +284,9 @@ def libsndfile_reason(e: Exception, file: sf.SoundFile | None = None) -> str:
             # soundfile leaves out what the system said. Of a file that could not be opened,
             # libsndfile tells it to whoever asks about none.
             handle = getattr(file, "_file", None) or sf._ffi.NULL
-            told = sf._ffi.string(sf._snd.sf_strerror(handle)).decode(errors="replace")
-            if told.startswith(SYSTEM_ERROR):
-                reason = told.removeprefix(SYSTEM_ERROR)
+            message = sf._ffi.string(sf._snd.sf_strerror(handle)).decode(errors="replace")
+            if message.startswith(SYSTEM_ERROR):
+                reason = message.removeprefix(SYSTEM_ERROR)
     else:
         reason = getattr(e, "strerror", None) or e
     text = str(reason).strip().rstrip(".")

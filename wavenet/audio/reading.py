@@ -53,7 +53,7 @@ class Audio(ABC):
     @property
     def notes(self) -> list[str]:
         """What was other than it should be, and what was done about it, a few words each."""
-        return self._container_notes + repair.told(self._repair, self._clipped)
+        return self._container_notes + repair.notes(self._repair, self._clipped)
 
     @property
     def format(self) -> tuple[int, int]:

@@ -184,16 +184,16 @@ def _scale_and_limit(statistics: Statistics, to_peak: bool) -> tuple[int, float]
     return bits, limit
 
 
-def told(repair: Repair, wild: int) -> list[str]:
+def notes(repair: Repair, wild: int) -> list[str]:
     """What was done, a few words each; `wild` counts the samples that were clipped."""
-    notes = []
+    texts = []
     if repair.channel is not None:
-        notes.append(f"channels cancel each other: number {repair.channel + 1} alone was taken")
+        texts.append(f"channels cancel each other: number {repair.channel + 1} alone was taken")
     if repair.bits:
-        notes.append(f"its floats count the steps of {repair.bits}-bit integers: scaled")
+        texts.append(f"its floats count the steps of {repair.bits}-bit integers: scaled")
     if math.isfinite(repair.limit):
         number = f"{wild} wild samples" if wild > 1 else "a wild sample"
-        notes.append(f"{number} clipped")
+        texts.append(f"{number} clipped")
     if repair.offset:
-        notes.append(f"an offset of {repair.offset:+.3f} removed")
-    return notes
+        texts.append(f"an offset of {repair.offset:+.3f} removed")
+    return texts

@@ -97,11 +97,9 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     from wavenet import plotting
     from wavenet.audio import writing
     from wavenet.cli.console import duration
-    from wavenet.data.cache_folders import cache_option
     from wavenet.data.statistics import held_out_baselines
     from wavenet.generation.api import generate, load
     from wavenet.generation.provenance import model_name, synthetic_tags
-    from wavenet.system.shell import command
 
     model = load(run.folder)
     rate = model.config.audio.sample_rate
@@ -136,12 +134,6 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     except (OutputError, MemoryError) as e:
         pictured = f"  no picture: {reason_of(e)}"
     bits = model.training.validation_bits or float("nan")
-    cache = cache_option(corpus.index.cache.parent)
-    steps = (
-        command("wavenet", "generate", run.folder, "--seconds", 10, "-o", "new.wav"),
-        command("wavenet", "train", YOURS, "--init-from", BASE, "--minutes", 10, *cache),
-        command("wavenet", "receptive-field", run.folder),
-    )
     typer.echo(f"""
 after {duration(model.training.seconds)} of training: \
 {bits:.2f} bits per sample on speech it never heard
@@ -151,5 +143,19 @@ knowing the sample before {bigram:.2f}
   {run.folder / "from-nothing.wav"}  from silence
 {pictured}
 next:""")
+    _suggest(run, corpus)
+
+
+def _suggest(run: "Run", corpus: "Corpus") -> None:
+    """Print what to do next."""
+    from wavenet.data.cache_folders import cache_option
+    from wavenet.system.shell import command
+
+    cache = cache_option(corpus.index.cache.parent)
+    steps = (
+        command("wavenet", "generate", run.folder, "--seconds", 10, "-o", "new.wav"),
+        command("wavenet", "train", YOURS, "--init-from", BASE, "--minutes", 10, *cache),
+        command("wavenet", "receptive-field", run.folder),
+    )
     for step in steps:
         typer.echo(with_options(f"  {step}"))
