@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import pytest
 
 from tests.helpers import GOLDEN, wavenet
+from wavenet.cli.options import EngineName
+from wavenet.engines import ENGINES
+from wavenet.version import __version__
 
 FORMAT_1 = GOLDEN / "format-1.safetensors"
 
@@ -47,3 +53,54 @@ def test_python_cli_py_works_from_a_checkout() -> None:
         [sys.executable, script, "--help"], capture_output=True, text=True, check=True
     )
     assert "receptive-field" in result.stdout
+
+
+def test_the_version_is_printed_and_a_wrong_option_before_a_command_gets_its_line() -> None:
+    for option in ("--version", "-V"):
+        assert wavenet(option).output == f"wavenet {__version__}\n"
+    wrong = wavenet("--versoin")
+    assert wrong.exit_code == 1
+    assert wrong.output == (
+        "wavenet: No such option: --versoin (Possible options: --version); see wavenet --help\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("train x --lr 3", "--set train.learning_rate=3e-3"),
+        ("train x --batch-size=8", "--set train.batch=..."),
+        ("train x --weight-decay 0", "--set train.weight_decay=..."),
+        ("train x --epochs 3", "--steps or --minutes"),
+        ("generate demo-voice --duration 3", "--seconds"),
+    ],
+)
+def test_an_option_of_another_program_is_told_as_it_is_here(command: str, advice: str) -> None:
+    words = command.split()
+    option = next(word for word in words if word.startswith("--")).partition("=")[0]
+    line = f"No such option: {option}; here it is {advice}; see wavenet {words[0]} --help"
+    assert wavenet(*words).output == f"wavenet: {line}\n"
+
+
+def test_every_command_can_be_quiet_and_verbose_and_has_examples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    overview = wavenet("--help").output
+    assert "..." not in overview.replace("ARGS]...", "")
+    for name in re.findall(r"^│ ([a-z][a-z-]+) ", overview, re.MULTILINE):
+        text = wavenet(name, "--help").output
+        assert max(map(len, text.splitlines())) <= 80
+        assert all(option in text for option in ("--quiet", "--verbose", "--help")), name
+        assert not re.search(r"<(bool|str|int|path|list)", text), name
+
+
+def test_verbose_shows_where_an_error_comes_from(tmp_path: Path) -> None:
+    plain = wavenet("generate", tmp_path / "none")
+    verbose = wavenet("generate", tmp_path / "none", "-v")
+    assert verbose.output.startswith("Traceback (most recent call last):")
+    assert verbose.output.splitlines()[-1] == plain.output.rstrip("\n")
+
+
+def test_engines_are_named_as_the_registry_has_them() -> None:
+    assert set(get_args(EngineName)) == {"auto", *ENGINES}

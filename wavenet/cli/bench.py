@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from wavenet.cli.options import JsonOption, SetOption, report
+from wavenet.cli import terminal
+from wavenet.cli.options import JsonOption, SetOption
 from wavenet.errors import EngineError
 
 
@@ -32,7 +33,7 @@ def bench(
     if not as_json:
         typer.echo(f"{machine()}{_gpu()}; medians of {ROUNDS} rounds")
         typer.echo(f"{name}: {model_cost(config.model, rate).parameters:,} parameters at {rate} Hz")
-    rows = measure(config, cases(config, report))
+    rows = measure(config, cases(config, terminal.warn))
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return

@@ -14,7 +14,7 @@ import typer
 from tqdm import tqdm
 
 from wavenet.arithmetic import ceil_div
-from wavenet.cli.failures import with_options
+from wavenet.cli.option_names import with_options
 from wavenet.config import Config
 from wavenet.config.loading import load, preset_names
 from wavenet.data.corpus import Corpus

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli.failures import with_options
+from wavenet.cli.option_names import with_options
 from wavenet.cli.options import CacheOption, out_option
 from wavenet.errors import ChangedRunError, CorpusError, OutputError, RunError, reason_of
 from wavenet.system import resources

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wavenet.cli import options
+from wavenet.cli import options, terminal
 from wavenet.errors import UsageError, WavenetError
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def evaluate(
     model: options.ModelArgument,
     folder: Annotated[Path, typer.Argument(help="Folder of recordings to score.")],
     split: Annotated[
-        str, typer.Option(help="all: every sample; tails: the last tenth of files over one second.")
+        Literal["all", "tails"],
+        typer.Option(help="all: every sample; tails: the last tenth of files over one second."),
     ] = "all",
     engine: Annotated[
         str,
@@ -78,7 +79,7 @@ def evaluate(
         cache=cache,
         version=checkpoint.training.decoding,
         wait_seconds=-1,
-        on_wait=options.report,
+        on_wait=terminal.warn,
     )
     frames: dict[str, FramesFile] = {}
     if frames_from is not None:
@@ -93,7 +94,7 @@ def evaluate(
     seen = len(scored & trained_on(model, checkpoint, index, split))
     if seen:
         # Programs read the standard output.
-        tell = options.report if as_json else typer.echo
+        tell = terminal.warn if as_json else terminal.status
         tell(f"note: the model was trained on {seen} of these recordings")
     say(f"{'bits':>7} {'samples':>11}  file")
     likelihood = Likelihood(index, config, scorer, frames)

@@ -2,14 +2,16 @@
 
 import logging
 import os
-import re
 import sys
+import traceback
 from io import TextIOWrapper
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from wavenet.cli import option_names, terminal
+from wavenet.cli.option_names import with_options
 from wavenet.errors import WavenetError
 
 # What torch's RuntimeErrors say when memory runs out; on a CPU they have no class of their own.
@@ -20,8 +22,21 @@ _MEMORY_ADVICE = {
 }
 # What numba says where it finds no folder to keep compiled code in.
 _NO_CACHE = "no locator available"
-# What the command line calls each parameter of the library, once it is in use.
-_OPTIONS: dict[str, str] = {}
+# What people look for, from other programs, and what it is here.
+_ELSEWHERE = {
+    "--lr": "--set train.learning_rate=3e-3",
+    "--epochs": "--steps or --minutes",
+    "--epoch": "--steps or --minutes",
+    "--iterations": "--steps",
+    "--duration": "--seconds",
+    "--length": "--seconds",
+    "--output": "--out",
+    "--output-dir": "--out",
+    "--resume": "--out, with the folder of the run",
+    "--pretrained": "--init-from",
+    "--finetune": "--init-from",
+    "--sample-rate": "--set audio.sample_rate=22050, or a preset of another rate",
+}
 
 
 class OneLineErrors(TyperGroup):
@@ -31,25 +46,44 @@ class OneLineErrors(TyperGroup):
         # The names of files may hold any bytes.
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
-        for parameter in (p for command in self.commands.values() for p in command.params):
-            option = max(parameter.opts, key=len)
-            name = option.lstrip("-").replace("-", "_")
-            _OPTIONS[name] = option if option.startswith("-") else option.upper()
+        option_names.learn(p for command in self.commands.values() for p in command.params)
         # What it remarks on is where its caches lie.
         logging.getLogger("matplotlib").setLevel(logging.ERROR)
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             if is_first_rank():
-                typer.echo("wavenet: interrupted; what was finished is kept", err=True)
+                terminal.warn("wavenet: interrupted; what was finished is kept")
             raise typer.Exit(130) from None
         except Exception as e:
             line = _explain(e, ctx.invoked_subcommand)
             if line is None:
                 raise
+            if terminal.verbosity.verbose and line:
+                typer.echo("".join(traceback.format_exception(e)), err=True, nl=False)
             if line:
-                typer.echo(f"wavenet: {line}", err=True)
+                terminal.warn(f"wavenet: {line}")
             raise typer.Exit(1) from None
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)
+        for parameter in parameters:
+            # All of them are flags.
+            parameter.metavar = ""
+        return parameters
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        terminal.begin()
+        is_bare = not args
+        try:
+            rest: list[str] = super().parse_args(ctx, args)
+        except Exception as e:
+            # Without arguments, what is raised is the help.
+            if is_bare or not hasattr(e, "format_message"):
+                raise
+            terminal.warn(f"wavenet: {_explain(e, None)}")
+            raise typer.Exit(1) from None
+        return rest
 
 
 def _explain(error: Exception, command: str | None) -> str | None:
@@ -59,7 +93,10 @@ def _explain(error: Exception, command: str | None) -> str | None:
     # Typer brings Click's usage errors along under changing names.
     if hasattr(error, "format_message"):
         see = f"see wavenet {command} --help" if command else "see wavenet --help"
-        return f"{error.format_message().rstrip('.')}; {see}" if is_first_rank() else ""
+        text = _unknown_option(error) or error.format_message().rstrip(".").replace(
+            "Value error, ", ""
+        )
+        return f"{text}; {see}" if is_first_rank() else ""
     no_memory = isinstance(error, RuntimeError) and any(s in str(error) for s in _NO_MEMORY)
     if no_memory or isinstance(error, MemoryError):
         advice = _MEMORY_ADVICE.get(command or "", "close other programs, or take a smaller model")
@@ -73,9 +110,21 @@ def _explain(error: Exception, command: str | None) -> str | None:
     return None
 
 
-def with_options(text: str) -> str:
-    """The text with options and arguments of the commands for the parameters in backticks."""
-    return re.sub("`([a-z_]+)`", lambda match: _OPTIONS.get(match[1], match[0]), text)
+def _unknown_option(error: Any) -> str:
+    """What to use instead of an option that a command does not have; "" where nothing is known."""
+    option = str(getattr(error, "option_name", "")).partition("=")[0]
+    if not option.startswith("--") or not hasattr(error, "possibilities"):
+        return ""
+    known = {name for p in error.ctx.command.params for name in p.opts} if error.ctx else set()
+    advice = _ELSEWHERE.get(option, "")
+    if not advice and "--set" in known:
+        from wavenet.config.reference import settings_called
+
+        found = settings_called(option.lstrip("-").replace("-", "_"))
+        advice = " or ".join(f"--set {name}=..." for name in found)
+    if advice.startswith("--") and advice.split()[0].rstrip(",") not in known:
+        advice = ""
+    return f"No such option: {option}; here it is {advice}" if advice else ""
 
 
 def _have_met() -> bool:

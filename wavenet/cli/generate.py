@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavenet.cli import options
+from wavenet.cli import options, terminal
 from wavenet.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def generate(
     engine: options.EngineOption = "auto",
     precision: options.PrecisionOption = "auto",
     threads: options.ThreadsOption = 0,
-    tag: options.TagOption = True,
+    no_tag: options.NoTagOption = False,
     out: Annotated[
         Path | None,
         options.out_option("wav, flac, ogg or mp3; with --count, numbered. Default: RUN-SEED.wav."),
@@ -112,7 +112,7 @@ def generate(
         lead, lead_seconds = recording, continued.whole_samples / rate
         after = f" after {lead_seconds:.2f} s of prompt"
     tags: list[dict[str, str]] = [{}] * count
-    if tag:
+    if not no_tag:
         about = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
         tags = [about(clip=i + 1) for i in range(count)]
     lengths, both = [samples] * count, zip(batches, samplers, strict=True)
@@ -125,7 +125,7 @@ def generate(
     if sum(clip.samples for clip in clips) < count * samples:
         typer.echo(INTERRUPTED)
     for line in silence_lines(paths, clips, rate, "a --prompt, "):
-        options.report(line)
+        terminal.warn(line)
 
 
 def numbered(path: Path, count: int) -> list[Path]:

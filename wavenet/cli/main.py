@@ -4,11 +4,15 @@ import atexit
 import gc
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import typer
 
+from wavenet.cli import terminal
 from wavenet.cli.bench import bench
 from wavenet.cli.cache import cache
+from wavenet.cli.command import Command, command
 from wavenet.cli.demo import demo
 from wavenet.cli.evaluate import evaluate
 from wavenet.cli.failures import OneLineErrors
@@ -18,6 +22,7 @@ from wavenet.cli.presets import presets
 from wavenet.cli.receptive_field import receptive_field
 from wavenet.cli.train import train
 from wavenet.cli.vocode import vocode
+from wavenet.version import __version__
 
 # Set before torch is loaded, so that its threads spin for some microseconds while they wait for
 # each other, and then sleep. By default OpenMP spins for milliseconds, and a step takes several
@@ -39,12 +44,76 @@ def _leave_garbage() -> None:
 app = typer.Typer(
     cls=OneLineErrors,
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train a WaveNet on your own recordings and hear it.",
+    epilog="wavenet COMMAND --help has examples; the pages are in docs/ of the source.",
 )
-commands = (train, plot, generate, vocode, evaluate, bench, receptive_field, presets, cache, demo)
-for command in commands:
-    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        terminal.result(f"wavenet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            callback=_print_version,
+            is_eager=True,
+            metavar="",
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """What goes before a command."""
+
+
+class Panel(NamedTuple):
+    """Commands that stand together in the help."""
+
+    title: str
+    functions: tuple[Callable[..., None], ...]
+
+
+EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
+    train: (
+        "wavenet train recordings --init-from base-speech --minutes 10",
+        "wavenet train recordings --config small --set train.batch=8 --dry-run",
+        "wavenet train --out runs/recordings-small",
+    ),
+    generate: (
+        "wavenet generate demo-voice --seconds 10 --seed 3 -o new.wav",
+        "wavenet generate runs/x --prompt a.wav --keep-prompt --count 4",
+    ),
+    vocode: ("wavenet vocode runs/x a.wav b.npy -o vocoded/",),
+    evaluate: ("wavenet evaluate runs/x recordings --split tails",),
+    plot: ("wavenet plot runs/x runs/y --over hours -o loss.png",),
+    bench: ("wavenet bench paper",),
+    receptive_field: (
+        "wavenet receptive-field small paper music",
+        "wavenet receptive-field --set model.layers=12 --picture field.svg",
+        "wavenet receptive-field runs/x --on recordings",
+    ),
+    cache: ("wavenet cache recordings --clear",),
+    demo: ("wavenet demo --minutes 1",),
+}
+PANELS = (
+    Panel("Learn and make audio", (train, generate, vocode, demo)),
+    Panel("Look into models and runs", (evaluate, plot, receptive_field)),
+    Panel("What there is", (presets, cache, bench)),
+)
+for panel in PANELS:
+    for function in panel.functions:
+        lines = "\n\n".join(f"  {example}" for example in EXAMPLES.get(function, ()))
+        app.command(
+            cls=Command,
+            rich_help_panel=panel.title,
+            epilog=f"[bold]Examples[/bold]\n\n{lines}" if lines else None,
+        )(command(function))

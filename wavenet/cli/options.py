@@ -1,22 +1,31 @@
 """Options that several commands have, each written once."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from wavenet.cli.failures import with_options
+from wavenet.cli import terminal
 
 if TYPE_CHECKING:
     from wavenet.engines.options import EngineOptions
 
+# The panels of help that options of several commands stand in.
+SAMPLING, ENGINE = "Sampling", "Engine"
+
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", "-c", help="A preset (see `wavenet presets`) or a .toml file."),
+    typer.Option(
+        "--config", "-c", metavar="NAME", help="A preset (see `wavenet presets`) or a .toml file."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Any setting, as key=value: train.learning_rate=3e-4. Repeatable."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting: train.learning_rate=3e-4. Repeatable; `wavenet settings` lists them.",
+    ),
 ]
 CacheOption = Annotated[
     Path | None,
@@ -27,22 +36,37 @@ CacheOption = Annotated[
 TemperatureOption = Annotated[
     float,
     typer.Option(
-        help="Below 1 is calmer, down to silence; above 1 wilder; 0 always the likeliest."
+        help="Below 1 is calmer, down to silence; above 1 wilder; 0 always the likeliest.",
+        rich_help_panel=SAMPLING,
     ),
 ]
 TopKOption = Annotated[
-    int, typer.Option(help="Draw from this many likeliest mu-law levels only; 0 is all.")
+    int,
+    typer.Option(
+        help="Draw from this many likeliest mu-law levels only; 0 is all.",
+        rich_help_panel=SAMPLING,
+    ),
 ]
 TopPOption = Annotated[
     float,
-    typer.Option(help="Draw from the fewest mu-law levels that hold this probability; 1 is all."),
+    typer.Option(
+        help="Draw from the fewest mu-law levels that hold this probability; 1 is all.",
+        rich_help_panel=SAMPLING,
+    ),
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option(help="The same seed gives the same audio. Default: a new one, printed."),
+    typer.Option(
+        help="The same seed gives the same audio. Default: a new one, printed.",
+        rich_help_panel=SAMPLING,
+    ),
 ]
+EngineName = Literal["auto", "triton", "numba", "cuda-graph", "reference"]
 EngineOption = Annotated[
-    str, typer.Option(help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.")
+    EngineName,
+    typer.Option(
+        help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.", rich_help_panel=ENGINE
+    ),
 ]
 ModelArgument = Annotated[
     Path,
@@ -51,19 +75,25 @@ ModelArgument = Annotated[
         "model that comes with the program, such as demo-voice: `wavenet presets` lists them."
     ),
 ]
-TagOption = Annotated[
+NoTagOption = Annotated[
     bool,
     typer.Option(
-        "--tag/--no-tag",
-        help="Say in the file's metadata that it is synthetic, by which model and seed.",
+        "--no-tag",
+        help="Leave out of the file's metadata that it is synthetic, by which model and seed.",
     ),
 ]
 PrecisionOption = Annotated[
-    str,
-    typer.Option(help="bf16, which auto means: rounded weights, faster; or fp32: as trained."),
+    Literal["auto", "bf16", "fp32"],
+    typer.Option(
+        help="bf16, which auto means, rounds weights and is faster; fp32: as trained.",
+        rich_help_panel=ENGINE,
+    ),
 ]
-ThreadsOption = Annotated[int, typer.Option(help="The most threads to use; 0 is as many as help.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+ThreadsOption = Annotated[
+    int,
+    typer.Option(help="The most threads to use; 0 is as many as help.", rich_help_panel=ENGINE),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", metavar="NAME")]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -76,9 +106,4 @@ def engine_options(precision: str, threads: int) -> "EngineOptions":
     """What the two options ask of an engine; what takes long is reported."""
     from wavenet.engines.options import EngineOptions
 
-    return EngineOptions(precision, threads, report)
-
-
-def report(line: str) -> None:
-    """Show a line on stderr, with options for the parameters in backticks."""
-    typer.echo(with_options(line), err=True)
+    return EngineOptions(precision, threads, terminal.warn)

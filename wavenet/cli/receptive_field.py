@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli.options import CacheOption, DeviceOption, JsonOption, SetOption, report
+from wavenet.cli import terminal
+from wavenet.cli.options import CacheOption, DeviceOption, JsonOption, SetOption
 from wavenet.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -120,5 +121,5 @@ def _measure(
         return bar(len(targets), iterable=targets, layout=LAYOUT_WITHOUT_COUNT, leave=False)
 
     return measure(
-        model, on, label=label, device=device, cache=cache, track=with_bar, report=report
+        model, on, label=label, device=device, cache=cache, track=with_bar, report=terminal.warn
     )

@@ -49,7 +49,7 @@ def train(
         str | None,
         typer.Option(
             help="Where labels come from: folder, a .csv of file,label, or a pattern as "
-            "(?P<label>[a-z]+)_."
+            "(?P<label>\\[a-z]+)_."
         ),
     ] = None,
     label_depth: Annotated[
@@ -66,7 +66,11 @@ def train(
     settings: SetOption = None,
     cache: CacheOption = None,
     accept_changes: Annotated[
-        bool, typer.Option(help="Go on with an existing run under other settings or recordings.")
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on with an existing run under other settings or recordings.",
+        ),
     ] = False,
     max_hours: Annotated[
         float | None, typer.Option(help="Stop after this many hours, having scored and saved.")

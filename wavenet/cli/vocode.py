@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavenet.cli import options
+from wavenet.cli import options, terminal
 from wavenet.errors import AudioError, EngineError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def vocode(
     engine: options.EngineOption = "auto",
     precision: options.PrecisionOption = "auto",
     threads: options.ThreadsOption = 0,
-    tag: options.TagOption = True,
+    no_tag: options.NoTagOption = False,
     out: Annotated[
         str | None,
         options.out_option(
@@ -126,7 +126,9 @@ def vocode(
         trained_on = f"the model was trained on frames from {config.train.frames_from}"
         typer.echo(f"note: {trained_on}, those of recordings are computed from their audio")
     _make_folders(folder, paths)
-    about = synthetic_tags(model_name(model), trained, seed, from_mel_frames=True) if tag else {}
+    about = (
+        synthetic_tags(model_name(model), trained, seed, from_mel_frames=True) if not no_tag else {}
+    )
     tags = [about] * len(paths)
     clips = write_streams(zip(batches, samplers, strict=True), lengths, paths, tags, rate)
     voice = f", {label}" if label else ""
@@ -137,7 +139,7 @@ def vocode(
         typer.echo(INTERRUPTED)
     heard = [i for i, mel_input in enumerate(mel_inputs) if mel_input.frames.max() > SOUNDING]
     for line in silence_lines([paths[i] for i in heard], [clips[i] for i in heard], rate):
-        options.report(line)
+        terminal.warn(line)
     if len(readable) < len(names):
         raise typer.Exit(1)
 
@@ -178,7 +180,7 @@ def read(
         except (AudioError, EngineError) as e:
             if len(files) == 1:
                 raise
-            options.report(f"wavenet: {e}")
+            terminal.warn(f"wavenet: {e}")
     if not readable:
         raise typer.Exit(1)
     return readable

@@ -59,6 +59,15 @@ def settings(section: type[Checked] = Config) -> Iterator[Setting]:
         yield Setting(name, kind, f.default, unit, values, meanings.get(f.name, ""))
 
 
+def settings_called(word: str) -> list[str]:
+    """Names of settings that are called so in their section, or nearly: batch_size, train.batch."""
+    word = {"lr": "learning_rate"}.get(word, word)
+    lasts = {setting.name: setting.name.rpartition(".")[2] for setting in settings()}
+    same = [name for name, last in lasts.items() if last == word]
+    start = [name for name, last in lasts.items() if word.startswith(f"{last}_")]
+    return same or start
+
+
 def docstrings(owner: type) -> dict[str, str]:
     """The text that stands below each annotated name in the body of a class, by that name."""
     found = {}

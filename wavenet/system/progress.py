@@ -12,6 +12,8 @@ LAYOUT = (
     "{desc}{percentage:3.0f}% |{bar:24}| {n_fmt} of {total_fmt} {unit}, {remaining} left{postfix}"
 )
 LAYOUT_WITHOUT_COUNT = "{percentage:3.0f}% |{bar:24}| {remaining} left{postfix}"
+# Whether bars are shown at all.
+shown = True
 
 
 def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any) -> "tqdm[Any]":
@@ -28,7 +30,7 @@ def bar(total: int, *, layout: str = LAYOUT, aside: bool = False, **options: Any
     progress = tqdm(
         total=total,
         bar_format=layout,
-        disable=not stderr,
+        disable=not (stderr and shown),
         dynamic_ncols=True,
         file=_Shown(own or stderr) if stderr else None,
         mininterval=interval,

@@ -1,0 +1,176 @@
+"""How commands speak: results, status and warnings, in lines that fit the terminal; tables.
+
+Results go to standard output. Status, which says what happens meanwhile, goes there too unless that
+carries data, and not at all with --quiet. Warnings go to standard error. Where the output is no
+terminal, lines are as long as they are, so that programs find them whole.
+"""
+
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TextIO
+
+import typer
+
+from wavenet.cli.option_names import with_options
+from wavenet.system import progress
+
+# Of a drawing where the output is no terminal.
+DRAWING_COLUMNS = 100
+# A column of text that wraps is at least this wide; to keep that, others are left out.
+LEAST_TEXT_COLUMNS = 24
+# What a line begins with in front of its text: a word and spaces, as in "cache      /home/...".
+_HEAD = re.compile(r" *\S+ {2,}|\S{10} ")
+# A command to copy, which ends a line. It is never wrapped.
+_COMMAND = re.compile(r"(?:^|(?<=: )|(?<=^  ))(?:wavenet|torchrun|pip) \S.*$")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+@dataclass
+class Verbosity:
+    """What is shown, of the command that runs."""
+
+    # Only results, warnings and errors.
+    quiet: bool = False
+    # All of what is cut short otherwise, and where errors come from.
+    verbose: bool = False
+    # Whether standard output carries data, so that status goes to standard error.
+    status_aside: bool = False
+
+
+verbosity = Verbosity()
+
+
+def begin() -> None:
+    """Forget what the command before was told, as in tests."""
+    verbosity.__init__()  # type: ignore[misc]
+    progress.shown = True
+
+
+def be_quiet() -> None:
+    """Show only results, warnings and errors, and no bars."""
+    verbosity.quiet = True
+    progress.shown = False
+
+
+def columns(stream: TextIO | None = None) -> int | None:
+    """The width of the terminal that a stream is, by default standard output.
+
+    COLUMNS goes before. None where lines may be of any length.
+    """
+    if (given := os.environ.get("COLUMNS", "")).isdecimal() and int(given):
+        return int(given)
+    try:
+        stream = stream or sys.stdout
+        return os.get_terminal_size(stream.fileno()).columns or 80 if stream.isatty() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def drawing_columns() -> int:
+    """The width of a drawing on standard output."""
+    return columns() or DRAWING_COLUMNS
+
+
+def result(text: object) -> None:
+    """Print what a command was asked for."""
+    _print(str(text), err=False)
+
+
+def status(text: str) -> None:
+    """Print what happens meanwhile, unless that is not wanted."""
+    if not verbosity.quiet:
+        _print(text, err=verbosity.status_aside)
+
+
+def warn(text: str) -> None:
+    """Print on standard error, with options for the parameters in backticks."""
+    _print(with_options(text), err=True)
+
+
+def _print(text: str, err: bool) -> None:
+    width = columns(sys.stderr if err else sys.stdout)
+    typer.echo("\n".join(wrapped(text, width)) if width else text, err=err)
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Lines wrapped at words, each under its text; longer words and commands stay whole."""
+    for line in text.split("\n"):
+        if len(line) <= width:
+            yield line
+            continue
+        command = _COMMAND.search(line)
+        if command:
+            line = line[: command.start()] + command[0].replace(" ", _NO_BREAK)
+        head = _HEAD.match(line)
+        leading = len(line) - len(line.lstrip(" "))
+        indent = head.end() if head and head.end() < width // 2 else leading + 2
+        parts = textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        yield from (part.replace(_NO_BREAK, " ") for part in parts or [""])
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    head: str
+    # Figures stand at the right.
+    right: bool = False
+    # Text that may take several lines; of one column at the most.
+    wraps: bool = False
+    # Where the terminal is narrow, the column of the highest number goes first; 0 always stays.
+    leave_out: int = 0
+
+
+def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Lines of a table that fits standard output, under the heads of its columns.
+
+    Where there is room for fewer columns, the least important are left out.
+    """
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[str(cell) for cell in row] for row in rows]
+    room = columns()
+    natural = [
+        max(cell_len(text) for text in (column.head, *(row[i] for row in cells)))
+        for i, column in enumerate(columns_)
+    ]
+    least = [
+        min(LEAST_TEXT_COLUMNS, width) if column.wraps else width
+        for column, width in zip(columns_, natural, strict=True)
+    ]
+    kept = list(range(len(columns_)))
+
+    def taken() -> int:
+        return sum(least[i] + 2 for i in kept) - 2
+
+    while room and taken() > room and any(columns_[i].leave_out for i in kept):
+        kept.remove(max(kept, key=lambda i: columns_[i].leave_out))
+    layout = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="", show_edge=False)
+    for i in kept:
+        column = columns_[i]
+        layout.add_column(
+            Text(column.head),
+            justify="right" if column.right else "left",
+            no_wrap=not column.wraps,
+            min_width=None if column.wraps else natural[i],
+            overflow="fold",
+        )
+    for row in cells:
+        layout.add_row(*(Text(row[i]) for i in kept))
+    width = max(room or 0, taken()) if room else sum(natural) + 2 * len(natural)
+    console = Console(width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(layout)
+    return [line.rstrip() for line in captured.get().splitlines()]
