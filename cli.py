@@ -1,5 +1,5 @@
 """`python cli.py ...` from a checkout does what the installed `wavenet` command does."""
 
-from wavenet.cli.main import app
+from wavenet.__main__ import main
 
-app()
+main()

@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
-# Builds .venv once and is cheap to repeat: the stamp holds what it was built from.
-# PYTHON=python3.12 picks an interpreter, VENV another place, EXTRA what is installed besides.
+# Builds .venv once and is cheap to repeat: the stamp holds what it was built from, and with what.
+#
+#     ./setup.sh          what running the program needs
+#     ./setup.sh dev      and what its tests and checks need besides
+#
+# PYTHON=python3.12 picks an interpreter, VENV another place.
 set -euo pipefail
 cd "$(dirname "$0")"
+extra=${1:-}
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 stamp=$venv/.built-from
-extra=${EXTRA:-dev}
-want=$(cat pyproject.toml setup.sh ${PIP_CONSTRAINT:-} | cksum; "$python" --version; echo "$extra")
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
-    exit 0
+want=$(cat pyproject.toml setup.sh ${PIP_CONSTRAINT:-} | cksum; "$python" --version)
+# The first lines of the stamp are what it was built from, the others the extras.
+if [ -f "$stamp" ] && [ "$(head -n 2 "$stamp")" = "$want" ]; then
+    if [ -z "$extra" ] || tail -n +3 "$stamp" | grep -qx "$extra"; then
+        exit 0
+    fi
+else
+    rm -f "$stamp"
 fi
 "$python" -c 'import sys; sys.exit("wavenet needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 
-echo "setting up $venv (a few minutes, once)"
+echo "setting up $venv${extra:+ with what $extra needs} (a few minutes, once)"
 "$python" -m venv "$venv"
 bin=$venv/bin
 # Windows has it elsewhere.
@@ -28,6 +37,9 @@ if ! "$bin/python" -c 'import torch' 2>/dev/null; then
     fi
 fi
 $pip install -q hatchling editables
-$pip install -q --no-build-isolation -e ".[$extra]"
-$pip install -q --no-deps torchaudio || echo "note: no torchaudio here; the tests that compare with it are skipped"
-printf '%s' "$want" >"$stamp"
+$pip install -q --no-build-isolation -e ".${extra:+[$extra]}"
+if [ -n "$extra" ]; then
+    $pip install -q --no-deps torchaudio || echo "note: no torchaudio here; the tests that compare with it are skipped"
+fi
+[ -f "$stamp" ] || printf '%s\n' "$want" >"$stamp"
+printf '%s\n' "$extra" >>"$stamp"

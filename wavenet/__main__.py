@@ -1,3 +1,15 @@
-from wavenet.cli.main import app
+"""The program: `python -m wavenet`, or `wavenet`."""
 
-app()
+from wavenet.system import interrupts
+
+
+def main() -> None:
+    """Run the command line."""
+    interrupts.end_at_once()
+    from wavenet.cli import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -43,6 +43,7 @@ VARYING = {
     r"\(\d+ threads?\)": "(N threads)",
     r"about (\d+:\d\d(:\d\d)?|[\d.]+ s)\b": "about TIME",
     r"\d+:\d\d(:\d\d)? left": "TIME left",
+    r"\bin \d\d:\d\d(:\d\d)?\b": "in TIME",
     r"[\d.]+ hours": "TIME hours",
     r"\d{4}-\d\d-\d\d": "DATE",
     r"[\d.]+k samples/s": "SPEED samples/s",
@@ -220,7 +221,8 @@ class Runner:
             "XDG_CACHE_HOME": str(self.home / ".cache"),
             "RECORDINGS": str(recordings or ""),
             "COLUMNS": str(COLUMNS),
-            "TERM": "dumb",
+            "TERM": "xterm",
+            "NO_COLOR": "1",
         }
 
     def skipped(self, block: Block) -> str:

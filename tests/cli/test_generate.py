@@ -43,7 +43,7 @@ def test_a_line_for_the_engine_and_one_for_each_clip(tmp_path: Path) -> None:
 {tmp_path}/a-2.wav  0.20 s after 0.50 s of prompt, ada
 """
     assert matches(result.stdout, transcript), result.stdout
-    assert re.search(r"100% .* samples/s, .* x real time", result.stderr)
+    assert re.search(r"100%, .* samples/s, .* x real time", result.stderr)
 
 
 def test_a_prompt_that_counts_integers_or_has_a_wild_sample_is_set_right(tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 import math
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
-import typer
 from tqdm import tqdm
 
 from wavenet.arithmetic import ceil_div
+from wavenet.cli import terminal
 from wavenet.cli.option_names import with_options
 from wavenet.config import Config
 from wavenet.config.loading import load, preset_names
@@ -26,7 +26,7 @@ from wavenet.model.checkpoint import Training
 from wavenet.model.cost import model_cost
 from wavenet.model.known_labels import labels_line
 from wavenet.system.device import peak_bytes
-from wavenet.system.progress import bar
+from wavenet.system.progress import Progress, bar
 from wavenet.system.shell import command
 from wavenet.training.events import Display
 from wavenet.training.run_folder import Run
@@ -53,33 +53,54 @@ def size(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
+class Smoothed:
+    """An exponential moving average of the loss in bits per sample, unbiased from the first on."""
+
+    decay = 0.95
+
+    def __init__(self) -> None:
+        self._sum = self._weight = 0.0
+
+    def add(self, bits: float) -> None:
+        self._sum = self.decay * self._sum + (1 - self.decay) * bits
+        self._weight = self.decay * self._weight + 1 - self.decay
+
+    @property
+    def mean(self) -> float:
+        return self._sum / self._weight
+
+
 class ConsoleReport(Display):
     """Prints one session of training, with a progress bar."""
 
     name = "this display"
 
     def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-        # Of the loss of the steps so far, in bits per sample.
-        self._ema_bits: float | None = None
+        self._bar: Progress | None = None
+        self._loss = Smoothed()
+        # When this session began, and how many evaluations it has had.
+        self._began, self._evaluations = 0.0, 0
         # Where this session began: the step, and the seconds trained before it.
         self._first_step, self._first_seconds = 0, 0.0
         self._is_resumed = False
         # Whether nobody reads the lines any more.
         self._unread = False
+        # Whether a signal ended it before its last step.
+        self.interrupted = False
 
     def note(self, text: str) -> None:
-        if self._unread:
+        if self._unread or terminal.verbosity.quiet:
             return
         try:
-            tqdm.write(text, file=sys.stdout)
+            for line in terminal.fitted(text):
+                tqdm.write(line, file=sys.stdout)
             sys.stdout.flush()
         except OSError as e:
             self._unread = True
             _discard_output()
             with suppress(OSError):
                 why = f"these lines can be shown no more ({reason_of(e)})"
-                typer.echo(f"warning: {why}; training goes on", err=True)
+                terminal.warn(f"warning: {why}; training goes on")
 
     def indexing(self, done: int, total: int) -> None:
         if self._bar is None:
@@ -135,8 +156,9 @@ class ConsoleReport(Display):
         left = duration((until - trainer.step) * seconds_per_step)
         speed = f"{seconds_per_step:.2f} s a step, about {left} plus evaluations"
         self.note(f"training   {steps} {_where(trainer)}: {speed}")
-        self._bar = bar(until, unit="steps", initial=trainer.step)
         self._first_step, self._first_seconds = trainer.step, trainer.seconds
+        self._began = time.monotonic()
+        self._bar = bar(until, unit="steps", initial=trainer.step)
 
     def dry_run_done(self, trainer: Trainer, seconds_per_step: float) -> None:
         config, train = trainer.config, trainer.config.train
@@ -160,15 +182,29 @@ class ConsoleReport(Display):
 
     def stepped(self, trainer: Trainer, bits: float) -> None:
         assert self._bar is not None
-        self._ema_bits = bits if self._ema_bits is None else 0.95 * self._ema_bits + 0.05 * bits
+        self._loss.add(bits)
         config, seconds = trainer.config, trainer.seconds - self._first_seconds
-        samples = (trainer.step - self._first_step) * config.train.batch * config.segment_samples
-        rate = samples / max(1e-9, seconds)
-        progress = f"{self._ema_bits:.2f} of {math.log2(trainer.model.distribution.levels):g} bits"
-        self._bar.set_postfix_str(f"{progress}, {rate / 1000:.1f}k samples/s", refresh=False)
+        steps = trainer.step - self._first_step
+        rate = steps * config.train.batch * config.segment_samples / max(1e-9, seconds)
+        loss = f"{self._loss.mean:.2f} of {math.log2(trainer.model.distribution.levels):g} bits"
+        self._bar.set_postfix_str(f"{loss}, {rate / 1000:.1f}k samples/s", refresh=False)
+        self._bar.remaining = self._seconds_left(trainer, seconds / steps)
         self._bar.update()
 
+    def _seconds_left(self, trainer: Trainer, seconds_per_step: float) -> float:
+        """Until the last step, with the evaluations until then as far as their length is known."""
+        assert self._bar is not None
+        last, every = int(self._bar.total or 0), trainer.config.train.evaluate_every
+        left = (last - trainer.step) * seconds_per_step
+        if self._evaluations:
+            trained = trainer.seconds - self._first_seconds
+            besides = time.monotonic() - self._began - trained
+            to_come = ceil_div(last, every) - trainer.step // every
+            left += to_come * besides / self._evaluations
+        return left
+
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
+        self._evaluations += 1
         line = "no held-out audio"
         bits, ignorance = trainer.validation_bits, math.log2(trainer.model.distribution.levels)
         if bits is not None:
@@ -183,6 +219,7 @@ class ConsoleReport(Display):
 
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
         self.close()
+        self.interrupted = interrupted
         early = trainer.out_of_patience and not interrupted
         why = f"stopped at step {trainer.step}, everything is saved"
         next_command = f"Go on with: {_go_on(trainer, run)}"
@@ -250,7 +287,7 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
         yield f"ignored    {index.ignored} other files: hidden, or not audio by their names"
     what = "the last tenth of each recording"
     if corpus.held_out:
-        what = f"{len(corpus.held_out)} whole recordings"
+        what = f"{len(corpus.held_out)} whole recording{'s' * (len(corpus.held_out) > 1)}"
     held_out_seconds = sum(map(len, corpus.validation)) / index.sample_rate
     yield f"held out   {duration(held_out_seconds)} for validation: {what}"
     for note in corpus.notes:
@@ -261,11 +298,12 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
 
 def _listed(heading: str, files: list[tuple[str, str]]) -> Iterator[str]:
     """Some of the files that something is to be said of, each with what that is."""
+    shown = len(files) if terminal.verbosity.verbose else FILES_SHOWN
     if files:
         count = f"{len(files)} files" if len(files) > 1 else "1 file"
-        more = "; recordings.csv in the run folder lists all" if len(files) > FILES_SHOWN else ""
+        more = "; recordings.csv in the run folder lists all" if len(files) > shown else ""
         yield f"{heading:10} {count}{more}"
-    for name, reason in files[:FILES_SHOWN]:
+    for name, reason in files[:shown]:
         yield f"           {name}: {reason}"
 
 
@@ -299,8 +337,9 @@ def conditioning_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
         for span in corpus.training:
             samples[span.label] += len(span)
         each = [f"{label} {duration(samples[i] / rate)}" for i, label in enumerate(model.labels)]
-        more = f", ... ({len(each)} in all)" if len(each) > LABELS_SHOWN else ""
-        yield f"labels     {', '.join(each[:LABELS_SHOWN])}{more}"
+        shown = len(each) if terminal.verbosity.verbose else LABELS_SHOWN
+        more = f", ... ({len(each)} in all)" if len(each) > shown else ""
+        yield f"labels     {', '.join(each[:shown])}{more}"
         outer = outer_folders(model.labels) if is_new else []
         if outer and corpus.config.train.label_from == "folder":
             yield (

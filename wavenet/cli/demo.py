@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wavenet.cli import terminal
 from wavenet.cli.option_names import with_options
 from wavenet.cli.options import CacheOption, out_option
 from wavenet.errors import ChangedRunError, CorpusError, OutputError, RunError, reason_of
-from wavenet.system import resources
+from wavenet.system import interrupts, resources
 
 if TYPE_CHECKING:
     from wavenet.data.corpus import Corpus
@@ -47,12 +48,13 @@ def demo(
             "the bundled recordings come with the source, not with the wheel",
             "name a folder: wavenet demo FOLDER",
         )
-    from wavenet.cli.console import ConsoleReport
-    from wavenet.data.cache_folders import cache_option
-    from wavenet.system.shell import command
-    from wavenet.training.events import TrainingListener
-    from wavenet.training.run_folder import Run
-    from wavenet.training.session import train
+    with terminal.loading("PyTorch"):
+        from wavenet.cli.console import ConsoleReport
+        from wavenet.data.cache_folders import cache_option
+        from wavenet.system.shell import command
+        from wavenet.training.events import TrainingListener
+        from wavenet.training.run_folder import Run
+        from wavenet.training.session import train
 
     class KeepCorpus(TrainingListener):
         """Keeps the recordings that training has read, because the demo goes on with them."""
@@ -85,8 +87,8 @@ def demo(
     if last is None or last.training.step < last.config.train.steps:
         own = [folder] if folder else []
         goes_on = command("wavenet", "demo", *own, "-o", out, *cache_option(cache))
-        typer.echo(with_options(f"the demo goes on where it stopped with: {goes_on}"))
-        return
+        terminal.status(with_options(f"the demo goes on where it stopped with: {goes_on}"))
+        raise typer.Exit(128 + interrupts.received if console.interrupted else 0)
     _generate_and_draw(run, keep.corpus)
 
 
@@ -134,7 +136,7 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
     except (OutputError, MemoryError) as e:
         pictured = f"  no picture: {reason_of(e)}"
     bits = model.training.validation_bits or float("nan")
-    typer.echo(f"""
+    terminal.result(f"""
 after {duration(model.training.seconds)} of training: \
 {bits:.2f} bits per sample on speech it never heard
   knowing only how often each level occurs takes {unigram:.2f}, \
@@ -158,4 +160,4 @@ def _suggest(run: "Run", corpus: "Corpus") -> None:
         command("wavenet", "receptive-field", run.folder),
     )
     for step in steps:
-        typer.echo(with_options(f"  {step}"))
+        terminal.result(with_options(f"  {step}"))

@@ -64,7 +64,7 @@ def evaluate(
     from wavenet.evaluation.scorers import create_scorer
     from wavenet.evaluation.training_recordings import trained_on
     from wavenet.generation.api import load
-    from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
+    from wavenet.system.progress import bar
 
     say: Callable[[str], object] = say_nothing if as_json else typer.echo
     engine_options = options.engine_options(precision, threads)
@@ -98,7 +98,7 @@ def evaluate(
         tell(f"note: the model was trained on {seen} of these recordings")
     say(f"{'bits':>7} {'samples':>11}  file")
     likelihood = Likelihood(index, config, scorer, frames)
-    with bar(sum(map(len, spans)), layout=LAYOUT_WITHOUT_COUNT, leave=False) as progress:
+    with bar(sum(map(len, spans)), counted=False, leave=False) as progress:
         for span in spans:
             file = likelihood.add(span, progress.update)
             if not as_json:
@@ -130,7 +130,7 @@ def _copies(
     from wavenet.data.given_frames import source_of
     from wavenet.evaluation.copy_synthesis import MAX_SECONDS, resynthesize
     from wavenet.generation.mel_input import MelInput
-    from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
+    from wavenet.system.progress import bar
 
     longest = round(MAX_SECONDS * index.sample_rate)
     excerpts = [(index.pcm(s.recording)[s.start :][:longest], s.label) for s in spans]
@@ -140,7 +140,7 @@ def _copies(
         )
         for span, (pcm, _) in zip(spans, excerpts, strict=True)
     ]
-    with bar(sum(m.samples for m in mel_inputs), layout=LAYOUT_WITHOUT_COUNT, leave=False) as shown:
+    with bar(sum(m.samples for m in mel_inputs), counted=False, leave=False) as shown:
         return resynthesize(checkpoint, excerpts, engine, engine_options, shown.update, mel_inputs)
 
 

@@ -110,7 +110,7 @@ def _measure(
     """The effective receptive field of a run or a checkpoint, measured under a bar."""
     from wavenet.analysis.effective_receptive_field import measure
     from wavenet.generation.api import load
-    from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
+    from wavenet.system.progress import bar
 
     model = load(name)
     if model.config.model != config.model:
@@ -118,7 +118,7 @@ def _measure(
         raise UsageError("set", None, reason, "leave out `set`, or `on`")
 
     def with_bar(targets: Sequence[Any]) -> Iterable[Any]:
-        return bar(len(targets), iterable=targets, layout=LAYOUT_WITHOUT_COUNT, leave=False)
+        return bar(len(targets), iterable=targets, counted=False, leave=False)
 
     return measure(
         model, on, label=label, device=device, cache=cache, track=with_bar, report=terminal.warn

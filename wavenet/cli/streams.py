@@ -19,7 +19,7 @@ from wavenet.engines import Engine
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Wav
 from wavenet.model.checkpoint import Checkpoint
-from wavenet.system.progress import LAYOUT_WITHOUT_COUNT, bar
+from wavenet.system.progress import bar
 
 INTERRUPTED = "interrupted: what was made until then is kept"
 # A clip of this length whose loudest moment, at the model's level, lies below this gets advice.
@@ -74,7 +74,7 @@ def write_streams(
     """
     clips = [Clip() for _ in lengths]
     started = time.monotonic()
-    with bar(sum(lengths), layout=LAYOUT_WITHOUT_COUNT) as progress, suppress(KeyboardInterrupt):
+    with bar(sum(lengths), counted=False) as progress, suppress(KeyboardInterrupt):
         for batch, sampler in batches:
             with _files(paths, tags, rate, lead) as write:
                 for blocks in sampler.variable_length_blocks([lengths[i] for i in batch]):

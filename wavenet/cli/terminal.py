@@ -10,13 +10,14 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
 import typer
 
 from wavenet.cli.option_names import with_options
-from wavenet.system import progress
+from wavenet.system import interrupts, progress, terminal_width
 
 # Of a drawing where the output is no terminal.
 DRAWING_COLUMNS = 100
@@ -56,23 +57,36 @@ def be_quiet() -> None:
     progress.shown = False
 
 
-def columns(stream: TextIO | None = None) -> int | None:
-    """The width of the terminal that a stream is, by default standard output.
-
-    COLUMNS goes before. None where lines may be of any length.
-    """
-    if (given := os.environ.get("COLUMNS", "")).isdecimal() and int(given):
-        return int(given)
-    try:
-        stream = stream or sys.stdout
-        return os.get_terminal_size(stream.fileno()).columns or 80 if stream.isatty() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+def columns() -> int | None:
+    """The width of standard output; None where that is no terminal, and COLUMNS is not set."""
+    return terminal_width.columns(sys.stdout)
 
 
 def drawing_columns() -> int:
     """The width of a drawing on standard output."""
     return columns() or DRAWING_COLUMNS
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Inside, what takes seconds is imported, and a terminal says so until it is done.
+
+    Ctrl-C ends the program at once until then, and raises KeyboardInterrupt from there on.
+    """
+    is_shown = not verbosity.quiet and os.environ.get("TERM") != "dumb" and _is_terminal(sys.stderr)
+    if is_shown:
+        typer.echo(f"loading {what} ...", err=True, nl=False)
+    try:
+        yield
+    finally:
+        if is_shown:
+            typer.echo("\r\x1b[K", err=True, nl=False)
+    interrupts.raise_exceptions()
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    # None after `2>&-`.
+    return stream is not None and stream.isatty()
 
 
 def result(text: object) -> None:
@@ -92,8 +106,13 @@ def warn(text: str) -> None:
 
 
 def _print(text: str, err: bool) -> None:
-    width = columns(sys.stderr if err else sys.stdout)
-    typer.echo("\n".join(wrapped(text, width)) if width else text, err=err)
+    typer.echo("\n".join(fitted(text, err=err)), err=err)
+
+
+def fitted(text: str, err: bool = False) -> Iterator[str]:
+    """Lines that fit the terminal which is standard output, or standard error; else as they are."""
+    width = terminal_width.columns(sys.stderr if err else sys.stdout)
+    return wrapped(text, width) if width else iter(text.split("\n"))
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:

@@ -1,13 +1,16 @@
 """`wavenet train`: learn from a folder of recordings."""
 
+import os
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wavenet.cli import terminal
 from wavenet.cli.failures import is_first_rank
 from wavenet.cli.options import CacheOption, ConfigOption, DeviceOption, SetOption
+from wavenet.system import interrupts
 
 if TYPE_CHECKING:
     from wavenet.training.events import TrainingListener
@@ -89,10 +92,11 @@ def train(
     ] = False,
 ) -> None:
     """Learn from a folder of recordings; run it again to go on."""
-    from wavenet.cli.console import ConsoleReport
-    from wavenet.cli.tensorboard import TensorBoardReport
-    from wavenet.config.loading import parse_assignments
-    from wavenet.training import session
+    with terminal.loading("PyTorch"):
+        from wavenet.cli.console import ConsoleReport
+        from wavenet.cli.tensorboard import TensorBoardReport
+        from wavenet.config.loading import parse_assignments
+        from wavenet.training import session
 
     given = {
         "train.init_from": init_from,
@@ -124,3 +128,6 @@ def train(
             dry_run=dry_run,
             listeners=listeners,
         )
+    # torchrun would take another status for a failure.
+    if console.interrupted and "WORLD_SIZE" not in os.environ:
+        raise typer.Exit(128 + interrupts.received)

@@ -1,9 +1,39 @@
-"""Ctrl-C and SIGTERM as a question that long work asks between its steps."""
+"""Ctrl-C and SIGTERM: as the end of a program that still starts, and later as a question.
 
+Long work asks that question between its steps.
+"""
+
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+LINE = b"wavenet: interrupted; what was finished is kept\n"
+# The last signal that `interrupts` noticed, 0 for none.
+received = 0
+
+
+def end_at_once() -> None:
+    """Until `raise_exceptions`, let Ctrl-C end this process with a line and status 130.
+
+    While modules are imported there is nothing to lose, and an exception would: some libraries
+    catch it and go on, and others, half-imported, crash.
+    """
+    # Who started this in the background may have had it ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(*_: object) -> None:
+    os.write(2, LINE)
+    os._exit(128 + signal.SIGINT)
+
+
+def raise_exceptions() -> None:
+    """From here on there is work that wants to be tidied up: Ctrl-C raises KeyboardInterrupt."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
@@ -25,7 +55,9 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def ask(*_: object) -> None:
+    def ask(number: int, *_: object) -> None:
+        global received
+        received = number
         asked.set()
         restore()
 
