@@ -9,9 +9,9 @@ one, and to all. Engines of one thread and of two take turns of three seconds. L
 import multiprocessing
 import os
 import statistics
-import sys
 import time
 
+from benchmarks.arguments import parser
 from wavenet.bench import measure
 from wavenet.config import loading
 from wavenet.engines.cpu.numba_engine import NumbaEngine
@@ -43,7 +43,9 @@ def speed(engine: NumbaEngine) -> float:
 
 
 def main() -> None:
-    preset = loading.load((sys.argv[1:] or ["paper"])[0])
+    arguments = parser(__doc__)
+    arguments.add_argument("preset", nargs="?", default="paper")
+    preset = loading.load(arguments.parse_args().preset)
     weights, cores = measure.random_weights(preset), sorted(os.sched_getaffinity(0))
     print(f"{machine()}; {preset.name}, one stream, medians of {ROUNDS} rounds")
     print(f"{'busy cores':>11} {'1 thread':>9} {'2 threads':>10} {'ratio':>6}")

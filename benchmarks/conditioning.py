@@ -7,9 +7,9 @@ rounds, and ratios to the unconditioned model are taken within each round.
 """
 
 import statistics
-import sys
 from collections.abc import Iterator
 
+from benchmarks.arguments import parser
 from wavenet.bench import measure
 from wavenet.bench.measure import Case
 from wavenet.config import loading
@@ -32,7 +32,9 @@ def cases(preset: str) -> Iterator[tuple[str, Case]]:
 
 
 def main() -> None:
-    name = sys.argv[1] if len(sys.argv) > 1 else "paper"
+    arguments = parser(__doc__)
+    arguments.add_argument("preset", nargs="?", default="paper")
+    name = arguments.parse_args().preset
     runners = list(cases(name))
     for _, runner in runners:
         runner.warm_up()

@@ -8,9 +8,8 @@ rounds, and ratios to the eager step of the same number of streams are taken wit
 eager step runs in one thread: with more, PyTorch is slower here, and far slower on a busy machine.
 """
 
-import sys
-
 from benchmarks import comparison
+from benchmarks.arguments import parser
 from benchmarks.comparison import HEADER, Comparison
 from wavenet.bench.measure import ROUNDS
 from wavenet.config import loading
@@ -29,9 +28,13 @@ TARGETS = [
 
 
 def main() -> None:
+    arguments = parser(__doc__)
+    usual = ["small", "paper", "r9y9-mulaw256"]
+    arguments.add_argument("presets", nargs="*", default=usual)
+    names = arguments.parse_args().presets
     print(f"{machine()}; medians of {ROUNDS} rounds")
     compared: dict[str, list[Comparison]] = {}
-    for name in sys.argv[1:] or ["small", "paper", "r9y9-mulaw256"]:
+    for name in names:
         # The eager step takes no mel frames.
         preset = loading.load(name, {"model.mel_bands": 0})
         compared[name] = comparison.compare(preset, comparison.cases(preset))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
+from benchmarks.arguments import parser
 from wavenet.config import AudioConfig
 from wavenet.system.machine import cores, machine
 
@@ -241,8 +242,10 @@ if __name__ == "__main__":
             print(json.dumps(index_here(Path(place))))
         case ["--train", began, place, preset, steps]:
             print(json.dumps(train_here(float(began), Path(place), preset, int(steps))))
-        case [place, *rest]:
-            hours, files, steps = [*rest, *("100", "40000", "300")[len(rest) :]][:3]
-            main(Path(place), float(hours), int(files), int(steps))
         case _:
-            sys.exit(__doc__)
+            arguments = parser(__doc__)
+            arguments.add_argument("place", type=Path)
+            arguments.add_argument("hours", type=float, nargs="?", default=100.0)
+            arguments.add_argument("files", type=int, nargs="?", default=40_000)
+            arguments.add_argument("steps", type=int, nargs="?", default=300)
+            main(**vars(arguments.parse_args()))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from benchmarks.arguments import parser
 from wavenet.config import AudioConfig
 from wavenet.data.pcm_cache import Index, index_folder
 from wavenet.system.machine import machine
@@ -69,4 +70,7 @@ if __name__ == "__main__":
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         print(seconds, len(indexed.recordings), indexed.seconds, peak)
     else:
-        main(int((sys.argv[1:] or ["3000"])[0]), float((sys.argv[2:] or ["3"])[0]))
+        arguments = parser(__doc__)
+        arguments.add_argument("files", type=int, nargs="?", default=3000)
+        arguments.add_argument("hours", type=float, nargs="?", default=3.0)
+        main(**vars(arguments.parse_args()))

@@ -14,9 +14,9 @@ minute.
 
 import resource
 import statistics
-import sys
 import time
 
+from benchmarks.arguments import parser
 from wavenet.bench import measure
 from wavenet.config import Config, ModelConfig, loading
 from wavenet.engines.cpu.numba_engine import NumbaEngine
@@ -88,9 +88,12 @@ def by_length(minutes: int) -> None:
 
 
 def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("minutes", type=int, nargs="?", default=10)
+    minutes = arguments.parse_args().minutes
     print(machine())
     by_receptive_field()
-    by_length(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    by_length(minutes)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.arguments import parser
 from wavenet.analysis import figure
 from wavenet.analysis.report import StackReport
 from wavenet.config import loading
@@ -191,6 +192,7 @@ def picture_name(pattern: Pattern) -> str:
 
 
 def main() -> None:
+    parser(__doc__).parse_args()
     PICTURES.mkdir(exist_ok=True)
     sections = []
     for pattern, report, picture in reports():

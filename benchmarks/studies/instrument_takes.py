@@ -8,13 +8,13 @@ others), is in Debian's fluid-soundfont-gm. Notes are random walks within an ins
 with random velocities and lengths, legato or detached; an instrument that plays chords plays some.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile as sf
 
+from benchmarks.arguments import parser
 from wavenet.glossary import Array
 
 RATE = 44100
@@ -64,14 +64,14 @@ def take(synth: Any, program: int, seconds: float, generator: np.random.Generato
 
 
 def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("soundfont", type=Path)
+    arguments.add_argument("folder", type=Path)
+    arguments.add_argument("--takes", type=int, default=4)
+    arguments.add_argument("--seconds", type=float, default=8.0)
+    options = arguments.parse_args()
     import fluidsynth
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("soundfont", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--takes", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     synth = fluidsynth.Synth(samplerate=float(RATE), gain=0.5)
     synth.setting("synth.reverb.active", 0)

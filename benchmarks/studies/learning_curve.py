@@ -7,9 +7,9 @@ The first trains runs/curve-FOLDER-PRESET and prints its curve, the second print
 existing run.
 """
 
-import sys
 from pathlib import Path
 
+from benchmarks.arguments import parser
 from wavenet.cli.console import ConsoleReport
 from wavenet.config.loading import parse_assignments
 from wavenet.system.machine import machine
@@ -18,15 +18,20 @@ from wavenet.training.session import train
 
 
 def main() -> None:
-    first, *rest = sys.argv[1:]
-    run = Run(Path(first))
-    if rest:
-        preset, steps, *settings = rest
-        overrides = parse_assignments(settings)
-        overrides |= {"train.steps": int(steps), "train.sample_seconds": 0}
-        out = Path("runs") / f"curve-{Path(first).name}-{preset}"
+    arguments = parser(__doc__)
+    arguments.add_argument("folder", type=Path, help="recordings, or a run by itself")
+    arguments.add_argument("preset", nargs="?")
+    arguments.add_argument("steps", type=int, nargs="?", default=1000)
+    arguments.add_argument("settings", nargs="*", metavar="key=value")
+    options = arguments.parse_args()
+    folder, preset = options.folder, options.preset
+    run = Run(folder)
+    if preset:
+        overrides = parse_assignments(options.settings)
+        overrides |= {"train.steps": options.steps, "train.sample_seconds": 0}
+        out = Path("runs") / f"curve-{folder.name}-{preset}"
         listeners = [ConsoleReport()]
-        run = train(Path(first), config=preset, overrides=overrides, out=out, listeners=listeners)
+        run = train(folder, config=preset, overrides=overrides, out=out, listeners=listeners)
     curve(run)
 
 

@@ -8,7 +8,6 @@ statistics of each folder's own recordings; "unknown": by a model that says noth
 trained on. Right frames have to be refused never.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
@@ -19,6 +18,7 @@ import numpy as np
 import soundfile as sf
 from scipy.ndimage import uniform_filter
 
+from benchmarks.arguments import parser
 from wavenet.audio import mel
 from wavenet.audio.mel_scales import MelStatistics, recognise, statistics
 from wavenet.config import ModelConfig
@@ -103,10 +103,11 @@ def own_statistics(recordings: list[tuple[Array, Array]]) -> MelStatistics:
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
+    arguments = parser(__doc__)
+    arguments.add_argument("folders", nargs="+", type=Path)
+    folders = arguments.parse_args().folders
     refused, seen = Counter[tuple[str, str]](), 0
-    for folder in map(Path, sys.argv[1:]):
+    for folder in folders:
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
         # Of less than half a second, too little is known.
         recordings = [r for r in map(bands, paths) if len(r[0]) >= SHORT]

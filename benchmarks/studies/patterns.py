@@ -7,11 +7,11 @@ chosen for about as many parameters. They are trained one after the other, on th
 """
 
 import math
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import parser
 from wavenet.config import loading
 from wavenet.model.cost import model_cost
 from wavenet.system.machine import machine
@@ -43,7 +43,11 @@ PATTERNS = {
 
 
 def main() -> None:
-    folder, minutes = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
+    arguments = parser(__doc__)
+    arguments.add_argument("folder", type=Path)
+    arguments.add_argument("minutes", type=float, nargs="?", default=2.0)
+    options = arguments.parse_args()
+    folder, minutes = options.folder, options.minutes
     print(f"{machine()}; {minutes:g} minutes each on {folder}", flush=True)
     print(
         f"{'pattern':20} {'parameters':>10} {'hears':>7} {'steps':>6} {'bits per sample':>16}",

@@ -3,17 +3,22 @@
 python -m benchmarks.studies.stages RUN PICTURE STEP...
 """
 
-import sys
 from pathlib import Path
 
 import soundfile as sf
 
+from benchmarks.arguments import parser
 from wavenet import plotting
 from wavenet.training.run_folder import Run
 
 
 def main() -> None:
-    run, picture, steps = Run(Path(sys.argv[1])), Path(sys.argv[2]), [int(s) for s in sys.argv[3:]]
+    arguments = parser(__doc__)
+    arguments.add_argument("run", type=Path)
+    arguments.add_argument("picture", type=Path)
+    arguments.add_argument("steps", type=int, nargs="+")
+    options = arguments.parse_args()
+    run, picture, steps = Run(options.run), options.picture, options.steps
     scored = {m["step"]: m for m in run.metrics() if m.get("validation_bits") is not None}
     rows = (len(steps) + 1) // 2
     figure = plotting.blank(11, 2.1 * rows)

@@ -56,7 +56,7 @@ def size(count: float) -> str:
 class Smoothed:
     """An exponential moving average of the loss in bits per sample, unbiased from the first on."""
 
-    decay = 0.95
+    decay = 0.9
 
     def __init__(self) -> None:
         self._sum = self._weight = 0.0
