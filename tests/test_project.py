@@ -49,6 +49,11 @@ def test_the_version_policy_names_the_numbers_that_hold() -> None:
     assert all(f"`wavenet.{old}`, now `{new}`" in page for old, new in wavenet._FORMER.items())
 
 
+def test_the_citation_names_the_version_that_is_here() -> None:
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == wavenet.__version__  # type: ignore[index]
+
+
 def test_tab_completion_offers_the_public_names_and_nothing_else() -> None:
     assert set(dir(wavenet)) == {*wavenet.__all__, "__version__"}
 
