@@ -1,6 +1,7 @@
 """What is published: the sdist is the project, and the wheel, installed elsewhere, works."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -121,6 +122,55 @@ def test_a_bundled_model_plays_from_the_wheel(installed: Path, tmp_path: Path, e
     out = run(installed, tmp_path, "generate", "demo-voice", *options)
     assert "demo-voice-1.wav  0.05 s" in out
     assert sf.info(tmp_path / "demo-voice-1.wav").frames == 800
+
+
+RIGHT = """
+from pathlib import Path
+import numpy as np
+import soundfile
+import wavenet
+
+model: wavenet.Model = wavenet.load("demo-voice")
+wav: wavenet.Audio = wavenet.generate(model, seconds=0.1, seed=None, prompt=Path("a.wav"))
+wav = wavenet.generate("demo-voice", prompt=np.zeros(100))
+wavenet.generate(model, prompt=soundfile.read("a.wav")).save("b.flac")
+rate: int | None = wav.sample_rate
+one: wavenet.Audio = wavenet.vocode(model, wav, label="ada")
+several: list[wavenet.Audio] = wavenet.vocode(model, [wav, wav], mel_scale="db")
+bits: float = wavenet.score(model, [(wav, 16000)]).bits_per_sample
+config = wavenet.Config(model=wavenet.load_config("tiny").model, audio=wavenet.AudioConfig())
+trained: wavenet.Model = wavenet.train("folder", config, on_step=lambda step, bits: step > 3)
+wavenet.Model.from_network(trained.network(), config).save(Path("a.safetensors"))
+for block in wavenet.Sampler(model, seed=1).blocks(1000):
+    half = block * 0.5
+names: list[str] = wavenet.preset_names()
+"""
+WRONG = """from right import model, wav, wavenet
+wavenet.generate(1.5)
+wavenet.generate(model, second=2)
+wavenet.vocode(model, wav, mel_scal="db")
+wavenet.train("folder", on_step=lambda step: None)
+wavenet.score(model)
+model.sampel_rate
+wavenet.Sampler("demo-voice")
+"""
+
+
+@pytest.mark.slow
+def test_a_users_program_is_checked_against_the_types_of_the_wheel(
+    installed: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("mypy")
+    (tmp_path / "right.py").write_text(RIGHT)
+    (tmp_path / "wrong.py").write_text(WRONG)
+    # mypy reads the types of packages on the interpreter's path, if they have py.typed.
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    options = ["--strict", "--implicit-reexport", "--disable-error-code=import-untyped"]
+    mypy = [sys.executable, "-m", "mypy", *options, "right.py", "wrong.py"]
+    result = subprocess.run(mypy, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    errors = re.findall(r"^(.+):(\d+): error:", result.stdout, flags=re.MULTILINE)
+    lines = [("wrong.py", str(i)) for i in range(2, 1 + len(WRONG.splitlines()))]
+    assert list(dict.fromkeys(errors)) == lines, result.stdout + result.stderr
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """What files beside the code say about it holds."""
 
+import pydoc
 import re
+import rlcompleter
 import subprocess
 import sys
 import tomllib
@@ -56,6 +58,21 @@ def test_the_citation_names_the_version_that_is_here() -> None:
 
 def test_tab_completion_offers_the_public_names_and_nothing_else() -> None:
     assert set(dir(wavenet)) == {*wavenet.__all__, "__version__"}
+
+
+def test_a_repl_completes_the_public_names() -> None:
+    completer = rlcompleter.Completer({"wavenet": wavenet})
+    offered = [completer.complete("wavenet.", i) for i in range(len(wavenet.__all__))]
+    assert {str(name).rstrip("()") for name in offered} == {f"wavenet.{n}" for n in wavenet.__all__}
+
+
+def test_help_has_a_line_about_every_public_name() -> None:
+    contents = str(wavenet.__doc__).split("\n\n", 2)[2]
+    listed = re.findall(r"\b[A-Za-z]\w+\b", contents)
+    assert not set(wavenet.__all__) - set(listed)
+    assert (
+        pydoc.plain(pydoc.render_doc(wavenet)).count("train           a model of recordings") == 1
+    )
 
 
 def test_a_former_name_says_what_it_is_called_now() -> None:

@@ -29,6 +29,13 @@ class WavenetError(Exception):
 
     Names and values of any kind may stand in the parts. In `str` of the error, which is one line,
     what cannot be printed is escaped.
+
+    >>> import wavenet
+    >>> try:
+    ...     wavenet.load("demo-vioce")
+    ... except wavenet.WavenetError as e:
+    ...     print(e.subject, e.reason, e.advice, sep=" | ")
+    demo-vioce | no such run or checkpoint | did you mean demo-voice?
     """
 
     def __init__(self, subject: object, reason: str, advice: str = "") -> None:

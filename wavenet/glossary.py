@@ -10,6 +10,9 @@ Arrays:
     frames      what changes along a recording, such as log-mels    (F, bands)
     features    what all layers are conditioned on, at frame rate    (F, batch, C)
 
+An AudioInput is a recording as functions of this library take it: the path of a file of any format
+and rate; a wav (time,) of floats in -1 ... 1 at the model's rate; or a pair (wav, rate in Hz).
+
 Wherever params stand beside the codes that they predict, as in losses and engines, `params[:, i]`
 depends on codes before `x[:, i]` alone. A network is given the codes that lie before: its output i
 predicts the code that follows `x[:, i + receptive_field - 1]`.
@@ -85,6 +88,7 @@ Training:
     all-reduce  an exchange after which all ranks hold the sum, or the mean, of their values
 """
 
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -96,3 +100,4 @@ Samples: TypeAlias = NDArray[np.int64]
 Params: TypeAlias = NDArray[np.float32]
 Noise: TypeAlias = NDArray[np.float32]
 Array: TypeAlias = NDArray[Any]
+AudioInput: TypeAlias = str | Path | Array | tuple[Array, float]

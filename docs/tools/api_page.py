@@ -23,18 +23,23 @@ PAGE = DOCS / "python-api.md"
 
 # What is shown, in this order: all that `wavenet` offers, and what its signatures speak of.
 SECTIONS = {
-    "Load, generate, vocode": ["wavenet.load", "wavenet.generate", "wavenet.vocode"],
+    "Hear, score and train": [
+        "wavenet.load",
+        "wavenet.generate",
+        "wavenet.vocode",
+        "wavenet.score",
+        "wavenet.train",
+        "wavenet.Model",
+        "wavenet.Audio",
+        "wavenet.Score",
+        "wavenet.model.checkpoint.Training",
+    ],
     "Streaming": [
         "wavenet.Sampler",
         "wavenet.Sampling",
-        "wavenet.generation.prompt.read_prompt",
-        "wavenet.generation.prompt.Prompt",
+        "wavenet.read_prompt",
+        "wavenet.Prompt",
         "wavenet.generation.mel_input.MelInput",
-    ],
-    "Checkpoints": [
-        "wavenet.Checkpoint",
-        "wavenet.model.checkpoint.Training",
-        "wavenet.model.checkpoint.save",
     ],
     "Networks": [
         "wavenet.WaveNet",
@@ -52,17 +57,18 @@ SECTIONS = {
     ],
     "Engines": [
         "wavenet.create_engine",
-        "wavenet.engines.EngineOptions",
+        "wavenet.EngineOptions",
         "wavenet.engines.Engine",
         "wavenet.generation.noise.noise_for",
         "wavenet.engines.conditioning.Projection",
     ],
     "Configuration": [
         "wavenet.Config",
-        "wavenet.config.loading.load",
-        "wavenet.config.ModelConfig",
-        "wavenet.config.AudioConfig",
-        "wavenet.config.TrainConfig",
+        "wavenet.load_config",
+        "wavenet.preset_names",
+        "wavenet.ModelConfig",
+        "wavenet.AudioConfig",
+        "wavenet.TrainConfig",
     ],
     "Errors": ["wavenet.WavenetError", "wavenet.errors.UsageError"],
 }
@@ -121,10 +127,11 @@ def entry(name: str, seen: dict[Any, str]) -> Iterator[str]:
 
 
 def documented(name: str, thing: Any) -> str:
-    """The docstring of a thing. Raises ValueError where there is none."""
+    """The docstring of a thing, its examples in fences. Raises ValueError where there is none."""
     if not (text := inspect.getdoc(thing)):
         raise ValueError(f"{name}: has no docstring")
-    return text
+    # Not run as the page's sessions are: `tests/test_docstrings.py` does.
+    return re.sub(r"^>>> .+(\n.+)*", r"```text\n\g<0>\n```", text, flags=re.MULTILINE)
 
 
 def ours(owner: type) -> list[type]:
@@ -213,7 +220,8 @@ def signature(name: str, thing: Any) -> str:
         if len(text) > 92:
             text = "\n    ".join([f"def {name}(", *(f"{one}," for one in given)]) + "\n)"
     else:
-        text = definition(thing.__init__)[0].removesuffix(" -> None")
+        maker = thing.__new__ if "__new__" in vars(thing) else thing.__init__
+        text = re.sub(r" -> \S+$", "", definition(maker)[0])
     text = re.sub(r"^def \w+", name, text)
     text = re.sub(r"(?<=[(\s])(?:self|cls)\b,?\s*", "", text, count=1)
     # What is quoted, because its module is imported late, is a class.

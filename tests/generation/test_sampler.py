@@ -93,7 +93,7 @@ def test_a_prompt_is_continued_at_its_own_level(make_folder: Callable[..., Path]
     """
     plain = as_checkpoint(network(SMALL))
     config = Config(audio=AudioConfig(sample_rate=8000, level="peak"), model=SMALL)
-    model = wavenet.Checkpoint(config, plain.arrays)
+    model = wavenet.Model(config, plain.arrays)
     folder = make_folder(
         {"loud.wav": tone(0.5, amplitude=0.8), "quiet.wav": tone(0.5, amplitude=0.08)}
     )

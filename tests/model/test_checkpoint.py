@@ -1,15 +1,19 @@
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save, save_file
 
+import wavenet
 from tests.helpers import GOLDEN, SMALL, as_checkpoint, network
+from wavenet.config import AudioConfig, Config
 from wavenet.engines.options import DEFAULTS
-from wavenet.errors import CheckpointError, OutputError
+from wavenet.errors import CheckpointError, OutputError, UsageError
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
@@ -106,3 +110,42 @@ def test_a_folder_means_its_best_checkpoint(tmp_path: Path) -> None:
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 5)
     locate.step_path(folder, 5).unlink()
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 10)
+
+
+def test_a_network_of_ones_own_is_a_model_like_any_other(tmp_path: Path) -> None:
+    own = network(SMALL).double()
+    config = Config(name="mine", audio=AudioConfig(sample_rate=8000), model=SMALL)
+    model = wavenet.Model.from_network(own, config)
+    assert (model.sample_rate, model.receptive_field) == (8000, SMALL.receptive_field)
+    assert wavenet.Model.from_network(own).sample_rate == 16000
+    model.save(tmp_path / "mine.safetensors")
+    read = wavenet.load(tmp_path / "mine.safetensors")
+    for name, weight in own.state_dict().items():
+        assert (model.weights[name] == weight.numpy().astype(np.float32)).all()
+        assert (read.weights[name] == model.weights[name]).all()
+    x = torch.zeros(1, 30, dtype=torch.int64)
+    back = read.network()
+    assert not back.training
+    assert torch.allclose(back(x).double(), own(x), atol=1e-4)
+    # The weights are copies, on both ways.
+    with torch.no_grad():
+        own.output.bias.add_(1)
+        back.output.bias.add_(1)
+    assert (model.weights["output.bias"] == read.weights["output.bias"]).all()
+
+
+def test_a_model_is_described_in_a_line() -> None:
+    named = replace(as_checkpoint(network(SMALL), step=1200), name="a run")
+    text = "5 layers, 2,501 parameters, hears 11 samples (1 ms) at 8000 Hz"
+    assert repr(named) == f"<wavenet.Model 'a run': {text}, step 1,200>"
+    assert repr(as_checkpoint(network(SMALL))) == f"<wavenet.Model 'test': {text}>"
+
+
+def test_what_no_model_can_be_made_of_or_saved_as_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`network`: is a WaveNetStack; give a wavenet"):
+        wavenet.Model.from_network(wavenet.WaveNetStack(SMALL))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="`config`: its model is not that of the network"):
+        wavenet.Model.from_network(network(SMALL), Config())
+    with pytest.raises(UsageError, match=r"mine\.pt: must end in \.safetensors"):
+        as_checkpoint(network(SMALL)).save(tmp_path / "mine.pt")
+    assert not list(tmp_path.iterdir())

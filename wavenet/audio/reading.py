@@ -20,7 +20,7 @@ from wavenet.audio.decoders import BLOCK_SAMPLES, Block, Ffmpeg, Libsndfile, lib
 from wavenet.audio.levels import Level, measure
 from wavenet.audio.repair import Repair, Statistics
 from wavenet.errors import AudioError
-from wavenet.glossary import Array, Wav
+from wavenet.glossary import Array, AudioInput, Wav
 
 # So much may be missing untold: codecs have blocks, and long ones where they compress.
 BLOCK_SECONDS = 0.002
@@ -28,7 +28,7 @@ LOSSY_BLOCK_SECONDS = 0.1
 LOSSY = ("MP3", "OGG")
 
 
-class Audio(ABC):
+class AudioReader(ABC):
     """A recording that is read as often as needed: mono, at `sample_rate` Hz.
 
     `measure` reads all of it, decides whether its samples need repair, and reads it again until
@@ -105,20 +105,20 @@ class Audio(ABC):
         return soxr.ResampleStream(rate, self.sample_rate, 1, dtype="float32", quality="HQ")
 
 
-class AudioArray(Audio):
-    """Mono samples (time,) that are in memory, at the rate that they are to be used at."""
+class AudioArray(AudioReader):
+    """Mono samples (time,) in memory, recorded at `rate` Hz."""
 
-    def __init__(self, wav: Array, sample_rate: int, **how: bool) -> None:
+    def __init__(self, wav: Array, rate: int, sample_rate: int, **how: bool) -> None:
         super().__init__(sample_rate, **how)
-        self._wav = wav
+        self._wav, self._rate = wav, rate
 
     def _decoded(self) -> Iterator[Block]:
         for start in range(0, len(self._wav), BLOCK_SAMPLES):
             samples = self._wav[start : start + BLOCK_SAMPLES, None].astype(np.float32)
-            yield Block(samples, self.sample_rate)
+            yield Block(samples, self._rate)
 
 
-class AudioFile(Audio):
+class AudioFile(AudioReader):
     """A recording in a file of any format.
 
     Raises AudioError for a file that is no recording, or of which nothing can be decoded.
@@ -232,6 +232,34 @@ class _State:
         if self.is_damaged:
             return f"cut off or damaged: {self.seconds:.3g} s of it can be read"
         return ""
+
+
+def wav_and_rate(source: AudioInput, sample_rate: int, name: str) -> tuple[Array, int]:
+    """The samples (time,) that a user of the library gives, and their rate in Hz.
+
+    It is the one that comes with them, as `(wav, rate)` or in a `wavenet.Audio`, or `sample_rate`.
+    `name` is what errors call them. Raises AudioError for what is no mono audio in floats.
+    """
+    given = source if isinstance(source, tuple) else (source, getattr(source, "sample_rate", None))
+    if len(given) != 2:
+        raise AudioError(name, f"is a tuple of {len(given)}", "give (wav, rate)")
+    wav, rate = np.asarray(given[0]), given[1] or sample_rate
+    if wav.ndim != 1:
+        reason = f"has shape {wav.shape} instead of (time,)"
+        raise AudioError(name, reason, "give the samples of one channel")
+    if len(wav) and wav.dtype.kind != "f":
+        raise AudioError(name, f"holds {wav.dtype} numbers", "give floats in -1 ... 1")
+    if not isinstance(rate, int | float | np.number) or not rate >= 1:
+        raise AudioError(name, f"has a rate of {rate}", "give it in Hz, as in (wav, 44100)")
+    return wav, round(float(rate))
+
+
+def open_audio(source: AudioInput, sample_rate: int, name: str, **how: bool) -> AudioReader:
+    """A recording in a file or in memory, to be read at `sample_rate`; see `wav_and_rate`."""
+    if isinstance(source, str | Path):
+        return AudioFile(Path(source), sample_rate, **how)
+    wav, rate = wav_and_rate(source, sample_rate, name)
+    return AudioArray(wav, rate, sample_rate, **how)
 
 
 def read_blocks(path: Path, sample_rate: int, *, centred: bool = True) -> Iterator[Wav]:

@@ -11,7 +11,12 @@ from wavenet.config.checks import Checked, ranged
 
 @dataclass(frozen=True)
 class AudioConfig(Checked):
-    """How recordings become samples."""
+    """How recordings become samples. Raises ConfigError for what is out of range.
+
+    >>> import wavenet
+    >>> wavenet.AudioConfig(sample_rate=44100).sample_rate
+    44100
+    """
 
     section: ClassVar[str] = "audio"
 

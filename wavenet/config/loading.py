@@ -63,11 +63,24 @@ def preset_folder() -> Path:
 
 
 def preset_names() -> list[str]:
+    """The presets that `load` knows by name.
+
+    >>> import wavenet
+    >>> "tiny" in wavenet.preset_names()
+    True
+    """
     return sorted(p.stem for p in preset_folder().glob("*.toml"))
 
 
 def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """A preset by name or a TOML file, with overrides. Raises ConfigError."""
+    """A preset by name or a TOML file, with overrides: settings by their full names.
+
+    Raises ConfigError for a file that is none, an unknown setting or a value out of range.
+
+    >>> import wavenet
+    >>> wavenet.load_config("paper", {"model.layers": 20}).model.receptive_field
+    2047
+    """
     return parse(override(read(source), overrides or {}), str(_path(source)))
 
 

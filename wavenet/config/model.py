@@ -14,7 +14,12 @@ from wavenet.config.checks import Checked, ranged
 
 @dataclass(frozen=True)
 class ModelConfig(Checked):
-    """The network's sizes, in the field's terms."""
+    """The network's sizes, in the field's terms. Raises ConfigError for what is out of range.
+
+    >>> import wavenet
+    >>> wavenet.ModelConfig(layers=10, dilation_cycle=512, kernel_size=2).receptive_field  # samples
+    1024
+    """
 
     section: ClassVar[str] = "model"
 

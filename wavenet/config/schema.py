@@ -17,7 +17,13 @@ from wavenet.config.train import TrainConfig
 
 @dataclass(frozen=True)
 class Config(Checked):
-    """Everything a run is made from."""
+    """Everything a run is made from. Raises ConfigError for what does not go together.
+
+    >>> import wavenet
+    >>> config = wavenet.Config(model=wavenet.ModelConfig(layers=20))
+    >>> config.model.receptive_field, config.train.steps
+    (2047, 20000)
+    """
 
     name: str = "custom"
     """What the configuration is called, and run folders after it: letters, digits, dots and dashes.

@@ -12,7 +12,12 @@ from wavenet.config.checks import Checked, ranged
 
 @dataclass(frozen=True)
 class TrainConfig(Checked):
-    """The training recipe."""
+    """The training recipe. Raises ConfigError for what is out of range.
+
+    >>> import wavenet
+    >>> wavenet.TrainConfig(steps=500, learning_rate=1e-3).steps
+    500
+    """
 
     section: ClassVar[str] = "train"
 

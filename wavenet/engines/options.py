@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from wavenet.errors import UsageError
 from wavenet.system.machine import cores
+from wavenet.system.notices import tell
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -18,12 +19,16 @@ class EngineOptions:
 
     `precision` is that of the weights: fp32, bf16, or auto, which is bf16 in every engine that can
     round weights. `threads` is the largest number of threads, 0 for as many as help. `report` is
-    called with a line of text about whatever takes long.
+    called with a line of text about whatever takes long; by default see `wavenet.system.notices`.
+
+    >>> import wavenet
+    >>> wavenet.EngineOptions("bf16", threads=1).most_threads
+    1
     """
 
     precision: str = "fp32"
     threads: int = 0
-    report: Callable[[str], object] = say_nothing
+    report: Callable[[str], object] = tell
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", *PRECISIONS):

@@ -1,16 +1,21 @@
 """New audio from Python in one call: load, generate, vocode."""
 
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
+from wavenet.audio.playable import Audio
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
 from wavenet.generation.mel_input import MelInput
-from wavenet.generation.prompt import read_prompt
+from wavenet.generation.prompt import Prompt, read_prompt
+from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
-from wavenet.glossary import Wav
+from wavenet.glossary import AudioInput
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.distributions.base import Sampling
@@ -20,17 +25,34 @@ def load(source: str | Path) -> Checkpoint:
     """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
 
     Models that come with the program have names, such as `demo-voice`. Raises CheckpointError.
+
+    >>> import wavenet
+    >>> model = wavenet.load("demo-voice")
+    >>> model.sample_rate
+    16000
     """
-    return checkpoint.load(locate.find(Path(source)))
+    path = Path(source)
+    return replace(checkpoint.load(locate.find(path)), name=model_name(path))
+
+
+def as_model(model: Checkpoint | str | Path) -> Checkpoint:
+    """A model, or the one that a path or a name means. Raises UsageError and CheckpointError."""
+    if isinstance(model, str | Path):
+        return load(model)
+    if not isinstance(model, Checkpoint):
+        reason = f"is a {type(model).__name__}, not a trained model"
+        advice = "wavenet.Model.from_network makes one of a network, wavenet.load reads one"
+        raise UsageError("model", None, reason, advice)
+    return model
 
 
 def generate(
-    model: Checkpoint,
+    model: Checkpoint | str | Path,
     seconds: float = 2.0,
-    seed: int = 0,
+    seed: int | None = 0,
     *,
     count: int = 1,
-    prompt: str | Path | None = None,
+    prompt: AudioInput | Prompt | None = None,
     label: str | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
@@ -38,16 +60,18 @@ def generate(
     engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
-) -> Wav:
-    """New audio in -1 ... 1 at `model.config.audio.sample_rate`.
+) -> Audio:
+    """New audio in -1 ... 1 at the model's sample rate, which plays in a notebook.
 
     float32 (time,), or (count, time) when count is above 1. The same seed gives the same audio,
     and clip i of a seed is the same whatever the count.
 
+        model         a model, or what `load` takes: a run, a checkpoint file, a name
         seconds       length of each clip: above 0, at most 86,400 (a day)
-        seed          0 to 2^64 - 1
+        seed          0 to 2^64 - 1; None draws a new one, which is the result's `seed`
         count         clips that are made side by side: 1 to 10,000
-        prompt        a recording to continue, which is not part of the result
+        prompt        a recording to continue, which is not part of the result: a file, a wav
+                      (time,) at the model's rate, or (wav, rate)
         label         one of `model.config.model.labels`; without it clips take them in turn
         temperature   0 to 100: below 1 surer and duller, 1 as the model is, above 1 wilder
         top_k, top_p  draw from the likeliest mu-law levels only: see `Sampling`
@@ -56,10 +80,22 @@ def generate(
                       "fp32" leaves them as they were trained
         threads       the most that may be used; 0 for as many as help
 
+    The first call on a machine compiles, which takes some ten seconds.
+
     Raises WavenetError for what cannot be done: UsageError for a value, AudioError for a prompt,
     EngineError for an engine.
+
+    >>> import wavenet
+    >>> wav = wavenet.generate("demo-voice", seconds=0.1, seed=7)
+    >>> wav
+    <wavenet.Audio: 0.10 s at 16000 Hz, seed 7>
+    >>> wavenet.generate("demo-voice", seconds=0.1, seed=7, prompt=wav, count=2).shape
+    (2, 1600)
     """
-    samples = samples_for(model, seconds)
+    model = as_model(model)
+    samples, seed = samples_for(model, seconds), _given_or_new(seed)
+    if prompt is not None and not isinstance(prompt, Prompt):
+        prompt = read_prompt(prompt, model)
     sampler = Sampler(
         model,
         seed=seed,
@@ -67,11 +103,18 @@ def generate(
         sampling=Sampling(temperature, top_k, top_p),
         engine=engine,
         options=EngineOptions(precision, threads),
-        prompt=None if prompt is None else read_prompt(Path(prompt), model),
+        prompt=prompt,
         labels=() if label is None else (label,),
     )
     wavs = sampler.collect([samples] * count)
-    return wavs[0] if count == 1 else np.stack(wavs)
+    tags = [synthetic_tags(model.name, model, seed, clip=i + 1) for i in range(count)]
+    wav = wavs[0] if count == 1 else np.stack(wavs)
+    return Audio(wav, model.sample_rate, seed=seed, tags=tags)
+
+
+def _given_or_new(seed: int | None) -> int:
+    """The seed that the user gave, or a new one, short enough to type again."""
+    return secrets.randbelow(1_000_000) if seed is None else seed
 
 
 def samples_for(model: Checkpoint, seconds: float) -> int:
@@ -82,10 +125,37 @@ def samples_for(model: Checkpoint, seconds: float) -> int:
     return samples
 
 
+Given = TypeVar("Given", bound=AudioInput)
+
+
+class _How(TypedDict, total=False):
+    label: str | None
+    mel_scale: str
+    mel_offset: int
+    temperature: float
+    engine: str
+    precision: str
+    threads: int
+
+
+@overload
 def vocode(
-    model: Checkpoint,
-    wav_or_frames: Wav | Sequence[Wav],
-    seed: int = 0,
+    model: Checkpoint | str | Path,
+    wav_or_frames: AudioInput,
+    seed: int | None = 0,
+    **how: Unpack[_How],
+) -> Audio: ...
+@overload
+def vocode(
+    model: Checkpoint | str | Path,
+    wav_or_frames: list[Given],
+    seed: int | None = 0,
+    **how: Unpack[_How],
+) -> list[Audio]: ...
+def vocode(
+    model: Checkpoint | str | Path,
+    wav_or_frames: AudioInput | Sequence[AudioInput],
+    seed: int | None = 0,
     *,
     label: str | None = None,
     mel_scale: str = "ln",
@@ -94,13 +164,14 @@ def vocode(
     engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
-) -> Wav | list[Wav]:
-    """A recording (time,) in -1 ... 1 at the model's rate, resynthesised from its mel frames.
+) -> Audio | list[Audio]:
+    """A recording resynthesised from its mel frames: a wav (time,) at the model's rate.
 
-    Or audio for log-mel frames (n, bands), (bands, n) or a batch of one of them, of which each
-    stands for `model.config.model.mel_hop` samples. The result is float32 (time,), and as long.
-    Several, as a list, are made at once, whatever their lengths, and give a list; each comes out as
-    it would alone. A model that also knows labels needs a `label`.
+    It is such a wav in -1 ... 1, or (wav, rate), or a file. Or it is audio for log-mel frames
+    (n, bands), (bands, n) or a batch of one of them, or a .npy file of these, of which each stands
+    for `model.config.model.mel_hop` samples. The result is float32 (time,), and as long. Several,
+    as a list, are made at once, whatever their lengths, and give a list; each comes out as it would
+    alone. A model that also knows labels needs a `label`.
 
         mel_scale     what the numbers of frames are: "ln", natural logarithms of mel magnitudes;
                       "log10", "db", "log1p" or "linear"; or of power "ln-power", "log10-power",
@@ -112,17 +183,20 @@ def vocode(
 
     Raises WavenetError: EngineError for a model that follows no frames, or for frames that look
     like those of another scale; AudioError for a recording that holds no finite floats.
+
+    >>> import numpy as np, wavenet
+    >>> config = wavenet.ModelConfig(layers=4, mel_bands=20, mel_hop=80, mel_window=320)
+    >>> vocoder = wavenet.Model.from_network(wavenet.WaveNet(config))
+    >>> frames = np.random.default_rng(0).normal(-5, 2, (10, 20))  # (n, bands)
+    >>> wavenet.vocode(vocoder, frames).shape
+    (800,)
     """
-    several = isinstance(wav_or_frames, list | tuple)
-    sources = [np.asarray(s) for s in (wav_or_frames if several else [wav_or_frames])]
-    if not sources:
+    model, seed = as_model(model), _given_or_new(seed)
+    several = isinstance(wav_or_frames, list | tuple) and not _is_pair(wav_or_frames)
+    sources: Any = wav_or_frames if several else [wav_or_frames]
+    if not len(sources):
         return []
-    mel_inputs = [
-        MelInput.from_audio(source, model, "wav")
-        if source.ndim == 1
-        else MelInput.from_frames(source, model, "frames", mel_scale, mel_offset)
-        for source in sources
-    ]
+    mel_inputs = [_mel_input(source, model, mel_scale, mel_offset) for source in sources]
     sampler = Sampler(
         model,
         seed=seed,
@@ -132,5 +206,22 @@ def vocode(
         labels=() if label is None else (label,),
         mel_inputs=mel_inputs,
     )
-    wavs = sampler.collect([mel_input.samples for mel_input in mel_inputs])
+    tags = [synthetic_tags(model.name, model, seed, from_mel_frames=True)]
+    wavs = [
+        Audio(wav, model.sample_rate, seed=seed, tags=tags)
+        for wav in sampler.collect([mel_input.samples for mel_input in mel_inputs])
+    ]
     return wavs if several else wavs[0]
+
+
+def _is_pair(given: Sequence[Any]) -> bool:
+    """Whether it is one recording, (wav, rate)."""
+    return isinstance(given, tuple) and len(given) == 2 and np.ndim(given[1]) == 0
+
+
+def _mel_input(source: Any, model: Checkpoint, mel_scale: str, mel_offset: int) -> MelInput:
+    if isinstance(source, str | Path):
+        return MelInput.read(Path(source), model, mel_scale, mel_offset)
+    if isinstance(source, tuple) or np.ndim(source) == 1:
+        return MelInput.from_audio(source, model, "wav")
+    return MelInput.from_frames(np.asarray(source), model, "frames", mel_scale, mel_offset)

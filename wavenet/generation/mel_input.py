@@ -1,6 +1,5 @@
 """What a vocoder follows: the log-mel frames of a recording, or a file of frames made elsewhere."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,10 +8,10 @@ import numpy as np
 from wavenet.audio import levels, mel_files
 from wavenet.audio.mel_files import FrameFormat
 from wavenet.audio.quantization import from_pcm16
-from wavenet.audio.reading import Audio, AudioArray, AudioFile
+from wavenet.audio.reading import open_audio
 from wavenet.config import Config
 from wavenet.errors import AudioError, EngineError
-from wavenet.glossary import Array, Wav
+from wavenet.glossary import Array, AudioInput, Wav
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.front_end import Source
 
@@ -46,28 +45,22 @@ class MelInput:
         if is_file_of_frames(path):
             frames = mel_files.read(path)
             return cls.from_frames(frames, model, str(path), mel_scale, mel_offset)
-        return cls._from_recording(AudioFile, path, model, str(path))
+        return cls.from_audio(path, model, str(path))
 
     @classmethod
-    def from_audio(cls, wav: Array, model: Checkpoint, name: str) -> "MelInput":
+    def from_audio(cls, source: AudioInput, model: Checkpoint, name: str) -> "MelInput":
         """To resynthesise a recording: wav (time,) in -1 ... 1 at the model's sample rate.
 
-        It is brought to the model's level. `name` is what errors call it. Raises AudioError.
+        Or a file, or (wav, rate). It is brought to the model's level. `name` is what errors call
+        it. Raises AudioError.
         """
-        if len(wav) and wav.dtype.kind != "f":
-            raise AudioError(name, f"holds {wav.dtype} numbers", "give floats in -1 ... 1")
-        return cls._from_recording(AudioArray, wav, model, name)
-
-    @classmethod
-    def _from_recording(
-        cls, kind: Callable[..., Audio], source: Path | Array, model: Checkpoint, name: str
-    ) -> "MelInput":
         config = model.config
         require_frames(config)
         audio, rate = config.audio, config.audio.sample_rate
         # Models that were trained on recordings with their offsets expect those.
         centred = model.training.decoding > 1
-        recording = kind(source, rate, to_peak=audio.level == "peak", centred=centred)
+        is_peak = audio.level == "peak"
+        recording = open_audio(source, rate, name, to_peak=is_peak, centred=centred)
         level = recording.measure(audio.trim_db)
         if not level.finite:
             raise AudioError(name, "holds NaN or infinite samples", "repair it first")

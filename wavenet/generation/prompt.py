@@ -6,36 +6,55 @@ from pathlib import Path
 import numpy as np
 
 from wavenet.audio import levels
-from wavenet.audio.reading import AudioFile
+from wavenet.audio.reading import AudioFile, open_audio
 from wavenet.errors import AudioError
-from wavenet.glossary import Samples
+from wavenet.glossary import AudioInput, Samples
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.distributions.registry import distribution_for
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A recording to continue: its last codes, and the gain that took it to the model's level.
+    """A recording to continue, which `read_prompt` makes: what a model hears of it.
 
-    `whole_samples` is the length of all of it at the model's rate, where that is known.
+    >>> import numpy as np, wavenet
+    >>> wav = 0.3 * np.sin(0.1 * np.arange(1000))
+    >>> wavenet.read_prompt(wav, wavenet.load("demo-voice"))
+    Prompt(gain=1.0, whole_samples=1000)
     """
 
-    x: Samples = field(repr=False)  # (time,)
+    x: Samples = field(repr=False)
+    """Its last codes (time,), at most as many as the receptive field."""
+
     gain: float
+    """What took it to the model's level."""
+
     whole_samples: int = 0
-    # The whole recording, where it was read from a file.
+    """The length of all of it at the model's rate, where that is known."""
+
     recording: AudioFile | None = field(default=None, repr=False)
+    """The whole of it, where it was read from a file."""
 
 
-def read_prompt(path: Path, model: Checkpoint) -> Prompt:
+def read_prompt(recording: AudioInput, model: Checkpoint) -> Prompt:
     """The end of a recording of any length: as much of it as the model's receptive field.
 
-    Raises AudioError for one that cannot be continued.
+    It is a file, a wav (time,) in -1 ... 1 at the model's rate, or (wav, rate). Raises AudioError
+    for one that cannot be continued.
+
+    >>> import wavenet
+    >>> model = wavenet.load("demo-voice")
+    >>> prompt = wavenet.read_prompt(wavenet.generate(model, seconds=0.2, seed=7), model)
+    >>> prompt.x.shape  # codes (time,)
+    (2047,)
     """
     config, audio, rate = model.config.model, model.config.audio, model.config.audio.sample_rate
     # Models that were trained on recordings with their offsets expect those.
     centred = model.training.decoding > 1
-    file = AudioFile(path, rate, to_peak=audio.level == "peak", centred=centred)
+    is_file = isinstance(recording, str | Path)
+    path = recording if is_file else "`prompt`"
+    to_peak = audio.level == "peak"
+    file = open_audio(recording, rate, str(path), to_peak=to_peak, centred=centred)
     level = file.measure(audio.trim_db)
     if not level.finite:
         raise AudioError(path, "holds NaN or infinite samples", "repair it first")
@@ -48,4 +67,4 @@ def read_prompt(path: Path, model: Checkpoint) -> Prompt:
     for block in file.blocks():
         tail = np.concatenate([tail, block])[-config.receptive_field :]
     x = distribution_for(config).encode(tail * np.float32(gain))
-    return Prompt(x, gain, level.samples, file)
+    return Prompt(x, gain, level.samples, file if isinstance(file, AudioFile) else None)

@@ -12,14 +12,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wavenet.audio.mel_scales import MelStatistics
 from wavenet.config import Config
 from wavenet.config.loading import parse
-from wavenet.errors import CheckpointError, ConfigError
+from wavenet.errors import CheckpointError, ConfigError, UsageError
 from wavenet.glossary import Array
 from wavenet.model.parameters import expected_shapes
 from wavenet.system.files import write_whole
+
+if TYPE_CHECKING:
+    from wavenet.model.network import WaveNet
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -102,9 +106,20 @@ class Training:
             raise ValueError(f"step {self.step} is below 0")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
-    """A config and named float32 arrays: a trained model, or one in training."""
+    """A trained model, or one in training: a config and named float32 arrays.
+
+    `wavenet.load` reads one, `wavenet.train` makes one, `from_network` takes one's own network.
+
+    >>> import wavenet
+    >>> model = wavenet.load("demo-voice")
+    >>> model  # doctest: +NORMALIZE_WHITESPACE
+    <wavenet.Model 'demo-voice': 20 layers, 245,472 parameters,
+     hears 2,047 samples (128 ms) at 16000 Hz, step 10,000>
+    >>> model.sample_rate, model.receptive_field
+    (16000, 2047)
+    """
 
     config: Config
     """All settings that it was trained with; the network's are `config.model`."""
@@ -116,6 +131,87 @@ class Checkpoint:
 
     training: Training = field(default_factory=Training)
     """How it was trained so far."""
+
+    name: str = ""
+    """What tags of audio call it: that of its run or file, or by default of its config."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.config.name)
+
+    def __repr__(self) -> str:
+        layers, weights = len(self.config.model.schedule), self.weights.values()
+        size = f"{layers} layers, {sum(w.size for w in weights):,} parameters"
+        heard, rate = self.receptive_field, self.sample_rate
+        hears = f"hears {heard:,} samples ({1000 * heard / rate:.0f} ms) at {rate} Hz"
+        step = f", step {self.training.step:,}" if self.training.step else ""
+        return f"<wavenet.Model {self.name!r}: {size}, {hears}{step}>"
+
+    @classmethod
+    def from_network(cls, network: "WaveNet", config: Config | None = None) -> "Checkpoint":
+        """A network of one's own as a model, to generate with, to score and to save.
+
+        Its weights are copied, in float32. `config` says at what rate it plays, in its `audio`, and
+        has the network's config as its `model`; by default it is `Config(model=network.config)`, at
+        16000 Hz. Raises UsageError for what is no `WaveNet`, and for the config of another one.
+
+        >>> import wavenet
+        >>> network = wavenet.WaveNet(wavenet.ModelConfig(layers=4), seed=1)
+        >>> audio = wavenet.AudioConfig(sample_rate=8000)
+        >>> config = wavenet.Config(audio=audio, model=network.config)
+        >>> model = wavenet.Model.from_network(network, config)
+        >>> wavenet.generate(model, seconds=0.1, seed=7)
+        <wavenet.Audio: 0.10 s at 8000 Hz, seed 7>
+        """
+        from wavenet.model.network import WaveNet
+
+        if not isinstance(network, WaveNet):
+            kind = type(network).__name__
+            raise UsageError("network", None, f"is a {kind}", "give a wavenet.WaveNet")
+        config = config or Config(model=network.config)
+        if config.model != network.config:
+            advice = "give wavenet.Config(model=network.config, ...)"
+            raise UsageError("config", None, "its model is not that of the network", advice)
+        weights = {k: v.detach().cpu().float() for k, v in network.state_dict().items()}
+        return cls(config, {f"average.{k}": v.numpy().copy() for k, v in weights.items()})
+
+    def network(self) -> "WaveNet":
+        """The torch module, in eval mode on the CPU, with the weights to generate with: the EMA.
+
+        >>> import torch, wavenet
+        >>> network = wavenet.load("demo-voice").network()
+        >>> network(torch.zeros(1, 3000, dtype=torch.int64)).shape  # (batch, time, n_params)
+        torch.Size([1, 954, 256])
+        """
+        from wavenet.model.network import WaveNet
+
+        return WaveNet.from_arrays(self.config.model, self.weights)
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint file, whole or not at all: `wavenet.load` and all commands take it.
+
+        Its name must end in .safetensors, by which commands know it from a preset. Raises
+        UsageError for another name, OutputError for a file that cannot be written.
+
+        >>> import wavenet
+        >>> wavenet.load("demo-voice").save("copy.safetensors")
+        >>> wavenet.load("copy.safetensors").training.step
+        10000
+        """
+        path = Path(path)
+        if path.suffix != SUFFIX:
+            raise UsageError("path", path, f"must end in {SUFFIX}")
+        save(path, self)
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz: that of the audio it was trained on and makes."""
+        return self.config.audio.sample_rate
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples before it that each sample depends on."""
+        return self.config.model.receptive_field
 
     def part(self, prefix: str) -> dict[str, Array]:
         """The arrays whose names start with `prefix.`, named without it."""

@@ -20,6 +20,7 @@ from numba import njit
 from numba.core import event
 
 from wavenet.simd.writer import HOST, OPTIONS
+from wavenet.system.notices import tell
 
 
 def sources(module: str) -> dict[str, Path]:
@@ -72,6 +73,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+COMPILING = "compiling the CPU kernels for this machine, once; some seconds"
+
+
 class _Listener(event.Listener):  # type: ignore[misc]
     """Sums the seconds of all compilations, outermost ones alone: they include the others."""
 
@@ -82,7 +86,7 @@ class _Listener(event.Listener):  # type: ignore[misc]
         if self.depth == 0:
             self.started = time.monotonic()
             if not self.seconds:
-                self.report("compiling the CPU kernels for this machine, once; some seconds")
+                self.report(COMPILING)
         self.depth += 1
 
     def on_end(self, event: Any) -> None:
@@ -91,14 +95,42 @@ class _Listener(event.Listener):  # type: ignore[misc]
             self.seconds += time.monotonic() - self.started
 
 
+class _Unasked(event.Listener):  # type: ignore[misc]
+    """Tells once that kernels of ours are compiled, where nobody asked for a report."""
+
+    def __init__(self) -> None:
+        self.asked, self.told = 0, False
+
+    def on_start(self, event: Any) -> None:
+        function = event.data["dispatcher"].py_func
+        if not (self.asked or self.told) and function.__module__.startswith("wavenet."):
+            self.told = True
+            tell(COMPILING)
+
+    def on_end(self, event: Any) -> None: ...
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self.asked += 1
+        try:
+            yield
+        finally:
+            self.asked -= 1
+
+
+_unasked = _Unasked()
+event.register("numba:compile", _unasked)
+
+
 @contextmanager
 def reporting(report: Callable[[str], object]) -> Iterator[None]:
     """Call `report` with a line when the first compilation inside begins, and one at the end.
 
-    What comes from the cache is not compiled and not reported.
+    What comes from the cache is not compiled and not reported. Where nobody asked for a report, as
+    when a network is used in a loop of one's own, `notices.tell` has the first line.
     """
     listener = _Listener(report)
-    with event.install_listener("numba:compile", listener):
+    with _unasked.aside(), event.install_listener("numba:compile", listener):
         yield
     if listener.seconds:
         report(f"compiled in {listener.seconds:.1f} s")

@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -57,21 +57,25 @@ def train(
     device: str = "auto",
     cache: Path | None = None,
     dry_run: bool = False,
+    stop: Callable[[], bool] = lambda: False,
     listeners: Sequence[TrainingListener] = (),
 ) -> Run:
     """Train on a folder of recordings, or go on training, and return the run.
 
     `config` is a preset or a TOML file, and `overrides` has settings by their full names. `out` is
     the run folder; one that holds a run goes on, with its own config and recordings unless others
-    are given, which takes `accept_changes`. Training ends at step `stop_at` or after `max_hours` of
-    this session; the schedule stays as it is. Decoded recordings are kept in `cache`. A `dry_run`
-    times a few real steps and keeps nothing.
+    are given, which takes `accept_changes`. Training ends at step `stop_at`, after `max_hours` of
+    this session, or when `stop` returns True after a step; the schedule stays as it is. Decoded
+    recordings are kept in `cache`. A `dry_run` times a few real steps and keeps nothing.
 
     Under torchrun, all its processes train together. Raises WavenetError; what was finished stays
     in the run folder.
     """
     deadline = time.monotonic() + (math.inf if max_hours is None else 3600 * max_hours)
     keep_freed_memory()
+
+    def ended() -> bool:
+        return time.monotonic() > deadline or stop()
 
     def session(processes: SingleProcess) -> Run:
         plan = processes.broadcast(
@@ -98,7 +102,7 @@ def train(
             return plan.run
         if processes.rank == 0:
             listener = to_all([listener, LearningCheck(listener)])
-        _train(trainer, plan, listener, deadline)
+        _train(trainer, plan, listener, ended)
         return plan.run
 
     return distributed.run(session)
@@ -162,7 +166,9 @@ def _time_steps(trainer: Trainer, plan: Plan, listener: TrainingListener) -> Non
     listener.dry_run_done(trainer, statistics.median(step_seconds[1:]))
 
 
-def _train(trainer: Trainer, plan: Plan, listener: TrainingListener, deadline: float) -> None:
+def _train(
+    trainer: Trainer, plan: Plan, listener: TrainingListener, ended: Callable[[], bool]
+) -> None:
     run, processes = plan.run, trainer.processes
     with ExitStack() as stack:
 
@@ -193,7 +199,7 @@ def _train(trainer: Trainer, plan: Plan, listener: TrainingListener, deadline: f
             seconds = trainer.time_step()
         listener.starting(trainer, until, seconds)
         try:
-            _fit(trainer, run, until, deadline, listener)
+            _fit(trainer, run, until, ended, listener)
         except TrainingError as e:
             advice = processes.broadcast(lambda: _divergence_advice(trainer, run))
             raise TrainingError(e.subject, e.reason, advice) from None
@@ -242,12 +248,16 @@ def _resume(plan: Plan, corpus: Corpus) -> Checkpoint | None:
 
 
 def _fit(
-    trainer: Trainer, run: Run, until: int, deadline: float, listener: TrainingListener
+    trainer: Trainer,
+    run: Run,
+    until: int,
+    ended: Callable[[], bool],
+    listener: TrainingListener,
 ) -> None:
-    """Train up to step `until`, or until the deadline, a signal, or the end of patience."""
+    """Train up to step `until`, or until `ended`, a signal, or the end of patience."""
     processes, train = trainer.processes, trainer.config.train
     recent: deque[float] = deque(maxlen=LOG_EVERY)  # bits per sample
-    late = processes.any_rank(lambda: time.monotonic() > deadline)
+    early = processes.any_rank(ended)
     saved = time.monotonic()
     with interrupts() as interrupted:
         stopped = processes.any_rank(interrupted)
@@ -265,7 +275,7 @@ def _fit(
                 mean = round(sum(recent) / len(recent), 5)
                 rate = learning_rate(trainer.step - 1, train)
                 _log(trainer, run, listener, train_bits=mean, learning_rate=rate)
-            over = trainer.step == until or late()
+            over = trainer.step == until or early()
             evaluated = over or trainer.step % train.evaluate_every == 0
             if evaluated:
                 trainer.evaluate()

@@ -1,0 +1,61 @@
+"""Recordings as users of the library give them, as a folder: all else reads recordings from files.
+
+Those in memory are written to a temporary folder, in floats as they are, so that they are decoded,
+levelled and split by the same rules as files, and score the same.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavenet.audio.reading import wav_and_rate
+from wavenet.errors import CorpusError
+from wavenet.glossary import AudioInput
+
+# A folder of recordings, one recording, or several.
+Recordings = AudioInput | Sequence[AudioInput]
+NAME = "`recordings`"
+
+
+@contextmanager
+def as_folder(recordings: Recordings, sample_rate: int) -> Iterator[tuple[Path, Path | None]]:
+    """The folder of `recordings`, and where to keep them decoded: None for a folder that stays.
+
+    Arrays without a rate are at `sample_rate`, in Hz. Inside, errors about a temporary folder name
+    the parameter. Raises AudioError for what is no recording, and CorpusError for none.
+    """
+    if isinstance(recordings, str | Path) and not Path(recordings).is_file():
+        yield Path(recordings), None
+        return
+    given: Sequence[Any] = [recordings]
+    if isinstance(recordings, Sequence) and not isinstance(recordings, str | tuple):
+        given = recordings
+    if not given:
+        raise CorpusError(NAME, "holds none", "give a folder, a file or arrays")
+    with tempfile.TemporaryDirectory(prefix="wavenet-") as place:
+        folder = Path(place, "recordings")
+        folder.mkdir()
+        for i, recording in enumerate(given):
+            _write(recording, folder, i, sample_rate)
+        try:
+            yield folder, Path(place, "cache")
+        except CorpusError as e:
+            if e.subject != folder:
+                raise
+            raise CorpusError(NAME, e.reason, e.advice) from None
+
+
+def _write(recording: AudioInput, folder: Path, i: int, sample_rate: int) -> None:
+    if isinstance(recording, str | Path):
+        shutil.copy2(recording, folder / f"{i:06d}-{Path(recording).name}")
+        return
+    # libsndfile would stamp the time into the file, and what is held out depends on its content.
+    from scipy.io import wavfile
+
+    wav, rate = wav_and_rate(recording, sample_rate, NAME)
+    wavfile.write(folder / f"{i:06d}.wav", rate, wav.astype(np.float32))
