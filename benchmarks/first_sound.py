@@ -39,7 +39,7 @@ def seconds(folder: Path) -> tuple[float, list[str]]:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "numba")}
     started = time.perf_counter()
     done = subprocess.run(
-        [*command, "-o", str(folder / "new.wav")],
+        [*command, "--force", "-o", str(folder / "new.wav")],
         check=True,
         capture_output=True,
         text=True,

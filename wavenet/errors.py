@@ -55,8 +55,7 @@ class WavenetError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.subject}: " if str(self.subject) else ""
-        text = where + self.reason + (f"; {self.advice}" if self.advice else "")
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return printable(where + self.reason + (f"; {self.advice}" if self.advice else ""))
 
 
 class UsageError(WavenetError):
@@ -128,3 +127,8 @@ def reason_of(error: BaseException) -> str:
     """What an error of any kind says, as one line; its class where it says nothing."""
     text = str(getattr(error, "strerror", None) or error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def printable(text: object) -> str:
+    """A text, such as a file's name, as one line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

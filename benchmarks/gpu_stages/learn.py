@@ -124,7 +124,8 @@ def render(report: Report, where: Path, model: Path, corpus: Corpus) -> None:
     if not corpus.config.model.follows_frames:
         what = ["generate", model, f"--seconds={CLIP_SECONDS}"]
     for engine in ("auto", "numba"):
-        if succeeded(report, [*map(str, what), "--seed=1", f"--engine={engine}", f"-o{clip}"]):
+        how = ["--seed=1", f"--engine={engine}", "--force", f"-o{clip}"]
+        if succeeded(report, [*map(str, what), *how]):
             made, _ = sf.read(clip, dtype="float32")
             plotting.sample(clip.with_suffix(".png"), made, rate, "made by the model")
             return

@@ -64,7 +64,7 @@ def test_the_first_line_says_how_frames_of_another_program_were_taken(tmp_path: 
     ):
         # Tensors of a batch of one, by band.
         np.save(frames, array.T[None])
-        result = wavenet("vocode", model, frames, "--seed", 3, "-o", out, *options)
+        result = wavenet("vocode", model, frames, "--seed", 3, "-fo", out, *options)
         assert result.stdout.splitlines()[0].endswith(f"seed 3{scale}"), result.output
         audio.append(sf.read(out)[0])
     np.testing.assert_allclose(audio[0], audio[1], atol=1e-3)
@@ -129,6 +129,7 @@ def test_ctrl_c_keeps_what_was_generated(
 
     monkeypatch.setattr(Sampler, "variable_length_blocks", interrupted)
     result = wavenet("vocode", saved(VOCODER, tmp_path), *sorted(folder.iterdir()), "-o", out)
+    assert result.exit_code == 130
     assert result.stdout.splitlines()[-1] == "interrupted: what was made until then is kept"
     assert len(sf.read(out / "a-vocoded.wav")[0]) == 100
 

@@ -298,6 +298,6 @@ def test_a_model_trained_on_frames_says_what_it_is_scored_and_played_with(
     out = tmp_path / "x.wav"
     played = wavenet("vocode", run, recordings / "0.wav", "--seed", 1, "-o", out)
     assert "those of recordings are computed from their audio" in played.stdout
-    played = wavenet("vocode", run, frames / "1.npy", "--seed", 1, "-o", out)
+    played = wavenet("vocode", run, frames / "1.npy", "--seed", 1, "-fo", out)
     assert "note:" not in played.stdout
     assert len(sf.read(out)[0]) == 351 * HOP

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from typer.core import TyperArgument, TyperCommand
@@ -83,7 +83,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 def _metavar(name: str, kind: Any, is_argument: bool) -> str:
     """What stands for a value in the help."""
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (Union, UnionType):
         kind = next(part for part in get_args(kind) if part is not NoneType)
     if get_origin(kind) is list:
         kind = get_args(kind)[0]

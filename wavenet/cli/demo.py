@@ -55,6 +55,7 @@ def demo(
         from wavenet.training.events import TrainingListener
         from wavenet.training.run_folder import Run
         from wavenet.training.session import train
+    interrupts.raise_exceptions()
 
     class KeepCorpus(TrainingListener):
         """Keeps the recordings that training has read, because the demo goes on with them."""

@@ -78,10 +78,11 @@ class OneLineErrors(TyperGroup):
         try:
             rest: list[str] = super().parse_args(ctx, args)
         except Exception as e:
+            line = _explain(e, None)
             # Without arguments, what is raised is the help.
-            if is_bare or not hasattr(e, "format_message"):
+            if is_bare or line is None:
                 raise
-            terminal.warn(f"wavenet: {_explain(e, None)}")
+            terminal.warn(f"wavenet: {line}")
             raise typer.Exit(1) from None
         return rest
 

@@ -11,6 +11,7 @@ from wavenet.cli import options, terminal
 from wavenet.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
+    from wavenet.cli.destinations import Destination
     from wavenet.engines import Engine
 
 
@@ -23,9 +24,19 @@ def generate(
             help="How many different clips to make at once. Default: 1, or one of each --label."
         ),
     ] = None,
+    clip: Annotated[
+        int | None,
+        typer.Option(
+            help="The number of the first clip: with the same seed and labels, --clip 3 makes the "
+            "third of --count 4 again. Default: 1."
+        ),
+    ] = None,
     prompt: Annotated[
         Path | None,
-        typer.Option(help="A recording to continue, of any length and rate, at its own level."),
+        typer.Option(
+            help="A recording to continue, of any length and rate, at its own level; - reads it "
+            "from standard input."
+        ),
     ] = None,
     keep_prompt: Annotated[
         bool, typer.Option("--keep-prompt", help="Put the prompt itself in front.")
@@ -46,96 +57,154 @@ def generate(
     threads: options.ThreadsOption = 0,
     no_tag: options.NoTagOption = False,
     out: Annotated[
-        Path | None,
-        options.out_option("wav, flac, ogg or mp3; with --count, numbered. Default: RUN-SEED.wav."),
+        str | None,
+        options.out_option(
+            "wav, flac, ogg or mp3; with --count, numbered. FOLDER/ for files in it; - for a wav "
+            "on standard output. Default: RUN-SEED.wav."
+        ),
     ] = None,
+    force: options.ForceOption = False,
+    listen: options.ListenOption = False,
+    subtype: options.SubtypeOption = None,
+    raw: options.RawOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Make new audio, or continue a recording."""
-    from wavenet.cli.streams import (
-        INTERRUPTED,
-        chosen_or_new,
-        first_line,
-        silence_lines,
-        write_streams,
-    )
-    from wavenet.generation.api import load, samples_for
-    from wavenet.generation.prompt import read_prompt
-    from wavenet.generation.provenance import model_name, synthetic_tags
-    from wavenet.generation.sampler import Sampler, require_count
-    from wavenet.model.distributions.base import Sampling
-    from wavenet.model.known_labels import in_turn
-    from wavenet.system.files import open_at_once
+    with terminal.loading("the engine"):
+        from wavenet.cli import standard_input, streams
+        from wavenet.cli.destinations import Destination
+        from wavenet.generation.api import load, samples_for
+        from wavenet.generation.prompt import read_prompt
+        from wavenet.generation.provenance import model_name, synthetic_tags
+        from wavenet.generation.sampler import Sampler
+        from wavenet.model.distributions.base import Sampling
+        from wavenet.model.known_labels import in_turn
+        from wavenet.system.files import open_at_once
 
+    destination = Destination(out, force, listen, subtype, raw, as_json)
+    terminal.verbosity.status_aside = destination.takes_stdout
     engine_options = options.engine_options(precision, threads)
     sampling = Sampling(temperature, top_k, top_p)
     trained = load(model)
     if keep_prompt and prompt is None:
         raise UsageError("keep_prompt", None, "there is no `prompt` to keep")
     labels = label or []
-    count = max(1, len(labels)) if count is None else count
-    if count < len(labels):
-        problem = f"{len(labels)} labels for {count} clips"
-        raise UsageError("label", None, problem, "raise `count`, or leave it out for one of each")
+    numbers = clip_numbers(count, clip, len(labels))
+    destination.require_one(len(numbers), "clip")
     samples, rate = samples_for(trained, seconds), trained.config.audio.sample_rate
-    continued = None if prompt is None else read_prompt(prompt, trained)
-    seed = chosen_or_new(seed)
     name = model_name(model)
-    require_count(count)
-    at_once = open_at_once(count)
-    paths = numbered(out or Path(f"{name}-{seed}.wav"), count)
-    if prompt is not None and prompt.resolve() in [path.resolve() for path in paths]:
+    seed, paths = seed_and_paths(destination, name, seed, numbers)
+    if (
+        prompt is not None
+        and destination.to_files
+        and prompt.resolve() in [path.resolve() for path in paths]
+    ):
         raise AudioError(prompt, "is the prompt itself", "choose another -o")
-    # Of as many as may be open at once. Clip i of a seed is the same in any batch.
-    batches = [range(count)[i : i + at_once] for i in range(0, count, at_once)]
-
-    def sampler_of(batch: range, engine: "str | Engine") -> Sampler:
-        return Sampler(
-            trained,
-            seed=seed,
-            count=len(batch),
-            first=batch.start,
-            sampling=sampling,
-            engine=engine,
-            options=engine_options,
-            prompt=continued,
-            labels=labels,
-        )
-
-    first = sampler_of(batches[0], engine)
-    samplers = chain([first], (sampler_of(batch, first.engine) for batch in batches[1:]))
-    recording = continued.recording if continued else None
-    for note in recording.notes if recording else ():
-        typer.echo(f"note: {prompt}: {note}")
-    typer.echo(first_line(first.engine, len(batches[0]), trained, seed))
-    lead, lead_seconds, after = None, 0.0, ""
-    if keep_prompt and continued is not None:
-        lead, lead_seconds = recording, continued.whole_samples / rate
-        after = f" after {lead_seconds:.2f} s of prompt"
-    tags: list[dict[str, str]] = [{}] * count
-    if not no_tag:
-        about = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
-        tags = [about(clip=i + 1) for i in range(count)]
-    lengths, both = [samples] * count, zip(batches, samplers, strict=True)
-    clips = write_streams(both, lengths, paths, tags, rate, lead)
+    destination.check(paths, rate)
     known = trained.config.model.labels
-    voices = [f", {known[i]}" for i in in_turn(labels, known, range(count))] or [""] * count
-    for path, clip, voice in zip(paths, clips, voices, strict=True):
-        if clip.samples:
-            typer.echo(f"{path}  {clip.samples / rate:.2f} s{after}{voice}")
-    if sum(clip.samples for clip in clips) < count * samples:
-        typer.echo(INTERRUPTED)
-    for line in silence_lines(paths, clips, rate, "a --prompt, "):
+    voices = [known[i] for i in in_turn(labels, known, numbers)] or [""] * len(numbers)
+    with standard_input.as_file(prompt == standard_input.DASH, "prompt") as copy:
+        source = copy or prompt
+        with standard_input.named(copy):
+            continued = None if source is None else read_prompt(source, trained)
+
+        # Clip i of a seed is the same in any batch.
+        def sampler_of(batch: range, engine: "str | Engine") -> Sampler:
+            return Sampler(
+                trained,
+                seed=seed,
+                count=len(batch),
+                first=numbers.start + batch.start,
+                sampling=sampling,
+                engine=engine,
+                options=engine_options,
+                prompt=continued,
+                labels=labels,
+            )
+
+        # Of as many as may be open at once.
+        at_once = open_at_once(len(numbers))
+        whole = range(len(numbers))
+        batches = [whole[i : i + at_once] for i in range(0, len(numbers), at_once)]
+        with terminal.loading("the engine"):
+            first = sampler_of(batches[0], engine)
+        samplers = chain([first], (sampler_of(batch, first.engine) for batch in batches[1:]))
+        destination.make_folders(paths)
+        lead, lead_seconds, after = None, 0.0, ""
+        if source and continued and continued.recording:
+            for note in continued.recording.notes:
+                terminal.status(f"note: {standard_input.shown(source, copy)}: {note}")
+            if keep_prompt:
+                lead, lead_seconds = continued.recording, continued.whole_samples / rate
+                after = f" after {lead_seconds:.2f} s of prompt"
+        terminal.status(streams.first_line(first.engine, len(batches[0]), trained, seed))
+        if raw:
+            terminal.status(destination.format_line(rate))
+        about = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
+        asked = [
+            streams.Stream(
+                samples,
+                path,
+                tags={} if no_tag else about(clip=number + 1),
+                text=after + (f", {voice}" if voice else ""),
+                facts={
+                    "clip": number + 1,
+                    "label": voice or None,
+                    "kept_prompt_seconds": lead_seconds,
+                },
+            )
+            for number, path, voice in zip(numbers, paths, voices, strict=True)
+        ]
+        both = zip(batches, samplers, strict=True)
+        clips, interrupted = streams.write_streams(both, asked, destination, rate, lead)
+    origin = streams.origin(name, trained, first.engine, seed)
+    streams.report(asked, clips, destination, origin, interrupted)
+    places = [destination.shown(path) for path in paths]
+    for line in streams.silence_lines(places, clips, rate, "a --prompt, "):
         terminal.warn(line)
+    if interrupted:
+        raise typer.Exit(130)
 
 
-def numbered(path: Path, count: int) -> list[Path]:
+def clip_numbers(count: int | None, first: int | None, labels: int) -> range:
+    """The clips to make, counted from 0; `first` counts from 1, `labels` were asked for.
+
+    Raises UsageError.
+    """
+    from wavenet.generation.sampler import MOST_STREAMS, require_count
+
+    if first is None and count is not None and count < labels:
+        problem = f"{labels} labels for {count} clips"
+        raise UsageError("label", None, problem, "raise `count`, or leave it out for one of each")
+    if first is not None and not 1 <= first <= MOST_STREAMS:
+        raise UsageError("clip", first, f"must be 1 to {MOST_STREAMS}")
+    count = count if count is not None else max(1, labels) if first is None else 1
+    require_count(count)
+    start = (first or 1) - 1
+    return range(start, start + count)
+
+
+def seed_and_paths(
+    destination: "Destination", name: str, seed: int | None, numbers: range
+) -> tuple[int, list[Path]]:
+    """The seed that was given, or a new one, and a path for each clip.
+
+    A new seed is one after which no file is called yet, where files are called after it.
+    """
+    from wavenet.cli.streams import new_seed
+
+    while True:
+        chosen = new_seed() if seed is None else seed
+        paths = clip_paths(destination, f"{name}-{chosen}.wav", numbers)
+        if seed is not None or destination.is_named or not any(p.exists() for p in paths):
+            return chosen, paths
+
+
+def clip_paths(destination: "Destination", default: str, numbers: range) -> list[Path]:
     """out.wav for one clip; out-1.wav, out-2.wav, ... for several.
 
-    Raises AudioError for what cannot be written.
+    Under the `default` name, a clip alone has its number too, unless it is the first.
     """
-    from wavenet.audio.writing import check_writable
-
-    check_writable(path)
-    if count == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in range(count)]
+    path = destination.path_of(default)
+    alone = len(numbers) == 1 and (destination.is_named or not numbers.start)
+    return [path if alone else path.with_name(f"{path.stem}-{i + 1}{path.suffix}") for i in numbers]

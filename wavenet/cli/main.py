@@ -91,8 +91,13 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
     generate: (
         "wavenet generate demo-voice --seconds 10 --seed 3 -o new.wav",
         "wavenet generate runs/x --prompt a.wav --keep-prompt --count 4",
+        "wavenet generate runs/x --seed 3 --clip 2 -o second-of-4.wav",
+        "wavenet generate demo-voice --seconds 60 -o - | ffplay -",
     ),
-    vocode: ("wavenet vocode runs/x a.wav b.npy -o vocoded/",),
+    vocode: (
+        "wavenet vocode runs/x a.wav b.npy -o vocoded/",
+        "wavenet vocode runs/x - -o - < a.wav > b.wav",
+    ),
     evaluate: ("wavenet evaluate runs/x recordings --split tails",),
     plot: ("wavenet plot runs/x runs/y --over hours -o loss.png",),
     bench: ("wavenet bench paper",),

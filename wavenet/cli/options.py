@@ -94,6 +94,24 @@ ThreadsOption = Annotated[
     typer.Option(help="The most threads to use; 0 is as many as help.", rich_help_panel=ENGINE),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", metavar="NAME")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", "-f", help="Overwrite files that exist already.")
+]
+ListenOption = Annotated[
+    bool,
+    typer.Option(
+        "--listen", help="Play it while it is made, and write a file only where -o names one."
+    ),
+]
+SubtypeOption = Annotated[
+    Literal["16", "24", "float"] | None,
+    typer.Option(
+        help="Bits of a sample in wav and flac; float, in wav alone, does not round. Default: 16."
+    ),
+]
+RawOption = Annotated[
+    bool, typer.Option("--raw", help="With -o -: samples without a header, little-endian.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 

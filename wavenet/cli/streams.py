@@ -3,23 +3,28 @@
 So Ctrl-C and a full disk leave what there is.
 """
 
+import json
 import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from soundfile import SoundFile
-
-from wavenet.audio import levels, writing
+from wavenet.audio import levels
 from wavenet.audio.reading import AudioFile
+from wavenet.audio.writing import Sink
+from wavenet.cli import terminal
+from wavenet.cli.destinations import Destination
 from wavenet.engines import Engine
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Wav
 from wavenet.model.checkpoint import Checkpoint
+from wavenet.system import interrupts
 from wavenet.system.progress import bar
+from wavenet.version import __version__
 
 INTERRUPTED = "interrupted: what was made until then is kept"
 # A clip of this length whose loudest moment, at the model's level, lies below this gets advice.
@@ -27,9 +32,9 @@ SOUNDING_SECONDS, SILENT_DBFS = 0.25, -50.0
 SILENT_SHOWN = 3
 
 
-def chosen_or_new(seed: int | None) -> int:
-    """The seed that the user gave, or a new one, short enough to type again."""
-    return secrets.randbelow(1_000_000) if seed is None else seed
+def new_seed() -> int:
+    """A seed that is short enough to type again."""
+    return secrets.randbelow(1_000_000)
 
 
 def first_line(engine: Engine, streams: int, model: Checkpoint, seed: int) -> str:
@@ -58,72 +63,135 @@ class Clip:
         return self.samples >= SOUNDING_SECONDS * rate and self.model_db < SILENT_DBFS
 
 
+@dataclass(frozen=True)
+class Stream:
+    """What is to be made of one stream: how long, into which file, with which tags.
+
+    `text` goes behind its length in the line about it, `facts` into JSON.
+    """
+
+    samples: int
+    path: Path
+    tags: Mapping[str, str]
+    text: str
+    facts: Mapping[str, Any]
+
+
 def write_streams(
     batches: Iterable[tuple[Sequence[int], Sampler]],
-    lengths: Sequence[int],
-    paths: Sequence[Path],
-    tags: Sequence[Mapping[str, str]],
+    streams: Sequence[Stream],
+    destination: Destination,
     rate: int,
     lead: AudioFile | None = None,
-) -> list[Clip]:
-    """Generate batch by batch, each stream into its file, under a progress bar with the speed.
+) -> tuple[list[Clip], bool]:
+    """Generate batch by batch, each stream to its place, under a progress bar with the speed.
 
-    A batch is the numbers of its streams and their sampler. `tags` are those of each file. `lead`
-    is a recording to put in front of each stream. Returns what was made of each: fewer samples than
-    `lengths` after Ctrl-C, and no file where there are none. Raises AudioError.
+    A batch is the numbers of its streams and their sampler. `lead` is a recording to put in front
+    of each stream. Returns what was made of each, and whether Ctrl-C ended it: where there are no
+    samples there is no file. Raises AudioError.
     """
-    clips = [Clip() for _ in lengths]
+    interrupts.raise_exceptions()
+    clips = [Clip() for _ in streams]
     started = time.monotonic()
-    with bar(sum(lengths), counted=False) as progress, suppress(KeyboardInterrupt):
-        for batch, sampler in batches:
-            with _files(paths, tags, rate, lead) as write:
-                for blocks in sampler.variable_length_blocks([lengths[i] for i in batch]):
-                    for stream, wav in blocks:
-                        write(batch[stream], wav)
-                        clips[batch[stream]].add(wav, rate, sampler.streams[stream].gain)
-                    speed = sum(clip.samples for clip in clips) / (time.monotonic() - started)
-                    status = f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time"
-                    progress.set_postfix_str(status, refresh=False)
-                    progress.update(sum(len(wav) for _, wav in blocks))
-    return clips
+    total = sum(stream.samples for stream in streams)
+    with bar(total, counted=False) as progress:
+        try:
+            for batch, sampler in batches:
+                with _places(streams, destination, rate, lead) as write:
+                    lengths = [streams[i].samples for i in batch]
+                    for blocks in sampler.variable_length_blocks(lengths):
+                        for stream, wav in blocks:
+                            write(batch[stream], wav)
+                            clips[batch[stream]].add(wav, rate, sampler.streams[stream].gain)
+                        speed = sum(clip.samples for clip in clips) / (time.monotonic() - started)
+                        status = f"{speed / 1000:.1f}k samples/s, {speed / rate:.2f} x real time"
+                        progress.set_postfix_str(status, refresh=False)
+                        progress.update(sum(len(wav) for _, wav in blocks))
+        except KeyboardInterrupt:
+            return clips, True
+    return clips, False
 
 
 @contextmanager
-def _files(
-    paths: Sequence[Path], tags: Sequence[Mapping[str, str]], rate: int, lead: AudioFile | None
+def _places(
+    streams: Sequence[Stream], destination: Destination, rate: int, lead: AudioFile | None
 ) -> Iterator[Callable[[int, Wav], None]]:
-    """Inside, the function that this yields adds a block to the file of a number.
+    """Inside, the function that this yields adds a block to the stream of a number.
 
     A file begins with the first block for it, after the `lead`.
     """
-    files: dict[int, SoundFile] = {}
+    sinks: dict[int, Sink] = {}
     begun: set[int] = set()
     try:
-        with ExitStack() as open_files:
+        with ExitStack() as opened:
 
             def write(i: int, wav: Wav) -> None:
-                if i not in files:
-                    files[i] = open_files.enter_context(writing.writer(paths[i], rate, tags[i]))
+                if i not in sinks:
+                    place = destination.open(streams[i].path, rate, streams[i].tags)
+                    sinks[i] = opened.enter_context(place)
                     for block in lead.blocks() if lead else ():
-                        files[i].write(block)
-                files[i].write(wav)
+                        sinks[i].write(block)
+                sinks[i].write(wav)
                 begun.add(i)
 
             yield write
     finally:
         # Of these there is no more than the lead.
-        for i in files.keys() - begun:
-            paths[i].unlink(missing_ok=True)
+        for i in sinks.keys() - begun if destination.to_files else ():
+            streams[i].path.unlink(missing_ok=True)
+
+
+def report(
+    streams: Sequence[Stream],
+    clips: Sequence[Clip],
+    destination: Destination,
+    about: Mapping[str, Any],
+    interrupted: bool,
+) -> None:
+    """Print a line for each clip, or all of them as JSON under what they are `about`."""
+    rate = about["sample_rate"]
+    made = [(s, clip) for s, clip in zip(streams, clips, strict=True) if clip.samples]
+    if destination.as_json:
+        rows = [
+            {
+                "file": str(stream.path) if destination.to_files else None,
+                "seconds": clip.samples / rate,
+                "samples": clip.samples,
+                **stream.facts,
+                "loudest_dbfs": clip.loudest_db if math.isfinite(clip.loudest_db) else None,
+            }
+            for stream, clip in made
+        ]
+        whole = {**about, "interrupted": interrupted, "clips": rows}
+        terminal.result(json.dumps(whole, indent=1))
+    say = terminal.status if destination.takes_stdout else terminal.result
+    for stream, clip in made:
+        say(f"{destination.shown(stream.path)}  {clip.samples / rate:.2f} s{stream.text}")
+    if interrupted:
+        terminal.status(INTERRUPTED)
+
+
+def origin(name: str, model: Checkpoint, engine: Engine, seed: int) -> dict[str, Any]:
+    """What makes the audio, for JSON."""
+    return {
+        "version": __version__,
+        "model": name,
+        "step": model.training.step,
+        "seed": seed,
+        "engine": engine.name,
+        "sample_rate": model.config.audio.sample_rate,
+    }
 
 
 def silence_lines(
-    paths: Sequence[Path], clips: Sequence[Clip], rate: int, remedy: str = ""
+    places: Sequence[str], clips: Sequence[Clip], rate: int, remedy: str = ""
 ) -> Iterator[str]:
     """Which clips are near silence, and what to try: `remedy` first."""
-    silent = [(path, clip) for path, clip in zip(paths, clips, strict=True) if clip.is_silent(rate)]
-    for path, clip in silent[:SILENT_SHOWN]:
+    pairs = zip(places, clips, strict=True)
+    silent = [(place, clip) for place, clip in pairs if clip.is_silent(rate)]
+    for place, clip in silent[:SILENT_SHOWN]:
         level = f"its loudest 20 ms are at {clip.loudest_db:.0f} dBFS"
-        yield f"{path} came out near silence: {level}"
+        yield f"{place} came out near silence: {level}"
     if more := len(silent[SILENT_SHOWN:]):
         yield f"and so did {more} more"
     if silent:

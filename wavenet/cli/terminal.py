@@ -17,7 +17,7 @@ from typing import NamedTuple, TextIO
 import typer
 
 from wavenet.cli.option_names import with_options
-from wavenet.system import interrupts, progress, terminal_width
+from wavenet.system import progress, terminal_width
 
 # Of a drawing where the output is no terminal.
 DRAWING_COLUMNS = 100
@@ -43,6 +43,8 @@ class Verbosity:
 
 
 verbosity = Verbosity()
+# Whether the line that the cursor stands on is one for a moment.
+_passing = False
 
 
 def begin() -> None:
@@ -69,19 +71,24 @@ def drawing_columns() -> int:
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Inside, what takes seconds is imported, and a terminal says so until it is done.
-
-    Ctrl-C ends the program at once until then, and raises KeyboardInterrupt from there on.
-    """
-    is_shown = not verbosity.quiet and os.environ.get("TERM") != "dumb" and _is_terminal(sys.stderr)
-    if is_shown:
+    """Inside, what takes seconds is loaded, and a terminal says so until something else is said."""
+    global _passing
+    dumb = os.environ.get("TERM") == "dumb"
+    if not (verbosity.quiet or dumb) and _is_terminal(sys.stderr):
         typer.echo(f"loading {what} ...", err=True, nl=False)
+        _passing = True
     try:
         yield
     finally:
-        if is_shown:
-            typer.echo("\r\x1b[K", err=True, nl=False)
-    interrupts.raise_exceptions()
+        _clear()
+
+
+def _clear() -> None:
+    """Take back a line that was to be seen for a moment."""
+    global _passing
+    if _passing:
+        typer.echo("\r\x1b[K", err=True, nl=False)
+    _passing = False
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -106,7 +113,14 @@ def warn(text: str) -> None:
 
 
 def _print(text: str, err: bool) -> None:
-    typer.echo("\n".join(fitted(text, err=err)), err=err)
+    _clear()
+    try:
+        typer.echo("\n".join(fitted(text, err=err)), err=err)
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        name = "standard error" if err else "standard output"
+        raise OSError(e.errno, e.strerror, name) from None
 
 
 def fitted(text: str, err: bool = False) -> Iterator[str]:

@@ -97,6 +97,7 @@ def train(
         from wavenet.cli.tensorboard import TensorBoardReport
         from wavenet.config.loading import parse_assignments
         from wavenet.training import session
+    interrupts.raise_exceptions()
 
     given = {
         "train.init_from": init_from,

@@ -1,6 +1,5 @@
 """`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wavenet.cli import options, terminal
-from wavenet.errors import AudioError, EngineError, OutputError, UsageError
+from wavenet.errors import AudioError, EngineError, UsageError, printable
 
 if TYPE_CHECKING:
     from wavenet.generation.mel_input import MelInput
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 MAX_STREAMS = 32
 # Frames that rise above this are of something heard: noise at -50 dBFS does.
 SOUNDING = -6.0
-# At the end of a path, they say that it is a folder.
-SLASHES = tuple(filter(None, ("/", os.sep, os.altsep)))
+# What results are called after their inputs. In a folder they are no inputs.
+RESULT = "-vocoded"
 
 
 def vocode(
@@ -29,7 +28,8 @@ def vocode(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Recordings to resynthesise, log-mel frames in .npy, or folders of either."
+            help="Recordings to resynthesise, log-mel frames in .npy, or folders of either; - is "
+            "standard input."
         ),
     ],
     label: Annotated[
@@ -60,28 +60,32 @@ def vocode(
     out: Annotated[
         str | None,
         options.out_option(
-            "wav, flac, ogg or mp3; for several inputs a folder, which FOLDER/ names for one too. "
-            "Default: INPUT-vocoded.wav, or for a folder FOLDER-vocoded."
+            "wav, flac, ogg or mp3; for several inputs a folder, which FOLDER/ names for one too; "
+            "- for a wav on standard output. Default: INPUT-vocoded.wav, or for a folder "
+            "FOLDER-vocoded."
         ),
     ] = None,
+    force: options.ForceOption = False,
+    listen: options.ListenOption = False,
+    subtype: options.SubtypeOption = None,
+    raw: options.RawOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Make audio from mel frames: those of recordings, or made elsewhere."""
-    from wavenet.cli.streams import (
-        INTERRUPTED,
-        chosen_or_new,
-        first_line,
-        silence_lines,
-        write_streams,
-    )
-    from wavenet.engines import create_engine
-    from wavenet.generation.api import load
-    from wavenet.generation.mel_input import is_file_of_frames, require_frames
-    from wavenet.generation.provenance import model_name, synthetic_tags
-    from wavenet.generation.sampler import Sampler
-    from wavenet.model.distributions.base import Sampling
-    from wavenet.model.known_labels import choose
-    from wavenet.system.files import open_at_once
+    with terminal.loading("the engine"):
+        from wavenet.cli import standard_input, streams
+        from wavenet.cli.destinations import Destination
+        from wavenet.engines import create_engine
+        from wavenet.generation.api import load
+        from wavenet.generation.mel_input import is_file_of_frames, require_frames
+        from wavenet.generation.provenance import model_name, synthetic_tags
+        from wavenet.generation.sampler import Sampler
+        from wavenet.model.distributions.base import Sampling
+        from wavenet.model.known_labels import choose
+        from wavenet.system.files import open_at_once
 
+    destination = Destination(out, force, listen, subtype, raw, as_json)
+    terminal.verbosity.status_aside = destination.takes_stdout
     engine_options = options.engine_options(precision, threads)
     sampling = Sampling(temperature, top_k, top_p)
     trained = load(model)
@@ -90,23 +94,30 @@ def vocode(
     labels = [] if label is None else [label]
     # A wrong label is noticed before all inputs are read.
     choose(labels, config.model.labels)
-    files, names = expanded(inputs)
-    into_folder = any(path.is_dir() for path in inputs) or (out or "").endswith(SLASHES)
-    if out is None and len(inputs) == 1 and into_folder:
-        out = f"{inputs[0].resolve().name}-vocoded"
-    paths = outputs(files, Path(out) if out else None, names if into_folder else None)
-    folder = paths[0].parents[len(names[0].parts) - 1]
-    are_frames = [is_file_of_frames(path) for path in files]
-    _check_options(any(are_frames), mel_scale, mel_offset)
-    readable = read(files, trained, mel_scale, mel_offset)
+    with standard_input.as_file(standard_input.DASH in inputs, "inputs") as copy:
+        given = [copy if copy and path == standard_input.DASH else path for path in inputs]
+        files, names = expanded(given)
+        destination.require_one(len(files), "input")
+        has_folder = any(path.is_dir() for path in inputs)
+        if out is None and len(inputs) == 1 and has_folder:
+            out = f"{inputs[0].resolve().name}{RESULT}"
+        into_folder = has_folder or destination.into_folder
+        folder = Path(out) if out and destination.to_files else None
+        paths = outputs(files, folder, names if into_folder else None)
+        destination.check(paths, rate)
+        are_frames = [is_file_of_frames(path) for path in files]
+        _check_options(any(are_frames), mel_scale, mel_offset)
+        readable = read(files, trained, mel_scale, mel_offset, copy)
     files, paths = [files[i] for i in readable], [paths[i] for i in readable]
+    sources = [standard_input.shown(path, copy) for path in files]
     mel_inputs = list(readable.values())
-    for path, mel_input in zip(files, mel_inputs, strict=True):
+    for source, mel_input in zip(sources, mel_inputs, strict=True):
         for note in mel_input.notes:
-            typer.echo(f"note: {path}: {note}")
+            terminal.status(f"note: {source}: {note}")
     lengths = [mel_input.samples for mel_input in mel_inputs]
-    seed = chosen_or_new(seed)
-    loaded = create_engine(engine, config.model, trained.weights, engine_options)
+    seed = streams.new_seed() if seed is None else seed
+    with terminal.loading("the engine"):
+        loaded = create_engine(engine, config.model, trained.weights, engine_options)
 
     def sampler_of(batch: Sequence[int]) -> Sampler:
         mels = [mel_inputs[i] for i in batch]
@@ -120,26 +131,37 @@ def vocode(
     batches = [order[i : i + at_once] for i in range(0, len(order), at_once)]
     # The first sampler refuses what does not fit, before anything is written.
     samplers = chain([sampler_of(batches[0])], map(sampler_of, batches[1:]))
-    about_frames = _about_frames(mel_scale, mel_offset)
-    typer.echo(first_line(loaded, len(batches[0]), trained, seed) + about_frames)
+    destination.make_folders(paths)
+    first_line = streams.first_line(loaded, len(batches[0]), trained, seed)
+    terminal.status(first_line + _about_frames(mel_scale, mel_offset))
+    if raw:
+        terminal.status(destination.format_line(rate))
     if config.train.frames_from and not all(are_frames):
         trained_on = f"the model was trained on frames from {config.train.frames_from}"
-        typer.echo(f"note: {trained_on}, those of recordings are computed from their audio")
-    _make_folders(folder, paths)
-    about = (
-        synthetic_tags(model_name(model), trained, seed, from_mel_frames=True) if not no_tag else {}
-    )
-    tags = [about] * len(paths)
-    clips = write_streams(zip(batches, samplers, strict=True), lengths, paths, tags, rate)
+        terminal.status(f"note: {trained_on}, those of recordings are computed from their audio")
+    name = model_name(model)
+    tags = {} if no_tag else synthetic_tags(name, trained, seed, from_mel_frames=True)
     voice = f", {label}" if label else ""
-    for path, source, clip in zip(paths, files, clips, strict=True):
-        if clip.samples:
-            typer.echo(f"{path}  {clip.samples / rate:.2f} s, after {source}{voice}")
-    if sum(clip.samples for clip in clips) < sum(lengths):
-        typer.echo(INTERRUPTED)
+    asked = [
+        streams.Stream(
+            length,
+            path,
+            tags,
+            text=f", after {source}{voice}",
+            facts={"source": "-" if file == copy else str(file), "label": label},
+        )
+        for length, path, file, source in zip(lengths, paths, files, sources, strict=True)
+    ]
+    both = zip(batches, samplers, strict=True)
+    clips, interrupted = streams.write_streams(both, asked, destination, rate)
+    origin = streams.origin(name, trained, loaded, seed)
+    streams.report(asked, clips, destination, origin, interrupted)
     heard = [i for i, mel_input in enumerate(mel_inputs) if mel_input.frames.max() > SOUNDING]
-    for line in silence_lines([paths[i] for i in heard], [clips[i] for i in heard], rate):
+    places = [destination.shown(paths[i]) for i in heard]
+    for line in streams.silence_lines(places, [clips[i] for i in heard], rate):
         terminal.warn(line)
+    if interrupted:
+        raise typer.Exit(130)
     if len(readable) < len(names):
         raise typer.Exit(1)
 
@@ -147,36 +169,49 @@ def vocode(
 def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The files that are meant, and what their results are called after.
 
-    Of a folder these are its recordings and .npy files, by their names in it. Raises AudioError.
+    Of a folder these are its recordings and .npy files, by their names in it, without results of
+    this command. Raises AudioError.
     """
     from wavenet.audio.mel_files import SUFFIX
     from wavenet.data.discovery import audio_files
 
     files, names = [], []
     for path in inputs:
-        found = [Path(path.name)]
+        found, results = [Path(path.name)], ""
         if path.is_dir():
-            found = [Path(file.name) for file in audio_files(path, {SUFFIX})[0]]
+            every = [Path(file.name) for file in audio_files(path, {SUFFIX})[0]]
+            found = [name for name in every if not name.stem.endswith(RESULT)]
+            if left := len(every) - len(found):
+                results = f"{left} earlier result{'s' * (left > 1)} (...{RESULT})"
         if not found:
-            raise AudioError(path, f"holds neither recordings nor {SUFFIX} files")
+            besides = f" besides {results}" if results else ""
+            raise AudioError(path, f"holds neither recordings nor {SUFFIX} files{besides}")
+        if results:
+            terminal.status(f"note: {printable(path)}: leaves out {results}")
         names += sorted(found)
         files += [path / name for name in sorted(found)] if path.is_dir() else [path]
     return files, names
 
 
 def read(
-    files: Sequence[Path], model: "Checkpoint", mel_scale: str, mel_offset: int
+    files: Sequence[Path],
+    model: "Checkpoint",
+    mel_scale: str,
+    mel_offset: int,
+    copy: Path | None = None,
 ) -> dict[int, "MelInput"]:
     """The inputs that can be read, by number; each of several that cannot gets its line.
 
-    Raises AudioError or EngineError for the only one.
+    `copy` is that of standard input. Raises AudioError or EngineError for the only one.
     """
+    from wavenet.cli.standard_input import named
     from wavenet.generation.mel_input import MelInput
 
     readable = {}
     for i, path in enumerate(files):
         try:
-            readable[i] = MelInput.read(path, model, mel_scale, mel_offset)
+            with named(copy):
+                readable[i] = MelInput.read(path, model, mel_scale, mel_offset)
         except (AudioError, EngineError) as e:
             if len(files) == 1:
                 raise
@@ -214,7 +249,7 @@ def outputs(
     from wavenet.audio import writing
 
     if names is None and len(inputs) == 1 and not (out and out.is_dir()):
-        paths = [out or Path(f"{inputs[0].stem}-vocoded.wav")]
+        paths = [out or Path(f"{inputs[0].stem}{RESULT}.wav")]
         writing.check_writable(paths[0])
     else:
         folder = out or Path()
@@ -224,7 +259,7 @@ def outputs(
         # Of files that differ in their suffix alone, as a recording beside its frames, it is kept.
         stems = Counter(name.with_suffix("") for name in set(names))
         paths = [
-            folder / name.with_name(f"{name.stem if stems[stem] == 1 else name.name}-vocoded.wav")
+            folder / name.with_name(f"{name.stem if stems[stem] == 1 else name.name}{RESULT}.wav")
             for name, stem in zip(names, (name.with_suffix("") for name in names), strict=True)
         ]
     twice = [path for path, count in Counter(paths).items() if count > 1]
@@ -236,14 +271,3 @@ def outputs(
         if path.resolve() in resolved_inputs:
             raise AudioError(path, "is an input itself", "choose another -o")
     return paths
-
-
-def _make_folders(folder: Path, paths: Sequence[Path]) -> None:
-    """Make the folder of results, and within it those of single ones."""
-    try:
-        folder.mkdir(exist_ok=True)
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        advice = "name a folder in an existing one"
-        raise OutputError(folder, f"cannot be made ({e.strerror})", advice) from None
