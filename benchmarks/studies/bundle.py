@@ -66,7 +66,7 @@ def slim_best(run: Run) -> checkpoint.Checkpoint:
     """A run's best checkpoint without what only resuming needs, and without paths."""
     best = checkpoint.load(locate.find(run.folder))
     config = replace(best.config, train=replace(best.config.train, init_from=""))
-    return replace(best, config=config, training=replace(best.training, folder=""))
+    return replace(best, config=config, training=replace(best.training, folder="", paths=()))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ level      as recorded, loudest moment at -11 dBFS (audio.level)
 held out   1.4 s for validation: 2 whole recordings
 cache      {cache}/recordings-... (0.1 MB, 6 files decoded now)
 run        {run}
-training   steps 1 to 10 of 10 in fp32 on cpu (1 threads): ... s a step, about ... evaluations
+training   steps 1 to 10 of 10 in fp32 on cpu (1 thread): ... s a step, about ... evaluations
 step      5  validation 4... bits per sample, the best so far
 step     10  validation 4... bits per sample, the best so far
 done. Hear it with: wavenet generate {run}
@@ -94,7 +94,7 @@ def test_a_dry_run_reports_what_training_takes_and_keeps_nothing(
     for part in (
         "2,501 parameters, hears 11 samples",
         "3 windows of 400 samples, each after 11 of context, 1 at a time, "
-        "in fp32 on cpu (1 threads)",
+        "in fp32 on cpu (1 thread)",
         " s a step, ",
         "10 steps take about ",
         "nothing was written but the cache of decoded recordings",

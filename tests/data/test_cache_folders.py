@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from filelock import FileLock
 
 from tests.helpers import noisy, tone, wavenet
 from wavenet.config import AudioConfig
-from wavenet.data.cache_folders import clear, entries
+from wavenet.data.cache_folders import clear, entries, title
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError
 
@@ -30,6 +31,22 @@ def test_caches_are_listed_with_size_and_source(folders: tuple[Path, Path]) -> N
     assert listed[0].bytes > 2 * 16000
     on_disk = sum(p.stat().st_size for e in listed for p in e.path.iterdir())
     assert on_disk == sum(e.bytes for e in listed)
+
+
+def test_caches_of_one_folder_and_rate_are_told_apart(folders: tuple[Path, Path]) -> None:
+    one, other = folders
+    index_folder(one, SLOW, trim=True)
+    index_folder(one, replace(SLOW, level="peak"), trim=False)
+    listed = entries()
+    slow = [title(e, listed) for e in listed if e.sample_rate == 8000 and e.folder == str(one)]
+    assert sorted(slow) == [
+        f"{one}  (audio.level = none, not trimmed)",
+        f"{one}  (audio.level = none, trimmed)",
+        f"{one}  (audio.level = peak, not trimmed)",
+    ]
+    # Where nothing is like it, there is nothing to tell.
+    alone = next(e for e in listed if e.folder == str(other))
+    assert title(alone, listed) == str(other)
 
 
 def test_one_folder_is_cleared_or_all(folders: tuple[Path, Path]) -> None:
@@ -57,10 +74,17 @@ def test_folders_that_are_gone_and_caches_without_a_description_are_listed_as_su
 ) -> None:
     _, other = folders
     other.rename(other.with_name("elsewhere"))
-    (entries()[0].path / "about.json").write_text('{"folder": ')
+    path = entries()[0].path
+    (path / "about.json").write_text('{"folder": ')
     text = wavenet("cache").stdout
     assert f"{other}  (no longer there)" in text
-    assert "  ?\n" in text
+    assert f"  ?  ({path.name})\n" in text
+    # By what is told of it, it can be cleared alone.
+    for place in (path.name, path):
+        assert [entry.path for entry in entries(of=Path(place))] == [path]
+    wavenet("cache", path.name, "--clear")
+    assert not path.exists()
+    assert len(entries()) == 2
     wavenet("cache", "--clear")
     assert entries() == []
 

@@ -119,8 +119,8 @@ def test_unusable_folders_are_refused(tmp_path: Path, make_folder: Make) -> None
     (tmp_path / "empty").mkdir()
     silent = make_folder({"s.wav": np.zeros(8000)}, name="silent")
     reasons = {
-        tmp_path / "no": "no such folder",
-        silent / "s.wav": "is a file",
+        tmp_path / "no": "no such file or folder",
+        silent / "s.wav": "silent: nothing but zeros",
         tmp_path / "empty": "holds no recordings",
         silent: "none of its 1 audio files",
     }

@@ -144,7 +144,7 @@ def test_tails_are_what_a_run_validates_on(five: Path, config_file: Path, tmp_pa
     assert report["bits_per_sample"] == pytest.approx(best, rel=1e-5)
     assert report["samples"] == 4 * 880
     text = printed(run, five, "--split", "tails")
-    assert "1 recordings of 1 s or less left out" in text
+    assert "1 recording of 1 s or less left out" in text
     assert "the last tenth of each, after hearing the rest" in text
     assert "trained on" not in text
     for model in (run, locate.find(run)):

@@ -83,7 +83,7 @@ def test_what_cannot_be_scored_is_said_by_name(model: Path, tmp_path: Path) -> N
     )
     with pytest.raises(CorpusError, match="`recordings`: holds none"):
         wavenet.score(model, [])
-    with pytest.raises(CorpusError, match="nowhere: no such folder"):
+    with pytest.raises(CorpusError, match="nowhere: no such file or folder"):
         wavenet.score(model, tmp_path / "nowhere")
     with pytest.raises(UsageError, match="`split` half: must be one of all, tails"):
         wavenet.score(model, tmp_path, split="half")

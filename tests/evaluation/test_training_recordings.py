@@ -70,6 +70,23 @@ def test_a_checkpoint_away_from_its_run_tells_what_is_known(
     assert told(alone, moved) == ""
 
 
+def test_a_checkpoint_away_from_a_run_on_some_files_tells_what_is_known(
+    training_folder: Path, config_file: Path, tmp_path: Path
+) -> None:
+    chosen = [training_folder / f"{i}.wav" for i in range(5)]
+    run, _ = train_run(chosen, tmp_path / "run", config=str(config_file), stop_at=1)
+    alone = shutil.copy(locate.find(run.folder), tmp_path / "alone.safetensors")
+    held_out = run.corpus()["held_out"]
+    assert told(alone, training_folder) == (
+        f"note: the model was trained on {5 - len(held_out)} of these recordings"
+    )
+    trained = next(path for path in chosen if path.name not in held_out)
+    assert told(alone, trained) == "note: the model was trained on this recording"
+    assert told(alone, training_folder / held_out[0]) == ""
+    figure = next(line for line in lines(alone, trained) if "every sample" in line)
+    assert figure.endswith("every sample; it was trained on")
+
+
 def test_a_models_name_is_not_looked_for_in_the_working_directory(
     run: Run, training_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ from tests.helpers import (
 from wavenet.cli.main import app
 from wavenet.config import AudioConfig, Config
 from wavenet.data import decoding, pcm_cache
+from wavenet.data.cache_folders import entries
 from wavenet.data.pcm_cache import index_folder
 from wavenet.errors import CorpusError
 from wavenet.model import checkpoint, locate
@@ -266,6 +267,9 @@ def test_an_index_killed_half_way_goes_on(make_folder: Callable[..., Path], tmp_
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
+        (entry,) = entries(cache)
+        assert (entry.folder, entry.sample_rate) == (str(folder), 8000)
+        assert entry.recordings >= enough
     healed = index_folder(folder, settings, trim=True, cache=cache)
     # Each went on from what those before it had finished.
     assert healed.decoded <= 60 - 40
@@ -325,7 +329,7 @@ def test_sigterm_saves_as_ctrl_c_does(common: Path, tmp_path: Path) -> None:
     wait_for(lambda: bool(files_of(run)), process)
     process.terminate()
     process.join(60)
-    assert process.exitcode == 0
+    assert process.exitcode == 128 + signal.SIGTERM
     step = int(log.read_text().split("stopped at step ")[1].split(",")[0])
     assert locate.steps(run / "checkpoints")[-1] == step
 

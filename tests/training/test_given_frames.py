@@ -154,6 +154,13 @@ def test_a_run_goes_on_as_if_uninterrupted_and_refuses_other_frames(
     assert a.arrays.keys() == b.arrays.keys()
     assert all((a.arrays[k] == b.arrays[k]).all() for k in a.arrays)
     assert a.training.mel == b.training.mel is not None
+    # The same frames in another place are no change, and other ones are one wherever they lie.
+    moved = frames.rename(tmp_path / "moved")
+    with pytest.raises(CorpusError, match="no such folder of frames"):
+        train_run(None, tmp_path / "two")
+    two, _ = train_run(None, tmp_path / "two", f"train.frames_from={moved}")
+    assert two.config().train.frames_from == str(moved)
+    frames = moved
     np.save(frames / "1.npy", np.load(frames / "1.npy") + np.float32(0.01))
     with pytest.raises(ChangedRunError, match=r"1 with other mel frames \(1.wav\)"):
         train_run(None, tmp_path / "two")

@@ -82,6 +82,25 @@ def test_a_folder_of_checkpoints_that_holds_none_is_no_run(tmp_path: Path) -> No
     assert not Run(tmp_path).exists
 
 
+def test_an_empty_config_is_a_lost_one(run: Run, training_folder: Path) -> None:
+    config = run.config()
+    run.config_file.write_text(" \n")
+    assert run.config() == locate.config_of(str(run.folder), {})[1] == config
+    _, notes = train_run(training_folder, run.folder, stop_at=6)
+    assert notes.startswith(f"note: {run.config_file} is empty: going on with the settings of")
+    assert run.config() == loading.load(run.config_file) == config
+
+
+def test_a_checkpoint_that_was_renamed_is_one(run: Run) -> None:
+    file = locate.step_path(run.checkpoints, 5)
+    renamed = file.rename(run.checkpoints / "step-5.safetensors")
+    assert locate.find(run.folder) == locate.step_path(run.checkpoints, 5) == renamed
+    # No number, and no step either.
+    (run.checkpoints / "step-²³.safetensors").write_text("")
+    train_run(None, run.folder)
+    assert locate.steps(run.checkpoints) == [5, 10]
+
+
 def test_a_run_whose_recordings_moved_asks_for_them_and_goes_on(
     run: Run, training_folder: Path, tmp_path: Path
 ) -> None:

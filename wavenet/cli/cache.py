@@ -12,7 +12,10 @@ from wavenet.errors import CorpusError
 
 def cache(
     folder: Annotated[
-        Path | None, typer.Argument(help="Only what was decoded from this folder of recordings.")
+        Path | None,
+        typer.Argument(
+            help="Only what was decoded from this folder or file, or the cache folder of this name."
+        ),
     ] = None,
     clear: Annotated[
         bool,
@@ -27,12 +30,9 @@ def cache(
 
     if place is not None and not place.is_dir():
         raise CorpusError(place, "no such folder")
-    selected = cache_folders.entries(place)
+    selected = cache_folders.entries(place, folder)
     cache_folder = place or cache_folders.default_cache()
-    of = ""
-    if folder is not None:
-        selected = [entry for entry in selected if entry.folder == str(folder.resolve())]
-        of = f" of {folder}"
+    of = "" if folder is None else f" of {folder}"
     if not selected:
         typer.echo(f"{cache_folder}: holds no decoded recordings{of}")
         return
@@ -40,9 +40,7 @@ def cache(
     for entry in selected:
         counts = f"{entry.bytes / 1e6:>8.1f} MB {entry.recordings:>11} {entry.sample_rate:>6} Hz"
         day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
-        # After a crash the folder may not be known.
-        gone = entry.folder != "?" and not Path(entry.folder).is_dir()
-        typer.echo(f"{counts}  {day}  {entry.folder}{'  (no longer there)' if gone else ''}")
+        typer.echo(f"{counts}  {day}  {cache_folders.title(entry, selected)}")
         if clear:
             cache_folders.clear(entry)
     megabytes = sum(entry.bytes for entry in selected) / 1e6

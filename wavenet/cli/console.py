@@ -28,6 +28,7 @@ from wavenet.model.known_labels import labels_line
 from wavenet.system.device import peak_bytes
 from wavenet.system.progress import Progress, bar
 from wavenet.system.shell import command
+from wavenet.system.text import counted
 from wavenet.training.events import Display
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
@@ -256,7 +257,7 @@ def _where(trainer: Trainer) -> str:
 
     where = f"in {trainer.precision} on {trainer.device}"
     if trainer.device.type == "cpu":
-        where += f" ({torch.get_num_threads()} threads)"
+        where += f" ({counted(torch.get_num_threads(), 'thread')})"
     if trainer.processes.world_size > 1:
         where += f" in each of {trainer.processes.world_size} processes"
     return where
@@ -265,10 +266,11 @@ def _where(trainer: Trainer) -> str:
 def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
     """What was kept, trimmed and skipped, and why. A run that `is_new` may still change more."""
     index, config = corpus.index, corpus.config
+    count = counted(len(index.recordings), "recording")
     duplicates = sum(r.duplicate_of is not None for r in index.recordings)
-    more = f"; {duplicates} duplicates" if duplicates else ""
+    more = f"; {counted(duplicates, 'duplicate')}" if duplicates else ""
     length = f"{duration(index.seconds)} at {index.sample_rate} Hz"
-    yield f"recordings {index.folder}: {len(index.recordings)} recordings, {length}{more}"
+    yield f"recordings {index.selection}: {count}, {length}{more}"
     yield from rate_lines(index, config)
     if config.trims:
         trimmed = sum(r.trimmed_seconds for r in index.recordings)
@@ -284,25 +286,26 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
     yield from _listed("noted", noted)
     yield from _listed("skipped", [(s.name, s.reason) for s in index.skipped])
     if index.ignored:
-        yield f"ignored    {index.ignored} other files: hidden, or not audio by their names"
+        others = counted(index.ignored, "other file")
+        yield f"ignored    {others}: hidden, or not audio by their names"
     what = "the last tenth of each recording"
     if corpus.held_out:
-        what = f"{len(corpus.held_out)} whole recording{'s' * (len(corpus.held_out) > 1)}"
+        what = counted(len(corpus.held_out), "whole recording")
     held_out_seconds = sum(map(len, corpus.validation)) / index.sample_rate
     yield f"held out   {duration(held_out_seconds)} for validation: {what}"
     for note in corpus.notes:
         yield f"note       {note}"
     megabytes = sum(p.stat().st_size for p in index.cache.iterdir()) / 1e6
-    yield f"cache      {index.cache} ({megabytes:.1f} MB, {index.decoded} files decoded now)"
+    decoded = f"{counted(index.decoded, 'file')} decoded now"
+    yield f"cache      {index.cache} ({megabytes:.1f} MB, {decoded})"
 
 
 def _listed(heading: str, files: list[tuple[str, str]]) -> Iterator[str]:
     """Some of the files that something is to be said of, each with what that is."""
     shown = len(files) if terminal.verbosity.verbose else FILES_SHOWN
     if files:
-        count = f"{len(files)} files" if len(files) > 1 else "1 file"
         more = "; recordings.csv in the run folder lists all" if len(files) > shown else ""
-        yield f"{heading:10} {count}{more}"
+        yield f"{heading:10} {counted(len(files), 'file')}{more}"
     for name, reason in files[:shown]:
         yield f"           {name}: {reason}"
 

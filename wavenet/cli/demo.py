@@ -32,7 +32,7 @@ SEED = 1
 
 def demo(
     folder: Annotated[
-        Path | None, typer.Argument(help="Recordings to use instead of the bundled speech.")
+        list[Path] | None, typer.Argument(help="Recordings to use instead of the bundled speech.")
     ] = None,
     out: Annotated[Path, out_option("Run folder.")] = Path("runs/demo"),
     minutes: Annotated[
@@ -42,7 +42,7 @@ def demo(
     cache: CacheOption = None,
 ) -> None:
     """Teach a trained model the bundled voices in two minutes, and hear what it makes."""
-    if folder is None and not BUNDLED.is_dir():
+    if not folder and not BUNDLED.is_dir():
         raise CorpusError(
             "",
             "the bundled recordings come with the source, not with the wheel",
@@ -86,8 +86,7 @@ def demo(
         console.close()
     last = run.latest()
     if last is None or last.training.step < last.config.train.steps:
-        own = [folder] if folder else []
-        goes_on = command("wavenet", "demo", *own, "-o", out, *cache_option(cache))
+        goes_on = command("wavenet", "demo", *(folder or ()), "-o", out, *cache_option(cache))
         terminal.status(with_options(f"the demo goes on where it stopped with: {goes_on}"))
         raise typer.Exit(128 + interrupts.received if console.interrupted else 0)
     _generate_and_draw(run, keep.corpus)

@@ -10,6 +10,7 @@ import typer
 
 from wavenet.cli import options, terminal
 from wavenet.errors import UsageError, WavenetError
+from wavenet.system.text import counted
 
 if TYPE_CHECKING:
     from wavenet.config import Config
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: options.ModelArgument,
-    folder: Annotated[Path, typer.Argument(help="Folder of recordings to score.")],
+    folder: Annotated[
+        list[Path], typer.Argument(help="Recordings to score: folders, searched whole, and files.")
+    ],
     split: Annotated[
         Literal["all", "tails"],
         typer.Option(help="all: every sample; tails: the last tenth of files over one second."),
@@ -59,6 +62,7 @@ def evaluate(
     """How well a model predicts recordings: bits per sample, beside simple baselines."""
     from wavenet.data.given_frames import attach
     from wavenet.data.pcm_cache import index_folder
+    from wavenet.data.selection import Selection
     from wavenet.engines.options import say_nothing
     from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
     from wavenet.evaluation.scorers import create_scorer
@@ -71,9 +75,10 @@ def evaluate(
     checkpoint = load(model)
     config = checkpoint.config
     _check(config, split, label_from, label, frames_from, vocoded)
+    recordings = Selection.of(folder)
     scorer = create_scorer(checkpoint, engine, device, engine_options)
     index = index_folder(
-        folder,
+        recordings,
         config.audio,
         trim=False,
         cache=cache,
@@ -88,14 +93,15 @@ def evaluate(
         origin = f"the model was trained on frames from {config.train.frames_from}"
         say(f"note: {origin}, these are computed from the audio (--frames-from)")
     spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
-    where = f"{len(spans)} recordings of {index.folder} at {index.sample_rate} Hz"
+    where = f"{counted(len(spans), 'recording')} of {index.selection} at {index.sample_rate} Hz"
     say(f"checkpoint of step {checkpoint.training.step} on {where}")
     scored = {span.recording.name for span in spans}
     seen = len(scored & trained_on(model, checkpoint, index, split))
     if seen:
         # Programs read the standard output.
         tell = terminal.warn if as_json else terminal.status
-        tell(f"note: the model was trained on {seen} of these recordings")
+        which = f"{seen} of these recordings" if len(spans) > 1 else "this recording"
+        tell(f"note: the model was trained on {which}")
     say(f"{'bits':>7} {'samples':>11}  file")
     likelihood = Likelihood(index, config, scorer, frames)
     with bar(sum(map(len, spans)), counted=False, leave=False) as progress:
@@ -181,13 +187,15 @@ def _score_lines(score: "Score", index: "Index", split: str, seen: int) -> Itera
     for skipped in score.skipped:
         yield f"{'skipped':>19}  {skipped.name}: {skipped.reason}"
     if left_out := len(index.recordings) - len(score.files):
-        yield f"{left_out} recordings of {TAILS_MIN_SECONDS:g} s or less left out"
+        yield f"{counted(left_out, 'recording')} of {TAILS_MIN_SECONDS:g} s or less left out"
     what, how = "every sample", "counted on the same samples"
     if split == "tails":
         what = "the last tenth of each, after hearing the rest"
         how = "counted on the first nine tenths"
     if seen:
-        what += f"; {seen} of the {len(score.files)} recordings were trained on"
+        count = len(score.files)
+        which = f"{seen} of the {count} recordings were" if count > 1 else "it was"
+        what += f"; {which} trained on"
     length = f"{score.samples:,} samples ({score.samples / index.sample_rate:.1f} s)"
     bits, bits_16bit = score.bits_per_sample, score.bits_per_16bit_sample
     unit = "16-bit sample" if bits_16bit == bits else "sample"
@@ -204,9 +212,9 @@ def _copy_synthesis_lines(score: "CopySynthesisScore") -> Iterator[str]:
     """The metrics of the model, and those of Griffin-Lim."""
     from wavenet.evaluation.metrics import optional
 
-    count = f"{score.recordings} recordings" if score.recordings > 1 else "1 recording"
-    frames = f"their mel frames ({score.seconds:.1f} s), and by Griffin-Lim from the same frames"
-    yield f"{count} resynthesised from {frames}:"
+    whose = "its" if score.recordings == 1 else "their"
+    frames = f"{whose} mel frames ({score.seconds:.1f} s), and by Griffin-Lim from the same frames"
+    yield f"{counted(score.recordings, 'recording')} resynthesised from {frames}:"
     yield f"{'':14} {'convergence':>12} {'log-STFT dB':>12} {'mel dB':>8} {'STOI':>7} {'PESQ':>7}"
     for name, m in (("this model", score.model), ("Griffin-Lim", score.griffin_lim)):
         distances = f"{m.spectral_convergence:>12.3f} {m.log_stft_db:>12.2f} {m.mel_db:>8.2f}"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def train(
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of recordings, searched with its subfolders.")
+        list[Path] | None,
+        typer.Argument(
+            help="Folder of recordings, searched with its subfolders; or several, and files."
+        ),
     ] = None,
     config: ConfigOption = None,
     out: Annotated[
@@ -91,7 +94,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Learn from a folder of recordings; run it again to go on."""
+    """Learn from recordings; run it again to go on."""
     with terminal.loading("PyTorch"):
         from wavenet.cli.console import ConsoleReport
         from wavenet.cli.tensorboard import TensorBoardReport

@@ -6,18 +6,26 @@ A cleared cache is decoded again when it is next needed.
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from wavenet.config import AudioConfig
+from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError
+from wavenet.system.text import counted
 from wavenet.system.user_folders import can_write, private_folder
 
 # How the name of every cache folder ends.
 NAME = r"-[0-9a-f]{12}$"
+# In it, for people and for `wavenet cache`.
+ABOUT = "about.json"
+# The folder of a cache of which nothing is known.
+UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -25,34 +33,100 @@ class CacheEntry:
     """One cache folder: the recordings of a folder, decoded with one set of audio settings."""
 
     path: Path
-    folder: str  # of the recordings; "?" after a crash
-    recordings: int
+    folder: str  # of the recordings; "?" after a crash of an earlier version
+    paths: tuple[str, ...]  # those in the folder that were chosen; () is all of it
+    recordings: int  # different ones
     sample_rate: int  # Hz
+    # All that recordings were decoded by, in words.
+    settings: Mapping[str, str]
     bytes: int
     used: float  # last indexed, seconds since 1970
 
 
-def entries(cache: Path | None = None) -> list[CacheEntry]:
-    """All cache folders under `cache`, largest first."""
+def entries(cache: Path | None = None, of: Path | None = None) -> list[CacheEntry]:
+    """All cache folders under `cache`, largest first.
+
+    With `of` those alone that hold recordings of this folder or file, or are the cache folder of
+    this path or name.
+    """
     folders = (_entry(path) for path in (cache or default_cache()).glob("*/"))
-    return sorted((entry for entry in folders if entry), key=lambda entry: -entry.bytes)
+    found = [entry for entry in folders if entry and (of is None or _is_of(entry, of))]
+    return sorted(found, key=lambda entry: -entry.bytes)
+
+
+def title(entry: CacheEntry, others: Iterable[CacheEntry]) -> str:
+    """An entry's folder, and what tells it apart from others of that folder and rate."""
+    if entry.folder == UNKNOWN:
+        return f"{UNKNOWN}  ({entry.path.name})"
+    key = entry.folder, entry.sample_rate
+    alike = [other.settings for other in others if (other.folder, other.sample_rate) == key]
+    remarks = [v for k, v in entry.settings.items() if any(o.get(k) != v for o in alike)]
+    if entry.paths:
+        remarks.insert(0, f"{counted(len(entry.paths), 'path')} in it")
+    if not Path(entry.folder).is_dir():
+        remarks.append("no longer there")
+    return entry.folder + (f"  ({', '.join(remarks)})" if remarks else "")
 
 
 def _entry(path: Path) -> CacheEntry | None:
     """The entry of a folder; None for a folder that is no cache."""
     if not re.search(NAME, path.name) or not (path / "pcm.bin").exists():
         return None
-    try:
-        about = json.loads((path / "about.json").read_text(encoding="utf-8-sig"))
-        folder = str(about["folder"])
-        recordings = int(about.get("recordings", 0))
-        sample_rate = int(about["audio"]["sample_rate"])
-    except (OSError, ValueError, KeyError, TypeError):
-        # A crash came before the file was written, or while it was.
-        folder, recordings, sample_rate = "?", 0, 0
+    folder, paths, rate, settings = UNKNOWN, tuple[str, ...](), 0, dict[str, str]()
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        about = _about(path)
+        rate = int(about["audio"]["sample_rate"])
+        settings = {k: f"audio.{k} = {v}" for k, v in about["audio"].items() if k != "trim"}
+        settings["trim"] = "trimmed" if about["trim"] else "not trimmed"
+        settings["version"] = f"decoding {about.get('version')}"
+        folder, paths = str(about["folder"]), tuple(map(str, about.get("paths", ())))
     files = [file.stat() for file in path.iterdir()]
     size, used = sum(f.st_size for f in files), max(f.st_mtime for f in files)
-    return CacheEntry(path, folder, recordings, sample_rate, size, used)
+    return CacheEntry(path, folder, paths, _recordings(path), rate, settings, size, used)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What is written about a cache folder; {} when it is missing or damaged."""
+    with suppress(OSError, ValueError):
+        about = json.loads((path / ABOUT).read_text(encoding="utf-8-sig"))
+        return about if isinstance(about, dict) else {}
+    return {}
+
+
+def _recordings(path: Path) -> int:
+    """How many different recordings the index of a cache folder has."""
+    places: dict[str, int] = {}
+    with (
+        suppress(OSError, ValueError, KeyError, TypeError),
+        open(path / "index.jsonl", "rb") as index,
+    ):
+        for line in index:
+            recording = json.loads(line)
+            if recording["samples"]:
+                places[recording["name"]] = recording["offset"]
+    return len(set(places.values()))
+
+
+def _is_of(entry: CacheEntry, path: Path) -> bool:
+    """Whether an entry holds recordings of a folder or a file, or is itself what is meant."""
+    here = path.expanduser().resolve()
+    if str(path) == entry.path.name or here == entry.path.resolve():
+        return True
+    folder = Path(entry.folder)
+    of_file = here.is_file() and here.parent == folder
+    return here == folder or of_file or any((folder / p).resolve() == here for p in entry.paths)
+
+
+def describe(
+    path: Path, selection: Selection, settings: AudioConfig, trim: bool, version: int
+) -> None:
+    """Write about a cache folder what its recordings are of. Raises OSError."""
+    about: dict[str, Any] = {"folder": str(selection.folder.resolve()), "trim": trim}
+    about |= {"version": version, "audio": asdict(settings)}
+    before = _about(path) or {"paths": []}
+    if selection.paths and "paths" in before:
+        about["paths"] = sorted({*selection.paths, *before["paths"]})
+    (path / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 def clear(entry: CacheEntry) -> None:
@@ -60,7 +134,7 @@ def clear(entry: CacheEntry) -> None:
     try:
         with FileLock(entry.path / "lock", timeout=0):
             # The index goes first: without it, the other files are ignored.
-            for name in ("index.jsonl", "pcm.bin", "about.json"):
+            for name in ("index.jsonl", "pcm.bin", ABOUT):
                 (entry.path / name).unlink(missing_ok=True)
             # Windows deletes no open file; there, filelock deletes it on release.
             with suppress(PermissionError):

@@ -1,4 +1,4 @@
-"""A folder of recordings, decoded and labelled, with what is trained on and what is held out."""
+"""Recordings, decoded and labelled, with what is trained on and what is held out."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from wavenet.model.known_labels import labels_line
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus(Split):
-    """An indexed folder, split into spans of its recordings. Made by `Corpus.open`."""
+    """Indexed recordings, split into spans. Made by `Corpus.open`."""
 
     index: Index
     # With the labels that the network knows.
@@ -51,12 +51,13 @@ class Corpus(Split):
         known = config.model.labels or tuple(sorted(set(by_name.values())))
         config = replace(config, model=replace(config.model, labels=known))
         label_ids = labels.label_ids(by_name, index.folder, known)
-        parts = split(index.recordings, config.train, index.sample_rate, label_ids, index.folder)
+        subject = index.selection.subject
+        parts = split(index.recordings, config.train, index.sample_rate, label_ids, subject)
         untrained = set(label_ids.values()) - {span.label for span in parts.training}
         if untrained:
             line = labels_line([known[i] for i in sorted(untrained)])
             reason = f"validation leaves nothing to train on of {line}"
-            raise CorpusError(index.folder, reason, "give it longer recordings, or more of them")
+            raise CorpusError(subject, reason, "give it longer recordings, or more of them")
         return cls(index=index, config=config, label_ids=label_ids, frames=frames, **vars(parts))
 
     @cached_property

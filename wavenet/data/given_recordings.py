@@ -1,4 +1,4 @@
-"""Recordings as users of the library give them, as a folder: all else reads recordings from files.
+"""Recordings as users of the library give them, as files: all else reads recordings from those.
 
 Those in memory are written to a temporary folder, in floats as they are, so that they are decoded,
 levelled and split by the same rules as files, and score the same.
@@ -14,36 +14,37 @@ from typing import Any
 import numpy as np
 
 from wavenet.audio.reading import wav_and_rate
+from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError
 from wavenet.glossary import AudioInput
 
-# A folder of recordings, one recording, or several.
+# A folder of recordings, one recording, or several of either.
 Recordings = AudioInput | Sequence[AudioInput]
 NAME = "`recordings`"
 
 
 @contextmanager
-def as_folder(recordings: Recordings, sample_rate: int) -> Iterator[tuple[Path, Path | None]]:
-    """The folder of `recordings`, and where to keep them decoded: None for a folder that stays.
+def as_files(recordings: Recordings, sample_rate: int) -> Iterator[tuple[Selection, Path | None]]:
+    """The files of `recordings`, and where to keep them decoded: None for files that stay.
 
     Arrays without a rate are at `sample_rate`, in Hz. Inside, errors about a temporary folder name
     the parameter. Raises AudioError for what is no recording, and CorpusError for none.
     """
-    if isinstance(recordings, str | Path) and not Path(recordings).is_file():
-        yield Path(recordings), None
-        return
     given: Sequence[Any] = [recordings]
     if isinstance(recordings, Sequence) and not isinstance(recordings, str | tuple):
         given = recordings
     if not given:
         raise CorpusError(NAME, "holds none", "give a folder, a file or arrays")
+    if all(isinstance(recording, str | Path) for recording in given):
+        yield Selection.of([Path(path) for path in given]), None
+        return
     with tempfile.TemporaryDirectory(prefix="wavenet-") as place:
         folder = Path(place, "recordings")
         folder.mkdir()
         for i, recording in enumerate(given):
             _write(recording, folder, i, sample_rate)
         try:
-            yield folder, Path(place, "cache")
+            yield Selection(folder), Path(place, "cache")
         except CorpusError as e:
             if e.subject != folder:
                 raise
@@ -52,6 +53,7 @@ def as_folder(recordings: Recordings, sample_rate: int) -> Iterator[tuple[Path, 
 
 def _write(recording: AudioInput, folder: Path, i: int, sample_rate: int) -> None:
     if isinstance(recording, str | Path):
+        # Among arrays, it lies where they do.
         shutil.copy2(recording, folder / f"{i:06d}-{Path(recording).name}")
         return
     # libsndfile would stamp the time into the file, and what is held out depends on its content.

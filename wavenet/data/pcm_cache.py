@@ -4,7 +4,8 @@ Layout of a cache folder: `pcm.bin` holds little-endian int16, recordings end to
 has one line per file that says where its samples lie; the line is appended once the samples are
 safely on the disk, so that a crash loses at most the last seconds' work. Later lines replace
 earlier ones of the same name. `about.json` is for people and for `wavenet cache`. A recording is
-decoded again only when its content changes.
+decoded again only when its content changes. Whatever is chosen of a folder shares its cache, so
+that a choice with one recording more decodes that one.
 
 Several threads write, each behind what the others have claimed, so the order of the recordings in
 `pcm.bin` is left to chance. Nothing else depends on the threads.
@@ -18,7 +19,7 @@ took 1.1 ms against 0.8 to 1.0 ms. And files that a run may still read could not
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -30,11 +31,13 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from wavenet.config import AudioConfig
-from wavenet.data.cache_folders import busy, cache_folder
+from wavenet.data.cache_folders import busy, cache_folder, describe
 from wavenet.data.decoding import VERSION, Decoder, Recording
 from wavenet.data.discovery import File, Skipped, audio_files
+from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError
 from wavenet.glossary import Pcm
+from wavenet.system.text import counted
 
 # How much decoding a crash may undo, in seconds.
 COMMIT_SECONDS = 2.0
@@ -44,9 +47,9 @@ SPARE_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class Index:
-    """A folder's recordings, decoded."""
+    """A folder's recordings, or those chosen of it, decoded."""
 
-    folder: Path
+    selection: Selection
     cache: Path
     sample_rate: int  # Hz
     recordings: tuple[Recording, ...]
@@ -54,6 +57,11 @@ class Index:
     ignored: int = 0  # files not audio by name, or hidden
     decoded: int = 0  # files decoded by this call
     version: int = VERSION  # of decoding
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the recordings' names are relative to."""
+        return self.selection.folder
 
     def pcm(self, recording: Recording) -> Pcm:
         """A recording's samples, read from the disk where they are used."""
@@ -69,7 +77,7 @@ class Index:
 
 
 def index_folder(
-    folder: Path,
+    folder: Path | Sequence[Path] | Selection,
     settings: AudioConfig,
     *,
     trim: bool,
@@ -80,7 +88,7 @@ def index_folder(
     version: int = VERSION,
     on_wait: Callable[[str], object] = lambda text: None,
 ) -> Index:
-    """Decode what is new in `folder` and return where everything lies.
+    """Decode what is new in `folder`, or in several files and folders, and return where all lies.
 
     `on_file(done, total)` reports progress; the first report comes before anything is decoded.
     There are as many `threads` as cores by default. While another process indexes the same folder,
@@ -88,35 +96,45 @@ def index_folder(
     `version` is that of decoding. Raises CorpusError when the wait is not enough, or when no file
     can be used.
     """
-    folder = folder.expanduser()
-    if not folder.is_dir():
-        problem = "is a file; give the folder it lies in" if folder.exists() else "no such folder"
-        raise CorpusError(folder, problem)
-    files, skipped, ignored = audio_files(folder)
+    selection = Selection.of(folder)
+    selection.require()
+    files, skipped, ignored = audio_files(selection)
     if not files:
-        first = "".join(f"; {s.name}: {s.reason}" for s in skipped[:1])
-        readable = "wav, flac, ogg, mp3, m4a and most other formats count"
-        raise CorpusError(folder, f"holds no recordings ({ignored} other files{first})", readable)
-    path = cache_folder(folder, settings, trim, cache, version)
+        raise _nothing(selection, files, skipped, ignored)
+    path = cache_folder(selection.folder, settings, trim, cache, version)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with _locked(path, folder, wait_seconds, on_wait):
+        with _locked(path, selection.folder, wait_seconds, on_wait):
+            describe(path, selection, settings, trim, version)
             found, decoded = _update(path, settings, trim, files, on_file, threads, version)
             recordings = _usable(found)
-            about = {"folder": str(folder.resolve()), "recordings": len(recordings)}
-            about |= {"trim": trim, "version": version, "audio": asdict(settings)}
-            (path / "about.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     except Timeout:
-        raise busy(folder) from None
+        raise busy(selection.folder) from None
     except OSError as e:
         reason = f"the cache cannot be written ({e.strerror or e})"
         raise CorpusError(path, reason, "choose another place with `cache`") from None
     skipped += [Skipped(r.name, r.skip) for r in found if r.skip]
     if not recordings:
-        reason = f"none of its {len(skipped)} audio files can be used"
-        raise CorpusError(folder, reason, f"{skipped[0].name}: {skipped[0].reason}")
+        raise _nothing(selection, files, skipped, ignored)
     rate = settings.sample_rate
-    return Index(folder, path, rate, recordings, tuple(skipped), ignored, decoded, version)
+    return Index(selection, path, rate, recordings, tuple(skipped), ignored, decoded, version)
+
+
+def _nothing(
+    selection: Selection, files: Sequence[File], skipped: Sequence[Skipped], ignored: int
+) -> CorpusError:
+    """The error for a selection of which no recording can be used."""
+    if len(selection.paths) == 1 and skipped:
+        return CorpusError(selection.subject, skipped[0].reason)
+    holds, its = ("hold", "their") if selection.paths else ("holds", "its")
+    first = "; ".join(f"{s.name}: {s.reason}" for s in skipped[:1])
+    if files:
+        reason = f"none of {its} {len(skipped)} audio files can be used"
+        return CorpusError(selection.subject, reason, first)
+    others = f"{counted(ignored, 'other file')}{first and '; '}{first}"
+    reason = f"{holds} no recordings ({others})"
+    readable = "wav, flac, ogg, mp3, m4a and most other formats count"
+    return CorpusError(selection.subject, reason, readable)
 
 
 def _locked(

@@ -14,6 +14,7 @@ from pathlib import Path
 from wavenet.config import TrainConfig
 from wavenet.data.decoding import Recording
 from wavenet.errors import CorpusError
+from wavenet.system.text import counted
 
 # With train.validation = "tails", recordings up to this long are left out, and of the others this
 # share is held out: the protocol of published likelihoods.
@@ -65,11 +66,11 @@ def split(
     train: TrainConfig,
     sample_rate: int,
     labels: Mapping[str, int],
-    folder: Path,
+    subject: Path | str,
 ) -> Split:
-    """Split a folder's recordings as `train.validation` asks; `labels` by recording, {} without.
+    """Split recordings as `train.validation` asks; `labels` by recording, {} without.
 
-    Raises CorpusError when nothing is left to train on.
+    Raises CorpusError, about `subject`, when nothing is left to train on.
     """
     different = len({r.sha256 for r in recordings})
     is_tails = train.validation == "tails"
@@ -79,13 +80,13 @@ def split(
     kept = tails(recordings, sample_rate, min_seconds)
     if not kept:
         reason = f"train.validation = tails needs recordings over {min_seconds:g} s"
-        raise CorpusError(folder, reason, "use files")
+        raise CorpusError(subject, reason, "use files")
     names = {r.name for r, _ in kept}
     left_out = [r.name for r in recordings if r.name not in names]
     notes = []
     if not is_tails:
         instead = "validating on the last tenth of each instead of on whole files"
-        notes.append(f"only {different} different recordings: {instead}")
+        notes.append(f"only {counted(different, 'different recording')}: {instead}")
     if left_out:
         rule = f"train.validation = tails uses files over {min_seconds:g} s"
         notes.append(f"{rule}: {len(left_out)} shorter ones left out")

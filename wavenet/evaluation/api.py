@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wavenet.data.given_recordings import Recordings, as_folder
+from wavenet.data.given_recordings import Recordings, as_files
 from wavenet.data.pcm_cache import index_folder
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
@@ -32,12 +32,12 @@ def score(
 
         model         a model, or what `load` takes: a run, a checkpoint file, a name
         recordings    a folder; a file; a wav (time,) in -1 ... 1 at the model's rate; (wav, rate);
-                      or a list of such files and wavs
+                      or a list of these
         label         one for all of them; without it they are labelled as in training
         split         "all" samples, or "tails": the last tenth of recordings over a second
         engine        "parallel", the forward pass of training, or one of `wavenet.engines.ENGINES`
         device        of the forward pass: "auto", "cpu", "cuda", "cuda:1", "mps"
-        cache         where the decoded recordings of a folder are kept
+        cache         where decoded files are kept
 
     Raises WavenetError: UsageError for a value, CorpusError where no recording can be used.
 
@@ -52,9 +52,9 @@ def score(
         raise UsageError("split", split, f"must be one of {', '.join(SPLITS)}")
     config = model.config
     scorer = create_scorer(model, engine, device, EngineOptions())
-    with as_folder(recordings, model.sample_rate) as (folder, place):
+    with as_files(recordings, model.sample_rate) as (selection, place):
         index = index_folder(
-            folder,
+            selection,
             config.audio,
             trim=False,
             cache=Path(cache) if cache else place,

@@ -169,7 +169,7 @@ def spans_to_score(index: Index, split: str, label_ids: Mapping[str, int]) -> li
         starts = tails(index.recordings, index.sample_rate)
     if not starts:
         reason = f"`split` tails needs recordings over {TAILS_MIN_SECONDS:g} s"
-        raise CorpusError(index.folder, reason, "use `split` all")
+        raise CorpusError(index.selection.subject, reason, "use `split` all")
     return [Span(r, start, r.samples, label_ids.get(r.name, 0)) for r, start in starts]
 
 

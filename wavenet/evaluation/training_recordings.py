@@ -1,8 +1,8 @@
 """Which of the recordings to score were trained on, by what they hold and not by their names.
 
 A run says which recordings it was trained on. A checkpoint that was copied away from its run has
-the fingerprint of all of them together and the path of their folder; a model that comes with the
-program has the fingerprint alone.
+the fingerprint of all of them together and their path; a model that comes with the program has the
+fingerprint alone.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from typing import Any
 from wavenet.data.cache_folders import cache_folder
 from wavenet.data.corpus import Corpus
 from wavenet.data.pcm_cache import Index, index_folder
+from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError, RunError
 from wavenet.model import locate
 from wavenet.model.checkpoint import Checkpoint
@@ -44,10 +45,10 @@ def trained_on(source: Path, model: Checkpoint, index: Index, split: str) -> set
 def _by_fingerprint(model: Checkpoint, index: Index) -> set[str]:
     """The contents that were trained on, where they are still together; which follows again."""
     config, cache = model.config, index.cache.parent
-    for folder in _places(model, index):
+    for selection in _places(model, index):
         with suppress(CorpusError):
             whole = index_folder(
-                folder, config.audio, trim=config.trims, cache=cache, version=index.version
+                selection, config.audio, trim=config.trims, cache=cache, version=index.version
             )
             corpus = Corpus.open(whole, config)
             if corpus.fingerprint == model.training.fingerprint:
@@ -55,13 +56,13 @@ def _by_fingerprint(model: Checkpoint, index: Index) -> set[str]:
     return set()
 
 
-def _places(model: Checkpoint, index: Index) -> Iterator[Path]:
-    """Where the recordings may be: what is scored, and the folder of the training, if decoded."""
+def _places(model: Checkpoint, index: Index) -> Iterator[Selection]:
+    """Where the recordings may be: what is scored, and those of the training, if decoded."""
     if not model.training.fingerprint:
         return
-    yield index.folder
+    yield index.selection
     folder, config = Path(model.training.folder), model.config
     place = index.cache.parent
     decoded = cache_folder(folder, config.audio, config.trims, place, index.version)
     if model.training.folder and decoded.is_dir():
-        yield folder
+        yield Selection(folder, model.training.paths)

@@ -71,6 +71,9 @@ class Training:
     folder: str = ""
     """Of the recordings."""
 
+    paths: tuple[str, ...] = ()
+    """Of the files and folders in it that were chosen; () is all of it."""
+
     fingerprint: str = ""
     """Of the corpus."""
 

@@ -28,6 +28,17 @@ def is_run(path: Path) -> bool:
     return folder.is_dir() and ((path / "config.toml").is_file() or bool(steps(folder)))
 
 
+def has_config(run: Path) -> bool:
+    """Whether the config.toml of a run folder is there, and not empty."""
+    try:
+        return bool((run / "config.toml").read_bytes().strip())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # Whoever reads it will say why.
+        return True
+
+
 def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Config]:
     """The name and the config of what `source` means; of the usual preset for None.
 
@@ -37,7 +48,7 @@ def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Co
     name = source or loading.DEFAULT_PRESET
     path = Path(name)
     is_folder = path.is_dir() and name not in loading.preset_names()
-    if is_folder and (path / "config.toml").exists():
+    if is_folder and has_config(path):
         return name, loading.load(path / "config.toml", overrides)
     if path.suffix == SUFFIX or name in bundled() or (is_folder and is_run(path)):
         nested = load(find(path)).config.to_dict()
@@ -77,14 +88,23 @@ def find(source: Path) -> Path:
 
 
 def step_path(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
-    return folder / f"step-{step:08d}{SUFFIX}"
+    """Where the checkpoint of a step lies, or is to lie.
+
+    Somebody may have renamed it, to step-6.safetensors for one.
+    """
+    usual = folder / f"step-{step:08d}{SUFFIX}"
+    return usual if usual.exists() else _saved(folder).get(step, usual)
 
 
 def steps(folder: Path) -> list[int]:
     """Steps that have a checkpoint in `folder`, ascending."""
-    numbers = (p.stem.removeprefix("step-") for p in folder.glob(f"step-*{SUFFIX}"))
-    return sorted(int(number) for number in numbers if number.isdigit())
+    return sorted(_saved(folder))
+
+
+def _saved(folder: Path) -> dict[int, Path]:
+    """The checkpoints in `folder`, by their steps."""
+    numbers = {p: p.stem.removeprefix("step-") for p in folder.glob(f"step-*{SUFFIX}")}
+    return {int(number): path for path, number in numbers.items() if number.isdecimal()}
 
 
 def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:

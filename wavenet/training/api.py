@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.config import Config
-from wavenet.data.given_recordings import Recordings, as_folder
+from wavenet.data.given_recordings import Recordings, as_files
 from wavenet.errors import TrainingError
 from wavenet.generation.api import load
 from wavenet.model import locate
@@ -37,8 +37,8 @@ def train(
 ) -> Checkpoint:
     """Train on recordings as `wavenet train` does, and return the best model that was scored.
 
-        recordings      a folder; or a file, a wav (time,) in -1 ... 1 at the config's rate, or
-                        (wav, rate), or a list of these
+        recordings      a folder; a file; a wav (time,) in -1 ... 1 at the config's rate;
+                        (wav, rate); or a list of these
         config          a `Config`, or the name of a preset or a TOML file; by default "small", or
                         with `init_from` the network and windows of that model
         init_from       a trained model to begin from: a name, a run folder or a checkpoint file
@@ -49,7 +49,7 @@ def train(
         overrides       other settings, by their full names: {"train.batch": 4}
         accept_changes  whether a run may go on with other settings or recordings
         device          "auto", "cpu", "cuda", "cuda:1", "mps"
-        cache           where the decoded recordings of a folder are kept
+        cache           where decoded files are kept
         on_step         is called after each step with its number, from 1, and the loss of its
                         batch in bits per sample; once it returns something true, training ends
         progress        whether to show a progress bar
@@ -88,10 +88,10 @@ def train(
         listeners: list[TrainingListener] = [listener]
         if progress:
             listeners.append(stack.enter_context(closing(_Bars())))
-        folder, place = stack.enter_context(as_folder(recordings, about.audio.sample_rate))
+        selection, place = stack.enter_context(as_files(recordings, about.audio.sample_rate))
         try:
             run = session.train(
-                folder,
+                selection,
                 config=source,
                 overrides=settings,
                 out=temporary / "run" if out is None else Path(out),

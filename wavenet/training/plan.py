@@ -4,17 +4,20 @@ Rank 0 resolves it from what the user asked for, and every rank follows it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import BaseFileLock
 
 from wavenet.config import Config, loading
 from wavenet.data.cache_folders import cache_option
 from wavenet.data.corpus import Corpus
 from wavenet.data.decoding import VERSION as DECODING
 from wavenet.data.labels import is_table
-from wavenet.errors import ChangedRunError, ConfigError, RunError, UsageError
+from wavenet.data.selection import Selection
+from wavenet.errors import ChangedRunError, ConfigError, CorpusError, RunError, UsageError
 from wavenet.generation.provenance import model_name
 from wavenet.model import locate
 from wavenet.model.checkpoint import Checkpoint
@@ -24,6 +27,9 @@ from wavenet.training import fine_tuning
 from wavenet.training.default_run import default_run
 from wavenet.training.run_folder import Run
 
+# A process that begins a run has said after this time what it is a run of.
+START_SECONDS = 2.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -31,8 +37,8 @@ class Plan:
 
     run: Run
     config: Config
-    # Their folder, in the words of the user: on each machine it is looked for in its own place.
-    recordings: Path
+    # In the words of the user: on each machine they are looked for in its own place.
+    recordings: Selection
     stop_at: int | None  # step
     accept_changes: bool
     # Whether `train.steps` is still to be found, from `train.minutes`.
@@ -43,6 +49,33 @@ class Plan:
     base: Checkpoint | None = None
     # What the user should know about it.
     notes: tuple[str, ...] = ()
+    # Of the config, where the recordings and this name decided on the run; "" where the user did.
+    default_name: str = ""
+
+    def lock_run(self) -> tuple[Run, BaseFileLock]:
+        """The run, locked: another one where it has become one of other recordings since.
+
+        Raises RunError when another process trains it.
+        """
+        run, wait_seconds = self.run, START_SECONDS if self.default_name else 0
+        while True:
+            try:
+                lock = run.create(wait_seconds)
+            except RunError:
+                if self._is_still(run):
+                    raise
+            else:
+                if self._is_still(run):
+                    return run, lock
+                lock.release()
+            run = default_run(self.recordings, self.default_name)[0]
+            run.check()
+
+    def _is_still(self, run: Run) -> bool:
+        """Whether a run is the one that is meant, whatever other processes have begun meanwhile."""
+        if not self.default_name:
+            return True
+        return default_run(self.recordings, self.default_name)[0].folder == run.folder
 
     def refuse(self, changes: Mapping[str, Any], recordings: str = "") -> None:
         """Raise ChangedRunError for changes of settings or `recordings` that nobody accepted."""
@@ -57,7 +90,7 @@ class Plan:
 
 
 def make_plan(
-    folder: Path | None,
+    folder: Path | Sequence[Path] | Selection | None,
     *,
     config: str | None,
     overrides: Mapping[str, Any],
@@ -70,15 +103,17 @@ def make_plan(
 ) -> Plan:
     """Resolve what the user asked for; the parameters are those of `session.train`.
 
-    Raises UsageError and ConfigError for what cannot be, RunError when it names no run or one whose
-    network the config does not fit, and ChangedRunError for other changes that nobody accepted.
+    Raises UsageError and ConfigError for what cannot be, CorpusError for recordings that are not
+    there, RunError when it names no run or one whose network the config does not fit, and
+    ChangedRunError for other changes that nobody accepted.
     """
     if stop_at is not None and stop_at < 1:
         raise UsageError("stop_at", stop_at, "must be a step from 1 on")
     if max_hours is not None and not 0 < max_hours < math.inf:
         raise UsageError("max_hours", f"{max_hours:g}", "must be above 0")
     overrides = _consistent(overrides)
-    run, notes = _named_run(folder, config, overrides, out)
+    given = Selection.of(folder) if folder else None
+    run, notes, default_name = _named_run(given, config, overrides, out)
     latest = locate.load_latest(run.checkpoints) if run.exists else None
     changes: dict[str, tuple[Any, Any]] = {}
     base = None
@@ -88,13 +123,23 @@ def make_plan(
         resolved = _config_to_go_on(run, latest, config, overrides)
         changes = _changes(run, latest.config, resolved)
     times_steps = resolved.train.minutes > 0 and (latest is None or "train.minutes" in changes)
-    recordings = folder or _own_recordings(run, latest, cache)
-    if latest is not None and not run.config_file.exists():
+    recordings = given or _own_recordings(run, latest, cache)
+    if latest is not None and not locate.has_config(run.folder):
+        what = "empty" if run.config_file.exists() else "gone"
         instead = "going on with the settings of the newest checkpoint"
-        notes += (f"note: {run.config_file} is gone: {instead}",)
+        notes += (f"note: {run.config_file} is {what}: {instead}",)
     decoding = DECODING if latest is None else latest.training.decoding
     plan = Plan(
-        run, resolved, recordings, stop_at, accept_changes, times_steps, decoding, base, notes
+        run,
+        resolved,
+        recordings,
+        stop_at,
+        accept_changes,
+        times_steps,
+        decoding,
+        base,
+        notes,
+        default_name,
     )
     plan.refuse(changes)
     about_labels = sorted(overrides.keys() & {"train.label_from", "train.label_depth"})
@@ -115,25 +160,30 @@ def make_plan(
     return plan
 
 
-def _own_recordings(run: Run, latest: Checkpoint | None, cache: Path | None) -> Path:
-    """The folder of the recordings that a run was begun on. Raises RunError."""
-    known = run.corpus().get("folder") or (latest.training.folder if latest else "")
-    if not known:
+def _own_recordings(run: Run, latest: Checkpoint | None, cache: Path | None) -> Selection:
+    """The recordings that a run was begun on. Raises RunError."""
+    known = run.recordings(latest)
+    if known is None:
         raise RunError(run.folder, "does not know its recordings", "name their `folder`")
-    if not Path(known).is_dir():
+    try:
+        known.require()
+    except CorpusError as e:
         words = ("wavenet", "train", "FOLDER", "`out`", run.folder, *cache_option(cache))
         advice = f"name the folder they are in now: {command(*words)}"
-        raise RunError(run.folder, f"its recordings are no longer in {known}", advice)
-    return Path(known)
+        raise RunError(run.folder, f"its recordings are no longer in {e.subject}", advice) from None
+    return known
 
 
 def _named_run(
-    folder: Path | None, config: str | None, overrides: Mapping[str, Any], out: Path | None
-) -> tuple[Run, tuple[str, ...]]:
-    """The run that is meant, and notes about its name."""
+    recordings: Selection | None,
+    config: str | None,
+    overrides: Mapping[str, Any],
+    out: Path | None,
+) -> tuple[Run, tuple[str, ...], str]:
+    """The run that is meant, notes about it, and the config's name where the user named none."""
     if out is not None:
-        return Run(out), ()
-    if folder is None:
+        return Run(out), (), ""
+    if recordings is None:
         reason = "name a folder of recordings, or an existing run with `out` to go on with"
         raise RunError("", reason)
     source = overrides.get("train.init_from")
@@ -141,7 +191,8 @@ def _named_run(
         name = loading.as_name(model_name(Path(source)))
     else:
         name = loading.read(config or loading.DEFAULT_PRESET)["name"]
-    return default_run(folder, overrides.get("name", name))
+    name = str(overrides.get("name", name))
+    return *default_run(recordings, name), name
 
 
 def _config_to_begin(
@@ -204,7 +255,7 @@ def _config_to_go_on(
 
 def _changes(run: Run, before: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """How two configs of a run differ. Raises RunError for what no run can go on with."""
-    changes = loading.differences(before, new)
+    changes = changed_settings(before, new)
     begun = ("model.", "audio.", "train.init_from", "train.label_depth")
     fixed = {k: change for k, change in changes.items() if k.startswith(begun)}
     if fixed:
@@ -214,6 +265,14 @@ def _changes(run: Run, before: Config, new: Config) -> dict[str, tuple[Any, Any]
         if "train.init_from" in fixed:
             advice += ", or leave out `init_from` and `config` to go on with this one"
         raise RunError(run.folder, reason, advice)
+    return changes
+
+
+def changed_settings(before: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """How two configs of a run differ; where mel frames lie does not count, but what they are."""
+    changes = loading.differences(before, new)
+    if before.train.frames_from and new.train.frames_from:
+        changes.pop("train.frames_from", None)
     return changes
 
 

@@ -1,7 +1,7 @@
 """A run folder, which holds all that is known about its run.
 
 config.toml       every setting
-corpus.json       the folder of recordings and what they held
+corpus.json       which recordings, and what they held
 recordings.csv    what became of each file
 metrics.jsonl     one line per logged step and per evaluation
 samples/          a wav and a picture from each evaluation
@@ -22,6 +22,7 @@ from wavenet.config import Config
 from wavenet.config.loading import load as load_config
 from wavenet.data.cache_folders import cache_option
 from wavenet.data.corpus import Corpus
+from wavenet.data.selection import Selection
 from wavenet.errors import RunError
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
@@ -76,15 +77,16 @@ class Run:
         elif not self.exists and (not nearest.is_dir() or any(map(_is_foreign, nearest.iterdir()))):
             raise RunError(self.folder, "exists and is not a run", "choose another `out`")
 
-    def create(self) -> FileLock:
+    def create(self, wait_seconds: float = 0) -> FileLock:
         """Make the folders, lock the run, and delete files that a crash left half-written.
 
-        Returns the lock, which the caller releases. Raises RunError.
+        Returns the lock, which the caller releases. Raises RunError, for a lock that another
+        process has when it still has it after `wait_seconds`.
         """
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=0)
+            lock = FileLock(self.folder / ".lock", timeout=wait_seconds)
             lock.acquire()
             for folder in (self.folder, self.checkpoints):
                 for leftover in folder.glob(f"*{PARTIAL}"):
@@ -100,7 +102,7 @@ class Run:
 
     def config(self) -> Config:
         """Its settings: those of config.toml, or of the newest checkpoint where that was lost."""
-        if not self.config_file.exists() and (latest := locate.load_latest(self.checkpoints)):
+        if not locate.has_config(self.folder) and (latest := locate.load_latest(self.checkpoints)):
             return latest.config
         return load_config(self.config_file)
 
@@ -109,6 +111,7 @@ class Run:
         write_whole(self.config_file, corpus.config.to_toml().encode())
         about = {
             "folder": str(corpus.index.folder.resolve()),
+            **({"paths": corpus.index.selection.paths} if corpus.index.selection.paths else {}),
             "fingerprint": corpus.fingerprint,
             "recordings": corpus.contents,
             **({"labels": corpus.labels} if corpus.labels else {}),
@@ -121,7 +124,7 @@ class Run:
         write_whole(self.folder / "recordings.csv", table)
 
     def corpus(self) -> dict[str, Any]:
-        """What this run was trained on: folder, fingerprint, recordings by name.
+        """What this run was trained on: folder, paths in it, fingerprint, recordings by name.
 
         {} when it never got that far. Raises RunError.
         """
@@ -129,11 +132,24 @@ class Run:
             about = json.loads(_text(self.folder / "corpus.json"))
         except (OSError, ValueError):
             return {}
-        kinds = {"folder": str, "recordings": dict, "labels": dict, "frames": dict}
+        kinds = {"folder": str, "paths": list, "recordings": dict, "labels": dict, "frames": dict}
         is_whole = isinstance(about, dict) and all(
             isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
         )
         return about if is_whole else {}
+
+    def recordings(self, latest: Checkpoint | None = None) -> Selection | None:
+        """Those that it was begun on, as it or its `latest` checkpoint says; None if neither does.
+
+        Raises RunError, and CheckpointError where the newest checkpoint has to be read and cannot.
+        """
+        about = self.corpus()
+        if about.get("folder"):
+            return Selection(Path(about["folder"]), tuple(map(str, about.get("paths", []))))
+        latest = latest or locate.load_latest(self.checkpoints)
+        if latest is None or not latest.training.folder:
+            return None
+        return Selection(Path(latest.training.folder), latest.training.paths)
 
     def command_to_go_on(self, cache: Path | None, *more: str) -> str:
         """The command that goes on with this run, as text of an error, with `more` words.

@@ -16,11 +16,12 @@ from typing import Any
 
 import torch
 
-from wavenet.config import Config, loading
+from wavenet.config import Config
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.given_frames import mel_statistics
 from wavenet.data.pcm_cache import index_folder
+from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError, RunError, TrainingError
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.compilation import reporting
@@ -31,7 +32,7 @@ from wavenet.training import distributed, fine_tuning
 from wavenet.training.distributed import SingleProcess
 from wavenet.training.events import TrainingListener, to_all
 from wavenet.training.learning_check import LearningCheck
-from wavenet.training.plan import Plan, changed_recordings, make_plan
+from wavenet.training.plan import Plan, changed_recordings, changed_settings, make_plan
 from wavenet.training.preview import render_validation_sample
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer, learning_rate
@@ -46,7 +47,7 @@ HELD_OUT_SETTINGS = {
 
 
 def train(
-    folder: Path | None = None,
+    folder: Path | Sequence[Path] | Selection | None = None,
     *,
     config: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -62,11 +63,12 @@ def train(
 ) -> Run:
     """Train on a folder of recordings, or go on training, and return the run.
 
-    `config` is a preset or a TOML file, and `overrides` has settings by their full names. `out` is
-    the run folder; one that holds a run goes on, with its own config and recordings unless others
-    are given, which takes `accept_changes`. Training ends at step `stop_at`, after `max_hours` of
-    this session, or when `stop` returns True after a step; the schedule stays as it is. Decoded
-    recordings are kept in `cache`. A `dry_run` times a few real steps and keeps nothing.
+    `folder` may be a file too, or several of either. `config` is a preset or a TOML file, and
+    `overrides` has settings by their full names. `out` is the run folder; one that holds a run goes
+    on, with its own config and recordings unless others are given, which takes `accept_changes`.
+    Training ends at step `stop_at`, after `max_hours` of this session, or when `stop` returns True
+    after a step; the schedule stays as it is. Decoded recordings are kept in `cache`. A `dry_run`
+    times a few real steps and keeps nothing.
 
     Under torchrun, all its processes train together. Raises WavenetError; what was finished stays
     in the run folder.
@@ -102,8 +104,7 @@ def train(
             return plan.run
         if processes.rank == 0:
             listener = to_all([listener, LearningCheck(listener)])
-        _train(trainer, plan, listener, ended)
-        return plan.run
+        return _train(trainer, plan, listener, ended)
 
     return distributed.run(session)
 
@@ -143,7 +144,7 @@ def _read_corpus(
 
     corpus = processes.on_each_machine(read)
     reason, advice = "has other recordings than process 0", "copy the same to every machine"
-    error = CorpusError(plan.recordings, reason, advice)
+    error = CorpusError(plan.recordings.subject, reason, advice)
     processes.require_equal_on_all_ranks((corpus.fingerprint, corpus.config), error)
     return corpus
 
@@ -168,15 +169,18 @@ def _time_steps(trainer: Trainer, plan: Plan, listener: TrainingListener) -> Non
 
 def _train(
     trainer: Trainer, plan: Plan, listener: TrainingListener, ended: Callable[[], bool]
-) -> None:
-    run, processes = plan.run, trainer.processes
+) -> Run:
+    processes = trainer.processes
     with ExitStack() as stack:
 
-        def lock_and_resume() -> Checkpoint | None:
-            stack.callback(run.create().release)
-            return _resume(plan, trainer.corpus)
+        def lock_and_resume() -> tuple[Run, Checkpoint | None]:
+            run, lock = plan.lock_run()
+            stack.callback(lock.release)
+            return run, _resume(replace(plan, run=run), trainer.corpus)
 
-        latest = processes.broadcast(lock_and_resume)
+        run, latest = processes.broadcast(lock_and_resume)
+        if run.folder != plan.run.folder:
+            listener.note(f"note: {plan.run.folder} has become a run of other recordings")
         if latest is not None:
             trainer.restore(latest)
             listener.resumed(trainer, run, latest.training)
@@ -195,7 +199,7 @@ def _train(
             until = min(steps, plan.stop_at or steps)
             if trainer.step >= until or trainer.out_of_patience:
                 listener.nothing_left(trainer, run, until)
-                return
+                return run
             seconds = trainer.time_step()
         listener.starting(trainer, until, seconds)
         try:
@@ -203,6 +207,7 @@ def _train(
         except TrainingError as e:
             advice = processes.broadcast(lambda: _divergence_advice(trainer, run))
             raise TrainingError(e.subject, e.reason, advice) from None
+    return run
 
 
 def _begin(trainer: Trainer, plan: Plan) -> None:
@@ -229,7 +234,7 @@ def _resume(plan: Plan, corpus: Corpus) -> Checkpoint | None:
     run = plan.run
     latest = run.latest() if run.exists else None
     if latest is not None:
-        changes = loading.differences(latest.config, corpus.config)
+        changes = changed_settings(latest.config, corpus.config)
         is_same = corpus.fingerprint == latest.training.fingerprint
         recordings = "" if is_same else changed_recordings(run, corpus)
         plan.refuse(changes, recordings)

@@ -250,6 +250,7 @@ class Trainer:
             best_bits=self.best_bits,
             best_step=self.best_step,
             folder=str(self.corpus.index.folder.resolve()),
+            paths=self.corpus.index.selection.paths,
             fingerprint=self.corpus.fingerprint,
             decoding=self.corpus.index.version,
             torch=torch.__version__,
