@@ -1,7 +1,7 @@
 """What can go wrong, as objects. The command line prints any of these as one line and exits 1.
 
     WavenetError                    everything that this program raises on purpose
-      UsageError                    an argument has a value that it cannot have
+      UsageError                    an argument has a value that it cannot have; a ValueError, too
       ConfigError                   a setting is unknown, malformed or out of range
       AudioError                    a recording cannot be read, or audio cannot be written
       CorpusError                   a folder of recordings cannot be trained on
@@ -58,8 +58,11 @@ class WavenetError(Exception):
         return printable(where + self.reason + (f"; {self.advice}" if self.advice else ""))
 
 
-class UsageError(WavenetError):
-    """An argument has a value that it cannot have, alone or together with the others."""
+class UsageError(WavenetError, ValueError):
+    """An argument has a value that it cannot have, alone or together with the others.
+
+    `parameter` is its name. `value` is what it had: of an array, the shape or a range of numbers.
+    """
 
     def __init__(self, parameter: str, value: object, reason: str, advice: str = "") -> None:
         shown = "" if value is None else f" {value}"

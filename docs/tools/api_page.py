@@ -141,9 +141,15 @@ def ours(owner: type) -> list[type]:
 
 
 def public_members(owner: type) -> dict[str, Any]:
-    """The methods and properties of a class, its own ones first."""
-    names = [name for base in ours(owner) for name in vars(base) if not name.startswith("_")]
-    members = {name: inspect.getattr_static(owner, name) for name in names}
+    """The methods and properties of a class, its own ones first.
+
+    Of one that overrides another without saying more, it is the other.
+    """
+    members: dict[str, Any] = {}
+    for base in ours(owner):
+        for name, value in vars(base).items():
+            if not name.startswith("_") and not getattr(members.get(name), "__doc__", None):
+                members[name] = value
     kinds = (FunctionType, classmethod, property)
     # The default of a field may be a function, too.
     found = {name: value for name, value in members.items() if isinstance(value, kinds)}
@@ -158,8 +164,10 @@ def attributes(owner: type, members: dict[str, Any]) -> str:
             f"- Its fields are the settings of [{owner.section}](settings.md#{owner.section})."
         ]
     else:
-        kinds = {name: kind for base in ours(owner) for name, (kind, _) in fields(base).items()}
-        texts = {name: text for base in ours(owner) for name, text in docstrings(base).items()}
+        # A protocol's are shown with itself.
+        bases = [b for b in ours(owner) if b is owner or not getattr(b, "_is_protocol", False)]
+        kinds = {name: kind for base in bases for name, (kind, _) in fields(base).items()}
+        texts = {name: text for base in bases for name, text in docstrings(base).items()}
         rows += [row(name, kinds[name], text) for name, text in texts.items()]
     for name, value in members.items():
         if isinstance(value, property):

@@ -54,7 +54,7 @@ def test_gradients_reach_exactly_the_samples_that_paths_lead_to(config: ModelCon
     x = torch.randint(0, config.levels, shape, generator=torch.Generator().manual_seed(1))
     model(x)[0, -1].sum().backward()
     assert embedded[0].grad is not None
-    by_lag = embedded[0].grad.abs().sum(dim=(1, 2)).flip(0).numpy()
+    by_lag = embedded[0].grad.abs().sum(dim=(0, 1)).flip(0).numpy()
     counts = count_paths(config.all_offsets)
     assert counts is not None
     assert ((by_lag > 0) == np.concatenate([counts.covered, np.zeros(extra, bool)])).all()
@@ -85,10 +85,10 @@ def test_influence_is_the_gradient_with_respect_to_the_embedded_samples(kind: st
     wav = recording.pcm[at - lags : at + 1] / np.float32(32768)
     x = torch.from_numpy(d.encode(wav))[None]
     table = model.embedding.weight
-    embedded = d.embed(x[:, :-1].t(), table).requires_grad_()
-    d.loss(model._head(model.stack(embedded)).transpose(0, 1), x[:, -1:]).backward()
+    embedded = d.embed(x[:, :-1], table).transpose(1, 2).requires_grad_()
+    d.loss(model._head(model.stack(embedded)), x[:, -1:]).backward()
     assert embedded.grad is not None
-    gradient = embedded.grad[:, 0].flip(0)
+    gradient = embedded.grad[0].t().flip(0)
     if d.scalar_input:
         expected = (gradient @ table[0] / table[0].norm()).abs()
     else:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wavenet.config import Config, ModelConfig, loading
+from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig, loading
 from wavenet.errors import ConfigError, UsageError
 
 
@@ -219,3 +219,31 @@ def test_every_key_of_every_preset_is_known() -> None:
     known = {*loading.flatten(Config().to_dict()), "model.dilations"}
     for name in loading.preset_names():
         assert loading.flatten(loading.load(name).to_dict()).keys() <= known
+
+
+# Settings given in Python, where nothing has checked their types before.
+WRONG_IN_PYTHON = [
+    (ModelConfig, {"output": "softmax"}, 'model.output = softmax: must be "mulaw", "logistic" or'),
+    (ModelConfig, {"layers": -1}, "model.layers = -1: must be 1 to 1000 layers"),
+    (ModelConfig, {"layers": 2.5}, "model.layers = 2.5: must be an integer"),
+    (ModelConfig, {"smooth": "no"}, "model.smooth = no: must be true or false"),
+    (ModelConfig, {"dilations": "1, 2"}, "must be a list of integers or None"),
+    (ModelConfig, {"kernel_size": (2, "3")}, "must be an integer or a list of integers"),
+    (ModelConfig, {"labels": "ada"}, "model.labels = ada: must be a list of texts"),
+    (AudioConfig, {"min_seconds": "1"}, "audio.min_seconds = 1: must be a number"),
+    (TrainConfig, {"validation": "half"}, 'train.validation = half: must be "files" or "tails"'),
+    (Config, {"model": "tiny"}, "model = tiny: must be ModelConfig"),
+]
+
+
+@pytest.mark.parametrize(("section", "settings", "message"), WRONG_IN_PYTHON)
+def test_a_setting_of_another_type_is_refused_in_python_too(
+    section: type, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as e:
+        section(**settings)
+    assert message in str(e.value)
+
+
+def test_a_list_is_as_good_as_a_tuple() -> None:
+    assert ModelConfig(dilations=[1, 2, 4]) == ModelConfig(dilations=(1, 2, 4))  # type: ignore[arg-type]

@@ -41,3 +41,11 @@ def test_every_setting_has_a_meaning_and_every_number_a_range_and_a_unit(setting
     if "integer" in setting.type or setting.type == "number":
         assert setting.range
         assert bool(setting.unit) == (setting.name not in DIMENSIONLESS)
+
+
+def test_what_a_class_inherits_is_explained_once() -> None:
+    text = api_page.page()
+    assert text.count("Negative log-likelihood of each code in nats") == 1
+    assert "As in `Distribution`: `n_params`, `n_inputs`" in text
+    # A method that says more than what it overrides is shown for itself.
+    assert text.count("#### `draw(params: Array, noise: Array, sampling: Sampling)") == 3

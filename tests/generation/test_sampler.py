@@ -126,3 +126,34 @@ def test_an_argument_out_of_range_is_named(parameter: str, value: Any) -> None:
     with pytest.raises(UsageError) as e:
         wavenet.generate(as_checkpoint(network(SMALL)), **{parameter: value})
     assert (e.value.parameter, str(e.value.value)) == (parameter, str(value))
+
+
+WRONG_FOR_A_SAMPLER: dict[str, Any] = {
+    "model": "demo-voice",
+    "seed": None,
+    "count": 1.5,
+    "first": -1,
+    "sampling": 0.9,
+    "engine": 3,
+    "options": "fp32",
+    "prompt": np.zeros(9),
+    "labels": "ada",
+}
+
+
+@pytest.mark.parametrize("parameter", WRONG_FOR_A_SAMPLER)
+def test_a_sampler_names_the_argument_that_does_not_fit(parameter: str) -> None:
+    right = {"model": as_checkpoint(network(SMALL)), "seed": 1, "engine": "reference"}
+    with pytest.raises(ValueError, match=f"^`{parameter}`") as e:
+        Sampler(**right | {parameter: WRONG_FOR_A_SAMPLER[parameter]})
+    assert isinstance(e.value, UsageError)
+
+
+def test_a_sampler_makes_a_number_of_samples_for_each_stream() -> None:
+    sampler = Sampler(as_checkpoint(network(SMALL)), seed=1, count=2, engine="reference")
+    for samples in ([5], 5, [5, -1], [5, 0.5]):
+        with pytest.raises(UsageError, match="`samples`"):
+            sampler.collect(samples)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="`block` 0: must be 1"):
+        next(sampler.blocks(5, block=0))
+    assert sampler.time == 0

@@ -80,7 +80,7 @@ def assert_equals_the_stack_in_float64(config: ModelConfig, batch: int, segment:
     generator = torch.Generator().manual_seed(1)
     exact, fast = model.stack, single(model).stack
     length = exact.receptive_field + segment - 1
-    shape = length, batch, config.residual_channels
+    shape = batch, config.residual_channels, length
     x = torch.randn(shape, generator=generator, dtype=torch.float64)
     conditioning = double = None
     if config.condition_channels:
@@ -130,7 +130,7 @@ def test_what_was_not_kept_is_computed_back_from_a_stream_that_grows() -> None:
         for layer in model.stack.layers[:-1]:
             assert layer.residual is not None
             layer.residual.bias += 1
-    x = torch.randn(model.stack.receptive_field + 99, 2, SMALL.residual_channels).double()
+    x = torch.randn(2, SMALL.residual_channels, model.stack.receptive_field + 99).double()
     expected, found = run(model.stack, x, None), run(single(model).stack, x.float(), None)
     for name, t in expected.items():
         assert (found[name] - t).abs().max() < 3e-5 * t.abs().max(), name
@@ -225,7 +225,7 @@ def test_what_is_not_finite_stays_so() -> None:
 def test_rows_that_lie_apart_are_read_as_they_are() -> None:
     stack = WaveNetStack(SMALL)
     channels = SMALL.residual_channels
-    x = torch.randn(stack.receptive_field + 9, 2, 2 * channels)[..., :channels]
+    x = torch.randn(stack.receptive_field + 9, 2, 2 * channels)[..., :channels].permute(1, 2, 0)
     assert not x.is_contiguous()
     assert torch.equal(stack(x), stack(x.contiguous()))
 
@@ -234,9 +234,12 @@ def test_what_does_not_fit_is_refused_before_any_kernel_reads_it() -> None:
     config = CONDITIONED["labels and mel"]
     stack = WaveNetStack(config)
     length, channels = stack.receptive_field + 99, config.condition_channels
-    x = torch.randn(length, 3, config.residual_channels)
+    x = torch.randn(3, config.residual_channels, length)
+    with pytest.raises(ValueError, match=r"must be of shape \(batch, 10, time\)"):
+        stack(x[:, 1:])
+    stack.form = IN_MACHINE_CODE
     with pytest.raises(ValueError, match="of float32"):
-        stack(x[..., 1:])
+        stack(x.double())
     frames, hop = torch.randn(length // config.frame_hop + 2, 3, channels), config.frame_hop
     stack(x, Conditioning(frames, 0, hop))
     for few in (Conditioning(frames[:-3], 0, hop), Conditioning(frames, 4 * hop, hop)):

@@ -180,14 +180,14 @@ def test_biases_gradients_are_summed_in_single_precision(form: Form) -> None:
     stack = WaveNetStack(SMALL)
     stack.form = form
     rows, value = 5000, 0.001
-    x = torch.randn(stack.receptive_field + rows - 1, 1, SMALL.residual_channels)
+    x = torch.randn(1, SMALL.residual_channels, stack.receptive_field + rows - 1)
     with torch.autocast("cpu", torch.bfloat16):
         skips = stack(x)
     assert skips.dtype == torch.bfloat16
     gradient = torch.full_like(skips, value)
     skips.backward(gradient)
     for layer in stack.layers:
-        expected = gradient.double().sum(0)[0].float()
+        expected = gradient.double().sum((0, 2)).float()
         torch.testing.assert_close(layer.skip.bias.grad, expected, rtol=1e-6, atol=0)
         assert layer.dilated.bias.grad is not None
         rounded = layer.dilated.bias.grad.bfloat16().float()
@@ -200,10 +200,16 @@ def test_half_precision_on_a_gpu_fills_channels_up_to_16_bytes() -> None:
     assert form_for(torch.device("cpu"), torch.bfloat16).multiple == 1
 
 
-def test_a_stack_alone_takes_time_before_batch() -> None:
+def test_a_stack_alone_takes_what_torchs_convolutions_take() -> None:
     stack = WaveNetStack(SMALL)
-    x = torch.zeros(stack.receptive_field + 4, 2, SMALL.residual_channels)
-    assert stack(x).shape == (5, 2, SMALL.skip_channels)
+    x = torch.randn(2, SMALL.residual_channels, stack.receptive_field + 4)
+    skips = stack(x)
+    assert skips.shape == (2, SMALL.skip_channels, 5)
+    assert torch.equal(stack(x[1]), stack(x[1:])[0])
+    assert stack(x[:0]).shape == (0, SMALL.skip_channels, 5)
+    # However it lies in memory.
+    time_first = x.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    assert torch.equal(stack(time_first), skips)
 
 
 def test_the_gates_of_a_gpu_are_compiled_whole() -> None:

@@ -61,11 +61,11 @@ def covered_lags(config: ModelConfig) -> set[int]:
         for p in model.parameters():
             # Small enough for no gate to saturate.
             p.abs_().add_(0.1).mul_(0.2)
-    shape = (model.receptive_field + 20, 1, config.residual_channels)
+    shape = (1, config.residual_channels, model.receptive_field + 20)
     embedded = torch.full(shape, 0.01, dtype=torch.float64, requires_grad=True)
-    model._head(model.stack(embedded))[-1].sum().backward()
+    model._head(model.stack(embedded))[:, -1].sum().backward()
     assert embedded.grad is not None
-    return set(torch.nonzero(embedded.grad.abs().sum(dim=(1, 2)).flip(0)).flatten().tolist())
+    return set(torch.nonzero(embedded.grad.abs().sum(dim=(0, 1)).flip(0)).flatten().tolist())
 
 
 # The last one has gaps.

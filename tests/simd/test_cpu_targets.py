@@ -63,7 +63,7 @@ stack = WaveNetStack(ModelConfig(
     dilations=(1, 3, 9, 16), kernel_size=3, residual_channels=19, gate_channels=70,
     skip_channels=37,
 ))
-x = torch.randn(stack.receptive_field + 300, 3, 19, generator=torch.Generator().manual_seed(0))
+x = torch.randn(3, 19, stack.receptive_field + 300, generator=torch.Generator().manual_seed(0))
 found = []
 for precise in (True, False):
     stack, x = (stack.double(), x.double()) if precise else (stack.float(), x.float())

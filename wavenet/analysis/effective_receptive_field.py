@@ -112,7 +112,8 @@ def influence_at(network: "WaveNet", source: Source, at: int, sample_rate: int) 
 
     with torch.enable_grad(), network.stack.register_forward_pre_hook(keep_embedded):
         loss = distribution.loss(network(x[:, :-1], inputs), x[:, -1:])
-    (gradient,) = torch.autograd.grad(loss, embedded)  # (receptive_field, 1, R)
+    (gradient,) = torch.autograd.grad(loss, embedded)  # (1, R, receptive_field)
+    gradient = gradient.transpose(1, 2)
     lengths = gradient.norm(dim=2)
     if distribution.scalar_input:
         lengths = (gradient @ (table[0] / table[0].norm())).abs()

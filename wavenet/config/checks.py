@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from wavenet.arithmetic import is_power_of_two
 from wavenet.errors import ConfigError
@@ -55,9 +57,10 @@ def ranged(default: Any, low: float, high: float, unit: str = "", **more: Any) -
 
 
 class Checked:
-    """Common to all settings: numbers are finite and within their ranges.
+    """Common to all settings: of their types, and numbers finite and within their ranges.
 
-    pydantic refuses unknown keys.
+    A config that is read from a file has its types checked by pydantic before, which also converts
+    to them and refuses unknown keys.
     """
 
     # What stands before the names of settings in messages, `[section]` in a file.
@@ -65,6 +68,11 @@ class Checked:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        for f in fields(self):  # type: ignore[arg-type]
+            if isinstance(listed := getattr(self, f.name), list):
+                # Sections are frozen, and are keys of caches.
+                object.__setattr__(self, f.name, tuple(listed))
+            self.require(_is_of(f.type, getattr(self, f.name)), f.name, f"must be {_named(f.type)}")
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ConfigError(f"{name} = {value}", "must be a finite number")
@@ -87,3 +95,27 @@ class Checked:
             value = getattr(self, name)
             plain = list(value) if isinstance(value, tuple) else value
             raise ConfigError(f"{self.section}.{name} = {plain}".lstrip("."), rule)
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value is of the type that a setting is annotated with."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_is_of(option, value) for option in get_args(kind))
+    if get_origin(kind) is tuple:
+        of_each = get_args(kind)[0]
+        return isinstance(value, tuple) and all(_is_of(of_each, member) for member in value)
+    return isinstance(value, {int: Integral, float: Real}.get(kind, kind))
+
+
+def _named(kind: Any) -> str:
+    """The type of a setting in words."""
+    if get_origin(kind) is Literal or isinstance(kind, UnionType):
+        *others, last = map(_named, get_args(kind))
+        return f"{', '.join(others)} or {last}"
+    if get_origin(kind) is tuple:
+        return f"a list of {_named(get_args(kind)[0]).split()[-1]}s"
+    names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    names[NoneType] = "None"
+    return names.get(kind, kind.__name__ if isinstance(kind, type) else f'"{kind}"')

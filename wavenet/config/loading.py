@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.config.legacy import current, modernised
+from wavenet.config.model import ModelConfig
 from wavenet.config.schema import Config
 from wavenet.errors import ConfigError, UsageError
 from wavenet.system import resources
@@ -82,6 +83,20 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Conf
     2047
     """
     return parse(override(read(source), overrides or {}), str(_path(source)))
+
+
+def model_of(config: ModelConfig | Config | str) -> ModelConfig:
+    """The sizes of a network: `config` itself, those of a whole config, or those of a preset.
+
+    Raises ConfigError for an unknown preset, UsageError for anything else.
+    """
+    whole = load(config) if isinstance(config, str) else config
+    model = whole.model if isinstance(whole, Config) else whole
+    if not isinstance(model, ModelConfig):
+        kind = f"of type {type(config).__name__}"
+        rule = "must be a ModelConfig, a Config, or the name of a preset"
+        raise UsageError("config", kind, rule)
+    return model
 
 
 def read(source: str | Path) -> dict[str, Any]:

@@ -7,11 +7,14 @@ in blocks of any size. A fresh state is that of a network which has read endless
 import importlib
 from collections.abc import Mapping
 
-from wavenet.config import ModelConfig
+from wavenet.config import Config, ModelConfig
+from wavenet.config.loading import model_of
 from wavenet.engines.engine import Engine as Engine
 from wavenet.engines.options import DEFAULTS, EngineOptions
 from wavenet.errors import EngineError, UnsupportedModelError, UsageError
 from wavenet.glossary import Array
+from wavenet.model.arguments import require_type
+from wavenet.model.parameters import require_weights
 from wavenet.system.machine import nvidia
 
 # From the fastest to the slowest, for one stream.
@@ -35,18 +38,31 @@ def candidates() -> list[str]:
 
 def create_engine(
     name: str,
-    config: ModelConfig,
+    config: ModelConfig | Config | str,
     weights: Mapping[str, Array],
     options: EngineOptions | None = None,
 ) -> Engine:
     """The engine called `name`, loaded with a model.
 
     `auto` is the fastest that runs on this machine and supports the model; the others are in
-    `ENGINES`: triton, numba, cuda-graph and reference. `weights` are those of a checkpoint,
-    `model.weights`, or of a network: its state_dict as NumPy arrays. Raises UsageError for an
-    unknown name, and EngineError for one that cannot be loaded.
+    `ENGINES`: triton, numba, cuda-graph and reference. `config` is the network's, as for `WaveNet`.
+    `weights` are those of a checkpoint, `model.weights`, or of a network: its state_dict as NumPy
+    arrays. Raises UsageError for an unknown name and for weights that are not the config's, and
+    EngineError for an engine that cannot be loaded.
+
+    >>> model = wavenet.load("demo-voice")
+    >>> engine = wavenet.create_engine("reference", model.config, model.weights)
+    >>> state = engine.init_state(batch=2)
+    >>> noise = np.random.default_rng(0).uniform(0.01, 0.99, (2, 5))
+    >>> codes = engine.generate(state, noise, wavenet.Sampling())
+    >>> engine.distribution.decode(codes).shape
+    (2, 5)
     """
-    if name != "auto" and name not in ENGINES:
+    config = model_of(config)
+    require_weights("weights", config, weights)
+    if options is not None:
+        require_type("options", options, EngineOptions)
+    if not isinstance(name, str) or (name != "auto" and name not in ENGINES):
         raise UsageError("engine", name, "unknown", f"use auto or one of {', '.join(ENGINES)}")
     reason = ""
     for candidate in candidates() if name == "auto" else [name]:

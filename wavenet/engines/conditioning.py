@@ -11,6 +11,7 @@ import numpy as np
 from wavenet.config import ModelConfig
 from wavenet.errors import EngineError
 from wavenet.glossary import Array
+from wavenet.model.arguments import require_type
 from wavenet.model.conditioning.carriers import Conditioning, conditioning_hop
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.conditioning.registry import front_ends
@@ -32,8 +33,9 @@ def require_conditioning(
     if conditioning is None:
         nouns = " and ".join(front_end.noun for front_end in required)
         raise EngineError("", f"this model is conditioned on {nouns}: give some")
+    require_type("conditioning", conditioning, Conditioning)
     frames = conditioning.frames
-    shape = (batch, frames.shape[1], len(config.schedule), config.gate_channels)
+    shape = (batch, *frames.shape[1:2], len(config.schedule), config.gate_channels)
     if frames.shape != shape:
         wanted = f"(streams, frames, layers, gate channels) are {shape}"
         raise EngineError("", f"conditions of shape {frames.shape} do not fit: {wanted}")

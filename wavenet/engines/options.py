@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wavenet.errors import UsageError
+from wavenet.model.arguments import require_integer
 from wavenet.system.machine import cores
 from wavenet.system.notices import tell
 
@@ -34,8 +35,7 @@ class EngineOptions:
         if self.precision not in ("auto", *PRECISIONS):
             rule = "must be fp32, or bf16 (auto) for rounded weights, which is faster"
             raise UsageError("precision", self.precision, rule)
-        if not 0 <= self.threads <= 1024:
-            raise UsageError("threads", self.threads, "must be 0 (as many as help) to 1024")
+        require_integer("threads", self.threads, 0, 1024, "must be 0 (as many as help) to 1024")
 
     @property
     def most_threads(self) -> int:

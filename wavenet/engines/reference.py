@@ -72,7 +72,7 @@ class ReferenceEngine(Engine):
     def describe(self, batch: int) -> str:
         return "reference engine (double precision, 1 thread)"
 
-    def select(self, state: State, streams: Sequence[int]) -> State:
+    def _select(self, state: State, streams: Sequence[int]) -> State:
         return [copy.deepcopy(state[i]) for i in streams]
 
     def _position(self, state: State) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from wavenet.generation.mel_input import MelInput
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
 from wavenet.glossary import Samples, Wav
+from wavenet.model.arguments import integer_list, require_integer, require_type
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
@@ -30,8 +31,7 @@ MOST_STREAMS = 10_000
 
 def require_count(count: int) -> None:
     """Raise UsageError for a number of streams that no seed has."""
-    if not 1 <= count <= MOST_STREAMS:
-        raise UsageError("count", count, f"must be 1 to {MOST_STREAMS}")
+    require_integer("count", count, 1, MOST_STREAMS, f"must be 1 to {MOST_STREAMS}")
 
 
 class Stream(NamedTuple):
@@ -62,6 +62,13 @@ class Sampler:
     `options` are those of an engine that is given by its name; by default it rounds weights.
 
     Raises UsageError or EngineError for what the model or the engine cannot do.
+
+    >>> model = wavenet.load("demo-voice")
+    >>> sampler = wavenet.Sampler(model, seed=7, count=2, engine="reference")
+    >>> [block.shape for block in sampler.blocks(50, block=40)]
+    [(2, 40), (2, 10)]
+    >>> sampler.time
+    50
     """
 
     def __init__(
@@ -78,9 +85,21 @@ class Sampler:
         labels: Sequence[str] = (),
         mel_inputs: Sequence[MelInput] = (),
     ) -> None:
-        if not 0 <= seed < 2**64:
-            raise UsageError("seed", seed, "must be 0 to 2^64 - 1")
+        require_type("model", model, Checkpoint, "`wavenet.load` gives one")
+        require_integer("seed", seed, 0, 2**64 - 1, "must be 0 to 2^64 - 1")
         require_count(count)
+        require_integer("first", first, 0, 2**63 - 1, "must be the number of a stream, 0 or more")
+        if isinstance(labels, str) or not isinstance(labels, Sequence):
+            raise UsageError("labels", labels, "must be a list of labels")
+        for name, given, kind in (
+            ("sampling", sampling, Sampling),
+            ("options", options, EngineOptions),
+            ("prompt", prompt, Prompt),
+        ):
+            if given is not None:
+                require_type(name, given, kind)
+        if not isinstance(engine, str):
+            require_type("engine", engine, Engine)
         config = model.config.model
         if mel_inputs and config.labels and not labels:
             advice = f"choose one of {labels_line(config.labels)}"
@@ -118,6 +137,7 @@ class Sampler:
 
         `advance` is called with the number of samples of each block.
         """
+        self._require_lengths(samples)
         parts: list[list[Wav]] = [[np.zeros(0, np.float32)] for _ in samples]
         for blocks in self.variable_length_blocks(samples):
             for stream, wav in blocks:
@@ -141,6 +161,8 @@ class Sampler:
 
         Those that are done stay behind while others go on.
         """
+        self._require_lengths(samples)
+        require_integer("block", block, 1, 2**63 - 1, "must be 1 or more samples")
         start = self.time
         while left := [i for i in self._going if samples[i] > self.time - start]:
             if len(left) < len(self._going):
@@ -156,6 +178,11 @@ class Sampler:
                 (i, np.clip(wav / np.float32(self.streams[i].gain), -1, 1))
                 for i, wav in zip(left, self.distribution.decode(x), strict=True)
             ]
+
+    def _require_lengths(self, samples: Sequence[int]) -> None:
+        """Raise UsageError unless that is a number of samples for each stream."""
+        if len(integer_list("samples", samples, 0)) != self.count:
+            raise UsageError("samples", None, f"must list one for each of {self.count} streams")
 
     def _after(self, prompt: Samples) -> Any:
         """A state of all streams, after the prompt, which one stream of each kind reads for all."""

@@ -27,7 +27,7 @@ def compile_forward(network: WaveNet, report: Callable[[str], object]) -> None:
     """Compile what the network takes to predict, if anything, before it is timed or shown."""
     weight, stack = network.embedding.weight, network.stack
     if form_for(weight.device, weight.dtype).machine_code:
-        shortest = weight.new_zeros(stack.receptive_field, 1, weight.shape[1])
+        shortest = weight.new_zeros(1, weight.shape[1], stack.receptive_field)
         with reporting(report, weight.device), torch.no_grad():
             stack(shortest)
             code = torch.zeros(1, 1, dtype=torch.int64)

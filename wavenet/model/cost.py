@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from math import prod
+from numbers import Integral
 from typing import Any
 
 from wavenet.config import ModelConfig
+from wavenet.errors import UsageError
 from wavenet.model import parameters
+from wavenet.model.arguments import integer_list
 from wavenet.model.conditioning.registry import front_ends
 from wavenet.model.distributions.registry import distribution_for
 
@@ -17,11 +20,21 @@ FLOAT_BYTES = 4
 def receptive_field(dilations: Sequence[int], kernel_size: int | Sequence[int] = 2) -> int:
     """Samples that one output covers: 1 + the sum over layers of (kernel - 1) * dilation.
 
-    `kernel_size` is one number of taps, or a list with one for each dilation; ValueError when the
-    lists differ in length. Of a whole config, `ModelConfig.receptive_field` knows every kind of
-    layer.
+    `kernel_size` is one number of taps, or a list with one for each dilation. Raises UsageError, a
+    ValueError, when the lists differ in length, or hold other than integers from 1. Of a whole
+    config, `ModelConfig.receptive_field` knows every kind of layer.
+
+    >>> wavenet.receptive_field([1, 2, 4, 8])
+    16
+    >>> wavenet.receptive_field([1, 2, 4, 8], kernel_size=[3, 3, 2, 2])
+    19
     """
-    kernels = [kernel_size] * len(dilations) if isinstance(kernel_size, int) else kernel_size
+    dilations = integer_list("dilations", dilations, 1)
+    each = [kernel_size] * len(dilations) if isinstance(kernel_size, Integral) else kernel_size
+    kernels = integer_list("kernel_size", each, 1)
+    if len(kernels) != len(dilations):
+        reason = f"lists {len(kernels)} kernels for {len(dilations)} dilations"
+        raise UsageError("kernel_size", None, reason)
     return 1 + sum((k - 1) * d for k, d in zip(kernels, dilations, strict=True))
 
 

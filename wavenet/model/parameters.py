@@ -5,9 +5,15 @@ over it. Shapes are (outputs, inputs, taps), as `torch.nn.Conv1d` has them; `pat
 those of each kind of dilated convolution. Needs no torch.
 """
 
+from collections.abc import Mapping
 from math import prod
+from typing import Any
+
+import numpy as np
 
 from wavenet.config import ModelConfig
+from wavenet.errors import UsageError
+from wavenet.model.arguments import require_type
 from wavenet.model.conditioning.registry import front_ends
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.patterns import shapes as patterns
@@ -17,6 +23,18 @@ from wavenet.model.patterns.shapes import Shapes
 def expected_shapes(model: ModelConfig) -> Shapes:
     """Name and shape of every weight, as a network's `state_dict` and its checkpoints have them."""
     return embedding(model) | stack(model) | context(model) | head(model) | conditioning(model)
+
+
+def require_weights(name: str, model: ModelConfig, weights: Mapping[str, Any]) -> None:
+    """Raise UsageError, of the parameter `name`, unless these are a network's weights by name."""
+    require_type(name, weights, Mapping)
+    expected = expected_shapes(model)
+    for weight in sorted(expected.keys() | weights.keys()):
+        asked = expected.get(weight, "none")
+        shape = tuple(np.shape(weights[weight])) if weight in weights else "missing"
+        if shape != asked:
+            reason = f"{weight} has shape {shape}, the config asks for {asked}"
+            raise UsageError(name, None, reason)
 
 
 def embedding(model: ModelConfig) -> Shapes:

@@ -116,7 +116,7 @@ class NumbaEngine(Engine):
         slow = "" if HOST.fused else "; no fused multiply-add here, so slower than it could be"
         return f"{self.name} engine ({HOST.name}, {self.options.precision}, {threads}{slow})"
 
-    def select(self, state: State, streams: Sequence[int]) -> State:
+    def _select(self, state: State, streams: Sequence[int]) -> State:
         rows = np.asarray(streams, np.int64)
         ring, ahead, skips, sums, last = (
             panels.aligned_copy(array[rows]) for array in state.memory

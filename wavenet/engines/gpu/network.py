@@ -225,7 +225,7 @@ class DeviceEngine(Engine):
                 x, _ = n.layer(layer, x, x.repeat(1, n.taps), conditioning[layer])
         return State(rings, 0, silence)
 
-    def select(self, state: State, streams: Sequence[int]) -> State:
+    def _select(self, state: State, streams: Sequence[int]) -> State:
         indices = torch.tensor(streams, device=self._network.device)
         return State(state.rings[indices], state.time, state.last[indices])
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from wavenet.arithmetic import ceil_div
 from wavenet.config import ModelConfig
+from wavenet.errors import UsageError
 from wavenet.model.conditioning.carriers import (
     Conditioning,
     ConditioningInput,
@@ -34,14 +35,15 @@ class Conditioner(nn.Module):
     def forward(self, inputs: ConditioningInput) -> Conditioning:
         """-> features (F, batch, C); F is 1 where nothing changes along a recording.
 
-        Raises ValueError when the value of a front end is missing.
+        Raises UsageError when the value of a front end is missing.
         """
         features = []
         for front_end, module in self.encoders:
             value, per_frame = inputs.values.get(front_end.name), front_end.per_frame
             if value is None or (per_frame and inputs.frame_range is None):
                 reason = "give it conditions that hold some"
-                raise ValueError(f"this network {front_end.trait}: {reason}")
+                trait = f"this network {front_end.trait}"
+                raise UsageError("conditioning_input", None, trait, reason)
             places = _places(inputs, value.shape[1], front_end.context) if per_frame else None
             features.append(module(value, places))
         frames = max(len(f) for f in features)

@@ -1,6 +1,6 @@
 """What a network can predict: one file for each kind of output, and their registry.
 
-To add one: a class that does what `base.Distribution` says, a line in `registry`, and its name in
+To add one: a subclass of `base.Distribution`, a line in `registry`, and its name in
 `ModelConfig.output`. Its `draw` in NumPy is the specification. Engines have draws of their own,
 which they choose by `kind`: `engines/kinds.py` lists those that have one in
 `engines/cpu/sampling.py`, `engines/gpu/triton_kernels.py` and `engines/gpu/torch_sampling.py`. Of

@@ -10,8 +10,19 @@ else asks `distribution_for` for a model's distribution and never which kind it 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import numpy as np
+
 from wavenet.errors import UsageError
 from wavenet.glossary import Array, Noise, Params, Samples, Wav
+from wavenet.model.arguments import (
+    code_array,
+    number_array,
+    require_floats,
+    require_integer,
+    require_number,
+    require_shape,
+    require_tensor,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample from a prediction. Raises UsageError for values out of range."""
+    """How to sample from a prediction. Raises UsageError, a ValueError, for values out of range.
+
+    >>> wavenet.Sampling(temperature=0.95, top_p=0.9)
+    Sampling(temperature=0.95, top_k=0, top_p=0.9)
+    """
 
     temperature: float = 1.0
     """0 to 100: below 1 likely codes become likelier, and 0 always takes the likeliest."""
@@ -31,20 +46,24 @@ class Sampling:
     """Draw from the fewest codes that together have this probability; 1 keeps all."""
 
     def __post_init__(self) -> None:
+        require_number("temperature", self.temperature)
+        require_number("top_p", self.top_p)
+        rule = "must be 0 (off) or a number of codes to keep"
+        require_integer("top_k", self.top_k, 0, 2**63 - 1, rule)
         if not 0 <= self.temperature <= 100:
             must = "must be 0 (always the likeliest) to 100"
             advice = "1 samples the model as it is"
             raise UsageError("temperature", self.temperature, must, advice)
-        if self.top_k < 0:
-            raise UsageError("top_k", self.top_k, "must be 0 (off) or a number of codes to keep")
         if not 0 < self.top_p <= 1:
             raise UsageError("top_p", self.top_p, "must be above 0 and at most 1 (off)")
 
 
 class Distribution(Protocol):
-    """What every kind of output does.
+    """What every kind of output does; each is a subclass.
 
     Codes x are integers 0 ... levels - 1; params are the n_params numbers predicted for each.
+    Arrays are NumPy's and tensors torch's. UsageError, a ValueError, names what does not fit: a
+    shape, a kind of number, or codes out of range (of tensors on a CPU only).
     """
 
     kind: ClassVar[str]
@@ -82,16 +101,19 @@ class Distribution(Protocol):
         """The codes whose frequencies `wavenet.data.baselines` counts."""
 
     def encode(self, wav: Array) -> Samples:
-        """Audio in -1 ... 1, of any shape, to the nearest codes; what lies outside is clipped."""
+        """Audio in -1 ... 1, of any shape, to the nearest codes, int64.
+
+        What lies outside is clipped. Raises UsageError for NaN.
+        """
 
     def decode(self, x: Array) -> Wav:
-        """Codes of any shape to audio, float32 in -1 ... 1."""
+        """Codes of any shape to audio, float32 in -1 ... 1; `encode(decode(x)) == x`."""
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
         """The network's input: codes (...), table (n_inputs, R) -> (..., R)."""
 
     def embed_array(self, x: Array, table: Array) -> Array:
-        """The same in NumPy."""
+        """As `embed`, in NumPy."""
 
     def initial_bias(self) -> Array:
         """Initial bias of the output layer (n_params,)."""
@@ -112,7 +134,8 @@ class Distribution(Protocol):
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
         """Sample codes. Every engine's own sampling code is tested against this one.
 
-        params (..., n_params), noise (..., n_noise) -> codes (...).
+        params (..., n_params), noise (..., n_noise) -> codes (...). The last axis of the noise may
+        be missing where a draw takes one number.
         """
 
     def check(self, sampling: Sampling) -> None:
@@ -122,17 +145,48 @@ class Distribution(Protocol):
         """Where one code ends and the next begins: levels - 1 values of audio, ascending."""
 
     def bits_to_16bit(self, x: Array) -> Array:
-        """log2 of the number of 16-bit samples that share each code.
+        """log2 of the number of 16-bit samples that share each code, in the shape of x.
 
-        Added to bits per sample, it makes the figures of all kinds comparable.
+        Added to bits per sample, it gives bits per 16-bit sample, in which all kinds compare.
         """
 
 
+def require_alike(params: "Tensor", x: "Tensor", weights: "Tensor | None", n_params: int) -> None:
+    """Raise UsageError unless params and weights are those of the codes x, for a loss."""
+    require_floats("params", params, "batch", "time", n_params)
+    batch, time = params.shape[:2]
+    require_tensor("x", x, batch, time)
+    if weights is not None:
+        require_tensor("weights", weights, batch, time)
+
+
+def params_and_noise(
+    params: Array, noise: Array, n_params: int, n_noise: int
+) -> tuple[Array, Array]:
+    """What `draw` is given, the noise with its last axis and in float64. Raises UsageError."""
+    params, noise = number_array("params", params), number_array("noise", noise)
+    if params.shape[-1:] != (n_params,):
+        raise UsageError("params", params.shape, f"must be of shape (..., {n_params})")
+    if n_noise == 1 and noise.shape == params.shape[:-1]:
+        noise = noise[..., None]
+    require_shape("noise", noise, *params.shape[:-1], n_noise)
+    return params, noise.astype(np.float64)
+
+
+def params_and_codes(params: Array, x: Array, n_params: int, levels: int) -> tuple[Array, Array]:
+    """What `nats` is given. Raises UsageError."""
+    params, x = number_array("params", params), code_array(x, levels)
+    require_shape("params", params, "time", n_params)
+    require_shape("x", x, len(params))
+    return params, x
+
+
 def noise_columns(noise: Noise, n_noise: int) -> Noise:
-    """Noise as (batch, time, n_noise). Raises UsageError for another shape.
+    """Noise as an array (batch, time, n_noise). Raises UsageError for another shape or kind.
 
     The last axis may be missing where each sample takes one number.
     """
+    noise = number_array("noise", noise)
     wide = noise[..., None] if noise.ndim == 2 and n_noise == 1 else noise
     if wide.ndim != 3 or wide.shape[2] != n_noise:
         raise UsageError("noise", noise.shape, f"must be of shape (batch, time, {n_noise})")

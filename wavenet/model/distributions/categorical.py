@@ -8,7 +8,20 @@ import numpy as np
 from wavenet.audio import quantization
 from wavenet.glossary import Array, Params, Samples, Wav
 from wavenet.model import machine_code
-from wavenet.model.distributions.base import Sampling
+from wavenet.model.arguments import (
+    audio_array,
+    code_array,
+    codes_tensor,
+    require_integer,
+    require_type,
+)
+from wavenet.model.distributions.base import (
+    Distribution,
+    Sampling,
+    params_and_codes,
+    params_and_noise,
+    require_alike,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,81 +31,75 @@ BASELINE_LEVELS = 256
 
 
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Distribution):
     """One of `levels` mu-law codes (van den Oord et al. 2016, section 2.2).
 
     params are one logit per code. A draw takes one uniform number.
+
+    >>> distribution = wavenet.Categorical(256)
+    >>> x = distribution.encode(np.array([-1, 0, 0.5]))
+    >>> x.tolist()
+    [0, 128, 239]
+    >>> wav = distribution.decode(x)  # float32, near -1, 0 and 0.5
+    >>> distribution.encode(wav).tolist()
+    [0, 128, 239]
     """
 
-    levels: int
-    """Number of codes, a power of two in every model: 256 are 8 bits."""
+    # Were there no default, the property of the base class would be taken for one.
+    levels: int = 256
+    """Number of codes, 2 or more, and a power of two in every model: 256 are 8 bits."""
 
     kind: ClassVar[str] = "categorical"
     n_noise: ClassVar[int] = 1
     scalar_input: ClassVar[bool] = False
     input_std: ClassVar[float] = 1.0
 
+    def __post_init__(self) -> None:
+        require_integer("levels", self.levels, 2, 2**16, "must be 2 to 2^16")
+
     @property
     def n_params(self) -> int:
-        """Logits predicted per sample: `levels`."""
         return self.levels
 
     @property
     def n_inputs(self) -> int:
-        """Rows of the input table: `levels`."""
         return self.levels
 
     @property
     def silence(self) -> int:
-        """The code of a zero sample: `levels // 2`."""
         return int(self.encode(np.zeros(1))[0])
 
     @property
     def baseline_codes(self) -> "Categorical":
-        """The codes whose frequencies `wavenet.data.baselines` counts: these."""
         return self
 
     def encode(self, wav: Array) -> Samples:
-        """Audio in -1 ... 1, of any shape, to the nearest mu-law codes, int64 in 0 ... levels - 1.
-
-        What lies outside -1 ... 1 is clipped.
-        """
-        return quantization.encode(wav, self.levels)
+        return quantization.encode(audio_array(wav), self.levels)
 
     def decode(self, x: Array) -> Wav:
-        """Codes of any shape to audio, float32 in exactly -1 ... 1; `encode(decode(x)) == x`."""
-        return quantization.decode(x, self.levels)
+        return quantization.decode(code_array(x, self.levels), self.levels)
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
-        """Each code's row of the table: codes (...), table (levels, R) -> (..., R)."""
         from torch.nn.functional import embedding
 
-        return embedding(x, table)
+        return embedding(codes_tensor(x, self.levels), table)
 
     def embed_array(self, x: Array, table: Array) -> Array:
-        """As `embed`, in NumPy."""
-        return np.take(table, x, axis=0)
+        return np.take(table, code_array(x, self.levels), axis=0)
 
     def initial_bias(self) -> Array:
-        """Initial bias of the output layer, (levels,): zeros, so that all codes are as likely."""
         return np.zeros(self.levels, np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        """Softmax cross-entropy in float32, in nats, (): the mean over all samples.
-
-        With `weights` (batch, time) it is their weighted sum instead. params (batch, time, levels)
-        and the codes that they predict, x (batch, time). Bits are nats / log(2).
-        """
+        x = codes_tensor(x, self.levels)
+        require_alike(params, x, weights, self.n_params)
         # In memory the rows lie time before batch, so flattening in this order copies nothing.
         logits = params.transpose(0, 1).flatten(0, 1).float()  # (time * batch, levels)
         nats = _cross_entropy(logits, x.t().flatten())
         return nats.mean() if weights is None else (nats * weights.t().flatten()).sum()
 
     def nats(self, params: Params, x: Samples) -> Array:
-        """Negative log-likelihood of each code in nats, computed in float64.
-
-        params (time, levels), x (time,) -> (time,).
-        """
+        params, x = params_and_codes(params, x, self.n_params, self.levels)
         logits = params.astype(np.float64)
         largest = logits.max(axis=1)
         log_sum = np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest
@@ -106,6 +113,8 @@ class Categorical:
         their natural order until their summed probability passes `noise`. Ties go to the lower
         code. Noise may come without its last axis.
         """
+        require_type("sampling", sampling, Sampling)
+        params, uniform = params_and_noise(params, noise, self.n_params, self.n_noise)
         if sampling.temperature == 0:
             likeliest: Samples = np.argmax(params, axis=-1)
             return likeliest
@@ -120,23 +129,17 @@ class Categorical:
         kept = np.zeros_like(p)
         np.put_along_axis(kept, order, ranked, -1)
         cumulative = np.cumsum(kept, axis=-1)
-        uniform = np.asarray(noise, np.float64).reshape(*params.shape[:-1], 1)
         drawn: Samples = np.argmax(cumulative > uniform * cumulative[..., -1:], axis=-1)
         return drawn
 
     def check(self, sampling: Sampling) -> None:
-        """Every option is supported."""
+        """Raise nothing: every option is supported."""
 
     def edges(self) -> Array:
-        """Where one code ends and the next begins: levels - 1 values of audio, ascending."""
         return quantization.edges(self.levels)
 
     def bits_to_16bit(self, x: Array) -> Array:
-        """log2 of the number of 16-bit samples that share each code of x, in the shape of x.
-
-        Added to bits per sample, it gives bits per 16-bit sample, in which all kinds compare.
-        """
-        return np.take(quantization.bits_to_16bit(self.levels), x)
+        return np.take(quantization.bits_to_16bit(self.levels), code_array(x, self.levels))
 
 
 def _cross_entropy(logits: "Tensor", codes: "Tensor") -> "Tensor":

@@ -8,8 +8,21 @@ import numpy as np
 from wavenet.audio import quantization
 from wavenet.errors import UsageError
 from wavenet.glossary import Array, Params, Samples, Wav
+from wavenet.model.arguments import (
+    audio_array,
+    code_array,
+    codes_tensor,
+    require_integer,
+    require_type,
+)
 from wavenet.model.distributions import mixture_mass
-from wavenet.model.distributions.base import Sampling
+from wavenet.model.distributions.base import (
+    Distribution,
+    Sampling,
+    params_and_codes,
+    params_and_noise,
+    require_alike,
+)
 from wavenet.model.distributions.categorical import BASELINE_LEVELS, Categorical
 
 if TYPE_CHECKING:
@@ -21,7 +34,7 @@ WIDEST, NARROWEST = 0.3, 0.003
 
 
 @dataclass(frozen=True)
-class _Mixture:
+class _Mixture(Distribution):
     """A weighted sum of J densities over audio; each 16-bit sample has the mass of its bin.
 
     params: J weight logits, J means in MEAN_UNIT of full scale, J log-scales. Means may lie beyond
@@ -29,7 +42,7 @@ class _Mixture:
     """
 
     components: int
-    """J, the densities that are summed."""
+    """J, the densities that are summed: 1 or more."""
 
     # Logarithm of each component's mass on a code; the same in NumPy.
     _log_mass: ClassVar["staticmethod[[Tensor, Tensor, Tensor], Tensor]"]
@@ -43,6 +56,9 @@ class _Mixture:
     silence: ClassVar[int] = quantization.FULL_SCALE
     baseline_codes: ClassVar[Categorical] = Categorical(BASELINE_LEVELS)
 
+    def __post_init__(self) -> None:
+        require_integer("components", self.components, 1, 2**16, "must be 1 to 2^16")
+
     @property
     def n_params(self) -> int:
         """Numbers predicted per sample: 3 J."""
@@ -51,21 +67,20 @@ class _Mixture:
     def encode(self, wav: Array) -> Samples:
         """Audio in -1 ... 1, of any shape, to 16-bit samples counted from the lowest, 0 ... 65535.
 
-        int64, the nearest each; what lies outside the 16-bit range is clipped.
+        int64, the nearest each; what lies outside is clipped. Raises UsageError for NaN.
         """
-        return quantization.encode_16bit(wav)
+        return quantization.encode_16bit(audio_array(wav))
 
     def decode(self, x: Array) -> Wav:
-        """Codes of any shape to audio, float32 in -1 ... 1, exactly; `encode(decode(x)) == x`."""
-        return quantization.decode_16bit(x)
+        return quantization.decode_16bit(code_array(x, self.levels))
 
     def embed(self, x: "Tensor", table: "Tensor") -> "Tensor":
         """Each sample's value times the table's only row: codes (...), table (1, R) -> (..., R)."""
+        x = codes_tensor(x, self.levels)
         wav = (x - quantization.FULL_SCALE).to(table.dtype) / quantization.FULL_SCALE
         return wav[..., None] * table[0]
 
     def embed_array(self, x: Array, table: Array) -> Array:
-        """As `embed`, in NumPy."""
         embedded: Array = self.decode(x)[..., None] * table[0]
         return embedded
 
@@ -75,11 +90,8 @@ class _Mixture:
         return np.concatenate([np.zeros(2 * self.components), log_scales]).astype(np.float32)
 
     def loss(self, params: "Tensor", x: "Tensor", weights: "Tensor | None" = None) -> "Tensor":
-        """Negative log-likelihood of the 16-bit samples in nats, (): the mean over all of them.
-
-        With `weights` (batch, time) it is their weighted sum instead. params (batch, time, 3 J)
-        and the codes that they predict, x (batch, time). Bits are nats / log(2).
-        """
+        x = codes_tensor(x, self.levels)
+        require_alike(params, x, weights, self.n_params)
         # Time before batch, for the same reason as in `Categorical.loss`.
         rows = self._in_loss_precision(params.transpose(0, 1).flatten(0, 1))
         logits, means, log_scales = rows.chunk(3, -1)  # (time * batch, J) each
@@ -91,10 +103,7 @@ class _Mixture:
         return total.float().to(params.device)
 
     def nats(self, params: Params, x: Samples) -> Array:
-        """Negative log-likelihood of each code in nats, computed in float64.
-
-        params (time, 3 J), x (time,) -> (time,).
-        """
+        params, x = params_and_codes(params, x, self.n_params, self.levels)
         logits, means, scales = _split(params)
         log_weights = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         joint = log_weights + self._log_mass_array(x[:, None], means, scales)
@@ -109,8 +118,9 @@ class _Mixture:
         weights' logits and multiplies the scales; at 0 the sample is the centre of the highest
         peak.
         """
+        require_type("sampling", sampling, Sampling)
+        params, noise = params_and_noise(params, noise, self.n_params, self.n_noise)
         logits, means, scales = _split(params)
-        noise = np.asarray(noise, np.float64)
         if sampling.temperature == 0:
             chosen = np.argmax(logits - np.log(scales), axis=-1)
         else:
@@ -120,7 +130,7 @@ class _Mixture:
             np.take_along_axis(a, chosen[..., None], -1)[..., 0] for a in (means, scales)
         )
         standard = self._standard_sample(noise[..., 1:])
-        return self.encode(mean + scale * sampling.temperature * standard)
+        return quantization.encode_16bit(mean + scale * sampling.temperature * standard)
 
     def check(self, sampling: Sampling) -> None:
         """Raise UsageError for top_k and top_p: a mixture is sampled with a temperature only."""
@@ -130,7 +140,6 @@ class _Mixture:
                 raise UsageError(name, value, reason, "use `temperature`")
 
     def edges(self) -> Array:
-        """Where one code ends and the next begins: 65,535 values of audio, ascending."""
         return quantization.edges_16bit()
 
     def bits_to_16bit(self, x: Array) -> Array:
@@ -162,6 +171,14 @@ class LogisticMixture(_Mixture):
     After van den Oord et al. 2018, who predict 16-bit audio with one. params are J weight logits, J
     means in steps of 1 / 32 of full scale and J logarithms of scales. A draw takes two uniform
     numbers.
+
+    >>> distribution = wavenet.LogisticMixture(10)
+    >>> distribution.levels, distribution.n_params, distribution.n_noise
+    (65536, 30, 2)
+    >>> params, noise = np.zeros((4, 30)), np.full((4, 2), 0.5)
+    >>> x = distribution.draw(params, noise, wavenet.Sampling())
+    >>> distribution.decode(x).tolist()
+    [0.0, 0.0, 0.0, 0.0]
     """
 
     kind: ClassVar[str] = "logistic"
@@ -179,7 +196,13 @@ class GaussianMixture(_Mixture):
     """A mixture of normal densities over 16-bit samples.
 
     params are those of `LogisticMixture`, with standard deviations for scales. A draw takes three
-    uniform numbers.
+    uniform numbers, of which two make a normal one (Box and Muller 1958).
+
+    >>> distribution = wavenet.GaussianMixture(1)
+    >>> x = distribution.encode(np.array([0.25]))
+    >>> params = np.array([[0, 8, -3]])  # weight, mean 8 / 32, log of the deviation
+    >>> distribution.nats(params, x).round(2).tolist()
+    [8.32]
     """
 
     kind: ClassVar[str] = "gaussian"
