@@ -24,6 +24,8 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 # A shell has what it runs in the background ignore Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Where tests run in several processes, pytest sets it; without it, lines are as long as they are.
+os.environ.pop("COLUMNS", None)
 # Small models gain nothing from more threads, and with one a busy machine costs little.
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(

@@ -170,7 +170,7 @@ def save(figure: "Figure", path: Path) -> None:
     image = io.BytesIO()
     kind = path.suffix[1:].lower()
     # With neither a date nor random names of its parts, the same figure makes the same file.
-    metadata = {"Date": None} if kind == "svg" else None
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with rc_context({"svg.hashsalt": "wavenet"}):
         figure.savefig(image, format=kind, metadata=metadata)
     write_whole(path, image.getvalue())

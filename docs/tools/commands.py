@@ -45,7 +45,7 @@ VARYING = {
     r"\d+:\d\d(:\d\d)? left": "TIME left",
     r"\bin \d\d:\d\d(:\d\d)?\b": "in TIME",
     r"[\d.]+ hours": "TIME hours",
-    r"\d{4}-\d\d-\d\d": "DATE",
+    r"\d{4}-\d\d-\d\d( \d\d:\d\d)?": "DATE",
     r"[\d.]+k samples/s": "SPEED samples/s",
     r"[\d.]+ x real time": "SPEED x real time",
     r"[\d.]+ (s|ms) a step": "TIME a step",

@@ -3,7 +3,6 @@
 python -m docs.tools.settings_page
 """
 
-import json
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from docs.tools.generated_page import DOCS, finished
 from wavenet.config import loading
 from wavenet.config.legacy import LEGACY, Renamed
-from wavenet.config.reference import Setting, settings
+from wavenet.config.reference import Setting, settings, shown
 
 PAGE = DOCS / "settings.md"
 
@@ -41,9 +40,7 @@ def entry(setting: Setting, of_presets: dict[str, Any]) -> Iterator[str]:
     yield f"### {setting.name}"
     default = shown(setting.default)
     unit = f" {setting.unit}" if setting.unit else ""
-    kind = "one of" if setting.type == "choice" else f"{setting.type},"
-    rule = f"{kind} {setting.range}{unit}" if setting.range else setting.type
-    yield f"Default `{default}`{'' if setting.default is None else unit}; {rule}."
+    yield f"Default `{default}`{'' if setting.default is None else unit}; {setting.rule}."
     yield setting.meaning
     by_value: dict[str, list[str]] = {}
     for preset, value in of_presets.items():
@@ -52,11 +49,6 @@ def entry(setting: Setting, of_presets: dict[str, Any]) -> Iterator[str]:
     if by_value:
         uses = [f"{value} in {', '.join(names)}" for value, names in by_value.items()]
         yield textwrap.fill(f"Presets: {'; '.join(uses)}.", 100, break_on_hyphens=False)
-
-
-def shown(value: Any) -> str:
-    """A value as a TOML file has it."""
-    return "unset" if value is None else json.dumps(value)
 
 
 def former() -> Iterator[str]:

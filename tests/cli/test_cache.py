@@ -10,8 +10,8 @@ def test_decoded_recordings_are_listed_and_cleared(
 ) -> None:
     cache = tmp_path / "cache"
     assert wavenet("evaluate", model, training_folder, "--cache", cache).exit_code == 0
-    listed = f"""       size  recordings      rate  last used   folder
-     0.1 MB           6   8000 Hz  ...  {training_folder}
+    listed = f""" MB  recordings    Hz  last used   folder
+0.1           6  8000  ...  {training_folder}
 0.1 MB in {cache}
 """
     printed = wavenet("cache", "--cache", cache).stdout

@@ -33,6 +33,8 @@ def test_json_has_the_promised_keys(model: Path, training_folder: Path) -> None:
     assert scores.keys() == {
         "bits_per_sample", "bits_per_16bit_sample", "unigram_bits", "bigram_bits", "lpc_bits",
         "samples", "files", "skipped", "vocoded",
+        "model", "step", "sample_rate", "folder", "split", "engine", "precision", "version",
     }  # fmt: skip
+    assert (scores["model"], scores["split"], scores["engine"]) == (str(model), "tails", "numba")
     assert scores["samples"] == sum(f["samples"] for f in scores["files"]) == 5 * 960
     assert scores["skipped"][0]["name"] == "text.wav"

@@ -19,8 +19,9 @@ FORMAT_1 = GOLDEN / "format-1.safetensors"
 
 
 def described(*args: object) -> Any:
-    """What `wavenet receptive-field` says in JSON."""
-    return json.loads(wavenet("receptive-field", *args, "--json").stdout)
+    """What `wavenet receptive-field` says in JSON of one network."""
+    (report,) = json.loads(wavenet("receptive-field", *args, "--json").stdout)
+    return report
 
 
 def test_a_config_comes_from_anything_that_has_one() -> None:

@@ -1,5 +1,6 @@
 """`wavenet plot`: what it draws and prints."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from tests.helpers import wavenet
+from tests.helpers import fails, wavenet
 from wavenet.config import Config
 from wavenet.training.run_folder import Run
 
@@ -36,13 +37,70 @@ def test_runs_are_drawn_and_summed_up(runs: list[Path], tmp_path: Path) -> None:
         str(out),
     ]
     both = matplotlib.image.imread(out)
-    wavenet("plot", runs[0], "-o", out)
+    wavenet("plot", runs[0], "-o", out, "--force")
     one = matplotlib.image.imread(out)
     assert both.shape == one.shape
     # The second run left its mark.
     assert (both != one).any()
-    wavenet("plot", runs[0], "--over", "hours", "-o", out)
+    wavenet("plot", runs[0], "--over", "hours", "-o", out, "-f")
     assert (matplotlib.image.imread(out) != one).any()
+
+
+@pytest.mark.parametrize(
+    ("out", "drawn", "begin"),
+    [
+        ("a.svg", "a.svg", b"<?xml"),
+        ("a.PDF", "a.PDF", b"%PDF"),
+        ("new/", "new/loss.png", b"\x89PNG"),
+        ("new/a", "new/a.png", b"\x89PNG"),
+        (".", "loss.png", b"\x89PNG"),
+    ],
+)
+def test_the_name_decides_on_the_kind_of_file(
+    out: str,
+    drawn: str,
+    begin: bytes,
+    runs: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert wavenet("plot", runs[0], "-o", out).stdout.splitlines()[-1] == drawn
+    picture = (tmp_path / drawn).read_bytes()
+    assert picture.startswith(begin)
+    wavenet("plot", runs[0], "-o", out, "--force")
+    assert (tmp_path / drawn).read_bytes() == picture
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for call in (("plot", runs[0], "-o", "a.png"), ("receptive-field", "--picture", "a.png")):
+        Path("a.png").write_text("precious")
+        line = fails(*call)
+        assert line == (
+            "wavenet: a.png: exists already; --force overwrites it, or choose another name"
+        )
+        assert Path("a.png").read_text() == "precious"
+        assert wavenet(*call, "--force").exit_code == 0
+        assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_of_runs_is_drawn_without_those_that_have_logged_nothing(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    Run(tmp_path / "c").create().release()
+    (tmp_path / "c" / "config.toml").write_text("")
+    lines = wavenet("plot", tmp_path, "-o", tmp_path / "a.png").stdout.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == [str(run) for run in runs]
+
+
+def test_json_has_the_points_of_each_run(runs: list[Path], tmp_path: Path) -> None:
+    every = json.loads(wavenet("plot", *runs, "--json").stdout)
+    assert [run["path"] for run in every] == [str(run) for run in runs]
+    assert every[0]["points"][0] == {"step": 10, "seconds": 360.0, "train_bits": 7.5}
+    assert json.loads(wavenet("plot", runs[0], "--json").stdout) == every[:1]
 
 
 def test_the_command_line_draws_under_a_notebooks_backend(runs: list[Path], tmp_path: Path) -> None:

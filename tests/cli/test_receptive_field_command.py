@@ -27,7 +27,7 @@ from tests.helpers import (
 from wavenet.analysis import figure
 from wavenet.analysis.path_counts import EffectiveReceptiveField
 from wavenet.analysis.report import StackReport
-from wavenet.analysis.text import FINE, PLAIN, Glyphs, bars, draw_text
+from wavenet.analysis.text import FINE, PLAIN, Glyphs, bars, draw_curve, draw_text
 from wavenet.config import Config, ModelConfig, loading
 from wavenet.model import checkpoint
 
@@ -73,11 +73,12 @@ def test_gaps_are_said_and_drawn() -> None:
     ],
 )
 @pytest.mark.parametrize("glyphs", [FINE, PLAIN], ids=["fine", "plain"])
-def test_drawings_keep_to_100_columns_and_plain_ones_to_ascii(
-    settings: dict[str, Any], glyphs: Glyphs
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_drawings_keep_to_their_width_and_plain_ones_to_ascii(
+    settings: dict[str, Any], glyphs: Glyphs, width: int
 ) -> None:
-    lines = draw_text(StackReport("a", loading.load("small", settings), 100), glyphs)
-    assert max(map(len, lines)) <= 100
+    lines = draw_text(StackReport("a", loading.load("small", settings), 100), glyphs, width)
+    assert max(map(len, lines)) <= width
     assert "\n".join(lines).isascii() == (glyphs is PLAIN)
     has_wide_gaps = settings == {"model.dilations": [3, 9, 27, 81, 243]}
     assert any("heard" in line for line in lines) == has_wide_gaps
@@ -87,6 +88,28 @@ def test_a_drawing_without_paths_shows_the_dilations_alone() -> None:
     lines = draw_text(StackReport("a", ENDLESS, 100), FINE)
     assert "dilation of each layer" in lines[0]
     assert "paths" not in lines[0]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("sources", [["paper"], ["small", "paper", "music"]])
+def test_a_report_fits_the_terminal(
+    width: int, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = printed(*sources).splitlines()
+    assert max(map(len, lines)) <= width
+    # Only the drawing may be as wide as that.
+    assert any(len(line) > width - 12 for line in lines) or len(sources) > 1
+
+
+def test_a_curve_falls_from_its_highest_to_its_lowest_value() -> None:
+    lines = draw_curve([(10, 8.0), (20, 6.0), (40, 2.0)], FINE, 40)
+    assert lines[1].startswith("    8.000 │ █▇")
+    assert lines[3].startswith("    2.000 │ ██")
+    assert lines[3].rstrip()[-1] == "▂"
+    assert lines[4].split() == ["step", "10", "40"]
+    assert max(map(len, lines)) == 40
+    assert draw_curve([(1, 5.0), (2, 5.0)], PLAIN, 40)[1].startswith("    5.000 |")
 
 
 def test_bars_fill_rows_from_the_bottom_and_nothing_above_zero_vanishes() -> None:
@@ -112,7 +135,7 @@ def test_several_sources_stand_side_by_side(model: Path) -> None:
 
 
 def test_json_reports_coverage_and_influence(model: Path, recordings: Path) -> None:
-    report = json.loads(printed(model, "--on", recordings, "--pitch", 400, "--json"))
+    (report,) = json.loads(printed(model, "--on", recordings, "--pitch", 400, "--json"))
     assert report["coverage"]["samples_heard"] == 11
     assert report["coverage"]["gaps"] == []
     paths = [round(10**p) for p in report["coverage"]["log10_paths"]]
@@ -172,7 +195,7 @@ def test_a_measurement_adds_a_panel_to_the_picture(
 def test_the_same_network_makes_the_same_svg(model: Path, tmp_path: Path) -> None:
     paths = [tmp_path / "a.SVG", tmp_path / "b.svg"]
     for path in paths:
-        assert printed(model, "--json", "--picture", path).startswith("{")
+        assert printed(model, "--json", "--picture", path).startswith("[")
     svg, again = (path.read_text(encoding="utf-8") for path in paths)
     assert svg.startswith("<?xml")
     assert len(svg) > 10_000

@@ -14,6 +14,8 @@ from wavenet.glossary import Array
 WIDTH = 100  # columns
 # Layers take at most this many columns. Of more layers, the longest of neighbours is drawn.
 MAX_LAYER_COLUMNS = 48
+# Where fewer are left beside them, paths are drawn below.
+MIN_PATH_COLUMNS = 26
 # A few layers are drawn wider: 16 columns in all, and at most 4 each.
 MIN_LAYER_COLUMNS, MAX_COLUMNS_PER_LAYER = 16, 4
 # Columns that the labels to the left of a drawing take, and the border with a space on either side.
@@ -33,15 +35,18 @@ FINE = Glyphs(" ▁▂▃▄▅▆▇█", "│", " ░▒▓█")
 PLAIN = Glyphs(" .:|#", "|", " .:+#")
 
 
-def one_report(report: StackReport, glyphs: Glyphs) -> list[str]:
-    """The receptive field and what the network costs, a drawing, a line per layer, and advice."""
+def one_report(report: StackReport, glyphs: Glyphs, width: int = WIDTH) -> list[str]:
+    """The receptive field and what the network costs, a drawing, a line per layer, and advice.
+
+    The drawing and the advice take at most `width` columns.
+    """
     cost = report.cost
     lines = [
         f"{report.name}: hears {cost.receptive_field:,} samples = "
         f"{cost.receptive_field_ms:.1f} ms at {report.sample_rate} Hz",
         f"  {cost.parameters:,} parameters, {cost.macs_per_sample:,} multiply-adds per sample, "
         f"{cost.state_bytes:,} bytes of state per stream",
-        *["", *draw_text(report, glyphs), ""],
+        *["", *draw_text(report, glyphs, width), ""],
         "  layer  dilation  kernel   reach so far",
     ]
     for number, layer in enumerate(cost.layers, start=1):
@@ -50,31 +55,26 @@ def one_report(report: StackReport, glyphs: Glyphs) -> list[str]:
         lines.append(f"  {sizes}   {layer.receptive_field:>6} samples  {ms:>7.2f} ms")
     lines.append("")
     for sentence in report.advice():
-        lines += textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        lines += textwrap.wrap(sentence, width, initial_indent="  ", subsequent_indent="    ")
     return lines
 
 
-def side_by_side(reports: Sequence[StackReport]) -> list[str]:
-    """Several networks, a line each; where they were measured, with the extents of influence."""
-    cells = [_cells(report) for report in reports]
-    rows = [list(cells[0]), *(list(row.values()) for row in cells)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = []
-    for name, *figures in rows:
-        right_aligned = [f"{cell:>{w}}" for cell, w in zip(figures, widths[1:], strict=True)]
-        table.append("  ".join([f"{name:{widths[0]}}", *right_aligned]))
-    notes = [
+def gap_notes(reports: Sequence[StackReport]) -> list[str]:
+    """A line for each network that leaves gaps."""
+    return [
         f"{report.name}: {name_gaps(report.path_counts)}"
         for report in reports
         if report.path_counts and report.path_counts.gaps
     ]
-    return [*table, "", f"periods of {reports[0].pitch:g} Hz", *notes]
 
 
-def _cells(report: StackReport) -> dict[str, str]:
-    """What a table says of a network, by the heads of its columns."""
+def cells(report: StackReport) -> dict[str, str]:
+    """What a table of several networks says of one, by the heads of its columns.
+
+    Where it was measured, with the extents of influence.
+    """
     cost, counts, effective = report.cost, report.path_counts, report.effective_field
-    cells = {
+    row = {
         "": report.name,
         "layers": str(len(cost.layers)),
         "hears": f"{cost.receptive_field:,}",
@@ -86,21 +86,26 @@ def _cells(report: StackReport) -> dict[str, str]:
         "state": f"{cost.state_bytes / 1000:,.0f} kB",
     }
     if effective is not None:
-        cells |= {
+        row |= {
             f"{part} in": f"{report.ms(extent)} ms" for part, extent in effective.extents.items()
         }
-    return cells
+    return row
 
 
-def draw_text(report: StackReport, glyphs: Glyphs) -> list[str]:
+def draw_text(report: StackReport, glyphs: Glyphs, width: int = WIDTH) -> list[str]:
     """The dilation of every layer, and beside it how many paths lead to each past sample.
 
-    At most WIDTH columns. Time runs to the right: the newest sample stands at the right end.
+    At most `width` columns, if that is 40 or more. Time runs to the right: the newest sample stands
+    at the right end. Where there is no room beside it, paths stand below.
     """
-    left = _draw_layers(report.config.model, glyphs)
+    room = width - 2 - AXIS_COLUMNS - BORDER_COLUMNS
+    left = _draw_layers(report.config.model, glyphs, room)
     if report.path_counts is None:
         return [f"  {line}".rstrip() for line in left]
-    columns = WIDTH - 2 - len(left[0]) - AXIS_COLUMNS - BORDER_COLUMNS
+    columns = room - len(left[0])
+    if columns < MIN_PATH_COLUMNS:
+        below = _draw_paths(report, report.path_counts, max(1, room), glyphs)
+        return [f"  {line}".rstrip() for line in (*left, "", *below)]
     right = _draw_paths(report, report.path_counts, columns, glyphs)
     # Above the time axis the paths may have one more line, which shows what is covered.
     if len(right) > len(left):
@@ -108,11 +113,12 @@ def draw_text(report: StackReport, glyphs: Glyphs) -> list[str]:
     return [f"  {a}{b}".rstrip() for a, b in zip(left, right, strict=True)]
 
 
-def _draw_layers(model: ModelConfig, glyphs: Glyphs) -> list[str]:
+def _draw_layers(model: ModelConfig, glyphs: Glyphs, room: int) -> list[str]:
     dilations = model.schedule
     n, largest, smallest = len(dilations), max(dilations), min(dilations)
     repeats = max(1, min(MAX_COLUMNS_PER_LAYER, MIN_LAYER_COLUMNS // n))
-    heights = _fitted(1 + np.log2(dilations), MAX_LAYER_COLUMNS, repeats)
+    columns = max(1, min(MAX_LAYER_COLUMNS, room))
+    heights = _fitted(1 + np.log2(dilations), columns, repeats)
     bottom = f"{smallest:,}" if smallest < largest else ""
     axis = f"layer 1 to {n}" if n > 1 else "layer 1"
     return _framed("dilation of each layer", heights, f"{largest:,}", bottom, axis, glyphs)
@@ -132,6 +138,24 @@ def _draw_paths(report: StackReport, counts: PathCounts, columns: int, glyphs: G
         shaded = "".join(glyphs.shades[shade] for shade in shades)
         lines.insert(-1, f"{'heard':>{AXIS_COLUMNS}} {glyphs.border} {shaded}")
     return lines
+
+
+def draw_curve(points: Sequence[tuple[float, float]], glyphs: Glyphs, width: int) -> list[str]:
+    """Values over steps, (step, value) in order, of which there are two at least.
+
+    At most `width` columns. The lowest value has the shortest bar.
+    """
+    steps, values = (np.array(column, float) for column in zip(*points, strict=True))
+    columns = max(1, min(width, WIDTH) - AXIS_COLUMNS - BORDER_COLUMNS)
+    drawn = np.interp(np.linspace(steps[0], steps[-1], columns), steps, values)
+    low, high = values.min(), values.max()
+    # A tenth of the height for what is lowest.
+    heights = 0.1 + 0.9 * (drawn - low) / (high - low if high > low else 1.0)
+    last = f"{steps[-1]:,.0f}"
+    axis = f"step {steps[0]:,.0f}"
+    axis += f"{last:>{max(len(last) + 1, columns - len(axis))}}"
+    title = "validation, bits per sample"
+    return _framed(title, heights, f"{high:.3f}", f"{low:.3f}", axis, glyphs)
 
 
 def bars(heights: Array, rows: int, blocks: str) -> list[str]:

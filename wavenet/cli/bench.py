@@ -1,14 +1,18 @@
 """`wavenet bench`: a table of how fast each engine is."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wavenet.cli import terminal
 from wavenet.cli.options import JsonOption, SetOption
+from wavenet.cli.outputs import print_json
 from wavenet.errors import EngineError
+
+if TYPE_CHECKING:
+    from wavenet.bench.measure import Row
 
 
 def bench(
@@ -22,26 +26,35 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """How fast each engine generates on this machine."""
-    from wavenet.bench.measure import ROUNDS, cases, measure
-    from wavenet.config.loading import parse_assignments
-    from wavenet.model.cost import model_cost
-    from wavenet.model.locate import config_of
-    from wavenet.system.machine import machine
+    with terminal.loading("the engines"):
+        from wavenet.bench.measure import ROUNDS, cases, measure
+        from wavenet.config.loading import parse_assignments
+        from wavenet.model.cost import model_cost
+        from wavenet.model.locate import config_of
+        from wavenet.system.machine import machine
 
     name, config = config_of(source, parse_assignments(settings or []))
     rate = config.audio.sample_rate
     if not as_json:
-        typer.echo(f"{machine()}{_gpu()}; medians of {ROUNDS} rounds")
-        typer.echo(f"{name}: {model_cost(config.model, rate).parameters:,} parameters at {rate} Hz")
+        terminal.result(f"{machine()}{_gpu()}; medians of {ROUNDS} rounds")
+        terminal.result(
+            f"{name}: {model_cost(config.model, rate).parameters:,} parameters at {rate} Hz"
+        )
     rows = measure(config, cases(config, terminal.warn))
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=1))
-        return
-    case = f"{'engine':14} {'precision':>9} {'threads':>8} {'streams':>8}"
-    typer.echo(f"{case} {'samples/s':>10} {'x real time':>12}")
+        print_json([asdict(row) for row in rows])
+    else:
+        terminal.result("\n".join(_table(rows)))
+
+
+def _table(rows: "Sequence[Row]") -> list[str]:
+    heads = ("precision", "threads", "streams", "samples/s", "x real time")
+    columns = [terminal.Column("engine"), *(terminal.Column(head, right=True) for head in heads)]
+    cells = []
     for row in rows:
-        case = f"{row.engine:14} {row.precision:>9} {row.threads or 'GPU':>8} {row.batch:>8}"
-        typer.echo(f"{case} {row.samples_per_second:>10,.0f} {row.realtime:>12.2f}")
+        case = (row.engine, row.precision, row.threads or "GPU", row.batch)
+        cells.append([*case, f"{row.samples_per_second:,.0f}", f"{row.realtime:.2f}"])
+    return terminal.table(columns, cells)
 
 
 def _gpu() -> str:

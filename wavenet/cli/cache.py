@@ -1,13 +1,20 @@
 """`wavenet cache`: how large the decoded recordings are, and clearing them."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavenet.cli.options import CacheOption
+from wavenet.cli import terminal
+from wavenet.cli.options import CacheOption, JsonOption
+from wavenet.cli.outputs import print_json
 from wavenet.errors import CorpusError
+
+if TYPE_CHECKING:
+    from wavenet.data.cache_folders import CacheEntry
 
 
 def cache(
@@ -24,6 +31,7 @@ def cache(
         ),
     ] = False,
     place: CacheOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the decoded recordings that training keeps, or clear them."""
     from wavenet.data import cache_folders
@@ -33,15 +41,32 @@ def cache(
     selected = cache_folders.entries(place, folder)
     cache_folder = place or cache_folders.default_cache()
     of = "" if folder is None else f" of {folder}"
-    if not selected:
-        typer.echo(f"{cache_folder}: holds no decoded recordings{of}")
-        return
-    typer.echo(f"{'size':>11} {'recordings':>11} {'rate':>9}  {'last used':10}  folder")
-    for entry in selected:
-        counts = f"{entry.bytes / 1e6:>8.1f} MB {entry.recordings:>11} {entry.sample_rate:>6} Hz"
+    if as_json:
+        print_json([{**asdict(entry), "path": str(entry.path)} for entry in selected])
+    elif not selected:
+        terminal.result(f"{cache_folder}: holds no decoded recordings{of}")
+    else:
+        terminal.result("\n".join(_table(selected)))
+    for entry in selected if clear else ():
+        cache_folders.clear(entry)
+    if selected and not as_json:
+        megabytes = sum(entry.bytes for entry in selected) / 1e6
+        terminal.result(f"{'cleared: ' if clear else ''}{megabytes:.1f} MB{of} in {cache_folder}")
+
+
+def _table(entries: "Sequence[CacheEntry]") -> list[str]:
+    from wavenet.data import cache_folders
+
+    columns = [
+        terminal.Column("MB", right=True),
+        terminal.Column("recordings", right=True, leave_out=1),
+        terminal.Column("Hz", right=True),
+        terminal.Column("last used", leave_out=2),
+        terminal.Column("folder", wraps=True),
+    ]
+    rows = []
+    for entry in entries:
         day = time.strftime("%Y-%m-%d", time.localtime(entry.used))
-        typer.echo(f"{counts}  {day}  {cache_folders.title(entry, selected)}")
-        if clear:
-            cache_folders.clear(entry)
-    megabytes = sum(entry.bytes for entry in selected) / 1e6
-    typer.echo(f"{'cleared: ' if clear else ''}{megabytes:.1f} MB{of} in {cache_folder}")
+        size, folder = f"{entry.bytes / 1e6:.1f}", cache_folders.title(entry, entries)
+        rows.append([size, entry.recordings, entry.sample_rate, day, folder])
+    return terminal.table(columns, rows)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from wavenet.arithmetic import ceil_div
 from wavenet.cli import terminal
 from wavenet.cli.option_names import with_options
+from wavenet.cli.values import duration
 from wavenet.config import Config
 from wavenet.config.loading import load, preset_names
 from wavenet.data.corpus import Corpus
@@ -38,15 +39,6 @@ RATES_SHOWN = 3
 LABELS_SHOWN = 12
 # A folder whose loudest moment lies below this gets advice.
 QUIET_DBFS = -30.0
-
-
-def duration(seconds: float) -> str:
-    """90 -> '1:30', 4000 -> '1:06:40'; below a minute, '12.3 s'."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
 def size(count: float) -> str:

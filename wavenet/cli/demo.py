@@ -98,7 +98,7 @@ def _generate_and_draw(run: "Run", corpus: "Corpus") -> None:
 
     from wavenet import plotting
     from wavenet.audio import writing
-    from wavenet.cli.console import duration
+    from wavenet.cli.values import duration
     from wavenet.data.statistics import held_out_baselines
     from wavenet.generation.api import generate, load
     from wavenet.generation.provenance import model_name, synthetic_tags

@@ -1,6 +1,5 @@
 """`wavenet evaluate`: how well a model predicts recordings, as lines of text or as JSON."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wavenet.cli import options, terminal
+from wavenet.cli.outputs import print_json
 from wavenet.errors import UsageError, WavenetError
+from wavenet.system import interrupts
 from wavenet.system.text import counted
+from wavenet.version import __version__
 
 if TYPE_CHECKING:
     from wavenet.config import Config
@@ -60,23 +62,27 @@ def evaluate(
     as_json: options.JsonOption = False,
 ) -> None:
     """How well a model predicts recordings: bits per sample, beside simple baselines."""
-    from wavenet.data.given_frames import attach
-    from wavenet.data.pcm_cache import index_folder
-    from wavenet.data.selection import Selection
-    from wavenet.engines.options import say_nothing
-    from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
-    from wavenet.evaluation.scorers import create_scorer
-    from wavenet.evaluation.training_recordings import trained_on
-    from wavenet.generation.api import load
-    from wavenet.system.progress import bar
+    with terminal.loading("PyTorch"):
+        from wavenet.data.given_frames import attach
+        from wavenet.data.pcm_cache import index_folder
+        from wavenet.data.selection import Selection
+        from wavenet.engines.options import say_nothing
+        from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
+        from wavenet.evaluation.scorers import create_scorer
+        from wavenet.evaluation.training_recordings import trained_on
+        from wavenet.generation.api import load
+        from wavenet.system.progress import bar
 
-    say: Callable[[str], object] = say_nothing if as_json else typer.echo
+    say: Callable[[str], object] = say_nothing if as_json else terminal.result
+    tell: Callable[[str], object] = say_nothing if as_json else terminal.status
     engine_options = options.engine_options(precision, threads)
     checkpoint = load(model)
     config = checkpoint.config
     _check(config, split, label_from, label, frames_from, vocoded)
     recordings = Selection.of(folder)
-    scorer = create_scorer(checkpoint, engine, device, engine_options)
+    with terminal.loading("PyTorch" if engine == "parallel" else "the engine"):
+        scorer = create_scorer(checkpoint, engine, device, engine_options)
+    interrupts.raise_exceptions()
     index = index_folder(
         recordings,
         config.audio,
@@ -91,17 +97,17 @@ def evaluate(
         index, frames = attach(index, config, Path(frames_from))
     elif config.train.frames_from:
         origin = f"the model was trained on frames from {config.train.frames_from}"
-        say(f"note: {origin}, these are computed from the audio (--frames-from)")
+        tell(f"note: {origin}, these are computed from the audio (--frames-from)")
     spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
     where = f"{counted(len(spans), 'recording')} of {index.selection} at {index.sample_rate} Hz"
-    say(f"checkpoint of step {checkpoint.training.step} on {where}")
+    tell(f"checkpoint of step {checkpoint.training.step} on {where}")
     scored = {span.recording.name for span in spans}
     seen = len(scored & trained_on(model, checkpoint, index, split))
     if seen:
         # Programs read the standard output.
-        tell = terminal.warn if as_json else terminal.status
+        note = terminal.warn if as_json else terminal.status
         which = f"{seen} of these recordings" if len(spans) > 1 else "this recording"
-        tell(f"note: the model was trained on {which}")
+        note(f"note: the model was trained on {which}")
     say(f"{'bits':>7} {'samples':>11}  file")
     likelihood = Likelihood(index, config, scorer, frames)
     with bar(sum(map(len, spans)), counted=False, leave=False) as progress:
@@ -116,12 +122,22 @@ def evaluate(
         try:
             copies = _copies(checkpoint, index, spans[:vocoded], frames, engine, engine_options)
         except KeyboardInterrupt:
-            say("interrupted: nothing was resynthesised")
+            tell("interrupted: nothing was resynthesised")
         else:
             score = replace(score, vocoded=copies)
             say("\n".join(_copy_synthesis_lines(copies)))
     if as_json:
-        typer.echo(json.dumps(asdict(score), indent=1))
+        about = {
+            "model": str(model),
+            "step": checkpoint.training.step,
+            "sample_rate": index.sample_rate,
+            "folder": str(index.folder),
+            "split": split,
+            "engine": engine,
+            "precision": precision,
+            "version": __version__,
+        }
+        print_json(about | asdict(score))
 
 
 def _copies(
@@ -215,10 +231,13 @@ def _copy_synthesis_lines(score: "CopySynthesisScore") -> Iterator[str]:
     whose = "its" if score.recordings == 1 else "their"
     frames = f"{whose} mel frames ({score.seconds:.1f} s), and by Griffin-Lim from the same frames"
     yield f"{counted(score.recordings, 'recording')} resynthesised from {frames}:"
-    yield f"{'':14} {'convergence':>12} {'log-STFT dB':>12} {'mel dB':>8} {'STOI':>7} {'PESQ':>7}"
+    heads = ("convergence", "log-STFT dB", "mel dB", "STOI", "PESQ")
+    columns = [terminal.Column(""), *(terminal.Column(head, right=True) for head in heads)]
+    rows = []
     for name, m in (("this model", score.model), ("Griffin-Lim", score.griffin_lim)):
-        distances = f"{m.spectral_convergence:>12.3f} {m.log_stft_db:>12.2f} {m.mel_db:>8.2f}"
-        stoi, pesq = ("-" if value is None else f"{value:.3f}" for value in (m.stoi, m.pesq))
-        yield f"{name:14} {distances} {stoi:>7} {pesq:>7}"
+        distances = (f"{m.spectral_convergence:.3f}", f"{m.log_stft_db:.2f}", f"{m.mel_db:.2f}")
+        heard = ("-" if value is None else f"{value:.3f}" for value in (m.stoi, m.pesq))
+        rows.append([name, *distances, *heard])
+    yield from terminal.table(columns, rows)
     if not (optional("pystoi") and optional("pesq")):
         yield "(STOI and PESQ need pip install 'wavenet-audio[metrics]')"

@@ -17,9 +17,12 @@ from wavenet.cli.demo import demo
 from wavenet.cli.evaluate import evaluate
 from wavenet.cli.failures import OneLineErrors
 from wavenet.cli.generate import generate
+from wavenet.cli.info import info
 from wavenet.cli.plot import plot
 from wavenet.cli.presets import presets
 from wavenet.cli.receptive_field import receptive_field
+from wavenet.cli.runs import runs
+from wavenet.cli.settings import settings
 from wavenet.cli.train import train
 from wavenet.cli.vocode import vocode
 from wavenet.version import __version__
@@ -99,7 +102,11 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
         "wavenet vocode runs/x - -o - < a.wav > b.wav",
     ),
     evaluate: ("wavenet evaluate runs/x recordings --split tails",),
-    plot: ("wavenet plot runs/x runs/y --over hours -o loss.png",),
+    runs: ("wavenet runs", "wavenet runs runs/x runs/y"),
+    info: ("wavenet info runs/x", "wavenet info new.wav", "wavenet info base-speech"),
+    plot: ("wavenet plot runs/x runs/y --over hours -o loss.svg",),
+    presets: ("wavenet presets small > mine.toml",),
+    settings: ("wavenet settings learning rate", "wavenet settings --config runs/x"),
     bench: ("wavenet bench paper",),
     receptive_field: (
         "wavenet receptive-field small paper music",
@@ -111,8 +118,8 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
 }
 PANELS = (
     Panel("Learn and make audio", (train, generate, vocode, demo)),
-    Panel("Look into models and runs", (evaluate, plot, receptive_field)),
-    Panel("What there is", (presets, cache, bench)),
+    Panel("Look into models and runs", (runs, info, plot, evaluate, receptive_field)),
+    Panel("What there is", (presets, settings, cache, bench)),
 )
 for panel in PANELS:
     for function in panel.functions:

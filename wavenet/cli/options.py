@@ -16,7 +16,10 @@ SAMPLING, ENGINE = "Sampling", "Engine"
 ConfigOption = Annotated[
     str | None,
     typer.Option(
-        "--config", "-c", metavar="NAME", help="A preset (see `wavenet presets`) or a .toml file."
+        "--config",
+        "-c",
+        metavar="NAME",
+        help="A preset (see `wavenet presets`), a .toml file, or a run whose settings to take.",
     ),
 ]
 SetOption = Annotated[

@@ -1,41 +1,67 @@
 """`wavenet plot`: the loss of one or several runs over steps or hours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from wavenet.cli.options import out_option
-from wavenet.errors import RunError, UsageError
+from wavenet.cli import terminal
+from wavenet.cli.options import ForceOption
+from wavenet.cli.outputs import PICTURES, make_folder_of, picture, print_json
+from wavenet.errors import RunError
+
+NAME = "loss.png"
 
 
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    over: Annotated[str, typer.Option(help="steps or hours.")] = "steps",
-    out: Annotated[Path, out_option("A PNG.")] = Path("loss.png"),
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold runs.")],
+    over: Annotated[
+        Literal["steps", "hours"], typer.Option(help="What the loss is drawn over.")
+    ] = "steps",
+    # A text, since a Path has forgotten the slash that ends a folder's name.
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help=f"A {', '.join(PICTURES)}, or a folder/ for {NAME}.",
+        ),
+    ] = NAME,
+    force: ForceOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The points, for programs; draws nothing.")
+    ] = False,
 ) -> None:
     """Draw the loss of one or several runs."""
+    curves = {str(run): metrics for folder in runs for run, metrics in _logged(folder)}
+    if as_json:
+        print_json([{"path": run, "points": points} for run, points in curves.items()])
+        return
+    path = picture(out, NAME, force)
     from wavenet import plotting
-    from wavenet.training.run_folder import Run
 
-    if over not in plotting.AXES:
-        raise UsageError("over", over, "unknown", f"use {' or '.join(plotting.AXES)}")
-    if out.suffix.lower() != ".png":
-        raise RunError(out, "is drawn as a PNG", f"name it {out}.png")
-    curves = {}
-    for folder in runs:
-        run = Run(folder)
-        if not run.exists:
-            raise RunError(folder, "not a run", "`wavenet train` makes one")
-        curves[str(folder)] = run.metrics()
-        if not curves[str(folder)]:
-            raise RunError(folder, "has logged nothing yet, so there is nothing to draw")
-    plotting.curves(out, curves, over)
+    make_folder_of(path)
+    plotting.curves(path, curves, over)
     width = max(len(name) for name in curves)
     for name, metrics in curves.items():
-        typer.echo(f"{name:{width}}  {_summary(metrics)}")
-    typer.echo(out)
+        terminal.result(f"{name:{width}}  {_summary(metrics)}")
+    terminal.result(path)
+
+
+def _logged(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    """A run, or the runs in a folder, with what they have logged. Raises RunError for none."""
+    from wavenet.training.run_folder import Run
+    from wavenet.training.run_summary import runs_in
+
+    runs = list(runs_in(folder)) if folder.is_dir() else []
+    if not runs:
+        raise RunError(folder, "not a run", "`wavenet train` makes one")
+    logged = [(run, metrics) for run in runs if (metrics := Run(run).metrics())]
+    if not logged:
+        raise RunError(folder, "has logged nothing yet, so there is nothing to draw")
+    yield from logged
 
 
 def _summary(metrics: Sequence[dict[str, Any]]) -> str:

@@ -3,23 +3,28 @@
 In theory, and as measured on recordings.
 """
 
-import json
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wavenet.cli import terminal
-from wavenet.cli.options import CacheOption, DeviceOption, JsonOption, SetOption
-from wavenet.errors import OutputError, UsageError
+from wavenet.cli.options import CacheOption, DeviceOption, ForceOption, JsonOption, SetOption
+from wavenet.cli.outputs import PICTURES, glyphs, make_folder_of, print_json
+from wavenet.cli.outputs import picture as new_picture
+from wavenet.errors import UsageError
+from wavenet.system import interrupts
 
 if TYPE_CHECKING:
     from wavenet.analysis.path_counts import EffectiveReceptiveField
+    from wavenet.analysis.report import StackReport
     from wavenet.config import Config
 
-PICTURES = (".png", ".svg")
+NAME = "field.png"
+# In a table of several networks that a terminal has no room for, the columns to leave out, the
+# first of them first.
+_LEFT_OUT = ("state", "multiply-adds", "parameters", "layers", "periods", "hears")
 
 
 def receptive_field(
@@ -43,8 +48,11 @@ def receptive_field(
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Draw the stack, its paths and what is measured: a .png or .svg."),
+        typer.Option(
+            help=f"Draw the stack, its paths and what is measured: {', '.join(PICTURES)}."
+        ),
     ] = None,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     cache: CacheOption = None,
     as_json: JsonOption = False,
@@ -58,30 +66,49 @@ def receptive_field(
     overrides = parse_assignments(settings or [])
     named = [locate.config_of(source, overrides) for source in sources or (None,)]
     _check([name for name, _ in named], pitch, on, label, picture)
+    path = None if picture is None else new_picture(str(picture), NAME, force)
     reports = []
     for name, config in named:
         measured = _measure(name, config, on, label, device, cache) if on else None
         reports.append(StackReport(name, config, pitch, measured))
     if as_json:
-        objects = [report.to_dict() for report in reports]
-        typer.echo(json.dumps(objects if len(objects) > 1 else objects[0], indent=1))
+        print_json([report.to_dict() for report in reports])
     elif len(reports) > 1:
-        typer.echo("\n".join(text.side_by_side(reports)))
+        terminal.result("\n".join(_side_by_side(reports)))
     else:
-        # Not every output can hold more than ASCII.
-        is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        lines = text.one_report(reports[0], text.FINE if is_utf8 else text.PLAIN)
-        typer.echo("\n".join(lines))
-    if picture is not None:
-        figure.draw(picture, reports[0])
+        lines = text.one_report(reports[0], glyphs(), terminal.drawing_columns())
+        terminal.result("\n".join(lines))
+    if path is not None:
+        make_folder_of(path)
+        figure.draw(path, reports[0])
         if not as_json:
-            typer.echo(picture)
+            terminal.result(path)
+
+
+def _side_by_side(reports: "Sequence[StackReport]") -> Iterator[str]:
+    """Several networks, a line each."""
+    from wavenet.analysis import text
+
+    rows = [text.cells(report) for report in reports]
+    columns = [
+        # The name stands on the left.
+        terminal.Column(head, right=head != "", leave_out=_leave_out(head))
+        for head in rows[0]
+    ]
+    yield from terminal.table(columns, [list(row.values()) for row in rows])
+    yield ""
+    yield f"periods of {reports[0].pitch:g} Hz"
+    yield from text.gap_notes(reports)
+
+
+def _leave_out(head: str) -> int:
+    return len(_LEFT_OUT) - _LEFT_OUT.index(head) if head in _LEFT_OUT else 0
 
 
 def _check(
     names: Sequence[str], pitch: float, on: Path | None, label: str | None, picture: Path | None
 ) -> None:
-    """Raise UsageError or OutputError before anything is measured or drawn."""
+    """Raise UsageError before anything is measured or drawn."""
     from wavenet.model import checkpoint, locate
 
     if not 1 <= pitch <= 20_000:
@@ -89,9 +116,6 @@ def _check(
     if label is not None and on is None:
         reason = "is what a measurement is told"
         raise UsageError("label", label, reason, "add `on` RECORDINGS")
-    if picture is not None and picture.suffix.lower() not in PICTURES:
-        reason = f"a picture is drawn as {' or '.join(PICTURES)}"
-        raise OutputError(picture, reason, f"name it {picture.stem or 'field'}.png")
     if picture is not None and len(names) > 1:
         advice = f"name one source instead of {len(names)}"
         raise UsageError("picture", picture, "draws one network", advice)
@@ -108,10 +132,11 @@ def _measure(
     name: str, config: "Config", on: Path, label: str | None, device: str, cache: Path | None
 ) -> "EffectiveReceptiveField":
     """The effective receptive field of a run or a checkpoint, measured under a bar."""
-    from wavenet.analysis.effective_receptive_field import measure
-    from wavenet.generation.api import load
-    from wavenet.system.progress import bar
-
+    with terminal.loading("PyTorch"):
+        from wavenet.analysis.effective_receptive_field import measure
+        from wavenet.generation.api import load
+        from wavenet.system.progress import bar
+    interrupts.raise_exceptions()
     model = load(name)
     if model.config.model != config.model:
         reason = f"{name} is measured as it was trained"

@@ -13,6 +13,11 @@ from wavenet.errors import ConfigError
 _POWERS: dict[float, str] = {2**20: "2^20", 2**63 - 1: "2^63 - 1"}
 
 
+def _plain(bound: float) -> str:
+    """A bound as people write it: 0.5, 65536, 1,000,000,000."""
+    return _POWERS.get(bound, f"{bound:g}" if bound < 1e6 else f"{bound:,.0f}")
+
+
 @dataclass(frozen=True)
 class Range:
     """The values that a number may have; `fields` gives that of a setting as metadata["range"].
@@ -37,7 +42,7 @@ class Range:
     def bounds(self) -> str:
         """In words, without the unit."""
         low = f"0 ({self.zero})" if self.zero else f"{self.low:g}"
-        high = _POWERS.get(self.high, f"{self.high:g}")
+        high = _plain(self.high)
         if self.power_of_two:
             return f"a power of two from {low} to {high}"
         return f"above {low} and at most {high}" if self.above else f"{low} to {high}"
@@ -75,7 +80,8 @@ class Checked:
             self.require(_is_of(f.type, getattr(self, f.name)), f.name, f"must be {_named(f.type)}")
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{name} = {value}", "must be a finite number")
+                subject = f"{self.section}.{name} = {value}".lstrip(".")
+                raise ConfigError(subject, "must be a finite number")
         for f in fields(self):  # type: ignore[arg-type]
             if limits := f.metadata.get("range"):
                 self._require_within(limits, f.name, getattr(self, f.name))

@@ -7,7 +7,7 @@ import difflib
 import re
 import reprlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from wavenet.config.legacy import current, modernised
 from wavenet.config.model import ModelConfig
+from wavenet.config.reference import settings, settings_called, settings_like
 from wavenet.config.schema import Config
 from wavenet.errors import ConfigError, UsageError
 from wavenet.system import resources
@@ -23,7 +24,7 @@ DEFAULT_PRESET = "small"
 SECTIONS = ("audio", "model", "train")
 
 # Where somebody finds the setting whose name is like no other.
-_ALL = "docs/settings.md in the source lists every one"
+_ALL = "`wavenet settings` lists every one"
 
 # The settings that an explicit list of dilations replaces.
 _CYCLE = ("model.layers", "model.dilation_cycle", "model.growth")
@@ -82,7 +83,8 @@ def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Conf
     >>> wavenet.load_config("paper", {"model.layers": 20}).model.receptive_field
     2047
     """
-    return parse(override(read(source), overrides or {}), str(_path(source)))
+    overrides = overrides or {}
+    return parse(override(read(source), overrides), str(path_of(source)), overrides)
 
 
 def model_of(config: ModelConfig | Config | str) -> ModelConfig:
@@ -104,7 +106,7 @@ def read(source: str | Path) -> dict[str, Any]:
 
     Raises ConfigError.
     """
-    path = _path(source)
+    path = path_of(source)
     try:
         nested = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -129,7 +131,8 @@ def as_name(text: str) -> str:
     return re.sub(r"^\W|[^\w.-]", "-", text).lstrip("-.") or "model"
 
 
-def _path(source: str | Path) -> Path:
+def path_of(source: str | Path) -> Path:
+    """The file that a source means: that of a preset, or of its own name."""
     is_preset = str(source) in preset_names()
     return preset_folder() / f"{source}.toml" if is_preset else Path(source)
 
@@ -156,7 +159,7 @@ def override(nested: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     todays = [current(key, value, key) for key, value in overrides.items()]
     for key, value in (item for today in todays for item in today.items()):
         if key not in known_keys():
-            raise ConfigError(key, "unknown setting", nearest(key, known_keys()) or _ALL)
+            raise ConfigError(key, "unknown setting", _instead(key))
         section, _, name = key.rpartition(".")
         target = result.setdefault(section, {}) if section else result
         if not isinstance(target, dict):
@@ -168,20 +171,28 @@ def override(nested: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
     return result
 
 
-def parse(nested: Mapping[str, Any], where: str = "config") -> Config:
-    """A checked Config from a plain dict. Raises ConfigError that names `where` and the setting."""
+def parse(
+    nested: Mapping[str, Any], where: str = "config", overrides: Collection[str] = ()
+) -> Config:
+    """A checked Config from a plain dict. Raises ConfigError that names `where` and the setting.
+
+    Settings of the names in `overrides` were not given there, so of them it names the setting only.
+    """
     import pydantic
 
     current = modernised(nested, where)
     try:
         return pydantic.TypeAdapter(Config).validate_python(current)
     except pydantic.ValidationError as e:
-        raise _explained(where, e.errors()) from None
+        error = _explained(e.errors())
     except ConfigError as e:
-        raise ConfigError(f"{where}: {e.subject}", e.reason, e.advice) from None
+        error = e
+    # The setting, or a place in the list that it is.
+    name = re.sub(r"(\.\d+)? = .*", "", str(error.subject), flags=re.DOTALL)
+    raise error if name in overrides else error.within(where)
 
 
-def _explained(where: str, errors: Sequence[Any]) -> ConfigError:
+def _explained(errors: Sequence[Any]) -> ConfigError:
     """An error that names the first setting that pydantic complains about."""
     section_and_name = errors[0]["loc"][:2]
     # There are two complaints about a setting that may be a number or a list. The one about a place
@@ -192,10 +203,12 @@ def _explained(where: str, errors: Sequence[Any]) -> ConfigError:
     location = map(str, problem["loc"])
     key = ".".join(part for part in location if not part.startswith(("int", "tuple[")))
     if problem["type"] == "unexpected_keyword_argument":
-        hint = nearest(key, known_keys()) or _ALL
-        return ConfigError(f"{where}: {key}", "unknown setting", hint)
+        return ConfigError(key, "unknown setting", _instead(key))
     message = problem["msg"][:1].lower() + problem["msg"][1:]
-    return ConfigError(f"{where}: {key} = {reprlib.repr(problem['input'])}", message)
+    if problem["type"] == "tuple_type":
+        kind = next((setting.type for setting in settings() if setting.name == key), "list")
+        message = f"must be a {kind}"
+    return ConfigError(f"{key} = {reprlib.repr(problem['input'])}", message)
 
 
 @cache
@@ -204,12 +217,17 @@ def known_keys() -> tuple[str, ...]:
     return tuple(flatten(asdict(Config())))
 
 
-def nearest(word: str, known: Sequence[str]) -> str | None:
+def nearest(word: str, known: Iterable[str]) -> str | None:
     """A question for the user, "did you mean ...?", or None when nothing known resembles `word`."""
-    match = difflib.get_close_matches(word, [*known, *SECTIONS], 1, 0.6)
-    # It may be a right name without its section, as in `layers`.
-    match += [k for k in known if k.rpartition(".")[2] == word.rpartition(".")[2]]
+    match = difflib.get_close_matches(word, list(known), 1, 0.6)
     return f"did you mean {match[0]}?" if match else None
+
+
+def _instead(key: str) -> str:
+    """What to do instead of giving a setting of this name, which there is not."""
+    section = None if settings_called(key) or "." in key else nearest(key, SECTIONS)
+    found = settings_like(key)
+    return section or (f"did you mean {' or '.join(found)}?" if found else _ALL)
 
 
 def _toml_value(text: str) -> Any:

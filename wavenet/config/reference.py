@@ -4,7 +4,9 @@ The text below a field is its meaning, and the range is the one that is checked.
 """
 
 import ast
+import difflib
 import inspect
+import json
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import pairwise
@@ -23,6 +25,41 @@ _TYPES = {
     tuple[str, ...]: "list of texts",
 }
 
+# What other programs call a setting.
+OTHER_NAMES = {
+    "lr": "train.learning_rate",
+    "wd": "train.weight_decay",
+    "epochs": "train.steps",
+    "iterations": "train.steps",
+    "max_steps": "train.steps",
+    "num_steps": "train.steps",
+    "grad_clip": "train.clip_norm",
+    "max_grad_norm": "train.clip_norm",
+    "grad_accum": "train.accumulate",
+    "gradient_accumulation_steps": "train.accumulate",
+    "segment_length": "train.segment_seconds",
+    "segment_size": "train.segment_seconds",
+    "warmup": "train.warmup_steps",
+    "n_layers": "model.layers",
+    "num_layers": "model.layers",
+    "hidden": "model.residual_channels",
+    "hidden_size": "model.residual_channels",
+    "channels": "model.residual_channels",
+    "quantization_channels": "model.levels",
+    "num_classes": "model.levels",
+    "n_mels": "model.mel_bands",
+    "num_mels": "model.mel_bands",
+    "hop_length": "model.mel_hop",
+    "hop_size": "model.mel_hop",
+    "n_fft": "model.mel_window",
+    "win_length": "model.mel_window",
+    "fmin": "model.mel_low_hz",
+    "fmax": "model.mel_high_hz",
+    "sr": "audio.sample_rate",
+    "sampling_rate": "audio.sample_rate",
+    "samplerate": "audio.sample_rate",
+}
+
 
 class Setting(NamedTuple):
     """A setting by its name in `--set`, with its type in words and its default, None where unset.
@@ -37,6 +74,13 @@ class Setting(NamedTuple):
     unit: str
     range: str
     meaning: str
+
+    @property
+    def rule(self) -> str:
+        """The values that it may have, in words: 'integer, 1 to 1000 layers'."""
+        unit = f" {self.unit}" if self.unit else ""
+        kind = "one of" if self.type == "choice" else f"{self.type},"
+        return f"{kind} {self.range}{unit}" if self.range else self.type
 
 
 def settings(section: type[Checked] = Config) -> Iterator[Setting]:
@@ -59,13 +103,32 @@ def settings(section: type[Checked] = Config) -> Iterator[Setting]:
         yield Setting(name, kind, f.default, unit, values, meanings.get(f.name, ""))
 
 
+def shown(value: Any) -> str:
+    """A value as a TOML file has it; "unset" for None."""
+    return "unset" if value is None else json.dumps(value, ensure_ascii=False)
+
+
 def settings_called(word: str) -> list[str]:
-    """Names of settings that are called so in their section, or nearly: batch_size, train.batch."""
-    word = {"lr": "learning_rate"}.get(word, word)
+    """Names of settings that are called so, with a section or without, there or elsewhere.
+
+    Failing these, of one whose name the word begins with: batch_size, train.batch.
+    """
+    word = word.rpartition(".")[2].lower()
+    if word in OTHER_NAMES:
+        return [OTHER_NAMES[word]]
     lasts = {setting.name: setting.name.rpartition(".")[2] for setting in settings()}
     same = [name for name, last in lasts.items() if last == word]
     start = [name for name, last in lasts.items() if word.startswith(f"{last}_")]
     return same or start
+
+
+def settings_like(word: str) -> list[str]:
+    """`settings_called`, or else the setting whose name is most like it; [] when none is."""
+    if found := settings_called(word):
+        return found
+    lasts = {setting.name.rpartition(".")[2]: setting.name for setting in settings()}
+    close = difflib.get_close_matches(word.rpartition(".")[2].lower(), lasts, 1, 0.6)
+    return [lasts[last] for last in close]
 
 
 def docstrings(owner: type) -> dict[str, str]:

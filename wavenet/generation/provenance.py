@@ -1,10 +1,18 @@
 """Where audio comes from, as text for its file: that it is synthetic, by which model and seed."""
 
+import re
 from pathlib import Path
 
 from wavenet.model import locate
 from wavenet.model.checkpoint import SUFFIX, Checkpoint
 from wavenet.version import __version__
+
+# The comment of a file, as `synthetic_tags` makes it.
+_COMMENT = re.compile(
+    r"made by wavenet (?P<version>\S+): model (?P<model>.+), step (?P<step>\d+)"
+    r"(?: \(begun from (?P<begun_from>.+)\))?, seed (?P<seed>\d+)(?:, clip (?P<clip>\d+))?"
+)
+_NUMBERS = ("step", "seed", "clip")
 
 
 def model_name(source: Path) -> str:
@@ -51,3 +59,13 @@ def synthetic_tags(
         "comment": f"{what}, made by {software}: {origin}",
         "software": software,
     }
+
+
+def read_comment(comment: str) -> dict[str, str | int]:
+    """What the comment of synthetic audio says of its origin; {} of another file's.
+
+    By `version`, `model`, `step`, `seed` and, where it has them, `begun_from` and `clip`.
+    """
+    found = _COMMENT.search(comment)
+    parts = {key: text for key, text in found.groupdict().items() if text} if found else {}
+    return {key: int(text) if key in _NUMBERS else text for key, text in parts.items()}

@@ -236,8 +236,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     write_whole(path, safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": about}))
 
 
-def load(path: Path, *, resume: bool = False) -> Checkpoint:
-    """Read a checkpoint: the EMA only, or with `resume` all arrays. Raises CheckpointError."""
+def load(path: Path, *, resume: bool = False, arrays: bool = True) -> Checkpoint:
+    """Read a checkpoint: the EMA only, or with `resume` all arrays. Raises CheckpointError.
+
+    Without `arrays` it has none of them: what it says of itself is soon read.
+    """
     from pydantic import TypeAdapter, ValidationError
     from safetensors import SafetensorError, safe_open
 
@@ -251,6 +254,7 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
                 reason = f"is of format {metadata['format']}, this version reads format {FORMAT}"
                 raise CheckpointError(path, reason, "upgrade wavenet-audio")
             names = [name for name in list(file.keys()) if resume or name.startswith("average.")]
+            names = names if arrays else []
             checkpoint = Checkpoint(
                 parse(metadata["config"], str(path)),
                 {name: file.get_tensor(name) for name in names},
@@ -264,7 +268,8 @@ def load(path: Path, *, resume: bool = False) -> Checkpoint:
         raise CheckpointError(path, f"{_DAMAGED} ({where}: {problem['msg']})") from None
     except (SafetensorError, ConfigError, OSError, *_MALFORMED) as e:
         raise CheckpointError(path, f"{_DAMAGED} ({e or type(e).__name__})") from None
-    _check_arrays(path, checkpoint, ("model", "average") if resume else ("average",))
+    if arrays:
+        _check_arrays(path, checkpoint, ("model", "average") if resume else ("average",))
     return checkpoint
 
 

@@ -46,17 +46,25 @@ def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Co
     ConfigError, or CheckpointError for a checkpoint that cannot be read.
     """
     name = source or loading.DEFAULT_PRESET
-    path = Path(name)
-    is_folder = path.is_dir() and name not in loading.preset_names()
+    where, nested = settings_of(name)
+    return name, loading.parse(loading.override(nested, overrides), where, overrides)
+
+
+def settings_of(source: str) -> tuple[str, dict[str, Any]]:
+    """Where the settings of a `source` stand, as in `config_of`, and these, by section.
+
+    Those of a file are not checked. Raises ConfigError or CheckpointError.
+    """
+    path = Path(source)
+    is_folder = path.is_dir() and source not in loading.preset_names()
     if is_folder and has_config(path):
-        return name, loading.load(path / "config.toml", overrides)
-    if path.suffix == SUFFIX or name in bundled() or (is_folder and is_run(path)):
-        nested = load(find(path)).config.to_dict()
-        return name, loading.parse(loading.override(nested, overrides), name)
+        return str(path / "config.toml"), loading.read(path / "config.toml")
+    if path.suffix == SUFFIX or source in bundled() or (is_folder and is_run(path)):
+        return source, load(find(path), arrays=False).config.to_dict()
     if is_folder:
         advice = "name a preset, a .toml file, a run or a checkpoint"
         raise ConfigError(path, "is a folder without config.toml, so not a run", advice)
-    return name, loading.load(name, overrides)
+    return str(loading.path_of(source)), loading.read(source)
 
 
 def find(source: Path) -> Path:
@@ -107,8 +115,8 @@ def _saved(folder: Path) -> dict[int, Path]:
     return {int(number): path for path, number in numbers.items() if number.isdecimal()}
 
 
-def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:
-    """The newest checkpoint in `folder`, or None.
+def load_latest(folder: Path, *, resume: bool = False, arrays: bool = True) -> Checkpoint | None:
+    """The newest checkpoint in `folder`, or None; `resume` and `arrays` as in `checkpoint.load`.
 
     Raises CheckpointError when it is damaged, and names the one before.
     """
@@ -116,7 +124,7 @@ def load_latest(folder: Path, *, resume: bool = False) -> Checkpoint | None:
     if not saved:
         return None
     try:
-        return load(step_path(folder, saved[-1]), resume=resume)
+        return load(step_path(folder, saved[-1]), resume=resume, arrays=arrays)
     except CheckpointError as e:
         if len(saved) == 1:
             raise

@@ -39,6 +39,18 @@ def load(source: str) -> Checkpoint:
     return checkpoint.load(locate.find(Path(source)))
 
 
+def settings_for(config: str) -> tuple[str, dict[str, Any]]:
+    """Where the settings of `config` stand, and these, for a new run.
+
+    It is whatever has any, as `locate.config_of` has it; the labels that another run or a model
+    found in its recordings are not for this one. Raises ConfigError or CheckpointError.
+    """
+    where, nested = locate.settings_of(config)
+    if not where.endswith(".toml") or Path(config).is_dir():
+        nested.get("model", {}).pop("labels", None)
+    return where, nested
+
+
 def config_from(
     base: Config, source: str, config: str | None, overrides: Mapping[str, Any]
 ) -> Config:
@@ -55,11 +67,12 @@ def config_from(
     nested["model"]["labels"] = []
     given: dict[str, Any] = {}
     if config is not None:
-        given = loading.flatten(loading.read(config))
+        given = loading.flatten(settings_for(config)[1])
         if config in loading.preset_names():
             given = {k: v for k, v in given.items() if k.removeprefix("train.") not in RECIPE}
     settings = {**given, **overrides, "train.init_from": source}
-    new = loading.parse(loading.override(nested, settings), config or f"begun from {name}")
+    where = config or f"begun from {name}"
+    new = loading.parse(loading.override(nested, settings), where, overrides)
     require_same_network(base, new, name)
     return new
 

@@ -190,7 +190,7 @@ def _named_run(
     if source and config is None:
         name = loading.as_name(model_name(Path(source)))
     else:
-        name = loading.read(config or loading.DEFAULT_PRESET)["name"]
+        name = fine_tuning.settings_for(config or loading.DEFAULT_PRESET)[1]["name"]
     name = str(overrides.get("name", name))
     return *default_run(recordings, name), name
 
@@ -205,9 +205,9 @@ def _config_to_begin(
         new = fine_tuning.config_from(base.config, source, config, overrides)
         return _with_absolute_paths(new), base
     if config is not None or not run.exists:
-        return _with_absolute_paths(loading.load(config or loading.DEFAULT_PRESET, overrides)), None
+        return _with_absolute_paths(_config(config or loading.DEFAULT_PRESET, overrides)), None
     nested = loading.override(run.config().to_dict(), overrides)
-    new = _with_absolute_paths(loading.parse(nested, str(run.config_file)))
+    new = _with_absolute_paths(loading.parse(nested, str(run.config_file), overrides))
     # Nothing was trained on any labels yet: they are read again from the recordings.
     new = replace(new, model=replace(new.model, labels=()))
     if not new.train.init_from:
@@ -217,11 +217,17 @@ def _config_to_begin(
     return new, base
 
 
+def _config(source: str, overrides: Mapping[str, Any]) -> Config:
+    """The config of a new run with the settings of a `source`."""
+    where, nested = fine_tuning.settings_for(source)
+    return loading.parse(loading.override(nested, overrides), where, overrides)
+
+
 def _source(config: str | None, overrides: Mapping[str, Any]) -> str:
     """The `train.init_from` that the user asked for, by an override or in a config; "" if none."""
     source = overrides.get("train.init_from")
     if source is None and config is not None:
-        source = loading.flatten(loading.read(config)).get("train.init_from", "")
+        source = loading.flatten(fine_tuning.settings_for(config)[1]).get("train.init_from", "")
     return fine_tuning.named_from_anywhere(str(source)) if source else ""
 
 
@@ -237,12 +243,12 @@ def _config_to_go_on(
         overrides = {**overrides, "train.init_from": begun}
     if config is None:
         nested = loading.override(run.config().to_dict(), overrides)
-        new = loading.parse(nested, str(run.config_file))
+        new = loading.parse(nested, str(run.config_file), overrides)
     elif begun and source:
         # The run has the network of the model that it began from.
         new = fine_tuning.config_from(before, source, config, overrides)
     else:
-        new = loading.load(config, overrides)
+        new = _config(config, overrides)
     new = _with_absolute_paths(new)
     if new.model.label_channels and not new.model.labels:
         # A preset does not name the labels.

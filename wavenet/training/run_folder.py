@@ -14,20 +14,22 @@ import os
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from wavenet.config import Config
 from wavenet.config.loading import load as load_config
 from wavenet.data.cache_folders import cache_option
-from wavenet.data.corpus import Corpus
 from wavenet.data.selection import Selection
 from wavenet.errors import RunError
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Checkpoint
 from wavenet.system.files import PARTIAL, write_whole, writing
 from wavenet.system.shell import command
+
+if TYPE_CHECKING:
+    from wavenet.data.corpus import Corpus
 
 # Of recordings.csv. `rate` (Hz) and `channels` are as recorded, `note` is what was other than it
 # should be and what was done about it.
@@ -106,7 +108,7 @@ class Run:
             return latest.config
         return load_config(self.config_file)
 
-    def describe(self, corpus: Corpus) -> None:
+    def describe(self, corpus: "Corpus") -> None:
         """Write config.toml, corpus.json and recordings.csv."""
         write_whole(self.config_file, corpus.config.to_toml().encode())
         about = {
@@ -182,12 +184,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All logged lines; one cut short by a crash is left out. Raises RunError."""
-        lines: list[dict[str, Any]] = []
-        if self.metrics_file.exists():
-            for line in _text(self.metrics_file).splitlines():
-                with suppress(ValueError):
-                    lines.append(json.loads(line))
-        return lines
+        return read_metrics(self.metrics_file) if self.metrics_file.exists() else []
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a crash undid, so that no step is logged twice."""
@@ -195,7 +192,19 @@ class Run:
         write_whole(self.metrics_file, "".join(json.dumps(m) + "\n" for m in kept).encode())
 
 
-def _recordings_table(corpus: Corpus) -> str:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file as `Run.log` writes it that have a step and a time. Raises RunError."""
+    lines: list[dict[str, Any]] = []
+    for line in _text(path).splitlines():
+        with suppress(ValueError):
+            metrics = json.loads(line)
+            about = metrics if isinstance(metrics, dict) else {}
+            if isinstance(about.get("step"), int) and isinstance(about.get("seconds"), float | int):
+                lines.append(about)
+    return lines
+
+
+def _recordings_table(corpus: "Corpus") -> str:
     """What became of each file, as CSV."""
     index = corpus.index
     uses = dict.fromkeys(corpus.held_out, "validation") | dict.fromkeys(corpus.left_out, "left out")
