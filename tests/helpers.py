@@ -23,7 +23,7 @@ from wavenet.config import AudioConfig, Config, ModelConfig
 from wavenet.config.loading import parse_assignments
 from wavenet.engines.conditioning import Projection
 from wavenet.glossary import Array
-from wavenet.model.checkpoint import Checkpoint, Training
+from wavenet.model.checkpoint import Model, Training
 from wavenet.model.conditioning.carriers import Conditioning, ConditioningInput
 from wavenet.model.conditioning.windows import frame_range
 from wavenet.model.distributions.mixture_mass import MEAN_UNIT
@@ -213,11 +213,9 @@ class StreamConditioning:
         return inputs_of(self.config, self.recordings, first, rows)
 
 
-def as_checkpoint(model: WaveNet, sample_rate: int = 8000, step: int = 0) -> Checkpoint:
+def as_checkpoint(model: WaveNet, sample_rate: int = 8000, step: int = 0) -> Model:
     config = Config(name="test", audio=AudioConfig(sample_rate=sample_rate), model=model.config)
-    return Checkpoint(
-        config, {f"average.{k}": v for k, v in arrays(model).items()}, Training(step=step)
-    )
+    return Model(config, {f"average.{k}": v for k, v in arrays(model).items()}, Training(step=step))
 
 
 def tone(seconds: float, rate: int = 8000, hertz: float = 200.0, amplitude: float = 0.4) -> Array:

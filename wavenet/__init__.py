@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from wavenet.generation.api import generate, load, vocode
     from wavenet.generation.prompt import Prompt, read_prompt
     from wavenet.generation.sampler import Sampler
-    from wavenet.model.checkpoint import Checkpoint as Model
+    from wavenet.model.checkpoint import Model
     from wavenet.model.cost import receptive_field
     from wavenet.model.distributions.base import Sampling
     from wavenet.model.distributions.categorical import Categorical
@@ -84,7 +84,7 @@ _HOME = {
     "EngineOptions": "engines.options",
     "GaussianMixture": "model.distributions.mixture",
     "LogisticMixture": "model.distributions.mixture",
-    "Model": "model.checkpoint:Checkpoint",
+    "Model": "model.checkpoint",
     "ModelConfig": "config",
     "Prompt": "generation.prompt",
     "Sampler": "generation.sampler",

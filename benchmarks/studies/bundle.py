@@ -62,7 +62,7 @@ def _as_preset(config: Config, name: str) -> Config:
     return preset
 
 
-def slim_best(run: Run) -> checkpoint.Checkpoint:
+def slim_best(run: Run) -> checkpoint.Model:
     """A run's best checkpoint without what only resuming needs, and without paths."""
     best = checkpoint.load(locate.find(run.folder))
     config = replace(best.config, train=replace(best.config.train, init_from=""))

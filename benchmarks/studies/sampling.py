@@ -24,7 +24,7 @@ from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Array, Wav
 from wavenet.model import checkpoint, locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.distributions.base import Sampling
 from wavenet.system.machine import machine
 
@@ -124,7 +124,7 @@ def dnsmos(clips: list[Wav], rate: int) -> float:
 
 
 def continuations(
-    model: Checkpoint, prompts: list[Path], seconds: float, first_seed: int, sampling: Sampling
+    model: Model, prompts: list[Path], seconds: float, first_seed: int, sampling: Sampling
 ) -> list[Wav]:
     samples = round(seconds * model.config.audio.sample_rate)
     clips = []
@@ -134,7 +134,7 @@ def continuations(
     return clips
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path) -> Model:
     """With the weights that are not averaged, unless the checkpoint holds their EMA alone."""
     try:
         return checkpoint.load(path, resume=True)

@@ -13,17 +13,17 @@ from tests.helpers import SMALL, VOCODER, as_checkpoint, network, tone
 from tests.helpers import wavenet as command
 from wavenet.errors import AudioError, UsageError
 from wavenet.generation.prompt import read_prompt
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 
 RATE = 8000
 
 
 @pytest.fixture(scope="module")
-def model() -> Checkpoint:
+def model() -> Model:
     return as_checkpoint(network(SMALL))
 
 
-def test_a_model_may_be_a_path_or_a_name(model: Checkpoint, tmp_path: Path) -> None:
+def test_a_model_may_be_a_path_or_a_name(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     model.save(path)
     expected = np.asarray(wavenet.generate(model, 0.05, 7))
@@ -33,14 +33,14 @@ def test_a_model_may_be_a_path_or_a_name(model: Checkpoint, tmp_path: Path) -> N
     assert wavenet.load(path).name == "mine"
 
 
-def test_a_network_is_no_model_yet_and_the_error_says_what_makes_one(model: Checkpoint) -> None:
+def test_a_network_is_no_model_yet_and_the_error_says_what_makes_one(model: Model) -> None:
     for call in (wavenet.generate, wavenet.vocode, wavenet.score):
         with pytest.raises(UsageError, match=r"is a WaveNet, .*wavenet\.Model\.from_network") as e:
             call(model.network(), np.zeros(9))  # type: ignore[operator]
         assert e.value.parameter == "model"
 
 
-def test_a_prompt_is_a_file_or_an_array_at_any_rate(model: Checkpoint, tmp_path: Path) -> None:
+def test_a_prompt_is_a_file_or_an_array_at_any_rate(model: Model, tmp_path: Path) -> None:
     wav = tone(0.3).astype(np.float32)
     sf.write(tmp_path / "p.wav", wav, RATE, subtype="FLOAT")
     expected = np.asarray(wavenet.generate(model, 0.05, 1, prompt=tmp_path / "p.wav"))
@@ -73,20 +73,20 @@ def test_a_prompt_is_a_file_or_an_array_at_any_rate(model: Checkpoint, tmp_path:
         (np.zeros(1), "`prompt`: holds 1 samples; a prompt needs at least 2"),
     ],
 )
-def test_what_is_no_prompt_is_refused_by_name(model: Checkpoint, prompt: Any, message: str) -> None:
+def test_what_is_no_prompt_is_refused_by_name(model: Model, prompt: Any, message: str) -> None:
     with pytest.raises(AudioError) as e:
         wavenet.generate(model, prompt=prompt)
     assert str(e.value).startswith(message)
 
 
-def test_without_a_seed_a_new_one_is_drawn_and_told(model: Checkpoint) -> None:
+def test_without_a_seed_a_new_one_is_drawn_and_told(model: Model) -> None:
     first, second = (wavenet.generate(model, 0.05, seed=None) for _ in range(2))
     assert first.seed != second.seed
     assert (wavenet.generate(model, 0.05, seed=first.seed) == first).all()
     assert wavenet.generate(model, 0.05, seed=3).seed == 3
 
 
-def test_clips_are_saved_as_the_command_writes_them(model: Checkpoint, tmp_path: Path) -> None:
+def test_clips_are_saved_as_the_command_writes_them(model: Model, tmp_path: Path) -> None:
     model.save(tmp_path / "mine.safetensors")
     options = ("--seconds", 0.05, "--seed", 7, "--count", 2, "-o", tmp_path / "cli.wav")
     assert command("generate", tmp_path / "mine.safetensors", *options).exit_code == 0

@@ -17,13 +17,13 @@ from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Array
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 
 RATE = 8000
 
 
 @pytest.fixture(scope="module")
-def model() -> Checkpoint:
+def model() -> Model:
     return as_checkpoint(network(VOCODER))
 
 
@@ -62,7 +62,7 @@ def test_a_vocoder_that_knows_labels_needs_one() -> None:
     assert (ada != bob).any()
 
 
-def test_a_quiet_recording_comes_out_as_quiet(model: Checkpoint) -> None:
+def test_a_quiet_recording_comes_out_as_quiet(model: Model) -> None:
     """With `audio.level = "peak"` the network works at full level; the gain is then undone."""
     config = replace(model.config, audio=replace(model.config.audio, level="peak"))
     levelled = replace(model, config=config)
@@ -73,7 +73,7 @@ def test_a_quiet_recording_comes_out_as_quiet(model: Checkpoint) -> None:
     assert np.abs(loud).max() > 0.1
 
 
-def test_integers_are_no_audio_to_follow(model: Checkpoint) -> None:
+def test_integers_are_no_audio_to_follow(model: Model) -> None:
     with pytest.raises(AudioError, match="int16") as e:
         wavenet.vocode(model, np.full(50, 30000, np.int16))
     assert e.value.subject == "wav"
@@ -81,7 +81,7 @@ def test_integers_are_no_audio_to_follow(model: Checkpoint) -> None:
 
 @pytest.mark.parametrize("from_file", [False, True])
 def test_a_recording_of_integers_or_with_a_wild_sample_is_followed_as_it_should_be(
-    model: Checkpoint, tmp_path: Path, from_file: bool
+    model: Model, tmp_path: Path, from_file: bool
 ) -> None:
     usual = np.rint(32768 * noisy(0.5, amplitude=0.2)) / 32768
     wild = usual.copy()
@@ -101,12 +101,12 @@ def test_a_recording_of_integers_or_with_a_wild_sample_is_followed_as_it_should_
         assert said in followed.notes[0]
 
 
-def test_square_frames_are_read_as_documented(model: Checkpoint) -> None:
+def test_square_frames_are_read_as_documented(model: Model) -> None:
     frames = np.random.default_rng(0).uniform(-11, 1, (6, 6)).astype(np.float32)
     assert (MelInput.from_frames(frames, model, "f.npy").frames == frames).all()
 
 
-def test_variable_length_blocks_of_any_size_make_the_same(model: Checkpoint) -> None:
+def test_variable_length_blocks_of_any_size_make_the_same(model: Model) -> None:
     mel_inputs = [MelInput.from_audio(w, model, "wav") for w in wavs(300, 41)]
     parts: list[list[Array]] = [[], []]
     for blocks in Sampler(model, seed=1, mel_inputs=mel_inputs).variable_length_blocks(
@@ -122,7 +122,7 @@ def test_variable_length_blocks_of_any_size_make_the_same(model: Checkpoint) -> 
 
 
 def test_frames_computed_elsewhere_act_as_those_of_the_recording(
-    model: Checkpoint, tmp_path: Path
+    model: Model, tmp_path: Path
 ) -> None:
     (wav,) = wavs(500)
     frames = mel.frames_of(wav, RATE, VOCODER)
@@ -136,7 +136,7 @@ def test_frames_computed_elsewhere_act_as_those_of_the_recording(
     assert (mel_input.frames == frames).all()
 
 
-def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Checkpoint) -> None:
+def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Model) -> None:
     (wav,) = wavs(500)
     frames = mel.frames_of(wav, RATE, VOCODER)
     expected = np.asarray(wavenet.vocode(model, frames, seed=2))
@@ -171,13 +171,13 @@ def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Checkpoint
         (np.linspace(-80, 0, 60).reshape(10, 6), "decibels"),
     ],
 )
-def test_frames_that_do_not_fit_are_refused(model: Checkpoint, frames: Array, word: str) -> None:
+def test_frames_that_do_not_fit_are_refused(model: Model, frames: Array, word: str) -> None:
     with pytest.raises(EngineError, match=word) as e:
         MelInput.from_frames(frames, model, "f.npy")
     assert e.value.subject == "f.npy"
 
 
-def test_files_that_hold_no_frames_are_refused(model: Checkpoint, tmp_path: Path) -> None:
+def test_files_that_hold_no_frames_are_refused(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "f.npy"
     np.savez(tmp_path / "z.npz", a=np.zeros((10, 6)))
     np.save(tmp_path / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)

@@ -16,7 +16,7 @@ from wavenet.engines.options import DEFAULTS
 from wavenet.errors import CheckpointError, OutputError, UsageError
 from wavenet.generation.sampler import Sampler
 from wavenet.model import checkpoint, locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_folder_means_its_best_checkpoint(tmp_path: Path) -> None:
         model = as_checkpoint(network(SMALL), step=step)
         training = checkpoint.Training(step=step, best_bits=3.0, best_step=best)
         path = locate.step_path(folder, step)
-        checkpoint.save(path, Checkpoint(model.config, model.arrays, training))
+        checkpoint.save(path, Model(model.config, model.arrays, training))
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 5)
     locate.step_path(folder, 5).unlink()
     assert locate.find(tmp_path / "run") == locate.step_path(folder, 10)

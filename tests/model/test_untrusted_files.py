@@ -21,7 +21,7 @@ from wavenet.config import loading
 from wavenet.engines.weights import pack
 from wavenet.errors import EngineError, WavenetError
 from wavenet.model import checkpoint, parameters
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.network import WaveNet
 
 pytestmark = pytest.mark.property
@@ -134,12 +134,12 @@ def test_sources_that_cannot_be_files(source: str) -> None:
 
 
 @cache
-def trained() -> Checkpoint:
+def trained() -> Model:
     """A whole checkpoint of a small network: weights, their EMA, and Adam's moments."""
     ema_only = as_checkpoint(network(SMALL), step=7)
     parts = ("model", "average", "adam.mean", "adam.square")
     arrays = {f"{part}.{k}": v for part in parts for k, v in ema_only.weights.items()}
-    return Checkpoint(ema_only.config, arrays, ema_only.training)
+    return Model(ema_only.config, arrays, ema_only.training)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from wavenet.config import Config, loading
 from wavenet.errors import ChangedRunError, CheckpointError, ConfigError, RunError, UsageError
 from wavenet.generation.provenance import synthetic_tags
 from wavenet.model import locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.training.fine_tuning import RECIPE, config_from
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
@@ -37,7 +37,7 @@ def others(make_folder: Callable[..., Path]) -> Path:
     return make_folder(recordings, name="others")
 
 
-def last(run: Run) -> Checkpoint:
+def last(run: Run) -> Model:
     latest = locate.load_latest(run.checkpoints, resume=True)
     assert latest is not None
     return latest

@@ -18,7 +18,7 @@ from tests.helpers import training_recordings, write_recordings
 from wavenet.config import Config
 from wavenet.errors import ChangedRunError, ConfigError, TrainingError, UsageError
 from wavenet.model import locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.training import session
 
 
@@ -35,7 +35,7 @@ def wavs() -> list[Any]:
     return [wav.astype(np.float32) for wav in training_recordings().values()]
 
 
-def same(a: Checkpoint, b: Checkpoint) -> bool:
+def same(a: Model, b: Model) -> bool:
     return all((array == b.weights[name]).all() for name, array in a.weights.items())
 
 

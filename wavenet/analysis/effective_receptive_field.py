@@ -25,7 +25,7 @@ from wavenet.engines.weights import require_finite
 from wavenet.errors import AudioError, CorpusError, EngineError
 from wavenet.glossary import Pcm
 from wavenet.model import known_labels
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 
 def measure(
-    model: Checkpoint,
+    model: Model,
     recordings: Path,
     *,
     label: str | None = None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wavenet.engines.options import EngineOptions
     from wavenet.evaluation.copy_synthesis import CopySynthesisScore
     from wavenet.evaluation.likelihood import Score
-    from wavenet.model.checkpoint import Checkpoint
+    from wavenet.model.checkpoint import Model
 
 
 def evaluate(
@@ -141,7 +141,7 @@ def evaluate(
 
 
 def _copies(
-    checkpoint: "Checkpoint",
+    checkpoint: "Model",
     index: "Index",
     spans: "Sequence[Span]",
     frames: "Mapping[str, FramesFile]",

@@ -21,7 +21,7 @@ from wavenet.cli.destinations import Destination
 from wavenet.engines import Engine
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Wav
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.system import interrupts
 from wavenet.system.progress import bar
 from wavenet.version import __version__
@@ -37,7 +37,7 @@ def new_seed() -> int:
     return secrets.randbelow(1_000_000)
 
 
-def first_line(engine: Engine, streams: int, model: Checkpoint, seed: int) -> str:
+def first_line(engine: Engine, streams: int, model: Model, seed: int) -> str:
     """What makes the audio."""
     return f"{engine.describe(streams)}, checkpoint of step {model.training.step}, seed {seed}"
 
@@ -171,7 +171,7 @@ def report(
         terminal.status(INTERRUPTED)
 
 
-def origin(name: str, model: Checkpoint, engine: Engine, seed: int) -> dict[str, Any]:
+def origin(name: str, model: Model, engine: Engine, seed: int) -> dict[str, Any]:
     """What makes the audio, for JSON."""
     return {
         "version": __version__,

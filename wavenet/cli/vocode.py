@@ -13,7 +13,7 @@ from wavenet.errors import AudioError, EngineError, UsageError, printable
 
 if TYPE_CHECKING:
     from wavenet.generation.mel_input import MelInput
-    from wavenet.model.checkpoint import Checkpoint
+    from wavenet.model.checkpoint import Model
 
 # Streams of a batch. More are no faster, and each takes memory.
 MAX_STREAMS = 32
@@ -195,7 +195,7 @@ def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def read(
     files: Sequence[Path],
-    model: "Checkpoint",
+    model: "Model",
     mel_scale: str,
     mel_offset: int,
     copy: Path | None = None,

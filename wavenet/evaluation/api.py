@@ -9,12 +9,12 @@ from wavenet.errors import UsageError
 from wavenet.evaluation.likelihood import SPLITS, Likelihood, Score, label_ids, spans_to_score
 from wavenet.evaluation.scorers import create_scorer
 from wavenet.generation.api import as_model
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.system.notices import tell
 
 
 def score(
-    model: Checkpoint | str | Path,
+    model: Model | str | Path,
     recordings: Recordings,
     *,
     label: str | None = None,

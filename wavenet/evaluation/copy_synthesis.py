@@ -15,7 +15,7 @@ from wavenet.evaluation.metrics import CopyMetrics, compare, griffin_lim
 from wavenet.generation.mel_input import MelInput
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Pcm, Wav
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 
 # The most that is resynthesised, because it is all one batch.
 MAX_SECONDS = 10.0  # of each recording
@@ -37,7 +37,7 @@ class CopySynthesisScore:
 
 
 def resynthesize(
-    model: Checkpoint,
+    model: Model,
     recordings: Sequence[tuple[Pcm, int]],
     engine: str,
     options: EngineOptions,

@@ -14,7 +14,7 @@ from wavenet.engines.options import EngineOptions
 from wavenet.engines.weights import require_finite
 from wavenet.errors import UsageError
 from wavenet.glossary import Samples
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.registry import distribution_for
 
@@ -36,7 +36,7 @@ class ScoredSegment(NamedTuple):
 Scorer = Callable[[ScoredSegment], float]
 
 
-def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOptions) -> Scorer:
+def create_scorer(model: Model, engine: str, device: str, options: EngineOptions) -> Scorer:
     """`engine` is parallel, or one that generates. Raises UsageError or EngineError."""
     require_finite(model.weights)
     if engine == "parallel":
@@ -55,7 +55,7 @@ def create_scorer(model: Checkpoint, engine: str, device: str, options: EngineOp
     return _by_engine(model, engine, options)
 
 
-def _parallel(model: Checkpoint, device_name: str, report: Callable[[str], object]) -> Scorer:
+def _parallel(model: Model, device_name: str, report: Callable[[str], object]) -> Scorer:
     import torch
 
     from wavenet.model.compilation import compile_forward
@@ -84,7 +84,7 @@ def _parallel(model: Checkpoint, device_name: str, report: Callable[[str], objec
     return nats
 
 
-def _by_engine(model: Checkpoint, name: str, options: EngineOptions) -> Scorer:
+def _by_engine(model: Model, name: str, options: EngineOptions) -> Scorer:
     config, rate = model.config.model, model.config.audio.sample_rate
     engine = create_engine(name, config, model.weights, options)
     distribution = distribution_for(config)

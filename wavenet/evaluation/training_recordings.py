@@ -16,11 +16,11 @@ from wavenet.data.pcm_cache import Index, index_folder
 from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError, RunError
 from wavenet.model import locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.training.run_folder import Run
 
 
-def trained_on(source: Path, model: Checkpoint, index: Index, split: str) -> set[str]:
+def trained_on(source: Path, model: Model, index: Index, split: str) -> set[str]:
     """The names of the recordings in `index` that were trained on, as far as is known.
 
     `source` is where the `model` lies: a run, a checkpoint, or the name of a bundled model. With
@@ -42,7 +42,7 @@ def trained_on(source: Path, model: Checkpoint, index: Index, split: str) -> set
     return {recording.name for recording in index.recordings if recording.sha256 in trained}
 
 
-def _by_fingerprint(model: Checkpoint, index: Index) -> set[str]:
+def _by_fingerprint(model: Model, index: Index) -> set[str]:
     """The contents that were trained on, where they are still together; which follows again."""
     config, cache = model.config, index.cache.parent
     for selection in _places(model, index):
@@ -56,7 +56,7 @@ def _by_fingerprint(model: Checkpoint, index: Index) -> set[str]:
     return set()
 
 
-def _places(model: Checkpoint, index: Index) -> Iterator[Selection]:
+def _places(model: Model, index: Index) -> Iterator[Selection]:
     """Where the recordings may be: what is scored, and those of the training, if decoded."""
     if not model.training.fingerprint:
         return

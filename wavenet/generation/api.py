@@ -17,11 +17,11 @@ from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import AudioInput
 from wavenet.model import checkpoint, locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.distributions.base import Sampling
 
 
-def load(source: str | Path) -> Checkpoint:
+def load(source: str | Path) -> Model:
     """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
 
     Models that come with the program have names, such as `demo-voice`. Raises CheckpointError.
@@ -35,11 +35,11 @@ def load(source: str | Path) -> Checkpoint:
     return replace(checkpoint.load(locate.find(path)), name=model_name(path))
 
 
-def as_model(model: Checkpoint | str | Path) -> Checkpoint:
+def as_model(model: Model | str | Path) -> Model:
     """A model, or the one that a path or a name means. Raises UsageError and CheckpointError."""
     if isinstance(model, str | Path):
         return load(model)
-    if not isinstance(model, Checkpoint):
+    if not isinstance(model, Model):
         reason = f"is a {type(model).__name__}, not a trained model"
         advice = "wavenet.Model.from_network makes one of a network, wavenet.load reads one"
         raise UsageError("model", None, reason, advice)
@@ -47,7 +47,7 @@ def as_model(model: Checkpoint | str | Path) -> Checkpoint:
 
 
 def generate(
-    model: Checkpoint | str | Path,
+    model: Model | str | Path,
     seconds: float = 2.0,
     seed: int | None = 0,
     *,
@@ -117,7 +117,7 @@ def _given_or_new(seed: int | None) -> int:
     return secrets.randbelow(1_000_000) if seed is None else seed
 
 
-def samples_for(model: Checkpoint, seconds: float) -> int:
+def samples_for(model: Model, seconds: float) -> int:
     """A length in samples. Raises UsageError unless it is at least one and at most a day."""
     samples = round(seconds * model.config.audio.sample_rate) if 0 < seconds <= 86_400 else 0
     if samples < 1:
@@ -140,20 +140,20 @@ class _How(TypedDict, total=False):
 
 @overload
 def vocode(
-    model: Checkpoint | str | Path,
+    model: Model | str | Path,
     wav_or_frames: AudioInput,
     seed: int | None = 0,
     **how: Unpack[_How],
 ) -> Audio: ...
 @overload
 def vocode(
-    model: Checkpoint | str | Path,
+    model: Model | str | Path,
     wav_or_frames: list[Given],
     seed: int | None = 0,
     **how: Unpack[_How],
 ) -> list[Audio]: ...
 def vocode(
-    model: Checkpoint | str | Path,
+    model: Model | str | Path,
     wav_or_frames: AudioInput | Sequence[AudioInput],
     seed: int | None = 0,
     *,
@@ -219,7 +219,7 @@ def _is_pair(given: Sequence[Any]) -> bool:
     return isinstance(given, tuple) and len(given) == 2 and np.ndim(given[1]) == 0
 
 
-def _mel_input(source: Any, model: Checkpoint, mel_scale: str, mel_offset: int) -> MelInput:
+def _mel_input(source: Any, model: Model, mel_scale: str, mel_offset: int) -> MelInput:
     if isinstance(source, str | Path):
         return MelInput.read(Path(source), model, mel_scale, mel_offset)
     if isinstance(source, tuple) or np.ndim(source) == 1:

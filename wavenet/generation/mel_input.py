@@ -12,7 +12,7 @@ from wavenet.audio.reading import open_audio
 from wavenet.config import Config
 from wavenet.errors import AudioError, EngineError
 from wavenet.glossary import Array, AudioInput, Wav
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
 
 
@@ -36,7 +36,7 @@ class MelInput:
 
     @classmethod
     def read(
-        cls, path: Path, model: Checkpoint, mel_scale: str = "ln", mel_offset: int = 0
+        cls, path: Path, model: Model, mel_scale: str = "ln", mel_offset: int = 0
     ) -> "MelInput":
         """The frames of a recording, or those in a .npy file. Raises AudioError or EngineError.
 
@@ -48,7 +48,7 @@ class MelInput:
         return cls.from_audio(path, model, str(path))
 
     @classmethod
-    def from_audio(cls, source: AudioInput, model: Checkpoint, name: str) -> "MelInput":
+    def from_audio(cls, source: AudioInput, model: Model, name: str) -> "MelInput":
         """To resynthesise a recording: wav (time,) in -1 ... 1 at the model's sample rate.
 
         Or a file, or (wav, rate). It is brought to the model's level. `name` is what errors call
@@ -93,7 +93,7 @@ class MelInput:
     def from_frames(
         cls,
         frames: Array,
-        model: Checkpoint,
+        model: Model,
         name: str,
         mel_scale: str = "ln",
         mel_offset: int = 0,

@@ -9,7 +9,7 @@ from wavenet.audio import levels
 from wavenet.audio.reading import AudioFile, open_audio
 from wavenet.errors import AudioError
 from wavenet.glossary import AudioInput, Samples
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.distributions.registry import distribution_for
 
 
@@ -36,7 +36,7 @@ class Prompt:
     """The whole of it, where it was read from a file."""
 
 
-def read_prompt(recording: AudioInput, model: Checkpoint) -> Prompt:
+def read_prompt(recording: AudioInput, model: Model) -> Prompt:
     """The end of a recording of any length: as much of it as the model's receptive field.
 
     It is a file, a wav (time,) in -1 ... 1 at the model's rate, or (wav, rate). Raises AudioError

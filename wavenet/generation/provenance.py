@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from wavenet.model import locate
-from wavenet.model.checkpoint import SUFFIX, Checkpoint
+from wavenet.model.checkpoint import SUFFIX, Model
 from wavenet.version import __version__
 
 # The comment of a file, as `synthetic_tags` makes it.
@@ -31,7 +31,7 @@ def model_name(source: Path) -> str:
 
 def synthetic_tags(
     name: str,
-    model: Checkpoint,
+    model: Model,
     seed: int,
     *,
     clip: int | None = None,

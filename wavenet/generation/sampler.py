@@ -18,7 +18,7 @@ from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
 from wavenet.glossary import Samples, Wav
 from wavenet.model.arguments import integer_list, require_integer, require_type
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.registry import distribution_for
@@ -73,7 +73,7 @@ class Sampler:
 
     def __init__(
         self,
-        model: Checkpoint,
+        model: Model,
         *,
         seed: int,
         count: int = 1,
@@ -85,7 +85,7 @@ class Sampler:
         labels: Sequence[str] = (),
         mel_inputs: Sequence[MelInput] = (),
     ) -> None:
-        require_type("model", model, Checkpoint, "`wavenet.load` gives one")
+        require_type("model", model, Model, "`wavenet.load` gives one")
         require_integer("seed", seed, 0, 2**64 - 1, "must be 0 to 2^64 - 1")
         require_count(count)
         require_integer("first", first, 0, 2**63 - 1, "must be the number of a stream, 0 or more")

@@ -110,7 +110,7 @@ class Training:
 
 
 @dataclass(frozen=True, repr=False)
-class Checkpoint:
+class Model:
     """A trained model, or one in training: a config and named float32 arrays.
 
     `wavenet.load` reads one, `wavenet.train` makes one, `from_network` takes one's own network.
@@ -151,7 +151,7 @@ class Checkpoint:
         return f"<wavenet.Model {self.name!r}: {size}, {hears}{step}>"
 
     @classmethod
-    def from_network(cls, network: "WaveNet", config: Config | None = None) -> "Checkpoint":
+    def from_network(cls, network: "WaveNet", config: Config | None = None) -> "Model":
         """A network of one's own as a model, to generate with, to score and to save.
 
         Its weights are copied, in float32. `config` says at what rate it plays, in its `audio`, and
@@ -227,7 +227,7 @@ class Checkpoint:
         return self.part("average")
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: Path, checkpoint: Model) -> None:
     """Write atomically and flushed to the disk. Raises OutputError."""
     from safetensors import numpy as safetensors
 
@@ -236,7 +236,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     write_whole(path, safetensors.save(dict(checkpoint.arrays), metadata={"wavenet": about}))
 
 
-def load(path: Path, *, resume: bool = False, arrays: bool = True) -> Checkpoint:
+def load(path: Path, *, resume: bool = False, arrays: bool = True) -> Model:
     """Read a checkpoint: the EMA only, or with `resume` all arrays. Raises CheckpointError.
 
     Without `arrays` it has none of them: what it says of itself is soon read.
@@ -255,7 +255,7 @@ def load(path: Path, *, resume: bool = False, arrays: bool = True) -> Checkpoint
                 raise CheckpointError(path, reason, "upgrade wavenet-audio")
             names = [name for name in list(file.keys()) if resume or name.startswith("average.")]
             names = names if arrays else []
-            checkpoint = Checkpoint(
+            checkpoint = Model(
                 parse(metadata["config"], str(path)),
                 {name: file.get_tensor(name) for name in names},
                 TypeAdapter(Training).validate_python(metadata["training"]),
@@ -273,7 +273,7 @@ def load(path: Path, *, resume: bool = False, arrays: bool = True) -> Checkpoint
     return checkpoint
 
 
-def _check_arrays(path: Path, checkpoint: Checkpoint, parts: tuple[str, ...]) -> None:
+def _check_arrays(path: Path, checkpoint: Model, parts: tuple[str, ...]) -> None:
     """Raise CheckpointError unless each part has the shapes that the config asks for, in float32.
 
     Adam's moments are checked too where there are any.

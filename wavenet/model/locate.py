@@ -7,7 +7,7 @@ from typing import Any
 
 from wavenet.config import Config, loading
 from wavenet.errors import CheckpointError, ConfigError
-from wavenet.model.checkpoint import SUFFIX, Checkpoint, load
+from wavenet.model.checkpoint import SUFFIX, Model, load
 from wavenet.system import resources
 
 
@@ -115,7 +115,7 @@ def _saved(folder: Path) -> dict[int, Path]:
     return {int(number): path for path, number in numbers.items() if number.isdecimal()}
 
 
-def load_latest(folder: Path, *, resume: bool = False, arrays: bool = True) -> Checkpoint | None:
+def load_latest(folder: Path, *, resume: bool = False, arrays: bool = True) -> Model | None:
     """The newest checkpoint in `folder`, or None; `resume` and `arrays` as in `checkpoint.load`.
 
     Raises CheckpointError when it is damaged, and names the one before.

@@ -227,7 +227,7 @@ class WaveNet(nn.Module):
     ) -> "WaveNet":
         """Rebuild a network from a checkpoint's NumPy weights, on the CPU and in eval mode.
 
-        `arrays` are all of its weights by name, such as `Checkpoint.weights`, or a `state_dict`.
+        `arrays` are all of its weights by name, such as `Model.weights`, or a `state_dict`.
         Raises UsageError, a ValueError, when they are not those of `config`.
         """
         model = cls(config)

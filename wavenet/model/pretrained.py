@@ -9,7 +9,7 @@ import numpy as np
 
 from wavenet.config import ModelConfig
 from wavenet.glossary import Array
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.label import LabelFrontEnd
 from wavenet.model.conditioning.registry import front_ends
 
@@ -17,7 +17,7 @@ _LABELS = "conditioner.label.weight"
 
 
 def adapted_weights(
-    base: Checkpoint, config: ModelConfig, fresh: Mapping[str, Array]
+    base: Model, config: ModelConfig, fresh: Mapping[str, Array]
 ) -> dict[str, Array]:
     """The weights of a network of `config` that predicts what `base`, by its EMA, predicts.
 

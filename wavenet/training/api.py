@@ -12,7 +12,7 @@ from wavenet.data.given_recordings import Recordings, as_files
 from wavenet.errors import TrainingError
 from wavenet.generation.api import load
 from wavenet.model import locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.system.notices import tell
 from wavenet.training import fine_tuning, session
 from wavenet.training.events import Display, TrainingListener
@@ -34,7 +34,7 @@ def train(
     cache: str | Path | None = None,
     on_step: Callable[[int, float], object] | None = None,
     progress: bool = False,
-) -> Checkpoint:
+) -> Model:
     """Train on recordings as `wavenet train` does, and return the best model that was scored.
 
         recordings      a folder; a file; a wav (time,) in -1 ... 1 at the config's rate;

@@ -13,7 +13,7 @@ from wavenet.config import Config, loading
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.generation.provenance import model_name
 from wavenet.model import checkpoint, locate
-from wavenet.model.checkpoint import Ancestor, Checkpoint
+from wavenet.model.checkpoint import Ancestor, Model
 from wavenet.model.conditioning.registry import FRONT_ENDS
 
 # For weights that know something, where nobody asks for another value. Rates from 1e-3 to 6e-3 end
@@ -34,7 +34,7 @@ def named_from_anywhere(source: str) -> str:
     return source if source in locate.bundled() and not path.exists() else str(path.resolve())
 
 
-def load(source: str) -> Checkpoint:
+def load(source: str) -> Model:
     """The model that `train.init_from` names. Raises CheckpointError."""
     return checkpoint.load(locate.find(Path(source)))
 
@@ -94,7 +94,7 @@ def require_same_network(base: Config, new: Config, name: str) -> None:
         raise ConfigError("train.init_from", reason, advice)
 
 
-def is_origin(source: str, model: Checkpoint) -> bool:
+def is_origin(source: str, model: Model) -> bool:
     """Whether `source` names the weights with which the run of `model` began."""
     try:
         this = ancestry(load(source), source)[-1]
@@ -103,7 +103,7 @@ def is_origin(source: str, model: Checkpoint) -> bool:
     return this.sha256 == model.training.ancestry[-1].sha256
 
 
-def ancestry(base: Checkpoint, source: str) -> tuple[Ancestor, ...]:
+def ancestry(base: Model, source: str) -> tuple[Ancestor, ...]:
     """What a run that begins from `base` comes from: the base's own ancestors, then the base."""
     digest = hashlib.sha256()
     for name, array in sorted(base.weights.items()):

@@ -20,7 +20,7 @@ from wavenet.data.selection import Selection
 from wavenet.errors import ChangedRunError, ConfigError, CorpusError, RunError, UsageError
 from wavenet.generation.provenance import model_name
 from wavenet.model import locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import front_ends
 from wavenet.system.shell import command
 from wavenet.training import fine_tuning
@@ -46,7 +46,7 @@ class Plan:
     # The version of the rules by which recordings are decoded: a run keeps that it began with.
     decoding: int
     # The trained model that the run begins from, which has no checkpoint yet.
-    base: Checkpoint | None = None
+    base: Model | None = None
     # What the user should know about it.
     notes: tuple[str, ...] = ()
     # Of the config, where the recordings and this name decided on the run; "" where the user did.
@@ -160,7 +160,7 @@ def make_plan(
     return plan
 
 
-def _own_recordings(run: Run, latest: Checkpoint | None, cache: Path | None) -> Selection:
+def _own_recordings(run: Run, latest: Model | None, cache: Path | None) -> Selection:
     """The recordings that a run was begun on. Raises RunError."""
     known = run.recordings(latest)
     if known is None:
@@ -197,7 +197,7 @@ def _named_run(
 
 def _config_to_begin(
     run: Run, config: str | None, overrides: Mapping[str, Any]
-) -> tuple[Config, Checkpoint | None]:
+) -> tuple[Config, Model | None]:
     """The config of a run without a checkpoint, and the trained model that it begins from."""
     source = _source(config, overrides)
     if source:
@@ -232,7 +232,7 @@ def _source(config: str | None, overrides: Mapping[str, Any]) -> str:
 
 
 def _config_to_go_on(
-    run: Run, latest: Checkpoint, config: str | None, overrides: Mapping[str, Any]
+    run: Run, latest: Model, config: str | None, overrides: Mapping[str, Any]
 ) -> Config:
     """The config that a run with a checkpoint is to go on with."""
     before = latest.config

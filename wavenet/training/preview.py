@@ -15,13 +15,13 @@ from wavenet.generation.mel_input import MelInput
 from wavenet.generation.prompt import Prompt
 from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 
 LEAD_SECONDS = 0.5  # of a held-out recording as the prompt
 
 
 def render_validation_sample(
-    model: Checkpoint, corpus: Corpus, folder: Path, note: Callable[[str], None]
+    model: Model, corpus: Corpus, folder: Path, note: Callable[[str], None]
 ) -> Path | None:
     """Write a wav and a picture of it to `folder`: what the model generates by now.
 

@@ -24,7 +24,7 @@ from wavenet.data.cache_folders import cache_option
 from wavenet.data.selection import Selection
 from wavenet.errors import RunError
 from wavenet.model import checkpoint, locate
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.system.files import PARTIAL, write_whole, writing
 from wavenet.system.shell import command
 
@@ -140,7 +140,7 @@ class Run:
         )
         return about if is_whole else {}
 
-    def recordings(self, latest: Checkpoint | None = None) -> Selection | None:
+    def recordings(self, latest: Model | None = None) -> Selection | None:
         """Those that it was begun on, as it or its `latest` checkpoint says; None if neither does.
 
         Raises RunError, and CheckpointError where the newest checkpoint has to be read and cannot.
@@ -160,7 +160,7 @@ class Run:
         """
         return command("wavenet", "train", "`out`", self.folder, *cache_option(cache), *more)
 
-    def latest(self) -> Checkpoint | None:
+    def latest(self) -> Model | None:
         """The newest checkpoint, with all that resuming needs."""
         return locate.load_latest(self.checkpoints, resume=True)
 
@@ -170,7 +170,7 @@ class Run:
         if path.exists():
             path.rename(path.with_suffix(".diverged"))
 
-    def save(self, saved: Checkpoint) -> None:
+    def save(self, saved: Model) -> None:
         """Write a checkpoint and delete old ones, but for the last few and the best."""
         step, best = saved.training.step, saved.training.best_step
         checkpoint.save(locate.step_path(self.checkpoints, step), saved)

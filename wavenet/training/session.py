@@ -23,7 +23,7 @@ from wavenet.data.given_frames import mel_statistics
 from wavenet.data.pcm_cache import index_folder
 from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError, RunError, TrainingError
-from wavenet.model.checkpoint import Checkpoint
+from wavenet.model.checkpoint import Model
 from wavenet.model.compilation import reporting
 from wavenet.system.device import PRECISIONS, check_compiler, pick_precision
 from wavenet.system.interrupts import interrupts
@@ -173,7 +173,7 @@ def _train(
     processes = trainer.processes
     with ExitStack() as stack:
 
-        def lock_and_resume() -> tuple[Run, Checkpoint | None]:
+        def lock_and_resume() -> tuple[Run, Model | None]:
             run, lock = plan.lock_run()
             stack.callback(lock.release)
             return run, _resume(replace(plan, run=run), trainer.corpus)
@@ -226,7 +226,7 @@ def _set_minutes(trainer: Trainer, run: Run) -> None:
         run.describe(trainer.corpus)
 
 
-def _resume(plan: Plan, corpus: Corpus) -> Checkpoint | None:
+def _resume(plan: Plan, corpus: Corpus) -> Model | None:
     """The run's last checkpoint, with the folder made ready to go on from it.
 
     Raises ChangedRunError when the config or the recordings have changed and nobody accepted that.

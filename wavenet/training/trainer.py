@@ -21,7 +21,7 @@ from wavenet.config import TrainConfig
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.loader import DeviceBatch, Prefetcher, to_device
 from wavenet.errors import TrainingError
-from wavenet.model.checkpoint import Ancestor, Checkpoint, Training
+from wavenet.model.checkpoint import Ancestor, Model, Training
 from wavenet.model.network import WaveNet
 from wavenet.model.pretrained import adapted_weights
 from wavenet.system.device import PRECISIONS, pick_precision
@@ -89,7 +89,7 @@ class Trainer:
         # Of the mel frames that it is trained on.
         self.mel: MelStatistics | None = None
 
-    def begin_from(self, base: Checkpoint, ancestry: tuple[Ancestor, ...]) -> None:
+    def begin_from(self, base: Model, ancestry: tuple[Ancestor, ...]) -> None:
         """Take the weights of a trained model, before the first step. `ancestry` is with it."""
         fresh = {name: weight.cpu().numpy() for name, weight in self.model.state_dict().items()}
         adapted = adapted_weights(base, self.config.model, fresh)
@@ -235,7 +235,7 @@ class Trainer:
 
     # --- state -----------------------------------------------------------------------------------
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> Model:
         """Everything that is needed to go on as if training had never been interrupted."""
         arrays = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         arrays |= {f"average.{k}": v for k, v in self.ema_network.state_dict().items()}
@@ -263,9 +263,9 @@ class Trainer:
             mel=self.mel,
         )
         on_host = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}
-        return Checkpoint(self.config, on_host, training)
+        return Model(self.config, on_host, training)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Model) -> None:
         """Go on from a checkpoint that was loaded with `resume=True`."""
 
         def tensors(part: str) -> dict[str, torch.Tensor]:
