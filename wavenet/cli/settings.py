@@ -15,6 +15,9 @@ from wavenet.errors import ConfigError
 if TYPE_CHECKING:
     from wavenet.config.reference import Setting
 
+# Of a default in the table.
+_CHARACTERS = 12
+
 
 def settings(
     words: Annotated[
@@ -95,8 +98,9 @@ def _table(found: "list[Setting]", values: dict[str, Any] | None) -> list[str]:
             rows.append([""] * len(columns))
         value = [] if values is None else [_value(setting, values)]
         sentence = re.split(r"\.(?: (?=[A-Z])|$)", _paragraph(setting))[0]
-        unit = "" if setting.default is None else setting.unit
-        default = f"{short(setting.default)} {unit}".strip()
+        default = short(setting.default, _CHARACTERS)
+        if setting.default is not None and not default.endswith("..."):
+            default = f"{default} {setting.unit}".strip()
         rows.append([setting.name, *value, default, setting.range or setting.type, sentence])
     return terminal.table(columns, rows)
 

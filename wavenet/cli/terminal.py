@@ -132,10 +132,10 @@ def fitted(text: str, err: bool = False) -> Iterator[str]:
 def wrapped(text: str, width: int) -> Iterator[str]:
     """Lines wrapped at words, each under its text; longer words and commands stay whole."""
     for line in text.split("\n"):
-        if len(line) <= width:
+        command = _COMMAND.search(line)
+        if len(line) <= width or (command and not line[: command.start()].strip()):
             yield line
             continue
-        command = _COMMAND.search(line)
         if command:
             line = line[: command.start()] + command[0].replace(" ", _NO_BREAK)
         head = _HEAD.match(line)
@@ -163,6 +163,15 @@ class Column(NamedTuple):
     leave_out: int = 0
 
 
+def _least_columns(column: Column, texts: Sequence[str]) -> int:
+    """The fewest that text may wrap into: its longest word stays whole, if only it fits."""
+    from rich.cells import cell_len
+
+    words = [word for text in (column.head, *texts) for word in text.split()]
+    longest = max(map(cell_len, words), default=0)
+    return max(longest, min(LEAST_TEXT_COLUMNS, max(map(cell_len, texts), default=0)))
+
+
 def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
     """Lines of a table that fits standard output, under the heads of its columns.
 
@@ -180,8 +189,8 @@ def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[
         for i, column in enumerate(columns_)
     ]
     least = [
-        min(LEAST_TEXT_COLUMNS, width) if column.wraps else width
-        for column, width in zip(columns_, natural, strict=True)
+        _least_columns(column, [row[i] for row in cells]) if column.wraps else natural[i]
+        for i, column in enumerate(columns_)
     ]
     kept = list(range(len(columns_)))
 
@@ -202,7 +211,7 @@ def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[
         )
     for row in cells:
         layout.add_row(*(Text(row[i]) for i in kept))
-    width = max(room or 0, taken()) if room else sum(natural) + 2 * len(natural)
+    width = max(room, taken()) if room else sum(natural) + 2 * len(natural)
     console = Console(width=width, color_system=None, force_terminal=False, legacy_windows=False)
     with console.capture() as captured:
         console.print(layout)

@@ -17,11 +17,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-def short(value: Any) -> str:
+def short(value: Any, characters: int = _CHARACTERS) -> str:
     """A setting's value as a table shows it: cut short, without --verbose."""
     from wavenet.config.reference import shown
 
     text = shown(value)
-    if terminal.verbosity.verbose or len(text) <= _CHARACTERS:
+    if terminal.verbosity.verbose or len(text) <= characters:
         return text
-    return f"{text[: _CHARACTERS - 3]}..."
+    return f"{text[: characters - 3]}..."
