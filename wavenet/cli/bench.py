@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 from wavenet.cli.options import JsonOption, SetOption
 from wavenet.cli.outputs import print_json
 from wavenet.errors import EngineError
@@ -19,7 +19,8 @@ def bench(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A preset, a .toml file, a run folder or a checkpoint. Default: small."
+            autocompletion=completion.sources,
+            help="A preset, a .toml file, a run folder or a checkpoint. Default: small.",
         ),
     ] = None,
     settings: SetOption = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 from wavenet.cli.options import JsonOption
 from wavenet.cli.outputs import glyphs, print_json
 from wavenet.cli.runs import to_dict
@@ -29,7 +29,8 @@ def info(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Run folders, checkpoints, models and presets by name, .toml files, or audio."
+            autocompletion=completion.sources,
+            help="Run folders, checkpoints, models and presets by name, .toml files, or audio.",
         ),
     ],
     as_json: JsonOption = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 
 if TYPE_CHECKING:
     from wavenet.engines.options import EngineOptions
@@ -19,6 +19,7 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="NAME",
+        autocompletion=completion.configs,
         help="A preset (see `wavenet presets`), a .toml file, or a run whose settings to take.",
     ),
 ]
@@ -27,6 +28,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
+        autocompletion=completion.assignments,
         help="Any setting: train.learning_rate=3e-4. Repeatable; `wavenet settings` lists them.",
     ),
 ]
@@ -74,8 +76,9 @@ EngineOption = Annotated[
 ModelArgument = Annotated[
     Path,
     typer.Argument(
+        autocompletion=completion.models,
         help="A run folder (its best checkpoint is taken), a checkpoint file, or the name of a "
-        "model that comes with the program, such as demo-voice: `wavenet presets` lists them."
+        "model that comes with the program, such as demo-voice: `wavenet presets` lists them.",
     ),
 ]
 NoTagOption = Annotated[

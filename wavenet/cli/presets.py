@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 from wavenet.cli.options import JsonOption
 from wavenet.cli.outputs import print_json
 from wavenet.errors import ConfigError
@@ -24,7 +24,10 @@ class _Entry(NamedTuple):
 
 def presets(
     name: Annotated[
-        str | None, typer.Argument(help="Print this one as a .toml to start from.")
+        str | None,
+        typer.Argument(
+            autocompletion=completion.sources, help="Print this one as a .toml to start from."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

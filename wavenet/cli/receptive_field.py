@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 from wavenet.cli.options import CacheOption, DeviceOption, ForceOption, JsonOption, SetOption
 from wavenet.cli.outputs import PICTURES, glyphs, make_folder_of, print_json
 from wavenet.cli.outputs import picture as new_picture
@@ -31,8 +31,9 @@ def receptive_field(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
+            autocompletion=completion.sources,
             help="Presets, .toml files, run folders or checkpoints; several are compared. "
-            "Default: small."
+            "Default: small.",
         ),
     ] = None,
     settings: SetOption = None,

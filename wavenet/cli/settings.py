@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 from wavenet.cli.options import JsonOption
 from wavenet.cli.outputs import print_json
 from wavenet.cli.values import short
@@ -22,7 +22,10 @@ _CHARACTERS = 12
 def settings(
     words: Annotated[
         list[str] | None,
-        typer.Argument(help="Only settings whose name or meaning holds these words, in full."),
+        typer.Argument(
+            autocompletion=completion.settings,
+            help="Only settings whose name or meaning holds these words, in full.",
+        ),
     ] = None,
     config: Annotated[
         str | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wavenet.cli import terminal
+from wavenet.cli import completion, terminal
 from wavenet.cli.failures import is_first_rank
 from wavenet.cli.options import CacheOption, ConfigOption, DeviceOption, SetOption
 from wavenet.system import interrupts
@@ -36,8 +36,9 @@ def train(
     init_from: Annotated[
         str | None,
         typer.Option(
+            autocompletion=completion.models,
             help="Begin with the weights of a trained model: base-speech or another that `wavenet "
-            "presets` lists, a run folder or a checkpoint file."
+            "presets` lists, a run folder or a checkpoint file.",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Length of the training schedule.")] = None,
