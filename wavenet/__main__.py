@@ -8,7 +8,7 @@ def main() -> None:
     interrupts.end_at_once()
     from wavenet.cli import app
 
-    app()
+    app(prog_name="wavenet")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-
-from tqdm import tqdm
 
 from wavenet.arithmetic import ceil_div
 from wavenet.cli import terminal
@@ -82,12 +80,17 @@ class ConsoleReport(Display):
         self.interrupted = False
 
     def note(self, text: str) -> None:
-        if self._unread or terminal.verbosity.quiet:
+        self._show(text, terminal.status)
+
+    def _result(self, text: str) -> None:
+        """Show what the command is about, with --quiet too."""
+        self._show(text, terminal.result)
+
+    def _show(self, text: str, show: Callable[[str], None]) -> None:
+        if self._unread:
             return
         try:
-            for line in terminal.fitted(text):
-                tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+            show(text)
         except OSError as e:
             self._unread = True
             _discard_output()
@@ -160,18 +163,18 @@ class ConsoleReport(Display):
         parts = f", {windows} at a time" if windows < train.batch else ""
         context = f"each after {trainer.model.receptive_field:,} of context"
         step = f"{train.batch} windows of {config.segment_samples:,} samples, {context}"
-        self.note(f"step       {step}{parts}, {_where(trainer)}")
+        self._result(f"step       {step}{parts}, {_where(trainer)}")
         if (used := peak_bytes(trainer.device)) is not None:
             what = "tensors" if trainer.device.type == "cuda" else "the whole process"
-            self.note(f"memory     {size(used)} at the most, for {what}")
+            self._result(f"memory     {size(used)} at the most, for {what}")
         rate = train.batch * config.segment_samples / seconds_per_step
         speed = f"{seconds_per_step:.3g} s a step, {rate / 1000:.1f}k samples/s"
         length = f"{train.steps:,} steps take about {duration(train.steps * seconds_per_step)}"
         if train.minutes:
             steps = max(1, round(60 * train.minutes / seconds_per_step))
             length = f"{train.minutes:g} minutes are about {steps:,} steps"
-        self.note(f"time       {speed}; {length} plus evaluations")
-        self.note("dry run    nothing was written but the cache of decoded recordings")
+        self._result(f"time       {speed}; {length} plus evaluations")
+        self._result("dry run    nothing was written but the cache of decoded recordings")
 
     def stepped(self, trainer: Trainer, bits: float) -> None:
         assert self._bar is not None
@@ -223,7 +226,7 @@ class ConsoleReport(Display):
             why, next_command = "done", f"Hear it with: {command('wavenet', *words)}"
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
-        self.note(f"{why}. {next_command}")
+        self._result(f"{why}. {next_command}")
 
     def close(self) -> None:
         """Leave the terminal tidy, whatever happened."""

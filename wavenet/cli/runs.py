@@ -144,8 +144,8 @@ def _comparison(summaries: "Sequence[RunSummary]") -> Iterator[str]:
     heads = _short_names([summary.folder for summary in known])
     columns = [terminal.Column(head) for head in ("setting", *heads)]
     lines = terminal.table(columns, [[name, *values] for name, values in differing.items()])
-    room = terminal.columns()
-    if not room or max(map(len, lines)) <= room:
+    # A line for each, so that nothing was folded.
+    if len(lines) == 1 + len(differing):
         yield from lines
         return
     for name, values in differing.items():

@@ -17,6 +17,7 @@ from typing import NamedTuple, TextIO
 import typer
 
 from wavenet.cli.option_names import with_options
+from wavenet.errors import printable
 from wavenet.system import progress, terminal_width
 
 # Of a drawing where the output is no terminal.
@@ -24,10 +25,13 @@ DRAWING_COLUMNS = 100
 # A column of text that wraps is at least this wide; to keep that, others are left out.
 LEAST_TEXT_COLUMNS = 24
 # What a line begins with in front of its text: a word and spaces, as in "cache      /home/...".
-_HEAD = re.compile(r" *\S+ {2,}|\S{10} ")
-# A command to copy, which ends a line. It is never wrapped.
-_COMMAND = re.compile(r"(?:^|(?<=: )|(?<=^  ))(?:wavenet|torchrun|pip) \S.*$")
-_NO_BREAK = "\N{NO-BREAK SPACE}"
+_HEAD = re.compile(r" *\S+ {2,}|recordings ")
+# A command to copy: one that ends a line, or that stands in backticks. It is never wrapped.
+_COMMAND = re.compile(r"(?:^|(?<=[:;] )|(?<=^  ))(?:wavenet|torchrun|pip) \S.*$|`wavenet [^`]*`")
+# In the place of a space where no line may break.
+NO_BREAK = "\N{NO-BREAK SPACE}"
+# A name that does not fit is folded into as many columns as this part of the terminal.
+NAME_PART, LEAST_NAME_COLUMNS = 3, 12
 
 
 @dataclass
@@ -49,7 +53,8 @@ _passing = False
 
 def begin() -> None:
     """Forget what the command before was told, as in tests."""
-    verbosity.__init__()  # type: ignore[misc]
+    global verbosity
+    verbosity = Verbosity()
     progress.shown = True
 
 
@@ -114,8 +119,16 @@ def warn(text: str) -> None:
 
 def _print(text: str, err: bool) -> None:
     _clear()
+    stream = sys.stderr if err else sys.stdout
+    width = terminal_width.columns(stream)
+    lines = wrapped(text, width) if width else text.split("\n")
+    shown = "\n".join(map(_escaped, lines))
     try:
-        typer.echo("\n".join(fitted(text, err=err)), err=err)
+        # A bar makes room.
+        with progress.Progress.external_write_mode(file=stream):
+            typer.echo(shown, err=err)
+            if stream:
+                stream.flush()
     except BrokenPipeError:
         raise
     except OSError as e:
@@ -123,21 +136,18 @@ def _print(text: str, err: bool) -> None:
         raise OSError(e.errno, e.strerror, name) from None
 
 
-def fitted(text: str, err: bool = False) -> Iterator[str]:
-    """Lines that fit the terminal which is standard output, or standard error; else as they are."""
-    width = terminal_width.columns(sys.stderr if err else sys.stdout)
-    return wrapped(text, width) if width else iter(text.split("\n"))
+def _escaped(line: str) -> str:
+    """A line that does nothing to the terminal, whatever the names of files in it hold."""
+    return printable(line.replace(NO_BREAK, " "))
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
     """Lines wrapped at words, each under its text; longer words and commands stay whole."""
     for line in text.split("\n"):
-        command = _COMMAND.search(line)
-        if len(line) <= width or (command and not line[: command.start()].strip()):
+        if len(line) <= width:
             yield line
             continue
-        if command:
-            line = line[: command.start()] + command[0].replace(" ", _NO_BREAK)
+        line = _COMMAND.sub(lambda match: match[0].replace(" ", NO_BREAK), line)
         head = _HEAD.match(line)
         leading = len(line) - len(line.lstrip(" "))
         indent = head.end() if head and head.end() < width // 2 else leading + 2
@@ -148,7 +158,7 @@ def wrapped(text: str, width: int) -> Iterator[str]:
             break_long_words=False,
             break_on_hyphens=False,
         )
-        yield from (part.replace(_NO_BREAK, " ") for part in parts or [""])
+        yield from parts or [""]
 
 
 class Column(NamedTuple):
@@ -175,14 +185,15 @@ def _least_columns(column: Column, texts: Sequence[str]) -> int:
 def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
     """Lines of a table that fits standard output, under the heads of its columns.
 
-    Where there is room for fewer columns, the least important are left out.
+    Where there is too little room, long names are folded, and the columns that matter least are
+    left out.
     """
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(cell) for cell in row] for row in rows]
     room = columns()
     natural = [
         max(cell_len(text) for text in (column.head, *(row[i] for row in cells)))
@@ -197,6 +208,11 @@ def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[
     def taken() -> int:
         return sum(least[i] + 2 for i in kept) - 2
 
+    if room and taken() > room:
+        most = max(room // NAME_PART, LEAST_NAME_COLUMNS)
+        for i, column in enumerate(columns_):
+            if not (column.right or column.wraps or column.leave_out):
+                least[i] = min(least[i], most)
     while room and taken() > room and any(columns_[i].leave_out for i in kept):
         kept.remove(max(kept, key=lambda i: columns_[i].leave_out))
     layout = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="", show_edge=False)
@@ -205,8 +221,9 @@ def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[
         layout.add_column(
             Text(column.head),
             justify="right" if column.right else "left",
-            no_wrap=not column.wraps,
-            min_width=None if column.wraps else natural[i],
+            no_wrap=column.right,
+            min_width=least[i] if column.right else None,
+            max_width=None if column.wraps else least[i],
             overflow="fold",
         )
     for row in cells:
@@ -215,4 +232,5 @@ def table(columns_: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[
     console = Console(width=width, color_system=None, force_terminal=False, legacy_windows=False)
     with console.capture() as captured:
         console.print(layout)
-    return [line.rstrip() for line in captured.get().splitlines()]
+    # They are laid out already.
+    return [line.rstrip().replace(" ", NO_BREAK) for line in captured.get().splitlines()]
