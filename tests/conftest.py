@@ -41,9 +41,11 @@ hypothesis.settings.load_profile("default")
 def numba_saves_one_at_a_time() -> Iterator[None]:
     """Two workers that add kernels to numba's cache at once would mix up their files."""
     save = IndexDataCacheFile.save
+    # Now, since tests may have another temporary folder.
+    lock = Path(tempfile.gettempdir()) / "wavenet-tests-numba.lock"
 
     def locked(*args: Any) -> None:
-        with FileLock(Path(tempfile.gettempdir()) / "wavenet-tests-numba.lock"):
+        with FileLock(lock):
             save(*args)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -297,7 +297,7 @@ class Notes(ConsoleReport):
         super().__init__()
         self.notes: list[str] = []
 
-    def note(self, text: str) -> None:
+    def _show(self, text: str, show: Callable[[str], None]) -> None:
         self.notes.append(text)
 
 

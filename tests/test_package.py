@@ -128,6 +128,7 @@ RIGHT = """
 from pathlib import Path
 import numpy as np
 import soundfile
+import torch
 import wavenet
 
 model: wavenet.Model = wavenet.load("demo-voice")
@@ -137,9 +138,13 @@ wavenet.generate(model, prompt=soundfile.read("a.wav")).save("b.flac")
 rate: int | None = wav.sample_rate
 one: wavenet.Audio = wavenet.vocode(model, wav, label="ada")
 several: list[wavenet.Audio] = wavenet.vocode(model, [wav, wav], mel_scale="db")
+several = wavenet.vocode(model, [wav, "a.wav", (wav, 16000)])
+wavenet.generate(model, np.float32(2), prompt=torch.zeros(100))
+wavenet.Audio([0.1, 0.2], np.float64(16000)).save("c.wav")
 bits: float = wavenet.score(model, [(wav, 16000)]).bits_per_sample
 config = wavenet.Config(model=wavenet.load_config("tiny").model, audio=wavenet.AudioConfig())
 trained: wavenet.Model = wavenet.train("folder", config, on_step=lambda step, bits: step > 3)
+trained = wavenet.train([wav, (wav, 16000)], init_from=trained)
 wavenet.Model.from_network(trained.network(), config).save(Path("a.safetensors"))
 for block in wavenet.Sampler(model, seed=1).blocks(1000):
     half = block * 0.5

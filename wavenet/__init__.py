@@ -53,8 +53,7 @@ from wavenet.version import __version__ as __version__
 if TYPE_CHECKING:
     from wavenet.audio.playable import Audio
     from wavenet.config import AudioConfig, Config, ModelConfig, TrainConfig
-    from wavenet.config.loading import load as load_config
-    from wavenet.config.loading import preset_names
+    from wavenet.config.loading import load_config, preset_names
     from wavenet.engines import create_engine
     from wavenet.engines.options import EngineOptions
     from wavenet.errors import WavenetError
@@ -75,7 +74,7 @@ if TYPE_CHECKING:
 
 provide_caches()
 
-# The module of each name, and what it is called there if otherwise.
+# The module of each name.
 _HOME = {
     "Audio": "audio.playable",
     "AudioConfig": "config",
@@ -97,7 +96,7 @@ _HOME = {
     "create_engine": "engines",
     "generate": "generation.api",
     "load": "generation.api",
-    "load_config": "config.loading:load",
+    "load_config": "config.loading",
     "preset_names": "config.loading",
     "read_prompt": "generation.prompt",
     "receptive_field": "model.cost",
@@ -153,5 +152,4 @@ if not TYPE_CHECKING:
         if current != name:
             message = f"wavenet.{name} is called wavenet.{current} now"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
-        module, _, called = _HOME[current].partition(":")
-        return getattr(import_module(f"wavenet.{module}"), called or current)
+        return getattr(import_module(f"wavenet.{_HOME[current]}"), current)

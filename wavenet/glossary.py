@@ -11,7 +11,8 @@ Arrays:
     features    what all layers are conditioned on, at frame rate    (F, batch, C)
 
 An AudioInput is a recording as functions of this library take it: the path of a file of any format
-and rate; a wav (time,) of floats in -1 ... 1 at the model's rate; or a pair (wav, rate in Hz).
+and rate; a wav (time,) of floats in -1 ... 1 at the model's rate, as an array or a tensor; or a
+tuple (wav, rate in Hz). Several are a list. A Number is a float, an int or one of NumPy's.
 
 Wherever params stand beside the codes that they predict, as in losses and engines, `params[:, i]`
 depends on codes before `x[:, i]` alone. A network is given the codes that lie before: its output i
@@ -89,7 +90,7 @@ Training:
 """
 
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,4 +101,13 @@ Samples: TypeAlias = NDArray[np.int64]
 Params: TypeAlias = NDArray[np.float32]
 Noise: TypeAlias = NDArray[np.float32]
 Array: TypeAlias = NDArray[Any]
-AudioInput: TypeAlias = str | Path | Array | tuple[Array, float]
+Number: TypeAlias = float | np.floating[Any] | np.integer[Any]
+
+
+class SupportsArray(Protocol):
+    """What NumPy takes for an array, such as a tensor."""
+
+    def __array__(self) -> Any: ...
+
+
+AudioInput: TypeAlias = str | Path | SupportsArray | tuple[SupportsArray, Number]

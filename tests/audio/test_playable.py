@@ -14,7 +14,7 @@ import soundfile as sf
 import torch
 
 from wavenet import Audio
-from wavenet.errors import AudioError
+from wavenet.errors import AudioError, OutputError, UsageError
 
 RATE = 8000
 TAGS = tuple({"title": f"clip {i}"} for i in (1, 2, 3))
@@ -44,6 +44,9 @@ def test_a_notebook_is_not_given_all_of_a_long_one_or_of_many() -> None:
     assert len(played(long)[0][0]) == RATE * 60
     assert "the first 60 s" in (long._repr_html_() or "")
     assert len(played(Audio(np.zeros((20, 9)), RATE))) == 16
+    many = Audio(np.zeros((16, RATE * 60)), RATE)._repr_html_() or ""
+    assert len(many) < 11e6
+    assert "the first 31.2 s" in many
 
 
 def test_slices_are_of_their_own_clips(clips: Audio) -> None:
@@ -55,6 +58,16 @@ def test_slices_are_of_their_own_clips(clips: Audio) -> None:
         "columns": clips[:, :9],
         "mask": clips[np.array([False, False, True])],
         "view": clips.copy(),
+        "part of all": clips[..., 5:],
+        "backwards": clips[::-1],
+        "new axis": clips[None, 1],
+        "ellipsis": clips[..., 1, :],
+        "taken": clips.take([2], axis=0),
+        "mean": clips.mean(axis=0),
+        "moved": np.roll(clips, 1, axis=0),
+        "mixed": clips[0] + clips[1],
+        "mixed with other audio": Audio(np.zeros(400), RATE) + clips[0],
+        "louder": 2 * clips[1],
     }
     assert {k: [t["title"][-1] for t in v.tags] for k, v in titles.items()} == {
         "row": ["2"],
@@ -64,7 +77,13 @@ def test_slices_are_of_their_own_clips(clips: Audio) -> None:
         "columns": ["1", "2", "3"],
         "mask": ["3"],
         "view": ["1", "2", "3"],
+        "backwards": ["3", "2", "1"],
+        "louder": ["2"],
+        # What cannot be told plainly has none.
+        **{key: [] for key in ("part of all", "new axis", "ellipsis", "taken", "mean", "moved")},
+        **{key: [] for key in ("mixed", "mixed with other audio")},
     }
+    assert (clips[1].seed, (2 * clips).seed, clips.mean(axis=0).seed) == (7, 7, None)
     assert [clip.tags[0]["title"] for clip in clips] == ["clip 1", "clip 2", "clip 3"]
     assert clips[clips > 0].sample_rate == RATE
 
@@ -129,3 +148,52 @@ def test_what_is_no_audio_is_not_saved(clips: Audio, tmp_path: Path) -> None:
         with pytest.raises(AudioError, match="an array that is no audio"):
             array.save(tmp_path / "a.wav")
     assert not list(tmp_path.iterdir())
+    unknown = clips + Audio(np.zeros(400), 2 * RATE)
+    with pytest.raises(AudioError, match="no known sample rate"):
+        unknown.save(tmp_path / "a.wav")
+    clips[0, 5] = np.nan
+    assert clips._repr_html_() is None
+    with pytest.raises(AudioError, match="NaN or infinite samples"):
+        clips.save(tmp_path / "new" / "a.wav")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_made_and_a_home_folder_is_found(
+    clips: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    clips[0].save("~/new/a.wav")
+    assert sf.info(tmp_path / "new" / "a.wav").frames == 400
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        clips[0].save(tmp_path / "file" / "a.wav")
+
+
+WAV = np.zeros(9, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        *(((WAV, rate), "sample_rate") for rate in (0, -5, "16k", np.nan, 1e12, None, True)),
+        *(((wav, RATE), "wav") for wav in (WAV * 1j, WAV[None, None], WAV.astype(np.int16))),
+        *(((wav, RATE), "wav") for wav in (0.5, None, "a.wav", [[0.1], [0.1, 0.2]])),
+    ],
+)
+def test_what_is_no_audio_is_refused_by_name(arguments: Any, parameter: str) -> None:
+    with pytest.raises(UsageError) as e:
+        Audio(*arguments)
+    assert e.value.parameter == parameter
+
+
+def test_tags_are_of_every_clip_and_paths_are_paths() -> None:
+    with pytest.raises(UsageError, match="`tags`: must be as many"):
+        Audio(np.zeros((3, 9)), RATE, tags=TAGS[:2])
+    for path in (5, BytesIO(), None, ""):
+        with pytest.raises(UsageError, match="`path`"):
+            Audio(WAV, RATE).save(path)  # type: ignore[arg-type]
+
+
+def test_a_tensor_is_audio_without_its_gradient() -> None:
+    wav = torch.linspace(-1, 1, 9, requires_grad=True)
+    assert Audio(wav, RATE).tolist() == wav.tolist()

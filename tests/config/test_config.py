@@ -275,3 +275,21 @@ def test_a_setting_of_another_type_is_refused_in_python_too(
 
 def test_a_list_is_as_good_as_a_tuple() -> None:
     assert ModelConfig(dilations=[1, 2, 4]) == ModelConfig(dilations=(1, 2, 4))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [((None,), "source"), ((Config(),), "source"), (("",), "source"), (("tiny", [1]), "overrides")],
+)
+def test_what_no_config_can_be_read_from_is_refused_by_name(arguments: Any, parameter: str) -> None:
+    with pytest.raises(UsageError) as e:
+        loading.load(*arguments)
+    assert e.value.parameter == parameter
+
+
+def test_a_config_in_a_home_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text(Config(name="own").to_toml())
+    assert loading.load("~/mine.toml").name == "own"

@@ -12,7 +12,7 @@ import soxr
 import wavenet
 from tests.helpers import SMALL, VOICES, as_checkpoint, network, noisy, tone, write_recordings
 from tests.helpers import wavenet as command
-from wavenet.errors import CorpusError, UsageError
+from wavenet.errors import AudioError, CorpusError, UsageError
 
 WAVS = {"a.wav": tone(1.2).astype(np.float32), "b.wav": noisy(0.4).astype(np.float32)}
 
@@ -79,7 +79,7 @@ def test_what_cannot_be_scored_is_said_by_name(model: Path, tmp_path: Path) -> N
     with pytest.raises(CorpusError) as e:
         wavenet.score(model, np.zeros(8000))
     assert str(e.value).startswith(
-        "`recordings`: none of its 1 audio files can be used; 000000.wav"
+        "`recordings`: none of its 1 audio files can be used; recordings.wav"
     )
     with pytest.raises(CorpusError, match="`recordings`: holds none"):
         wavenet.score(model, [])
@@ -87,3 +87,30 @@ def test_what_cannot_be_scored_is_said_by_name(model: Path, tmp_path: Path) -> N
         wavenet.score(model, tmp_path / "nowhere")
     with pytest.raises(UsageError, match="`split` half: must be one of all, tails"):
         wavenet.score(model, tmp_path, split="half")
+    a, b = WAVS.values()
+    with pytest.raises(UsageError, match="`recordings`: lists paths and arrays; read the files"):
+        wavenet.score(model, [tmp_path, a])
+    with pytest.raises(AudioError, match=r"`recordings`: is a tuple, .* recordings are a list"):
+        wavenet.score(model, (a, b))  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match=r"`recordings\[1\]`: is of type NoneType"):
+        wavenet.score(model, [a, None])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="`recordings`: is empty"):
+        wavenet.score(model, "")
+    with pytest.raises(UsageError, match="`device` None: not available"):
+        wavenet.score(model, a, device=None)  # type: ignore[arg-type]
+
+
+def test_a_score_is_a_line_and_names_what_was_in_memory_by_its_place(model: Path) -> None:
+    wavs = [tone(0.2, hertz=100 + 10 * i) for i in range(11)]
+    result = wavenet.score(model, [*wavs, np.zeros(8000)])
+    assert [file.file for file in result.files] == [f"recordings[{i:02d}].wav" for i in range(11)]
+    assert [file.name for file in result.skipped] == ["recordings[11].wav"]
+    bits = f"{result.bits_per_sample:.3f} bits per sample of 17,600 samples"
+    assert repr(result) == f"<wavenet.Score: {bits} in 11 recordings, 1 skipped>"
+
+
+def test_recordings_of_a_home_folder_are_found(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(write_recordings(tmp_path, WAVS)))
+    assert len(wavenet.score(model, ["~/a.wav", "~/b.wav"]).files) == 2

@@ -76,7 +76,7 @@ def test_a_quiet_recording_comes_out_as_quiet(model: Model) -> None:
 def test_integers_are_no_audio_to_follow(model: Model) -> None:
     with pytest.raises(AudioError, match="int16") as e:
         wavenet.vocode(model, np.full(50, 30000, np.int16))
-    assert e.value.subject == "wav"
+    assert e.value.subject == "`wav_or_frames`"
 
 
 @pytest.mark.parametrize("from_file", [False, True])

@@ -82,6 +82,20 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "config, no preset": (lambda: WaveNet("tinny"), "tinny: no such preset; did you mean tiny?"),
     "encode": (lambda: D.encode("hello"), "`wav` of type str: must be an array of numbers"),
     "encode, NaN": (lambda: G.encode(np.array([0, np.nan])), "`wav`: holds NaN"),
+    "encode, integers": (
+        lambda: D.encode(np.array([1000, -1000], np.int16)),
+        "`wav` of type ndarray of int16: must hold floats in -1 ... 1",
+    ),
+    "stack, checkpoint_every": (
+        lambda: WaveNetStack(SMALL, checkpoint_every=-1),
+        "`checkpoint_every` -1: must be 0",
+    ),
+    "stack, checkpoint_every 2.5": (
+        lambda: WaveNetStack(SMALL, checkpoint_every=2.5),
+        "`checkpoint_every` 2.5: must be an integer",
+    ),
+    "stack, seed": (lambda: WaveNetStack(SMALL, seed="a"), "`seed` a: must be an integer"),
+    "network, seed": (lambda: WaveNet(SMALL, None), "`seed` None: must be an integer"),
     "encode, ragged": (lambda: G.encode([[0], [0, 1]]), "`wav` of type list"),
     "decode": (lambda: D.decode(np.array([3, 32])), "`x` 3 to 32: must be codes from 0 to 31"),
     "decode, floats": (

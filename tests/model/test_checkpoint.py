@@ -146,6 +146,23 @@ def test_what_no_model_can_be_made_of_or_saved_as_is_refused(tmp_path: Path) -> 
         wavenet.Model.from_network(wavenet.WaveNetStack(SMALL))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="`config`: its model is not that of the network"):
         wavenet.Model.from_network(network(SMALL), Config())
+    for config in ("tiny", SMALL):
+        with pytest.raises(UsageError, match="must be of type Config; give wavenet"):
+            wavenet.Model.from_network(network(SMALL), config)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="`config` of type"):
+            wavenet.Model(config, {})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"mine\.pt: must end in \.safetensors"):
-        as_checkpoint(network(SMALL)).save(tmp_path / "mine.pt")
+        as_checkpoint(network(SMALL)).save(tmp_path / "new" / "mine.pt")
+    for path in (None, ""):
+        with pytest.raises(UsageError, match="`path`"):
+            as_checkpoint(network(SMALL)).save(path)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_folders_of_a_saved_model_are_made_and_a_home_folder_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    as_checkpoint(network(SMALL)).save("~/new/mine.safetensors")
+    assert wavenet.load("~/new/mine.safetensors").name == "mine"
+    assert (tmp_path / "new" / "mine.safetensors").exists()

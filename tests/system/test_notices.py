@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wavenet.system.notices import LOGGER, tell
+from wavenet.system.notices import LOGGER, tell, warn
 
 
 class Terminal:
@@ -74,3 +74,21 @@ wavenet.generate(wavenet.Model.from_network(network), 0.01)
     assert told[:3] == [compiling, "network", compiling]
     assert told[3].startswith("wavenet: compiled in ")
     assert told[4:] == ["engine"]
+
+
+def test_a_warning_reaches_logs_and_people_alike(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stderr = Terminal(True)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    warn("skipped")
+    assert [(r.levelname, r.message) for r in caplog.records] == [("WARNING", "skipped")]
+    monkeypatch.setattr(LOGGER, "hasHandlers", lambda: False)
+    warn("skipped again")
+    assert stderr.text == "wavenet: skipped again\n"
+
+
+def test_a_standard_error_that_is_no_terminal_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stderr in (object(), None):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        tell("compiling")

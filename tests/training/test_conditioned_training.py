@@ -146,7 +146,7 @@ def test_a_vocoder_is_trained_played_and_scored(
     shown = train(voices, config_of(replace(model, output=output, mixtures=3)), run)
     assert "frames     6 mel bands from 0 to 4000 Hz every 8 samples (1.0 ms)" in shown
     assert f"wavenet vocode {run} RECORDING" in shown
-    assert "`wavenet vocode` takes a recording" in fails("generate", run, "-o", tmp_path / "no.wav")
+    assert "`vocode` takes a recording" in fails("generate", run, "-o", tmp_path / "no.wav")
     label = ("--label", "bob") if model.label_channels else ()
     source, out = voices / "ada" / "0.wav", tmp_path / "resynthesized.wav"
     resynthesized = wavenet("vocode", run, source, "--seed", 1, *label, "-o", out)

@@ -12,7 +12,7 @@ from wavenet.training.session import train
 
 
 class Failing(Display):
-    """A display that raises at every event but notes."""
+    """A display that raises at every event but notes and warnings."""
 
     name = "the display"
 
@@ -23,7 +23,7 @@ class Failing(Display):
             raise error
 
         for event in vars(TrainingListener):
-            if not event.startswith("_") and event != "note":
+            if not event.startswith("_") and event not in ("note", "warning"):
                 setattr(self, event, fail)
 
     def note(self, text: str) -> None:

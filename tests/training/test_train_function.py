@@ -12,11 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import wavenet
-from tests.helpers import training_recordings, write_recordings
+from tests.helpers import SMALL, train_run, training_recordings, write_recordings
 from wavenet.config import Config
-from wavenet.errors import ChangedRunError, ConfigError, TrainingError, UsageError
+from wavenet.errors import (
+    ChangedRunError,
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    RunError,
+    TrainingError,
+    UsageError,
+)
 from wavenet.model import locate
 from wavenet.model.checkpoint import Model
 from wavenet.training import session
@@ -97,6 +106,16 @@ def test_it_begins_from_a_trained_model(small_config: Config, tmp_path: Path) ->
     )
     assert [ancestor.name for ancestor in model.training.ancestry] == ["base"]
     assert model.config.model == base.config.model
+    again = wavenet.train(
+        wavs(),
+        init_from=replace(base, name="in memory"),
+        steps=2,
+        overrides={"train.sample_seconds": 0},
+    )
+    assert [ancestor.name for ancestor in again.training.ancestry] == ["in-memory"]
+    assert same(again, model)
+    with pytest.raises(CheckpointError, match="did you mean demo-voice"):
+        wavenet.train(wavs(), init_from="demo-vioce")
 
 
 def test_on_step_ends_it_and_the_model_is_scored(small_config: Config) -> None:
@@ -114,7 +133,9 @@ def test_an_error_in_on_step_ends_it_at_once(small_config: Config, temporary: Pa
     assert not list(temporary.glob("wavenet-*"))
 
 
-def test_ctrl_c_returns_the_model_so_far(small_config: Config) -> None:
+def test_ctrl_c_returns_the_model_so_far(
+    small_config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
     def interrupt(step: int, bits: float) -> None:
         if step == 7:
             os.kill(os.getpid(), signal.SIGINT)
@@ -122,6 +143,8 @@ def test_ctrl_c_returns_the_model_so_far(small_config: Config) -> None:
     model = wavenet.train(wavs(), small_config, on_step=interrupt)
     # The best that was scored.
     assert model.training.step == 5
+    said = "interrupted at step 7, and the model is that of step 5, the best until then"
+    assert caplog.messages == [said]
 
 
 def test_it_says_nothing_unless_asked(
@@ -161,3 +184,108 @@ def test_notes_are_logged(
         patch.setattr("wavenet.plotting.sample", lambda *_: 1 / 0)
         wavenet.train(folder, monkey)
     assert "no sample rendered: division by zero" in caplog.text
+
+
+def test_what_became_of_recordings_and_warnings_are_told_as_warnings(
+    small_config: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "wavenet.training.learning_check.nothing_learnt", lambda *_: "nothing has been learnt"
+    )
+    short = replace(small_config, train=replace(small_config.train, steps=1))
+    wavenet.train([*wavs(), np.zeros(8000), 30000 * wavs()[1]], short)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "1 recording skipped: recordings[6].wav (silent: nothing but zeros)"),
+        ("WARNING", caplog.messages[1]),
+        ("WARNING", "nothing has been learnt"),
+    ]
+    assert caplog.messages[1].startswith(
+        "1 recording not as they should be: recordings[7].wav (its floats count"
+    )
+
+
+def test_torch_is_as_usual_inside_and_as_it_was_outside(small_config: Config) -> None:
+    expected = wavenet.train(wavs(), small_config)
+    with torch.no_grad():
+        assert same(wavenet.train(wavs(), small_config), expected)
+    with torch.inference_mode():
+        assert same(wavenet.train(wavs(), small_config), expected)
+        assert torch.is_inference_mode_enabled()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert same(wavenet.train(wavs(), small_config), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_run_on_arrays_has_them_and_goes_on_by_command(
+    small_config: Config, tmp_path: Path
+) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    wavenet.train(wavs(), small_config, out=ours, steps=4)
+    longer = {"config": None, "accept_changes": True}
+    run, notes = train_run(None, ours, "train.steps=8", **longer)
+    assert "resuming" in notes
+    wavenet.train(wavs(), small_config, out=theirs, steps=4)
+    assert same(
+        wavenet.load(run.folder), wavenet.train(wavs(), out=theirs, steps=8, accept_changes=True)
+    )
+    (kept,) = run.arrays.iterdir()
+    assert len(list(kept.iterdir())) == len(wavs())
+    with pytest.raises(ChangedRunError, match="recordings"):
+        wavenet.train(wavs()[1:], out=ours)
+    assert list(run.arrays.iterdir()) == [kept]
+
+
+def test_what_cannot_be_a_run_holds_no_recordings_afterwards(
+    small_config: Config, tmp_path: Path
+) -> None:
+    with pytest.raises(CorpusError, match="`recordings`"):
+        wavenet.train(np.zeros(8000), small_config, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    foreign = write_recordings(tmp_path / "foreign", {"a.wav": wavs()[0]})
+    with pytest.raises(RunError, match="is not a run"):
+        wavenet.train(wavs(), small_config, out=foreign)
+    assert [path.name for path in foreign.iterdir()] == ["a.wav"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"),
+    [
+        *(({"steps": steps}, "steps") for steps in (0, "3", 1.5, True)),
+        *(({"minutes": minutes}, "minutes") for minutes in (0, -1, "1", math.nan)),
+        ({"seed": -1}, "seed"),
+        ({"overrides": [1]}, "overrides"),
+        ({"on_step": 3}, "on_step"),
+        ({"device": None}, "device"),
+        ({"init_from": ""}, "init_from"),
+        ({"out": ""}, "out"),
+        ({"cache": ""}, "cache"),
+        *(({"config": config}, "config") for config in (SMALL, {}, "", 3)),
+        ({"recordings": ""}, "recordings"),
+    ],
+)
+def test_arguments_are_refused_by_name(
+    small_config: Config, arguments: dict[str, Any], parameter: str
+) -> None:
+    usual: dict[str, Any] = {"recordings": wavs()[:1], "config": small_config}
+    with pytest.raises(UsageError) as e:
+        wavenet.train(**(usual | arguments))
+    assert e.value.parameter == parameter
+
+
+def test_a_config_of_any_name_trains(small_config: Config) -> None:
+    long = replace(small_config, name="a" * 300, train=replace(small_config.train, steps=1))
+    assert wavenet.train(wavs(), long).name == "a" * 300
+
+
+def test_several_processes_need_a_run_folder_and_files(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("WORLD_SIZE", 2), ("RANK", 1), ("MASTER_ADDR", "a"), ("MASTER_PORT", 9)):
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(UsageError, match="`out`: several processes need one run folder"):
+        wavenet.train(str(tmp_path), small_config)
+    with pytest.raises(UsageError, match="`recordings`: several processes need files"):
+        wavenet.train(wavs(), small_config, out=tmp_path / "run")

@@ -1,5 +1,6 @@
 """Mel frames that another program made: opened, checked and brought into the form of ours."""
 
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,11 +36,11 @@ class FrameFormat(NamedTuple):
     def check(self) -> None:
         """Raise UsageError for a scale or an offset that there is not."""
         if self.scale not in SCALES:
-            raise UsageError("mel_scale", self.scale, f"must be one of {', '.join(SCALES)}")
+            raise UsageError("mel_scale", str(self.scale), f"must be one of {', '.join(SCALES)}")
         window = self.model.mel_window
-        if abs(self.offset) > window:
+        if not isinstance(self.offset, Integral) or abs(self.offset) > window:
             rule = f"must be a sample from -{window} to {window}, the length of the window"
-            raise UsageError("mel_offset", self.offset, rule)
+            raise UsageError("mel_offset", repr(self.offset), rule)
 
     @property
     def like(self) -> str:

@@ -4,6 +4,7 @@ Everything streams, so a recording of any length passes at flat memory. All that
 read. Where that is other than the file promises, or where its samples were repaired, notes say so.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 import soxr
 
 from wavenet.audio import containers, repair
+from wavenet.audio.arrays import as_array, as_rate
 from wavenet.audio.containers import Content, Mp3Data, Part
 from wavenet.audio.decoders import BLOCK_SAMPLES, Block, Ffmpeg, Libsndfile, libsndfile_reason
 from wavenet.audio.levels import Level, measure
@@ -240,24 +242,35 @@ def wav_and_rate(source: AudioInput, sample_rate: int, name: str) -> tuple[Array
     It is the one that comes with them, as `(wav, rate)` or in a `wavenet.Audio`, or `sample_rate`.
     `name` is what errors call them. Raises AudioError for what is no mono audio in floats.
     """
-    given = source if isinstance(source, tuple) else (source, getattr(source, "sample_rate", None))
-    if len(given) != 2:
-        raise AudioError(name, f"is a tuple of {len(given)}", "give (wav, rate)")
-    wav, rate = np.asarray(given[0]), given[1] or sample_rate
+    # Of a `wavenet.Audio` it may be unknown.
+    rate = getattr(source, "sample_rate", None) or sample_rate
+    if isinstance(source, tuple):
+        if len(source) != 2:
+            raise AudioError(name, f"is a tuple of {len(source)}", "give (wav, rate)")
+        source, rate = source
+        if as_rate(source) and np.ndim(as_array(rate)):
+            raise AudioError(name, "is a tuple of (rate, wav)", "give (wav, rate)")
+        if isinstance(source, str | Path) or np.ndim(as_array(rate)):
+            advice = "several recordings are a list"
+            raise AudioError(name, "is a tuple, but not of (wav, rate)", advice)
+    wav, hertz = as_array(source), as_rate(rate)
+    if wav.dtype.kind in "OUS":
+        advice = "give a path, an array of floats (time,), or (wav, rate)"
+        raise AudioError(name, f"is of type {type(source).__name__}", advice)
     if wav.ndim != 1:
         reason = f"has shape {wav.shape} instead of (time,)"
         raise AudioError(name, reason, "give the samples of one channel")
     if len(wav) and wav.dtype.kind != "f":
         raise AudioError(name, f"holds {wav.dtype} numbers", "give floats in -1 ... 1")
-    if not isinstance(rate, int | float | np.number) or not rate >= 1:
+    if hertz is None:
         raise AudioError(name, f"has a rate of {rate}", "give it in Hz, as in (wav, 44100)")
-    return wav, round(float(rate))
+    return wav, hertz
 
 
 def open_audio(source: AudioInput, sample_rate: int, name: str, **how: bool) -> AudioReader:
     """A recording in a file or in memory, to be read at `sample_rate`; see `wav_and_rate`."""
     if isinstance(source, str | Path):
-        return AudioFile(Path(source), sample_rate, **how)
+        return AudioFile(Path(os.path.expanduser(source)), sample_rate, **how)
     wav, rate = wav_and_rate(source, sample_rate, name)
     return AudioArray(wav, rate, sample_rate, **how)
 

@@ -4,6 +4,7 @@ Overrides are new values of settings by their full names, as in {"train.steps": 
 """
 
 import difflib
+import os
 import re
 import reprlib
 import tomllib
@@ -19,6 +20,7 @@ from wavenet.config.reference import settings, settings_called, settings_like
 from wavenet.config.schema import Config
 from wavenet.errors import ConfigError, UsageError
 from wavenet.system import resources
+from wavenet.system.files import given_path
 
 DEFAULT_PRESET = "small"
 SECTIONS = ("audio", "model", "train")
@@ -77,14 +79,28 @@ def preset_names() -> list[str]:
 def load(source: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """A preset by name or a TOML file, with overrides: settings by their full names.
 
-    Raises ConfigError for a file that is none, an unknown setting or a value out of range.
+    Raises ConfigError for a file that is none, an unknown setting or a value out of range, and
+    UsageError for what is no path.
 
     >>> import wavenet
     >>> wavenet.load_config("paper", {"model.layers": 20}).model.receptive_field
     2047
     """
-    overrides = overrides or {}
+    given_path("source", source)
+    overrides = require_overrides(overrides)
     return parse(override(read(source), overrides), str(path_of(source)), overrides)
+
+
+# What `wavenet` calls it.
+load_config = load
+
+
+def require_overrides(overrides: Any) -> Mapping[str, Any]:
+    """The overrides, {} for None. Raises UsageError for what is no mapping."""
+    if overrides is not None and not isinstance(overrides, Mapping):
+        rule = 'must be settings by their full names, as in {"train.steps": 100}'
+        raise UsageError("overrides", f"of type {type(overrides).__name__}", rule)
+    return overrides or {}
 
 
 def model_of(config: ModelConfig | Config | str) -> ModelConfig:
@@ -134,7 +150,8 @@ def as_name(text: str) -> str:
 def path_of(source: str | Path) -> Path:
     """The file that a source means: that of a preset, or of its own name."""
     is_preset = str(source) in preset_names()
-    return preset_folder() / f"{source}.toml" if is_preset else Path(source)
+    own = Path(os.path.expanduser(source))
+    return preset_folder() / f"{source}.toml" if is_preset else own
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from wavenet.evaluation.likelihood import SPLITS, Likelihood, Score, label_ids, 
 from wavenet.evaluation.scorers import create_scorer
 from wavenet.generation.api import as_model
 from wavenet.model.checkpoint import Model
+from wavenet.system.files import given_path
 from wavenet.system.notices import tell
 
 
@@ -31,8 +32,9 @@ def score(
     little alone.
 
         model         a model, or what `load` takes: a run, a checkpoint file, a name
-        recordings    a folder; a file; a wav (time,) in -1 ... 1 at the model's rate; (wav, rate);
-                      or a list of these
+        recordings    a folder or a file, or a list of them; a wav (time,) in -1 ... 1 at the
+                      model's rate or a tuple (wav, rate), or a list of them, which the result
+                      calls recordings[0].wav and so on
         label         one for all of them; without it they are labelled as in training
         split         "all" samples, or "tails": the last tenth of recordings over a second
         engine        "parallel", the forward pass of training, or one of `wavenet.engines.ENGINES`
@@ -57,7 +59,7 @@ def score(
             selection,
             config.audio,
             trim=False,
-            cache=Path(cache) if cache else place,
+            cache=place if cache is None else given_path("cache", cache),
             version=model.training.decoding,
             wait_seconds=-1,
             on_wait=tell,

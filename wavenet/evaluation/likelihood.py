@@ -24,6 +24,7 @@ from wavenet.glossary import Pcm, Samples
 from wavenet.model import known_labels
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
+from wavenet.system.text import counted
 
 BLOCK_SAMPLES = 1 << 15
 SPLITS = ("all", "tails")
@@ -38,7 +39,7 @@ class FileScore:
     bits_per_sample: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Score:
     """How well recordings are predicted, in bits per sample. `wavenet.score` makes it.
 
@@ -48,6 +49,8 @@ class Score:
     >>> result = wavenet.score(model, noise)  # untrained, it knows nothing
     >>> print(f"{result.bits_per_sample:.2f}, and by frequency {result.unigram_bits:.2f}")
     8.01, and by frequency 6.85
+    >>> result
+    <wavenet.Score: 8.005 bits per sample of 3,000 samples in 1 recording, 0 skipped>
     """
 
     bits_per_sample: float
@@ -76,6 +79,11 @@ class Score:
 
     vocoded: CopySynthesisScore | None = None
     """Of recordings that `wavenet evaluate` resynthesised."""
+
+    def __repr__(self) -> str:
+        bits = f"{self.bits_per_sample:.3f} bits per sample of {self.samples:,} samples"
+        recordings = counted(len(self.files), "recording")
+        return f"<wavenet.Score: {bits} in {recordings}, {len(self.skipped):,} skipped>"
 
 
 class Likelihood:

@@ -4,34 +4,38 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 
+from wavenet.audio.arrays import as_array
 from wavenet.audio.playable import Audio
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
-from wavenet.generation.mel_input import MelInput
+from wavenet.generation.mel_input import MelInput, frame_format
 from wavenet.generation.prompt import Prompt, read_prompt
 from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
-from wavenet.glossary import AudioInput
+from wavenet.glossary import AudioInput, Number
 from wavenet.model import checkpoint, locate
+from wavenet.model.arguments import require_number
 from wavenet.model.checkpoint import Model
 from wavenet.model.distributions.base import Sampling
+from wavenet.system.files import given_path
 
 
 def load(source: str | Path) -> Model:
     """A trained model from a run folder (its best checkpoint), a checkpoint file, or by name.
 
-    Models that come with the program have names, such as `demo-voice`. Raises CheckpointError.
+    Models that come with the program have names, such as `demo-voice`. Raises CheckpointError, and
+    UsageError for what is no path.
 
     >>> import wavenet
     >>> model = wavenet.load("demo-voice")
     >>> model.sample_rate
     16000
     """
-    path = Path(source)
+    path = given_path("source", source)
     return replace(checkpoint.load(locate.find(path)), name=model_name(path))
 
 
@@ -48,7 +52,7 @@ def as_model(model: Model | str | Path) -> Model:
 
 def generate(
     model: Model | str | Path,
-    seconds: float = 2.0,
+    seconds: Number = 2.0,
     seed: int | None = 0,
     *,
     count: int = 1,
@@ -117,15 +121,13 @@ def _given_or_new(seed: int | None) -> int:
     return secrets.randbelow(1_000_000) if seed is None else seed
 
 
-def samples_for(model: Model, seconds: float) -> int:
+def samples_for(model: Model, seconds: Number) -> int:
     """A length in samples. Raises UsageError unless it is at least one and at most a day."""
-    samples = round(seconds * model.config.audio.sample_rate) if 0 < seconds <= 86_400 else 0
+    require_number("seconds", seconds)
+    samples = round(float(seconds) * model.config.audio.sample_rate) if 0 < seconds <= 86_400 else 0
     if samples < 1:
         raise UsageError("seconds", f"{seconds:g}", "must be above 0 and at most 86400 (a day)")
     return samples
-
-
-Given = TypeVar("Given", bound=AudioInput)
 
 
 class _How(TypedDict, total=False):
@@ -138,8 +140,9 @@ class _How(TypedDict, total=False):
     threads: int
 
 
+# A text is a sequence too, of texts: the first of the two counts.
 @overload
-def vocode(
+def vocode(  # type: ignore[overload-overlap]
     model: Model | str | Path,
     wav_or_frames: AudioInput,
     seed: int | None = 0,
@@ -148,7 +151,7 @@ def vocode(
 @overload
 def vocode(
     model: Model | str | Path,
-    wav_or_frames: list[Given],
+    wav_or_frames: Sequence[AudioInput],
     seed: int | None = 0,
     **how: Unpack[_How],
 ) -> list[Audio]: ...
@@ -191,12 +194,16 @@ def vocode(
     >>> wavenet.vocode(vocoder, frames).shape
     (800,)
     """
-    model, seed = as_model(model), _given_or_new(seed)
-    several = isinstance(wav_or_frames, list | tuple) and not _is_pair(wav_or_frames)
+    model, seed, how = as_model(model), _given_or_new(seed), (mel_scale, mel_offset)
+    frame_format(model, *how)
+    several = isinstance(wav_or_frames, list)
     sources: Any = wav_or_frames if several else [wav_or_frames]
-    if not len(sources):
+    if not sources:
         return []
-    mel_inputs = [_mel_input(source, model, mel_scale, mel_offset) for source in sources]
+    mel_inputs = [
+        _mel_input(source, f"wav_or_frames[{i}]" if several else "wav_or_frames", model, *how)
+        for i, source in enumerate(sources)
+    ]
     sampler = Sampler(
         model,
         seed=seed,
@@ -214,14 +221,11 @@ def vocode(
     return wavs if several else wavs[0]
 
 
-def _is_pair(given: Sequence[Any]) -> bool:
-    """Whether it is one recording, (wav, rate)."""
-    return isinstance(given, tuple) and len(given) == 2 and np.ndim(given[1]) == 0
-
-
-def _mel_input(source: Any, model: Model, mel_scale: str, mel_offset: int) -> MelInput:
+def _mel_input(
+    source: Any, parameter: str, model: Model, mel_scale: str, mel_offset: int
+) -> MelInput:
     if isinstance(source, str | Path):
-        return MelInput.read(Path(source), model, mel_scale, mel_offset)
-    if isinstance(source, tuple) or np.ndim(source) == 1:
-        return MelInput.from_audio(source, model, "wav")
-    return MelInput.from_frames(np.asarray(source), model, "frames", mel_scale, mel_offset)
+        return MelInput.read(given_path(parameter, source), model, mel_scale, mel_offset)
+    if isinstance(source, tuple) or as_array(source).ndim < 2:
+        return MelInput.from_audio(source, model, f"`{parameter}`")
+    return MelInput.from_frames(as_array(source), model, f"`{parameter}`", mel_scale, mel_offset)

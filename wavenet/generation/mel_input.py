@@ -16,7 +16,7 @@ from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MelInput:
     """Log-mel frames (n, bands) to follow, for `samples` samples.
 
@@ -104,16 +104,25 @@ class MelInput:
         sample `mel_offset`. Their numbers are of `mel_scale`, one of `audio.mel_scales.SCALES`.
         Raises UsageError, and EngineError for what cannot be frames of that scale.
         """
-        config = model.config
-        require_frames(config)
-        format = FrameFormat(
-            config.model, config.audio.sample_rate, mel_scale, mel_offset, model.training.mel
-        )
-        format.check()
+        format = frame_format(model, mel_scale, mel_offset)
         if problem := format.problem(frames):
             raise EngineError(name, *problem)
         ours = np.ascontiguousarray(format.ours(frames))
-        return cls(ours, len(ours) * config.model.mel_hop)
+        return cls(ours, len(ours) * model.config.model.mel_hop)
+
+
+def frame_format(model: Model, mel_scale: str, mel_offset: int) -> FrameFormat:
+    """What a model takes frames to be; see `MelInput.from_frames`.
+
+    Raises UsageError for a scale or an offset that there is not, EngineError for a model that
+    follows no frames.
+    """
+    config = model.config
+    require_frames(config)
+    rate, trained = config.audio.sample_rate, model.training.mel
+    format = FrameFormat(config.model, rate, mel_scale, mel_offset, trained)
+    format.check()
+    return format
 
 
 def is_file_of_frames(path: Path) -> bool:
@@ -125,4 +134,4 @@ def require_frames(config: Config) -> None:
     """Raise EngineError for a model that follows no frames."""
     if not config.model.follows_frames:
         reason = "this model was trained without mel frames, so it cannot follow any"
-        raise EngineError("", reason, "`wavenet generate` makes new audio with it")
+        raise EngineError("", reason, "`generate` makes new audio with it")

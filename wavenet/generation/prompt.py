@@ -9,11 +9,13 @@ from wavenet.audio import levels
 from wavenet.audio.reading import AudioFile, open_audio
 from wavenet.errors import AudioError
 from wavenet.glossary import AudioInput, Samples
+from wavenet.model.arguments import require_type
 from wavenet.model.checkpoint import Model
 from wavenet.model.distributions.registry import distribution_for
+from wavenet.system.files import given_path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """A recording to continue, which `read_prompt` makes: what a model hears of it.
 
@@ -35,6 +37,12 @@ class Prompt:
     recording: AudioFile | None = field(default=None, repr=False)
     """The whole of it, where it was read from a file."""
 
+    sample_rate: int = field(default=0, repr=False)
+    """Of the models that can continue it, in Hz; 0 for any."""
+
+    levels: int = field(default=0, repr=False)
+    """The number of codes of those models; 0 for any."""
+
 
 def read_prompt(recording: AudioInput, model: Model) -> Prompt:
     """The end of a recording of any length: as much of it as the model's receptive field.
@@ -48,11 +56,12 @@ def read_prompt(recording: AudioInput, model: Model) -> Prompt:
     >>> prompt.x.shape  # codes (time,)
     (2047,)
     """
+    require_type("model", model, Model, "`wavenet.load` gives one")
     config, audio, rate = model.config.model, model.config.audio, model.config.audio.sample_rate
     # Models that were trained on recordings with their offsets expect those.
     centred = model.training.decoding > 1
     is_file = isinstance(recording, str | Path)
-    path = recording if is_file else "`prompt`"
+    path = given_path("prompt", recording) if is_file else "`prompt`"
     to_peak = audio.level == "peak"
     file = open_audio(recording, rate, str(path), to_peak=to_peak, centred=centred)
     level = file.measure(audio.trim_db)
@@ -66,5 +75,6 @@ def read_prompt(recording: AudioInput, model: Model) -> Prompt:
     tail = np.zeros(0, np.float32)
     for block in file.blocks():
         tail = np.concatenate([tail, block])[-config.receptive_field :]
-    x = distribution_for(config).encode(tail * np.float32(gain))
-    return Prompt(x, gain, level.samples, file if isinstance(file, AudioFile) else None)
+    distribution, whole = distribution_for(config), file if isinstance(file, AudioFile) else None
+    x = distribution.encode(tail * np.float32(gain))
+    return Prompt(x, gain, level.samples, whole, rate, distribution.levels)

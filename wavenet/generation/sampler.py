@@ -34,6 +34,13 @@ def require_count(count: int) -> None:
     require_integer("count", count, 1, MOST_STREAMS, f"must be 1 to {MOST_STREAMS}")
 
 
+def _require_same(unit: str, of_prompt: int, of_model: int) -> None:
+    """Raise UsageError for a prompt that was read for another kind of model; 0 is of any."""
+    if of_prompt not in (0, of_model):
+        reason = f"was read for a model of {of_prompt} {unit}, and this one is of {of_model}"
+        raise UsageError("prompt", None, reason, "read it for this model")
+
+
 class Stream(NamedTuple):
     """What sets one stream apart: its noise, its level, and a value for each front end.
 
@@ -99,7 +106,8 @@ class Sampler:
             if given is not None:
                 require_type(name, given, kind)
         if not isinstance(engine, str):
-            require_type("engine", engine, Engine)
+            advice = "give a name, or what `wavenet.create_engine` makes"
+            require_type("engine", engine, Engine, advice)
         config = model.config.model
         if mel_inputs and config.labels and not labels:
             advice = f"choose one of {labels_line(config.labels)}"
@@ -119,6 +127,8 @@ class Sampler:
             self.streams = [Stream(0, mel.gain, own | mel.values, i) for i, (own, mel) in pairs]
         self.distribution = distribution_for(config)
         self.distribution.check(self.sampling)
+        _require_same("Hz", prompt.sample_rate, model.sample_rate)
+        _require_same("levels", prompt.levels, self.distribution.levels)
         if isinstance(engine, str):
             options = options or EngineOptions(precision="auto")
             engine = create_engine(engine, config, model.weights, options)

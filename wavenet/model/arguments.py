@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wavenet.audio.arrays import as_array
 from wavenet.errors import UsageError
 from wavenet.glossary import Array
 
@@ -61,7 +62,7 @@ def codes_tensor(x: Any, levels: int) -> "Tensor":
 
 def code_array(x: Any, levels: int) -> Array:
     """`x`, codes 0 ... levels - 1 of any shape, as a NumPy array; UsageError for another."""
-    array = _array(x)
+    array = as_array(x)
     if array.dtype.kind not in "iu":
         raise UsageError("x", _type(x), f"must be an array of codes, integers 0 to {levels - 1}")
     if array.size:
@@ -71,15 +72,18 @@ def code_array(x: Any, levels: int) -> Array:
 
 def number_array(name: str, given: Any) -> Array:
     """`given`, real numbers of any shape, as a NumPy array; UsageError for another."""
-    array = _array(given)
+    array = as_array(given)
     if array.dtype.kind not in "fiu":
         raise UsageError(name, _type(given), "must be an array of numbers")
     return array
 
 
 def audio_array(wav: Any) -> Array:
-    """`wav`, numbers of any shape, as a NumPy array; UsageError for another, or for NaN."""
+    """`wav`, floats of any shape, as a NumPy array; UsageError for another, or for NaN."""
     array = number_array("wav", wav)
+    if array.size and array.dtype.kind != "f":
+        # Of integers nobody knows the scale.
+        raise UsageError("wav", _type(wav), "must hold floats in -1 ... 1")
     if np.isnan(array).any():
         raise UsageError("wav", None, "holds NaN", "repair it first")
     return array
@@ -87,8 +91,8 @@ def audio_array(wav: Any) -> Array:
 
 def require_integer(name: str, value: Any, low: int, high: int, rule: str) -> None:
     """Raise UsageError unless `value` is an integer from `low` to `high`, as `rule` says."""
-    if not isinstance(value, Integral):
-        raise UsageError(name, value, "must be an integer")
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UsageError(name, _shown(value), "must be an integer")
     if not low <= int(value) <= high:
         raise UsageError(name, value, rule)
 
@@ -108,7 +112,7 @@ def integer_list(name: str, given: Any, low: int) -> list[int]:
 def require_number(name: str, value: Any) -> None:
     """Raise UsageError unless `value` is a real number."""
     if not isinstance(value, Real):
-        raise UsageError(name, value, "must be a number")
+        raise UsageError(name, _shown(value), "must be a number")
 
 
 def require_type(name: str, value: Any, kind: type, advice: str = "") -> None:
@@ -122,13 +126,9 @@ def _require_levels(low: int, high: int, levels: int) -> None:
         raise UsageError("x", f"{low} to {high}", f"must be codes from 0 to {levels - 1}")
 
 
-def _array(given: Any) -> Array:
-    """As NumPy's array, which is one of objects where it cannot be one of numbers."""
-    try:
-        return np.asarray(given)
-    except (ValueError, TypeError, RuntimeError):
-        # Rows of different lengths, tensors on a GPU, and such as need gradients.
-        return np.array(None)
+def _shown(value: Any) -> Any:
+    # In a UsageError, None is no value.
+    return "None" if value is None else value
 
 
 def _type(given: Any) -> str:

@@ -19,8 +19,9 @@ from wavenet.config import Config
 from wavenet.config.loading import parse
 from wavenet.errors import CheckpointError, ConfigError, UsageError
 from wavenet.glossary import Array
+from wavenet.model.arguments import require_type
 from wavenet.model.parameters import expected_shapes
-from wavenet.system.files import write_whole
+from wavenet.system.files import given_path, make_folder_of, write_whole
 
 if TYPE_CHECKING:
     from wavenet.model.network import WaveNet
@@ -109,7 +110,7 @@ class Training:
             raise ValueError(f"step {self.step} is below 0")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Model:
     """A trained model, or one in training: a config and named float32 arrays.
 
@@ -139,6 +140,7 @@ class Model:
     """What tags of audio call it: that of its run or file, or by default of its config."""
 
     def __post_init__(self) -> None:
+        require_type("config", self.config, Config)
         if not self.name:
             object.__setattr__(self, "name", self.config.name)
 
@@ -171,7 +173,8 @@ class Model:
         if not isinstance(network, WaveNet):
             kind = type(network).__name__
             raise UsageError("network", None, f"is a {kind}", "give a wavenet.WaveNet")
-        config = config or Config(model=network.config)
+        config = Config(model=network.config) if config is None else config
+        require_type("config", config, Config, "give wavenet.Config(model=network.config, ...)")
         if config.model != network.config:
             advice = "give wavenet.Config(model=network.config, ...)"
             raise UsageError("config", None, "its model is not that of the network", advice)
@@ -193,17 +196,19 @@ class Model:
     def save(self, path: str | Path) -> None:
         """Write a checkpoint file, whole or not at all: `wavenet.load` and all commands take it.
 
-        Its name must end in .safetensors, by which commands know it from a preset. Raises
-        UsageError for another name, OutputError for a file that cannot be written.
+        Its name must end in .safetensors, by which commands know it from a preset. Folders are
+        made, and a file of this name is replaced. Raises UsageError for another name, OutputError
+        for a file that cannot be written.
 
         >>> import wavenet
         >>> wavenet.load("demo-voice").save("copy.safetensors")
         >>> wavenet.load("copy.safetensors").training.step
         10000
         """
-        path = Path(path)
+        path = given_path("path", path)
         if path.suffix != SUFFIX:
             raise UsageError("path", path, f"must end in {SUFFIX}")
+        make_folder_of(path)
         save(path, self)
 
     @property

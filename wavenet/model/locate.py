@@ -39,22 +39,25 @@ def has_config(run: Path) -> bool:
         return True
 
 
-def config_of(source: str | None, overrides: Mapping[str, Any]) -> tuple[str, Config]:
+def config_of(source: Config | str | None, overrides: Mapping[str, Any]) -> tuple[str, Config]:
     """The name and the config of what `source` means; of the usual preset for None.
 
-    It may be a preset, a .toml file, a run folder, a checkpoint or a bundled model. Raises
-    ConfigError, or CheckpointError for a checkpoint that cannot be read.
+    It may be a preset, a .toml file, a run folder, a checkpoint or a bundled model, or a config
+    itself. Raises ConfigError, or CheckpointError for a checkpoint that cannot be read.
     """
-    name = source or loading.DEFAULT_PRESET
-    where, nested = settings_of(name)
+    source = source or loading.DEFAULT_PRESET
+    where, nested = settings_of(source)
+    name = source if isinstance(source, str) else source.name
     return name, loading.parse(loading.override(nested, overrides), where, overrides)
 
 
-def settings_of(source: str) -> tuple[str, dict[str, Any]]:
+def settings_of(source: Config | str) -> tuple[str, dict[str, Any]]:
     """Where the settings of a `source` stand, as in `config_of`, and these, by section.
 
     Those of a file are not checked. Raises ConfigError or CheckpointError.
     """
+    if isinstance(source, Config):
+        return "`config`", source.to_dict()
     path = Path(source)
     is_folder = path.is_dir() and source not in loading.preset_names()
     if is_folder and has_config(path):

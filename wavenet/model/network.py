@@ -16,7 +16,12 @@ from torch.nn.functional import relu
 from wavenet.config import Config, ModelConfig
 from wavenet.config.loading import model_of
 from wavenet.errors import UsageError
-from wavenet.model.arguments import require_floats, require_tensor, require_type
+from wavenet.model.arguments import (
+    require_floats,
+    require_integer,
+    require_tensor,
+    require_type,
+)
 from wavenet.model.conditioning.carriers import FOREVER, Conditioning, ConditioningInput
 from wavenet.model.conditioning.conditioner import Conditioner, interpolation_weights
 from wavenet.model.convolution import Modules, Taps
@@ -62,6 +67,9 @@ class WaveNetStack(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config = model_of(config)
+        _require_seed(seed)
+        rule = "must be 0 (keeps all) or a number of layers"
+        require_integer("checkpoint_every", checkpoint_every, 0, 2**31 - 1, rule)
         self.receptive_field = config.receptive_field - config.context_lag
         self.checkpoint_every = checkpoint_every
         self.compiled = compiled
@@ -158,6 +166,7 @@ class WaveNet(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config = model_of(config)
+        _require_seed(seed)
         # Samples that one prediction can depend on.
         self.receptive_field = config.receptive_field
         self.distribution = distribution_for(config)
@@ -234,6 +243,10 @@ class WaveNet(nn.Module):
         require_weights("arrays", model.config, arrays)
         model.load_state_dict({k: torch.as_tensor(v) for k, v in arrays.items()})
         return model.eval()
+
+
+def _require_seed(seed: int) -> None:
+    require_integer("seed", seed, 0, 2**64 - 1, "must be 0 to 2^64 - 1")
 
 
 def _computation(form: Form) -> Computation:

@@ -19,12 +19,12 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError, TypeError):
         available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         if torch.backends.mps.is_available():
             available.append("mps")
         advice = f"use auto or one of {', '.join(available)}"
-        raise UsageError("device", name, "not available here", advice) from None
+        raise UsageError("device", str(name), "not available here", advice) from None
     return device
 
 

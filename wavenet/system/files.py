@@ -1,16 +1,36 @@
-"""Writing files: a name never stands for half a file, and a disk that refuses is one error."""
+"""Paths as users give them, and writing files: a name never stands for half a file.
+
+A disk that refuses is one error.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from wavenet.errors import OutputError
+from wavenet.errors import OutputError, UsageError
 
 # At the end of a file's name while it is being written.
 PARTIAL = ".partial"
 # Files that a process has open already, or opens while it works: libraries, terminals, pipes.
 _OTHER_FILES = 64
+
+
+def given_path(name: str, given: Any) -> Path:
+    """A path that a user gives for parameter `name`; ~ is a home folder. Raises UsageError."""
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(name, f"of type {type(given).__name__}", "must be a path")
+    if not os.fspath(given):
+        # To `Path` it would be the working directory.
+        raise UsageError(name, None, "is empty", "name a file or a folder")
+    return Path(os.path.expanduser(given))
+
+
+def make_folder_of(path: Path) -> None:
+    """Make the folder that a file is to be written to. Raises OutputError."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -241,7 +241,7 @@ def run(function: Callable[[SingleProcess], T]) -> T:
 
     Whatever ends one process ends all: one of them raises it, the others exit with status 1.
     """
-    if _world_size() == 1:
+    if world_size() == 1:
         return function(SingleProcess())
 
     def outcome() -> T | WavenetError:
@@ -257,7 +257,7 @@ def run(function: Callable[[SingleProcess], T]) -> T:
     return result  # type: ignore[return-value]
 
 
-def _world_size() -> int:
+def world_size() -> int:
     """How many processes the environment says there are; 1 where it says nothing.
 
     Raises RunError where there are several and it lacks what they need to find each other.

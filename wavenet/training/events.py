@@ -14,10 +14,13 @@ from wavenet.training.trainer import Trainer
 class TrainingListener:
     """Is called as a session of training goes on, on rank 0.
 
-    Every method may be overridden; by default nothing happens.
+    Every method may be overridden; by default nothing happens, and a warning is a note.
     """
 
     def note(self, text: str) -> None: ...
+    def warning(self, text: str) -> None:
+        self.note(f"warning: {text}")
+
     def indexing(self, done: int, total: int) -> None: ...
     def resumed(self, trainer: Trainer, run: Run, before: Training) -> None: ...
     def prepared(self, run: Run, corpus: Corpus) -> None: ...
@@ -54,7 +57,7 @@ def to_all(listeners: Sequence[TrainingListener]) -> TrainingListener:
             if listener not in failed:
                 # What failed may be its `note`.
                 failed.append(listener)
-                every.note(f"warning: {listener.name} failed ({reason_of(e)}); training goes on")
+                every.warning(f"{listener.name} failed ({reason_of(e)}); training goes on")
 
     def passed_on(event: str) -> Any:
         def tell_all(*values: Any) -> None:

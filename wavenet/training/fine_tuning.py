@@ -39,20 +39,20 @@ def load(source: str) -> Model:
     return checkpoint.load(locate.find(Path(source)))
 
 
-def settings_for(config: str) -> tuple[str, dict[str, Any]]:
+def settings_for(config: Config | str) -> tuple[str, dict[str, Any]]:
     """Where the settings of `config` stand, and these, for a new run.
 
     It is whatever has any, as `locate.config_of` has it; the labels that another run or a model
     found in its recordings are not for this one. Raises ConfigError or CheckpointError.
     """
     where, nested = locate.settings_of(config)
-    if not where.endswith(".toml") or Path(config).is_dir():
+    if isinstance(config, str) and (not where.endswith(".toml") or Path(config).is_dir()):
         nested.get("model", {}).pop("labels", None)
     return where, nested
 
 
 def config_from(
-    base: Config, source: str, config: str | None, overrides: Mapping[str, Any]
+    base: Config, source: str, config: Config | str | None, overrides: Mapping[str, Any]
 ) -> Config:
     """The config of a run that begins from a model of `base`, which `source` names.
 
@@ -65,13 +65,13 @@ def config_from(
     nested = base.to_dict() | {"name": loading.as_name(name), "purpose": "", "train": train}
     # Its labels are those of its own recordings.
     nested["model"]["labels"] = []
-    given: dict[str, Any] = {}
+    where, given = f"begun from {name}", dict[str, Any]()
     if config is not None:
-        given = loading.flatten(settings_for(config)[1])
+        where, given = settings_for(config)
+        given = loading.flatten(given)
         if config in loading.preset_names():
             given = {k: v for k, v in given.items() if k.removeprefix("train.") not in RECIPE}
     settings = {**given, **overrides, "train.init_from": source}
-    where = config or f"begun from {name}"
     new = loading.parse(loading.override(nested, settings), where, overrides)
     require_same_network(base, new, name)
     return new

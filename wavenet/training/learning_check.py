@@ -45,7 +45,7 @@ class LearningCheck(Display):
         bits = sum(self._recent) / len(self._recent)
         train = trainer.config.train
         if warning := nothing_learnt(trainer.step, bits, self._unigram, train, self._before):
-            self._listener.note(warning)
+            self._listener.warning(warning)
 
 
 def nothing_learnt(
@@ -66,4 +66,4 @@ def nothing_learnt(
     )
     if bits > RISEN * before:
         advice = f"The loss has gone up: start again with {rate} at a third of that, or less"
-    return f"warning: nothing has been learnt by step {step}: {now}. {advice}"
+    return f"nothing has been learnt by step {step}: {now}. {advice}"

@@ -92,7 +92,7 @@ class Plan:
 def make_plan(
     folder: Path | Sequence[Path] | Selection | None,
     *,
-    config: str | None,
+    config: Config | str | None,
     overrides: Mapping[str, Any],
     out: Path | None,
     stop_at: int | None,
@@ -176,7 +176,7 @@ def _own_recordings(run: Run, latest: Model | None, cache: Path | None) -> Selec
 
 def _named_run(
     recordings: Selection | None,
-    config: str | None,
+    config: Config | str | None,
     overrides: Mapping[str, Any],
     out: Path | None,
 ) -> tuple[Run, tuple[str, ...], str]:
@@ -196,7 +196,7 @@ def _named_run(
 
 
 def _config_to_begin(
-    run: Run, config: str | None, overrides: Mapping[str, Any]
+    run: Run, config: Config | str | None, overrides: Mapping[str, Any]
 ) -> tuple[Config, Model | None]:
     """The config of a run without a checkpoint, and the trained model that it begins from."""
     source = _source(config, overrides)
@@ -217,13 +217,13 @@ def _config_to_begin(
     return new, base
 
 
-def _config(source: str, overrides: Mapping[str, Any]) -> Config:
+def _config(source: Config | str, overrides: Mapping[str, Any]) -> Config:
     """The config of a new run with the settings of a `source`."""
     where, nested = fine_tuning.settings_for(source)
     return loading.parse(loading.override(nested, overrides), where, overrides)
 
 
-def _source(config: str | None, overrides: Mapping[str, Any]) -> str:
+def _source(config: Config | str | None, overrides: Mapping[str, Any]) -> str:
     """The `train.init_from` that the user asked for, by an override or in a config; "" if none."""
     source = overrides.get("train.init_from")
     if source is None and config is not None:
@@ -232,7 +232,7 @@ def _source(config: str | None, overrides: Mapping[str, Any]) -> str:
 
 
 def _config_to_go_on(
-    run: Run, latest: Model, config: str | None, overrides: Mapping[str, Any]
+    run: Run, latest: Model, config: Config | str | None, overrides: Mapping[str, Any]
 ) -> Config:
     """The config that a run with a checkpoint is to go on with."""
     before = latest.config

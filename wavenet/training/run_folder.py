@@ -6,6 +6,7 @@ recordings.csv    what became of each file
 metrics.jsonl     one line per logged step and per evaluation
 samples/          a wav and a picture from each evaluation
 checkpoints/      the last few, and the best
+arrays/           recordings that were in memory, of a run from Python
 """
 
 import csv
@@ -38,7 +39,7 @@ COLUMNS = (
     *("rate", "channels", "note"),
 )
 # What a run may hold that a crash ended before its config was written.
-BEFORE_CONFIG = {"samples", "checkpoints", ".lock"}
+BEFORE_CONFIG = {"samples", "checkpoints", "arrays", ".lock"}
 
 
 def _is_foreign(path: Path) -> bool:
@@ -62,6 +63,7 @@ class Run:
         self.metrics_file = folder / "metrics.jsonl"
         self.samples = folder / "samples"
         self.checkpoints = folder / "checkpoints"
+        self.arrays = folder / "arrays"
 
     @property
     def exists(self) -> bool:

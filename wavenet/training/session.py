@@ -8,8 +8,8 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ HELD_OUT_SETTINGS = {
 def train(
     folder: Path | Sequence[Path] | Selection | None = None,
     *,
-    config: str | None = None,
+    config: Config | str | None = None,
     overrides: Mapping[str, Any] | None = None,
     out: Path | None = None,
     stop_at: int | None = None,
@@ -63,12 +63,12 @@ def train(
 ) -> Run:
     """Train on a folder of recordings, or go on training, and return the run.
 
-    `folder` may be a file too, or several of either. `config` is a preset or a TOML file, and
-    `overrides` has settings by their full names. `out` is the run folder; one that holds a run goes
-    on, with its own config and recordings unless others are given, which takes `accept_changes`.
-    Training ends at step `stop_at`, after `max_hours` of this session, or when `stop` returns True
-    after a step; the schedule stays as it is. Decoded recordings are kept in `cache`. A `dry_run`
-    times a few real steps and keeps nothing.
+    `folder` may be a file too, or several of either. `config` is a preset, a TOML file or a config
+    itself, and `overrides` has settings by their full names. `out` is the run folder; one that
+    holds a run goes on, with its own config and recordings unless others are given, which takes
+    `accept_changes`. Training ends at step `stop_at`, after `max_hours` of this session, or when
+    `stop` returns True after a step; the schedule stays as it is. Decoded recordings are kept in
+    `cache`. A `dry_run` times a few real steps and keeps nothing.
 
     Under torchrun, all its processes train together. Raises WavenetError; what was finished stays
     in the run folder.
@@ -106,7 +106,20 @@ def train(
             listener = to_all([listener, LearningCheck(listener)])
         return _train(trainer, plan, listener, ended)
 
-    return distributed.run(session)
+    with _torch_as_usual():
+        return distributed.run(session)
+
+
+@contextmanager
+def _torch_as_usual() -> Iterator[None]:
+    """Inside, gradients are computed, and new tensors are in float32, whatever holds outside."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _choose_device(config: Config, name: str, processes: SingleProcess) -> torch.device:

@@ -57,7 +57,7 @@ class MelFrontEnd(FrontEnd):
         mel.filters(sample_rate, self.config)
 
     def missing(self) -> str:
-        return "this model follows mel frames: `wavenet vocode` takes a recording or a file of them"
+        return "this model follows mel frames: `vocode` takes a recording or a file of them"
 
     def features(self, weights: Mapping[str, Array], value: Any) -> Array:
         # (M, bands, 2 * context + 1)
