@@ -26,6 +26,8 @@ if not torch.cuda.is_available():
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Where tests run in several processes, pytest sets it; without it, lines are as long as they are.
 os.environ.pop("COLUMNS", None)
+# On GitHub, typer takes a pipe for a terminal that shows colours, unless it is told otherwise.
+os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 # Small models gain nothing from more threads, and with one a busy machine costs little.
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(
