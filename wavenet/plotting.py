@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
@@ -135,7 +136,9 @@ def curves(path: Path, runs: Mapping[str, Metrics], over: str) -> None:
     axes.set_xlabel("hours of training" if over == "hours" else "steps")
     axes.set_ylabel("bits per sample")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    for text in axes.legend(frameon=False).get_texts():
+        # In a name, $ begins no formula.
+        text.set_parse_math(False)
     save(figure, path)
 
 
@@ -171,7 +174,9 @@ def save(figure: "Figure", path: Path) -> None:
     kind = path.suffix[1:].lower()
     # With neither a date nor random names of its parts, the same figure makes the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    with rc_context({"svg.hashsalt": "wavenet"}):
+    with rc_context({"svg.hashsalt": "wavenet"}), warnings.catch_warnings():
+        # A name may hold what the font lacks, which is drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure.savefig(image, format=kind, metadata=metadata)
     write_whole(path, image.getvalue())
 

@@ -116,5 +116,6 @@ def test_an_interrupted_demo_names_the_command_that_goes_on_with_it(
     monkeypatch.setattr(Trainer, "train_step", interrupted)
     command = ("demo", folder, "-o", out, "--cache", cache)
     stopped = wavenet(*command, "--steps", 3).stdout
+    assert "Go on with" not in stopped
     words = shlex.split(stopped.splitlines()[-1].partition(": ")[2])
     assert words == ["wavenet", *map(str, command)]

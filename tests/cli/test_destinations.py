@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -83,7 +84,7 @@ def test_a_file_that_exists_is_overwritten_by_force_alone(
     Path(taken).parent.mkdir(exist_ok=True)
     Path(taken).write_text("precious")
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
-    line = f"{taken}: exists already; --force overwrites it, or choose another -o"
+    line = f"{taken}: exists already; --force overwrites it, or choose another name"
     refused = wavenet(*words)
     assert (refused.exit_code, refused.output) == (1, f"wavenet: {line}\n")
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
@@ -222,6 +223,7 @@ def test_json_has_one_shape_whatever_the_count() -> None:
     assert one["clips"][0].items() >= clip.items()
     assert [row["file"] for row in two["clips"]] == ["a-1.wav", "a-2.wav"]
     assert two["clips"][1].keys() == one["clips"][0].keys()
+    assert vocoded.pop("skipped") == []
     assert one.keys() == two.keys() == vocoded.keys() == {
         "version", "model", "step", "seed", "engine", "sample_rate", "interrupted", "clips",
     }  # fmt: skip
@@ -229,6 +231,71 @@ def test_json_has_one_shape_whatever_the_count() -> None:
         "voices", 1, "numba", 8000,
     )  # fmt: skip
     assert vocoded["clips"][0]["source"] == "r.wav"
+
+
+@pytest.mark.parametrize(
+    "words", ["generate small.safetensors", "vocode vocoder.safetensors r.wav"]
+)
+def test_json_is_whole_in_a_narrow_terminal(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "a name of several words that is longer than the terminal is wide.wav"
+    result = wavenet(*words.split(), "--seed", 1, "-o", name, "--json")
+    assert json.loads(result.stdout)["clips"][0]["file"] == name
+
+
+def test_json_says_which_inputs_could_not_be_used() -> None:
+    Path("bad.flac").write_text("no recording")
+    result = wavenet("vocode", "vocoder.safetensors", "bad.flac", "r.wav", "-o", "v", "--json")
+    assert result.exit_code == 1
+    (skipped,) = json.loads(result.stdout)["skipped"]
+    assert skipped["file"] == "bad.flac"
+    assert skipped["reason"].startswith("cannot be read as audio")
+
+
+def test_a_file_that_another_process_makes_meanwhile_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uninterrupted = Sampler.variable_length_blocks
+
+    def raced(*args: Any) -> Iterator[object]:
+        Path("race.wav").write_text("another's")
+        yield from uninterrupted(*args)
+
+    monkeypatch.setattr(Sampler, "variable_length_blocks", raced)
+    words = ("generate", "small.safetensors", *SHORT, "-o", "race.wav")
+    line = "wavenet: race.wav: exists already; --force overwrites it, or choose another name"
+    assert fails(*words) == line
+    assert Path("race.wav").read_text() == "another's"
+    assert wavenet(*words, "-f").exit_code == 0
+    assert sf.info("race.wav").frames == 400
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+@pytest.mark.parametrize(
+    "words",
+    ["generate small.safetensors --prompt other.wav", "vocode vocoder.safetensors other.wav"],
+)
+def test_an_input_is_not_replaced_under_another_of_its_names(
+    words: str, link: Callable[[str, str], None]
+) -> None:
+    link("r.wav", "other.wav")
+    before = Path("r.wav").read_bytes()
+    assert "itself; choose another -o" in fails(*words.split(), "-o", "r.wav", "--force")
+    assert Path("r.wav").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a pipe of POSIX")
+def test_a_file_is_made_though_nobody_reads_the_lines_about_it() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ("generate", "small.safetensors", "--seconds", "0.05", "-o", "a.wav")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "wavenet", *words]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    os.close(writer)
+    # There is the speed alone.
+    assert (done.returncode, done.stderr.count(b"\n")) == (0, 1)
+    assert sf.info("a.wav").frames == 400
 
 
 def test_json_after_ctrl_c_has_what_was_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile as sf
+from typer.testing import CliRunner
 
 from tests.helpers import GOLDEN, loaded_by, tone, wavenet, write_recordings
+from wavenet.cli.main import app
 from wavenet.generation.api import load
 from wavenet.generation.provenance import read_comment, synthetic_tags
 
@@ -142,3 +144,30 @@ def test_what_only_looks_never_imports_torch(
     )
     assert module in names
     assert not names & {"torch", "numba", "librosa", "scipy"}
+
+
+def test_one_that_is_nothing_leaves_what_is_told_of_the_others(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", tone(0.1), 8000)
+    result = wavenet("info", tmp_path / "a.wav", "nope", "tiny")
+    assert result.exit_code == 1
+    assert result.stderr == "wavenet: nope: no such run, file, preset or model\n"
+    assert f"{tmp_path / 'a.wav'}: audio" in result.stdout
+    assert "tiny: a config" in result.stdout
+    several = wavenet("info", tmp_path / "a.wav", "nope", "tiny", "--json")
+    assert several.exit_code == 1
+    assert [about["kind"] for about in json.loads(several.stdout)] == ["audio", "config"]
+    assert wavenet("info", "nope", "neither", "--json").stdout == ""
+
+
+@pytest.mark.parametrize("dash", ["-", "/dev/stdin"])
+def test_audio_on_standard_input_is_told(dash: str, tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", tone(0.1), 8000)
+    content = (tmp_path / "a.wav").read_bytes()
+    lines = CliRunner().invoke(app, ["info", dash], input=content).stdout.splitlines()
+    assert lines[:2] == ["standard input: audio", "length     0.1 s at 8000 Hz, mono"]
+    wrong = CliRunner().invoke(app, ["info", dash], input=b"nothing")
+    assert wrong.output.startswith("wavenet: standard input: cannot be read as audio")
+
+
+def test_a_model_beyond_its_schedule_is_at_a_step_alone() -> None:
+    assert told("base-speech")["training"].startswith("step 26,000, ")

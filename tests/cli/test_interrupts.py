@@ -46,7 +46,7 @@ def test_ctrl_c_while_libraries_are_imported_ends_it_with_a_line(
     printed, line = started.communicate(timeout=15)
     assert started.returncode == 130
     assert printed == ""
-    assert line == "wavenet: interrupted; what was finished is kept\n"
+    assert line == "wavenet: interrupted\n"
     assert {path.name for path in tmp_path.iterdir()} == {"libraries", "importing"}
 
 

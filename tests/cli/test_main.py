@@ -69,11 +69,14 @@ def test_the_version_is_printed_and_a_wrong_option_before_a_command_gets_its_lin
 @pytest.mark.parametrize(
     ("command", "advice"),
     [
-        ("train x --lr 3", "--set train.learning_rate=3e-3"),
+        ("train x --lr 3", "--set train.learning_rate=..."),
         ("train x --batch-size=8", "--set train.batch=..."),
         ("train x --weight-decay 0", "--set train.weight_decay=..."),
         ("train x --epochs 3", "--steps or --minutes"),
+        ("train x --finetune demo-voice", "--init-from"),
+        ("train x --gpu", "--device"),
         ("generate demo-voice --duration 3", "--seconds"),
+        ("generate demo-voice --overwrite", "--force"),
     ],
 )
 def test_an_option_of_another_program_is_told_as_it_is_here(command: str, advice: str) -> None:
@@ -81,6 +84,14 @@ def test_an_option_of_another_program_is_told_as_it_is_here(command: str, advice
     option = next(word for word in words if word.startswith("--")).partition("=")[0]
     line = f"No such option: {option}; here it is {advice}; see wavenet {words[0]} --help"
     assert wavenet(*words).output == f"wavenet: {line}\n"
+
+
+def test_only_options_that_are_alike_are_proposed() -> None:
+    alike = wavenet("generate", "demo-voice", "--speed", "3").output
+    assert alike.startswith("wavenet: No such option: --speed (Possible options: --seed); see ")
+    assert wavenet("generate", "demo-voice", "--gpu").output == (
+        "wavenet: No such option: --gpu; see wavenet generate --help\n"
+    )
 
 
 def test_every_command_can_be_quiet_and_verbose_and_has_examples(

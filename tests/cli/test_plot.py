@@ -96,6 +96,31 @@ def test_a_folder_of_runs_is_drawn_without_those_that_have_logged_nothing(
     assert [line.split()[0] for line in lines[:-1]] == [str(run) for run in runs]
 
 
+@pytest.mark.parametrize("call", [("plot", "a", "-o", "-"), ("receptive-field", "--picture", "-")])
+def test_no_picture_goes_to_standard_output(
+    call: tuple[str, ...], runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    assert fails(*call).startswith("wavenet: standard output: takes no picture; name a file, as ")
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", [b"caf\xe9", "\N{HIRAGANA LETTER A}".encode(), b"a$x^$", b"b$"])
+def test_a_run_of_any_name_is_drawn(name: bytes, runs: list[Path], tmp_path: Path) -> None:
+    renamed = runs[0].rename(tmp_path / os.fsdecode(name))
+    result = wavenet("plot", renamed, "-o", tmp_path / "a.png")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (tmp_path / "a.png").exists()
+
+
+def test_a_log_without_a_line_of_one_is_told_as_damaged(runs: list[Path]) -> None:
+    (runs[0] / "metrics.jsonl").write_text("garbage\n")
+    line = "metrics.jsonl: is damaged: none of its lines has a step and a time"
+    assert fails("plot", runs[0]).endswith(line)
+
+
 def test_json_has_the_points_of_each_run(runs: list[Path], tmp_path: Path) -> None:
     every = json.loads(wavenet("plot", *runs, "--json").stdout)
     assert [run["path"] for run in every] == [str(run) for run in runs]

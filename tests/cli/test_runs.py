@@ -136,3 +136,25 @@ def test_without_runs_there_is_a_line(tmp_path: Path, monkeypatch: pytest.Monkey
     nothing = wavenet("runs")
     assert nothing.stdout == "runs: no runs here; `wavenet train` makes one\n"
     assert json.loads(wavenet("runs", "--json").stdout) == []
+
+
+def test_a_place_that_is_none_leaves_the_list_of_the_others(place: Path) -> None:
+    result = wavenet("runs", "nope", "runs/a", "runs/more/b")
+    assert (result.exit_code, result.stderr.startswith("wavenet: nope: no such folder")) == (
+        1,
+        True,
+    )
+    assert {"runs/a", "runs/more/b"} <= rows(result.stdout).keys()
+    assert "train.learning_rate  0.002  0.004" in result.stdout
+    drawn = wavenet("plot", "runs/a", "nope")
+    assert (drawn.exit_code, drawn.stderr.startswith("wavenet: nope: not a run")) == (1, True)
+    assert Path("loss.png").exists()
+
+
+def test_a_validation_that_is_no_number_hides_no_other(place: Path) -> None:
+    with (place / "runs" / "a" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 12, "seconds": 1, "validation_bits": NaN}\n')
+        log.write('{"step": 13, "seconds": 1, "validation_bits": "x"}\n')
+    assert rows(wavenet("runs").stdout)["runs/a"][3:5] == ["4.000", "20"]
+    assert "best bits per sample" not in wavenet("plot", "runs/a").stdout
+    assert "at best 4.000 bits per sample at step 20" in wavenet("plot", "runs/a", "-f").stdout

@@ -199,4 +199,4 @@ def test_ctrl_c_ends_the_wait_for_another_process_that_reads_the_recordings(
         another.submit(lock.release).result()
     assert result.exit_code == 130
     assert result.output.count("waiting for another process, which is reading") == 1
-    assert result.stderr.splitlines()[-1] == "wavenet: interrupted; what was finished is kept"
+    assert result.stderr.splitlines()[-1] == "wavenet: interrupted"

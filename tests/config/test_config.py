@@ -173,6 +173,7 @@ def test_a_file_is_blamed_for_what_it_says_and_not_for_overrides() -> None:
         ("train.lr", "did you mean train.learning_rate?"),
         ("batch_size", "did you mean train.batch?"),
         ("model.num_layers", "did you mean model.layers?"),
+        ("model.kernal", "did you mean model.kernel_size?"),
         ("SR", "did you mean audio.sample_rate?"),
         ("train.foo", "`wavenet settings` lists every one"),
     ],

@@ -133,7 +133,7 @@ def test_files_add_up_to_the_total(model: Path, folder: Path) -> None:
     bits = sum(file["samples"] * file["bits_per_sample"] for file in files)
     mean = bits / sum(file["samples"] for file in files)
     assert report["bits_per_sample"] == pytest.approx(mean, rel=1e-9)
-    assert report["skipped"] == [{"name": "silent.wav", "reason": "silent: nothing but zeros"}]
+    assert report["skipped"] == [{"file": "silent.wav", "reason": "silent: nothing but zeros"}]
 
 
 def test_tails_are_what_a_run_validates_on(five: Path, config_file: Path, tmp_path: Path) -> None:

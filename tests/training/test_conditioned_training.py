@@ -293,7 +293,7 @@ def test_scores_survive_an_interrupted_comparison(
 
     monkeypatch.setattr("wavenet.evaluation.copy_synthesis.resynthesize", interrupted)
     shown = wavenet("evaluate", run, voices)
-    assert shown.exit_code == 0
+    assert shown.exit_code == 130
     assert "by linear prediction" in shown.stdout
     assert "interrupted: nothing was resynthesised" in shown.stdout
     assert json.loads(wavenet("evaluate", run, voices, "--json").stdout)["vocoded"] is None

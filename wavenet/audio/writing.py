@@ -12,6 +12,7 @@ import soundfile as sf
 from wavenet.audio.decoders import libsndfile_name, libsndfile_reason
 from wavenet.errors import AudioError, UsageError, printable
 from wavenet.glossary import Wav
+from wavenet.system.files import exists_already
 
 # Commands of libsndfile's sf_command, which soundfile does not wrap.
 SFC_SET_UPDATE_HEADER_AUTO, SFC_SET_ADD_PEAK_CHUNK = 0x1061, 0x1050
@@ -87,14 +88,21 @@ def _tag_text(text: str, form: str) -> str:
 
 @contextmanager
 def writer(
-    path: Path, sample_rate: int, tags: Mapping[str, str] = {}, subtype: str | None = None
+    path: Path,
+    sample_rate: int,
+    tags: Mapping[str, str] = {},
+    subtype: str | None = None,
+    *,
+    force: bool = True,
 ) -> Iterator[sf.SoundFile]:
     """A mono file to write blocks of audio (time,) to, in the format that its suffix stands for.
 
     `tags` are texts for its metadata, named as in TAGS; one that the format does not take is left
     out. `subtype` is one of SUBTYPES: by default wav and flac have 16 bits. What was written stays
     readable when the body of the `with` statement is left early; a file that nothing was written to
-    is deleted. Raises AudioError, and UsageError for a subtype or a tag of another name.
+    is deleted. Without `force` no file is replaced, nor one that another process makes meanwhile.
+    Raises AudioError, OutputError for a file that stays, and UsageError for a subtype or a tag of
+    another name.
     """
     # A rate that the format lacks is refused here, before a file of that name is emptied.
     form, stored = check_format(path, sample_rate, subtype)
@@ -102,9 +110,14 @@ def writer(
         problem = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
         raise AudioError(path, problem, "name a file in an existing folder")
     _require_names(tags)
-    is_new = not path.exists()
+    is_new = not (force and path.exists())
     try:
+        if not force:
+            # At once, as looking whether it is there first would not be.
+            path.open("xb").close()
         file = sf.SoundFile(libsndfile_name(path), "w", sample_rate, 1, stored, format=form)
+    except FileExistsError:
+        raise exists_already(path) from None
     except BaseException as e:
         # A signal may come when there is a file already.
         if is_new:

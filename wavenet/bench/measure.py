@@ -155,17 +155,28 @@ def _variants(engine: str) -> list[tuple[str, int, int]]:
     return list(product(PRECISIONS, sorted({1, cores()}), BATCHES))
 
 
-def measure(config: Config, runners: Sequence[Case]) -> list[Row]:
-    """Rows with their speeds."""
-    by_case = zip(runners, zip(*speeds(runners), strict=True), strict=True)
+def measure(
+    config: Config, runners: Sequence[Case], advance: Callable[[], object] = lambda: None
+) -> list[Row]:
+    """Rows with their speeds. `advance` is called each time that a case has had its turn."""
+    by_case = zip(runners, zip(*speeds(runners, advance), strict=True), strict=True)
     return [with_speed(runner.row, config, of_rounds) for runner, of_rounds in by_case]
 
 
-def speeds(runners: Sequence[Case]) -> list[list[float]]:
+def speeds(
+    runners: Sequence[Case], advance: Callable[[], object] = lambda: None
+) -> list[list[float]]:
     """Samples per second, (rounds, cases): all cases take turns in each round."""
     for runner in runners:
         runner.warm_up()
-    return [[runner.speed(SECONDS) for runner in runners] for _ in range(ROUNDS)]
+        advance()
+    rounds: list[list[float]] = []
+    for _ in range(ROUNDS):
+        rounds.append([])
+        for runner in runners:
+            rounds[-1].append(runner.speed(SECONDS))
+            advance()
+    return rounds
 
 
 def with_speed(row: Row, config: Config, of_rounds: Sequence[float]) -> Row:

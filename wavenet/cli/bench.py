@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,20 +31,26 @@ def bench(
     with terminal.loading("the engines"):
         from wavenet.bench.measure import ROUNDS, cases, measure
         from wavenet.config.loading import parse_assignments
+        from wavenet.generation.provenance import model_name
         from wavenet.model.cost import model_cost
         from wavenet.model.locate import config_of
         from wavenet.system.machine import machine
+        from wavenet.system.progress import bar
 
     name, config = config_of(source, parse_assignments(settings or []))
     rate = config.audio.sample_rate
+    where = f"{machine()}{_gpu()}"
     if not as_json:
-        terminal.result(f"{machine()}{_gpu()}; medians of {ROUNDS} rounds")
+        terminal.result(f"{where}; medians of {ROUNDS} rounds")
         terminal.result(
             f"{name}: {model_cost(config.model, rate).parameters:,} parameters at {rate} Hz"
         )
-    rows = measure(config, cases(config, terminal.warn))
+    runners = cases(config, terminal.warn)
+    with bar(len(runners) * (1 + ROUNDS), counted=False, leave=False) as progress:
+        rows = measure(config, runners, progress.update)
     if as_json:
-        print_json([asdict(row) for row in rows])
+        about = {"model": model_name(Path(name)), "machine": where}
+        print_json([about | asdict(row) for row in rows])
     else:
         terminal.result("\n".join(_table(rows)))
 

@@ -10,7 +10,7 @@ import typer
 
 from wavenet.cli import terminal
 from wavenet.cli.options import CacheOption, JsonOption
-from wavenet.cli.outputs import print_json
+from wavenet.cli.outputs import iso_time, print_json
 from wavenet.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -41,17 +41,23 @@ def cache(
     selected = cache_folders.entries(place, folder)
     cache_folder = place or cache_folders.default_cache()
     of = "" if folder is None else f" of {folder}"
+    # First, since nobody may read the lines.
+    for entry in selected if clear else ():
+        cache_folders.clear(entry)
     if as_json:
-        print_json([{**asdict(entry), "path": str(entry.path)} for entry in selected])
+        print_json([_to_dict(entry) for entry in selected])
     elif not selected:
         terminal.result(f"{cache_folder}: holds no decoded recordings{of}")
     else:
         terminal.result("\n".join(_table(selected)))
-    for entry in selected if clear else ():
-        cache_folders.clear(entry)
     if selected and not as_json:
         megabytes = sum(entry.bytes for entry in selected) / 1e6
         terminal.result(f"{'cleared: ' if clear else ''}{megabytes:.1f} MB{of} in {cache_folder}")
+
+
+def _to_dict(entry: "CacheEntry") -> dict[str, object]:
+    """As a program reads it."""
+    return {**asdict(entry), "path": str(entry.path), "used": iso_time(entry.used)}
 
 
 def _table(entries: "Sequence[CacheEntry]") -> list[str]:

@@ -74,11 +74,25 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     for parameter in parameters:
         kind, *rest = get_args(parameter.annotation)
         info = next(part for part in rest if isinstance(part, ParameterInfo))
+        if isinstance(info, ArgumentInfo) and Path in _parts(kind):
+            info.parser = _path
         if info.metavar is None:
             info.metavar = _metavar(parameter.name, kind, isinstance(info, ArgumentInfo))
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = function.__annotations__ | both
     return run
+
+
+def _parts(kind: Any) -> set[Any]:
+    """A kind, and those that it is made of: of `list[Path] | None` Path and None among others."""
+    return {kind}.union(*map(_parts, get_args(kind)))
+
+
+def _path(text: str) -> Path:
+    """A path that an argument is; an empty one would be the current folder."""
+    if not text:
+        raise ValueError("an empty name")
+    return Path(text)
 
 
 def _metavar(name: str, kind: Any, is_argument: bool) -> str:

@@ -55,6 +55,7 @@ def demo(
         from wavenet.training.events import TrainingListener
         from wavenet.training.run_folder import Run
         from wavenet.training.session import train
+        from wavenet.training.trainer import Trainer
     interrupts.raise_exceptions()
 
     class KeepCorpus(TrainingListener):
@@ -65,7 +66,17 @@ def demo(
         def prepared(self, run: Run, corpus: "Corpus") -> None:
             self.corpus = corpus
 
-    console, keep = ConsoleReport(), KeepCorpus()
+    class DemoReport(ConsoleReport):
+        """Leaves it to the demo to say how a training that was stopped goes on."""
+
+        def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
+            if not interrupted and trainer.step >= trainer.config.train.steps:
+                return super().finished(trainer, run, interrupted)
+            self.close()
+            self.interrupted = interrupted
+            self.note(f"stopped at step {trainer.step}, everything is saved")
+
+    console, keep = DemoReport(), KeepCorpus()
     given: dict[str, Any] = {"train.minutes": minutes, "train.steps": steps}
     overrides = {name: value for name, value in given.items() if value is not None}
     # A demo that has begun goes on with the config of its run.

@@ -13,8 +13,9 @@ from tqdm import tqdm
 from wavenet.audio import playing, writing
 from wavenet.audio.writing import Sink, StreamWriter
 from wavenet.cli import terminal
+from wavenet.cli.outputs import check_new, unread_is_fine
 from wavenet.cli.standard_input import DASH
-from wavenet.errors import AudioError, OutputError, UsageError, printable
+from wavenet.errors import OutputError, UsageError, printable
 from wavenet.generation.sampler import BLOCK_SAMPLES
 from wavenet.glossary import Wav
 
@@ -87,16 +88,12 @@ class Destination:
             raise UsageError(parameter, value, f"takes one {what}, not {count}")
 
     def check(self, paths: Sequence[Path], rate: int) -> None:
-        """Raise AudioError or UsageError for what cannot be written, before it is computed."""
+        """Raise WavenetError for what cannot be written, before it is computed."""
         if self.listen:
             playing.require_device(rate)
         for path in paths if self.to_files else ():
             writing.check_format(path, rate, self.subtype)
-            if path.is_dir():
-                raise AudioError(path, "is a folder", "choose another -o")
-            if path.exists() and not self.force:
-                advice = "`force` overwrites it, or choose another -o"
-                raise AudioError(path, "exists already", advice)
+            check_new(path, self.force)
 
     def make_folders(self, paths: Sequence[Path]) -> None:
         """Make the folders of files. Raises OutputError."""
@@ -117,7 +114,7 @@ class Destination:
                 stream = sys.stdout.buffer
                 sinks.append(StreamWriter(stream, STDOUT, rate, tags, subtype, raw=self.raw))
             if self.to_files:
-                file = writing.writer(path, rate, tags, self.subtype)
+                file = writing.writer(path, rate, tags, self.subtype, force=self.force)
                 sinks.append(opened.enter_context(file))
             if self.listen:
                 player = playing.player(rate, BLOCK_SAMPLES, _tell_gap)
@@ -147,5 +144,5 @@ class _Several:
 
 def _tell_gap() -> None:
     # The bar makes room.
-    with tqdm.external_write_mode():
+    with tqdm.external_write_mode(), unread_is_fine():
         terminal.status("gaps in the sound: it is made more slowly than it plays")

@@ -1,14 +1,14 @@
 """`wavenet evaluate`: how well a model predicts recordings, as lines of text or as JSON."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wavenet.cli import options, terminal
-from wavenet.cli.outputs import print_json
+from wavenet.cli import options, standard_input, terminal
+from wavenet.cli.outputs import identity, print_json
 from wavenet.errors import UsageError, WavenetError
 from wavenet.system import interrupts
 from wavenet.system.text import counted
@@ -21,23 +21,27 @@ if TYPE_CHECKING:
     from wavenet.data.split import Span
     from wavenet.engines.options import EngineOptions
     from wavenet.evaluation.copy_synthesis import CopySynthesisScore
-    from wavenet.evaluation.likelihood import Score
+    from wavenet.evaluation.likelihood import Likelihood, Score
     from wavenet.model.checkpoint import Model
 
 
 def evaluate(
     model: options.ModelArgument,
     folder: Annotated[
-        list[Path], typer.Argument(help="Recordings to score: folders, searched whole, and files.")
+        list[Path],
+        typer.Argument(
+            help="Recordings to score: folders, searched whole, and files; - is standard input.",
+        ),
     ],
     split: Annotated[
         Literal["all", "tails"],
         typer.Option(help="all: every sample; tails: the last tenth of files over one second."),
     ] = "all",
     engine: Annotated[
-        str,
+        Literal["parallel", options.EngineName],
         typer.Option(
-            help="parallel, or a generation engine: triton, numba ... All give the same figure."
+            help="parallel, or one that generates: auto, triton (a GPU), numba, cuda-graph (a GPU) "
+            "or reference. All give the same figure."
         ),
     ] = "parallel",
     device: options.DeviceOption = "auto",
@@ -57,7 +61,13 @@ def evaluate(
             help="Recordings for a vocoder to resynthesise and compare, up to 10 s of each."
         ),
     ] = 8,
-    precision: options.PrecisionOption = "fp32",
+    precision: Annotated[
+        Literal["auto", "bf16", "fp32"],
+        typer.Option(
+            help="Of an --engine that generates: fp32, as trained, or bf16, which auto means: "
+            "rounded, as `generate` plays it."
+        ),
+    ] = "fp32",
     threads: options.ThreadsOption = 0,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -71,7 +81,8 @@ def evaluate(
         from wavenet.evaluation.scorers import create_scorer
         from wavenet.evaluation.training_recordings import trained_on
         from wavenet.generation.api import load
-        from wavenet.system.progress import bar
+        from wavenet.generation.provenance import model_name
+        from wavenet.model import locate
 
     say: Callable[[str], object] = say_nothing if as_json else terminal.result
     tell: Callable[[str], object] = say_nothing if as_json else terminal.status
@@ -79,65 +90,101 @@ def evaluate(
     checkpoint = load(model)
     config = checkpoint.config
     _check(config, split, label_from, label, frames_from, vocoded)
-    recordings = Selection.of(folder)
-    with terminal.loading("PyTorch" if engine == "parallel" else "the engine"):
-        scorer = create_scorer(checkpoint, engine, device, engine_options)
-    interrupts.raise_exceptions()
-    index = index_folder(
-        recordings,
-        config.audio,
-        trim=False,
-        cache=cache,
-        version=checkpoint.training.decoding,
-        wait_seconds=-1,
-        on_wait=terminal.warn,
-    )
-    frames: dict[str, FramesFile] = {}
-    if frames_from is not None:
-        index, frames = attach(index, config, Path(frames_from))
-    elif config.train.frames_from:
-        origin = f"the model was trained on frames from {config.train.frames_from}"
-        tell(f"note: {origin}, these are computed from the audio (--frames-from)")
-    spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
-    where = f"{counted(len(spans), 'recording')} of {index.selection} at {index.sample_rate} Hz"
-    tell(f"checkpoint of step {checkpoint.training.step} on {where}")
-    scored = {span.recording.name for span in spans}
-    seen = len(scored & trained_on(model, checkpoint, index, split))
-    if seen:
-        # Programs read the standard output.
-        note = terminal.warn if as_json else terminal.status
-        which = f"{seen} of these recordings" if len(spans) > 1 else "this recording"
-        note(f"note: the model was trained on {which}")
-    say(f"{'bits':>7} {'samples':>11}  file")
-    likelihood = Likelihood(index, config, scorer, frames)
-    with bar(sum(map(len, spans)), counted=False, leave=False) as progress:
-        for span in spans:
-            file = likelihood.add(span, progress.update)
-            if not as_json:
-                progress.clear()
-            say(f"{file.bits_per_sample:>7.3f} {file.samples:>11,}  {file.file}")
-    score = likelihood.summary()
-    say("\n".join(_score_lines(score, index, split, seen)))
-    if config.model.follows_frames and vocoded:
-        try:
-            copies = _copies(checkpoint, index, spans[:vocoded], frames, engine, engine_options)
-        except KeyboardInterrupt:
-            tell("interrupted: nothing was resynthesised")
-        else:
-            score = replace(score, vocoded=copies)
-            say("\n".join(_copy_synthesis_lines(copies)))
+    piped = any(map(standard_input.is_meant, folder))
+    if piped and len(folder) > 1:
+        raise UsageError("folder", standard_input.DASH, "is scored alone", "leave out the others")
+    with standard_input.as_file(piped, "folder") as copy, standard_input.named(copy):
+        recordings = Selection.of(copy or folder)
+        with terminal.loading("PyTorch" if engine == "parallel" else "the engine"):
+            scorer = create_scorer(checkpoint, engine, device, engine_options)
+        interrupts.raise_exceptions()
+        index = index_folder(
+            recordings,
+            config.audio,
+            trim=False,
+            # What comes once is not kept.
+            cache=copy.parent / "cache" if copy and cache is None else cache,
+            version=checkpoint.training.decoding,
+            wait_seconds=-1,
+            on_wait=terminal.warn,
+        )
+        frames: dict[str, FramesFile] = {}
+        if frames_from is not None:
+            index, frames = attach(index, config, Path(frames_from))
+        elif config.train.frames_from:
+            origin = f"the model was trained on frames from {config.train.frames_from}"
+            tell(f"note: {origin}, these are computed from the audio (--frames-from)")
+        spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
+        place = standard_input.NAME if copy else index.selection
+        where = f"{counted(len(spans), 'recording')} of {place} at {index.sample_rate} Hz"
+        tell(f"checkpoint of step {checkpoint.training.step} on {where}")
+        trained = trained_on(model, checkpoint, index, split)
+        if seen := _count(spans, trained):
+            # Programs read the standard output.
+            note = terminal.warn if as_json else terminal.status
+            which = f"{seen} of these recordings" if len(spans) > 1 else "this recording"
+            note(f"note: the model was trained on {which}")
+        likelihood = Likelihood(index, config, scorer, frames)
+        done = spans[: _add(likelihood, spans, say)]
+        interrupted = len(done) < len(spans)
+        if not done:
+            raise KeyboardInterrupt
+        score, seen = likelihood.summary(), _count(done, trained)
+        say("\n".join(_score_lines(score, index, split, seen, len(spans))))
+        if config.model.follows_frames and vocoded and not interrupted:
+            try:
+                copies = _copies(checkpoint, index, spans[:vocoded], frames, engine, engine_options)
+            except KeyboardInterrupt:
+                interrupted = True
+                tell("interrupted: nothing was resynthesised")
+            else:
+                score = replace(score, vocoded=copies)
+                say("\n".join(_copy_synthesis_lines(copies)))
     if as_json:
         about = {
-            "model": str(model),
+            "model": model_name(model),
+            "path": str(locate.find(model)),
             "step": checkpoint.training.step,
             "sample_rate": index.sample_rate,
-            "folder": str(index.folder),
+            "folder": str(standard_input.DASH if copy else index.folder),
+            "paths": [] if copy else list(index.selection.paths),
             "split": split,
             "engine": engine,
             "precision": precision,
+            "trained_on": seen,
+            "interrupted": interrupted,
             "version": __version__,
         }
-        print_json(about | asdict(score))
+        skipped = [{"file": s.name, "reason": s.reason} for s in score.skipped]
+        print_json(about | asdict(score) | {"skipped": skipped})
+    if interrupted:
+        raise typer.Exit(130)
+    named = set(map(identity, folder))
+    if any(identity(index.folder / skipped.name) in named for skipped in index.skipped):
+        raise typer.Exit(1)
+
+
+def _count(spans: "Sequence[Span]", names: Collection[str]) -> int:
+    """How many spans are of recordings of these names."""
+    return sum(span.recording.name in names for span in spans)
+
+
+def _add(likelihood: "Likelihood", spans: "Sequence[Span]", say: Callable[[str], object]) -> int:
+    """Score spans under a progress bar, a line for each; how many of them before Ctrl-C."""
+    from wavenet.system.progress import bar
+
+    say(f"{'bits':>7} {'samples':>11}  file")
+    done = 0
+    with bar(sum(map(len, spans)), counted=False, leave=False) as progress:
+        try:
+            for span in spans:
+                file = likelihood.add(span, progress.update)
+                done += 1
+                progress.clear()
+                say(f"{file.bits_per_sample:>7.3f} {file.samples:>11,}  {file.file}")
+        except KeyboardInterrupt:
+            return done
+    return done
 
 
 def _copies(
@@ -192,17 +239,21 @@ def _check(
         raise UsageError("label_from", None, "the model was trained without labels", "leave it out")
 
 
-def _score_lines(score: "Score", index: "Index", split: str, seen: int) -> Iterator[str]:
+def _score_lines(
+    score: "Score", index: "Index", split: str, seen: int, wanted: int
+) -> Iterator[str]:
     """What was scored, its bits per sample, and those of the baselines.
 
-    `seen` recordings were trained on.
+    `seen` recordings were trained on. `wanted` were to be scored, more than were after Ctrl-C.
     """
     from wavenet.data.baselines import ORDER
     from wavenet.data.split import TAILS_MIN_SECONDS
 
     for skipped in score.skipped:
         yield f"{'skipped':>19}  {skipped.name}: {skipped.reason}"
-    if left_out := len(index.recordings) - len(score.files):
+    if len(score.files) < wanted:
+        yield f"interrupted: {len(score.files)} of {wanted} recordings were scored"
+    if left_out := len(index.recordings) - wanted:
         yield f"{counted(left_out, 'recording')} of {TAILS_MIN_SECONDS:g} s or less left out"
     what, how = "every sample", "counted on the same samples"
     if split == "tails":

@@ -1,5 +1,6 @@
 """What a command does when something goes wrong: one line, and an exit status."""
 
+import difflib
 import logging
 import os
 import sys
@@ -22,21 +23,35 @@ _MEMORY_ADVICE = {
 }
 # What numba says where it finds no folder to keep compiled code in.
 _NO_CACHE = "no locator available"
-# What people look for, from other programs, and what it is here.
-_ELSEWHERE = {
-    "--lr": "--set train.learning_rate=3e-3",
-    "--epochs": "--steps or --minutes",
-    "--epoch": "--steps or --minutes",
-    "--iterations": "--steps",
-    "--duration": "--seconds",
-    "--length": "--seconds",
-    "--output": "--out",
-    "--output-dir": "--out",
-    "--resume": "--out, with the folder of the run",
-    "--pretrained": "--init-from",
-    "--finetune": "--init-from",
-    "--sample-rate": "--set audio.sample_rate=22050, or a preset of another rate",
+# What other programs call an option, besides what they call a setting, and what it is here.
+_OTHER_OPTIONS = {
+    "epoch": ("steps", "minutes"),
+    "epochs": ("steps", "minutes"),
+    "duration": ("seconds",),
+    "length": ("seconds",),
+    "output": ("out",),
+    "output-dir": ("out",),
+    "resume": ("out",),
+    "overwrite": ("force",),
+    "gpu": ("device",),
+    "cuda": ("device",),
+    "speaker": ("label",),
+    "voice": ("label",),
+    "num-samples": ("count",),
 }
+_OTHER_COMMANDS = {
+    "sample": "wavenet generate",
+    "synthesize": "wavenet generate",
+    "infer": "wavenet generate",
+    "eval": "wavenet evaluate",
+    "score": "wavenet evaluate",
+    "help": "wavenet --help",
+    "version": "wavenet --version",
+}
+# What pydantic calls a text that is no number.
+_NO_NUMBER = {"float_parsing": "no number", "int_parsing": "no whole number"}
+# How like another option one must be that is proposed instead.
+_ALIKE = 0.7
 
 
 class OneLineErrors(TyperGroup):
@@ -53,7 +68,7 @@ class OneLineErrors(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             if is_first_rank():
-                terminal.warn("wavenet: interrupted; what was finished is kept")
+                terminal.warn("wavenet: interrupted")
             raise typer.Exit(130) from None
         except Exception as e:
             line = _explain(e, ctx.invoked_subcommand)
@@ -64,6 +79,16 @@ class OneLineErrors(TyperGroup):
             if line:
                 terminal.warn(f"wavenet: {line}")
             raise typer.Exit(1) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        from wavenet.config.loading import nearest
+
+        name = args[0]
+        if ctx.resilient_parsing or name in self.commands or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        other = _OTHER_COMMANDS.get(name)
+        advice = f"here it is {other}" if other else nearest(name, self.commands)
+        raise WavenetError("", f"No such command {name!r}", advice or "see wavenet --help")
 
     def get_params(self, ctx: Any) -> list[Any]:
         parameters: list[Any] = super().get_params(ctx)
@@ -94,10 +119,7 @@ def _explain(error: Exception, command: str | None) -> str | None:
     # Typer brings Click's usage errors along under changing names.
     if hasattr(error, "format_message"):
         see = f"see wavenet {command} --help" if command else "see wavenet --help"
-        text = _unknown_option(error) or error.format_message().rstrip(".").replace(
-            "Value error, ", ""
-        )
-        return f"{text}; {see}" if is_first_rank() else ""
+        return f"{_usage_line(error)}; {see}" if is_first_rank() else ""
     no_memory = isinstance(error, RuntimeError) and any(s in str(error) for s in _NO_MEMORY)
     if no_memory or isinstance(error, MemoryError):
         advice = _MEMORY_ADVICE.get(command or "", "close other programs, or take a smaller model")
@@ -111,21 +133,39 @@ def _explain(error: Exception, command: str | None) -> str | None:
     return None
 
 
+def _usage_line(error: Any) -> str:
+    """What Typer says of a wrong call, with the value that was typed and names that are alike."""
+    # A ValidationError, whose text leaves the value out.
+    for problem in error.__cause__.errors() if hasattr(error.__cause__, "errors") else ():
+        if problem["type"] in _NO_NUMBER:
+            error.message = f"{problem['input']!r} is {_NO_NUMBER[problem['type']]}"
+    if getattr(error, "possibilities", None):
+        error.possibilities = [name for name in error.possibilities if _is_like(error, name)]
+    text: str = error.format_message()
+    return _unknown_option(error) or text.rstrip(".").replace("Value error, ", "")
+
+
+def _is_like(error: Any, name: str) -> bool:
+    typed, name = error.option_name.partition("=")[0].lstrip("-"), name.lstrip("-")
+    is_part = typed.startswith(name) or name.startswith(typed)
+    return is_part or difflib.SequenceMatcher(None, typed, name).ratio() >= _ALIKE
+
+
 def _unknown_option(error: Any) -> str:
     """What to use instead of an option that a command does not have; "" where nothing is known."""
     option = str(getattr(error, "option_name", "")).partition("=")[0]
-    if not option.startswith("--") or not hasattr(error, "possibilities"):
+    if not option.startswith("--") or not error.ctx:
         return ""
-    known = {name for p in error.ctx.command.params for name in p.opts} if error.ctx else set()
-    advice = _ELSEWHERE.get(option, "")
-    if not advice and "--set" in known:
-        from wavenet.config.reference import settings_called
+    from wavenet.config.reference import settings_called
 
-        found = settings_called(option.lstrip("-").replace("-", "_"))
-        advice = " or ".join(f"--set {name}=..." for name in found)
-    if advice.startswith("--") and advice.split()[0].rstrip(",") not in known:
-        advice = ""
-    return f"No such option: {option}; here it is {advice}" if advice else ""
+    known = {name for p in error.ctx.command.params for name in p.opts}
+    word = option.lstrip("-")
+    here = [f"--{name}" for name in _OTHER_OPTIONS.get(word, ()) if f"--{name}" in known]
+    for setting in () if here else settings_called(word.replace("-", "_")):
+        own = f"--{setting.rpartition('.')[2].replace('_', '-')}"
+        if own in known or "--set" in known:
+            here.append(own if own in known else f"--set {setting}=...")
+    return f"No such option: {option}; here it is {' or '.join(here)}" if here else ""
 
 
 def _have_met() -> bool:

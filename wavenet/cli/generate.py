@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wavenet.cli import options, terminal
+from wavenet.cli.outputs import identity
 from wavenet.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -94,16 +95,12 @@ def generate(
     samples, rate = samples_for(trained, seconds), trained.config.audio.sample_rate
     name = model_name(model)
     seed, paths = seed_and_paths(destination, name, seed, numbers)
-    if (
-        prompt is not None
-        and destination.to_files
-        and prompt.resolve() in [path.resolve() for path in paths]
-    ):
+    if prompt is not None and destination.to_files and identity(prompt) in map(identity, paths):
         raise AudioError(prompt, "is the prompt itself", "choose another -o")
     destination.check(paths, rate)
     known = trained.config.model.labels
     voices = [known[i] for i in in_turn(labels, known, numbers)] or [""] * len(numbers)
-    with standard_input.as_file(prompt == standard_input.DASH, "prompt") as copy:
+    with standard_input.as_file(standard_input.is_meant(prompt), "prompt") as copy:
         source = copy or prompt
         with standard_input.named(copy):
             continued = None if source is None else read_prompt(source, trained)
@@ -129,17 +126,15 @@ def generate(
         with terminal.loading("the engine"):
             first = sampler_of(batches[0], engine)
         samplers = chain([first], (sampler_of(batch, first.engine) for batch in batches[1:]))
-        destination.make_folders(paths)
+        lines = list[str]()
         lead, lead_seconds, after = None, 0.0, ""
         if source and continued and continued.recording:
-            for note in continued.recording.notes:
-                terminal.status(f"note: {standard_input.shown(source, copy)}: {note}")
+            whose = standard_input.shown(source, copy)
+            lines = [f"note: {whose}: {note}" for note in continued.recording.notes]
             if keep_prompt:
                 lead, lead_seconds = continued.recording, continued.whole_samples / rate
                 after = f" after {lead_seconds:.2f} s of prompt"
-        terminal.status(streams.first_line(first.engine, len(batches[0]), trained, seed))
-        if raw:
-            terminal.status(destination.format_line(rate))
+        lines.append(streams.first_line(first.engine, len(batches[0]), trained, seed))
         about = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
         asked = [
             streams.Stream(
@@ -156,14 +151,8 @@ def generate(
             for number, path, voice in zip(numbers, paths, voices, strict=True)
         ]
         both = zip(batches, samplers, strict=True)
-        clips, interrupted = streams.write_streams(both, asked, destination, rate, lead)
-    origin = streams.origin(name, trained, first.engine, seed)
-    streams.report(asked, clips, destination, origin, interrupted)
-    places = [destination.shown(path) for path in paths]
-    for line in streams.silence_lines(places, clips, rate, "a --prompt, "):
-        terminal.warn(line)
-    if interrupted:
-        raise typer.Exit(130)
+        origin = streams.origin(name, trained, first.engine, seed)
+        streams.make(both, asked, destination, lines, origin, lead, "a --prompt, ")
 
 
 def clip_numbers(count: int | None, first: int | None, labels: int) -> range:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wavenet.cli import completion, terminal
+from wavenet.cli import completion, standard_input, terminal
 from wavenet.cli.options import JsonOption
-from wavenet.cli.outputs import glyphs, print_json
+from wavenet.cli.outputs import glyphs, print_json, read_each
 from wavenet.cli.runs import to_dict
 from wavenet.cli.values import duration
 from wavenet.errors import WavenetError
@@ -30,26 +30,31 @@ def info(
         list[str],
         typer.Argument(
             autocompletion=completion.sources,
-            help="Run folders, checkpoints, models and presets by name, .toml files, or audio.",
+            help="Run folders, checkpoints, models and presets by name, .toml files, or audio; - "
+            "is audio on standard input.",
         ),
     ],
     as_json: JsonOption = False,
 ) -> None:
     """All about a run, a model, a config or an audio file."""
-    facts = [_facts_of(source) for source in sources]
+    piped = any(map(standard_input.is_meant, map(Path, sources)))
+    with standard_input.as_file(piped, "sources") as copy:
+        facts, unusable = read_each(sources, lambda source: _facts_of(source, copy))
     if as_json:
         print_json([about for about, _ in facts])
-        return
-    for number, (_, lines) in enumerate(facts):
+    for number, (_, lines) in enumerate(() if as_json else facts):
         if number:
             terminal.result("")
         terminal.result("\n".join(lines))
+    if unusable:
+        raise typer.Exit(1)
 
 
-def _facts_of(source: str) -> _Facts:
+def _facts_of(source: str, copy: Path | None) -> _Facts:
     """What is known of a source. Raises WavenetError when it is nothing that anything is known of.
 
-    The order is that of `locate`: a preset's name, what lies there, a bundled model's name.
+    The order is that of `locate`: a preset's name, what lies there, a bundled model's name. `copy`
+    is that of standard input.
     """
     from wavenet.config.loading import preset_names
     from wavenet.model import checkpoint, locate
@@ -57,11 +62,14 @@ def _facts_of(source: str) -> _Facts:
     from wavenet.training.run_summary import is_run
 
     path = Path(source)
+    if copy and standard_input.is_meant(path):
+        with standard_input.named(copy):
+            return _audio(copy, "-", standard_input.NAME)
     kinds: list[tuple[bool, Callable[[], _Facts]]] = [
         (source in preset_names() or path.suffix == ".toml", lambda: _config(source)),
         (is_run(path) or (path.is_dir() and Run(path).exists), lambda: _run(path)),
         (path.suffix == checkpoint.SUFFIX, lambda: _model(path, "checkpoint", str(path))),
-        (path.is_file(), lambda: _audio(path)),
+        (path.is_file(), lambda: _audio(path, str(path), str(path))),
         (
             source in locate.bundled() and not path.exists(),
             lambda: _model(locate.bundled()[source], "model", source),
@@ -77,10 +85,10 @@ def _unknown(source: str) -> WavenetError:
     from wavenet.config.loading import nearest, preset_names
     from wavenet.model import locate
 
-    if Path(source).is_dir():
+    if source and Path(source).is_dir():
         return WavenetError(source, "is a folder, but no run", "`wavenet runs` lists those in it")
     advice = nearest(source, [*preset_names(), *locate.bundled()])
-    return WavenetError(source, "no such run, file, preset or model", advice or "")
+    return WavenetError(source or "''", "no such run, file, preset or model", advice or "")
 
 
 def _line(head: str, text: object) -> str:
@@ -176,7 +184,9 @@ def _summary_lines(summary: "RunSummary") -> Iterator[str]:
         yield _line("data", ", ".join(known))
     if summary.labels:
         yield _line("labels", ", ".join(summary.labels))
-    steps = f" of {summary.config.train.steps:,}" if summary.config else ""
+    planned = summary.config.train.steps if summary.config else 0
+    # A model may have been trained on under another schedule.
+    steps = f" of {planned:,}" if summary.step <= planned else ""
     parts = [f"step {summary.step:,}{steps}", f"{summary.hours:.2f} hours"]
     training = summary.training
     if training:
@@ -211,17 +221,17 @@ def _curve_lines(summary: "RunSummary") -> list[str]:
     return ["", *(line.rstrip() for line in lines)]
 
 
-def _audio(path: Path) -> _Facts:
+def _audio(path: Path, place: str, name: str) -> _Facts:
     from wavenet.audio.facts import facts
     from wavenet.generation.provenance import read_comment
 
     audio = facts(path)
     origin = read_comment(audio.tags.get("comment", ""))
-    about = {"kind": "audio", "path": str(path), **asdict(audio), "made_by_wavenet": origin or None}
+    about = {"kind": "audio", "path": place, **asdict(audio), "made_by_wavenet": origin or None}
     what = "synthetic audio, made by wavenet" if origin else "audio"
     channels = "mono" if audio.channels == 1 else f"{audio.channels} channels"
     lines = [
-        f"{path}: {what}",
+        f"{name}: {what}",
         _line("length", f"{duration(audio.seconds)} at {audio.sample_rate} Hz, {channels}"),
         _line("level", f"peak {audio.peak_db:.1f} dBFS, loudest 20 ms {audio.loudest_db:.1f} dBFS"),
     ]

@@ -73,6 +73,8 @@ EngineOption = Annotated[
         help="auto, triton (a GPU), numba, cuda-graph (a GPU) or reference.", rich_help_panel=ENGINE
     ),
 ]
+
+
 ModelArgument = Annotated[
     Path,
     typer.Argument(

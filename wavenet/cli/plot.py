@@ -1,6 +1,7 @@
 """`wavenet plot`: the loss of one or several runs over steps or hours."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,8 +9,8 @@ import typer
 
 from wavenet.cli import terminal
 from wavenet.cli.options import ForceOption
-from wavenet.cli.outputs import PICTURES, make_folder_of, picture, print_json
-from wavenet.errors import RunError
+from wavenet.cli.outputs import PICTURES, make_folder_of, picture, print_json, read_each
+from wavenet.errors import RunError, printable
 
 NAME = "loss.png"
 
@@ -35,17 +36,26 @@ def plot(
     ] = False,
 ) -> None:
     """Draw the loss of one or several runs."""
-    curves = {str(run): metrics for folder in runs for run, metrics in _logged(folder)}
+    logged, unusable = read_each(runs, lambda folder: list(_logged(folder)))
+    curves = {str(run): metrics for run, metrics in chain.from_iterable(logged)}
     if as_json:
         print_json([{"path": run, "points": points} for run, points in curves.items()])
-        return
+    else:
+        _draw(curves, over, out, force)
+    if unusable:
+        raise typer.Exit(1)
+
+
+def _draw(curves: dict[str, list[dict[str, Any]]], over: str, out: str, force: bool) -> None:
+    """Draw the runs, and print a line for each."""
     path = picture(out, NAME, force)
     from wavenet import plotting
 
     make_folder_of(path)
-    plotting.curves(path, curves, over)
-    width = max(len(name) for name in curves)
-    for name, metrics in curves.items():
+    shown = {printable(name): metrics for name, metrics in curves.items()}
+    plotting.curves(path, shown, over)
+    width = max(len(name) for name in shown)
+    for name, metrics in shown.items():
         terminal.result(f"{name:{width}}  {_summary(metrics)}")
     terminal.result(path)
 
@@ -59,6 +69,9 @@ def _logged(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
     if not runs:
         raise RunError(folder, "not a run", "`wavenet train` makes one")
     logged = [(run, metrics) for run in runs if (metrics := Run(run).metrics())]
+    for log in () if logged else [Run(run).metrics_file for run in runs]:
+        if log.is_file() and log.stat().st_size:
+            raise RunError(log, "is damaged: none of its lines has a step and a time")
     if not logged:
         raise RunError(folder, "has logged nothing yet, so there is nothing to draw")
     yield from logged
@@ -66,11 +79,11 @@ def _logged(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
 
 def _summary(metrics: Sequence[dict[str, Any]]) -> str:
     """How far a run has come, and its best validation loss."""
+    from wavenet.training.run_summary import RunSummary
+
     last = metrics[-1]
     progress = f"step {last['step']}, {last['seconds'] / 3600:.2f} hours"
-    validated = [m for m in metrics if m.get("validation_bits") is not None]
-    if not validated:
+    best = RunSummary(Path(), metrics=metrics).best
+    if best is None:
         return f"{progress}; not validated yet"
-    best = min(validated, key=lambda m: (m["validation_bits"], m["step"]))
-    at_best = f"{best['validation_bits']:.3f} bits per sample at step {best['step']}"
-    return f"{progress}; at best {at_best}"
+    return f"{progress}; at best {best[1]:.3f} bits per sample at step {best[0]}"

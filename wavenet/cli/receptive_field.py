@@ -72,6 +72,9 @@ def receptive_field(
     for name, config in named:
         measured = _measure(name, config, on, label, device, cache) if on else None
         reports.append(StackReport(name, config, pitch, measured))
+    if path is not None:
+        make_folder_of(path)
+        figure.draw(path, reports[0])
     if as_json:
         print_json([report.to_dict() for report in reports])
     elif len(reports) > 1:
@@ -79,11 +82,8 @@ def receptive_field(
     else:
         lines = text.one_report(reports[0], glyphs(), terminal.drawing_columns())
         terminal.result("\n".join(lines))
-    if path is not None:
-        make_folder_of(path)
-        figure.draw(path, reports[0])
-        if not as_json:
-            terminal.result(path)
+    if path is not None and not as_json:
+        terminal.result(path)
 
 
 def _side_by_side(reports: "Sequence[StackReport]") -> Iterator[str]:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from wavenet.cli import terminal
 from wavenet.cli.options import JsonOption
-from wavenet.cli.outputs import print_json
+from wavenet.cli.outputs import iso_time, print_json, read_each
 from wavenet.cli.values import duration, short
 
 if TYPE_CHECKING:
@@ -36,29 +37,30 @@ def runs(
 
     # There need not be one yet.
     places = places or ([RUNS] if RUNS.is_dir() else [])
-    folders = dict.fromkeys(run for place in places for run in run_summary.runs_in(place))
+    found, unusable = read_each(places, lambda place: list(run_summary.runs_in(place)))
+    folders = dict.fromkeys(chain.from_iterable(found))
     summaries = [run_summary.summary_of(folder) for folder in folders]
     newest_first = sorted(summaries, key=lambda summary: -summary.changed)
     if as_json:
         print_json([to_dict(summary) for summary in newest_first])
-        return
-    if not summaries:
+    elif not summaries:
         where = ", ".join(map(str, places or [RUNS]))
         terminal.result(f"{where}: no runs here; `wavenet train` makes one")
-        return
-    terminal.result("\n".join(_table(newest_first)))
-    for summary in newest_first:
-        for problem in summary.problems:
-            terminal.result(f"damaged    {problem}")
-    if len(summaries) > 1 and [*folders] == places:
-        terminal.result("")
-        terminal.result("\n".join(_comparison(summaries)))
+    else:
+        terminal.result("\n".join(_table(newest_first)))
+        for summary in newest_first:
+            for problem in summary.problems:
+                terminal.result(f"damaged    {problem}")
+        if len(summaries) > 1 and all(folder in places for folder in folders):
+            terminal.result("")
+            terminal.result("\n".join(_comparison(summaries)))
+    if unusable:
+        raise typer.Exit(1)
 
 
 def to_dict(summary: "RunSummary") -> dict[str, Any]:
     """As a program reads it: what JSON can hold."""
     config, best = summary.config, summary.best
-    changed = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(summary.changed))
     return {
         "path": str(summary.folder),
         "config": config.to_dict() if config else None,
@@ -76,7 +78,7 @@ def to_dict(summary: "RunSummary") -> dict[str, Any]:
             "labels": list(summary.labels),
         },
         "is_training": summary.is_training,
-        "changed": changed,
+        "changed": iso_time(summary.changed),
         "problems": list(summary.problems),
     }
 

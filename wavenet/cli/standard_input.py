@@ -15,8 +15,15 @@ from wavenet.system.files import writing
 # What stands for standard input, and for standard output.
 DASH = Path("-")
 NAME = "standard input"
+# The other name that a shell's users know it by.
+_DEVICE = Path("/dev/stdin")
 # How a file of frames begins.
 _NPY = b"\x93NUMPY"
+
+
+def is_meant(path: Path | None) -> bool:
+    """Whether a path stands for standard input."""
+    return path in (DASH, _DEVICE)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 So Ctrl-C and a full disk leave what there is.
 """
 
-import json
 import math
 import secrets
 import time
@@ -13,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from wavenet.audio import levels
 from wavenet.audio.reading import AudioFile
 from wavenet.audio.writing import Sink
 from wavenet.cli import terminal
 from wavenet.cli.destinations import Destination
+from wavenet.cli.outputs import print_json, unread_is_fine
 from wavenet.engines import Engine
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Wav
@@ -67,7 +69,8 @@ class Clip:
 class Stream:
     """What is to be made of one stream: how long, into which file, with which tags.
 
-    `text` goes behind its length in the line about it, `facts` into JSON.
+    `text` goes behind its length in the line about it, `facts` into JSON. `may_be_silent` says that
+    silence is no surprise.
     """
 
     samples: int
@@ -75,6 +78,36 @@ class Stream:
     tags: Mapping[str, str]
     text: str
     facts: Mapping[str, Any]
+    may_be_silent: bool = False
+
+
+def make(
+    batches: Iterable[tuple[Sequence[int], Sampler]],
+    streams: Sequence[Stream],
+    destination: Destination,
+    lines: Iterable[str],
+    about: Mapping[str, Any],
+    lead: AudioFile | None = None,
+    remedy: str = "",
+) -> None:
+    """Say the `lines`, generate as `write_streams` does, and report what was made.
+
+    `about` is for JSON, with `origin`; `remedy` is advice against silence. Raises WavenetError, and
+    typer.Exit after Ctrl-C.
+    """
+    destination.make_folders([stream.path for stream in streams])
+    rate = about["sample_rate"]
+    with unread_is_fine():
+        for line in lines:
+            terminal.status(line)
+        if destination.raw:
+            terminal.status(destination.format_line(rate))
+    clips, interrupted = write_streams(batches, streams, destination, rate, lead)
+    report(streams, clips, destination, about, interrupted)
+    for line in silence_lines(streams, clips, destination, rate, remedy):
+        terminal.warn(line)
+    if interrupted:
+        raise typer.Exit(130)
 
 
 def write_streams(
@@ -158,17 +191,18 @@ def report(
                 "seconds": clip.samples / rate,
                 "samples": clip.samples,
                 **stream.facts,
-                "loudest_dbfs": clip.loudest_db if math.isfinite(clip.loudest_db) else None,
+                "loudest_dbfs": clip.loudest_db,
             }
             for stream, clip in made
         ]
         whole = {**about, "interrupted": interrupted, "clips": rows}
-        terminal.result(json.dumps(whole, indent=1))
+        print_json(whole)
     say = terminal.status if destination.takes_stdout else terminal.result
-    for stream, clip in made:
-        say(f"{destination.shown(stream.path)}  {clip.samples / rate:.2f} s{stream.text}")
-    if interrupted:
-        terminal.status(INTERRUPTED)
+    with unread_is_fine():
+        for stream, clip in made:
+            say(f"{destination.shown(stream.path)}  {clip.samples / rate:.2f} s{stream.text}")
+        if interrupted:
+            terminal.status(INTERRUPTED)
 
 
 def origin(name: str, model: Model, engine: Engine, seed: int) -> dict[str, Any]:
@@ -184,14 +218,18 @@ def origin(name: str, model: Model, engine: Engine, seed: int) -> dict[str, Any]
 
 
 def silence_lines(
-    places: Sequence[str], clips: Sequence[Clip], rate: int, remedy: str = ""
+    streams: Sequence[Stream],
+    clips: Sequence[Clip],
+    destination: Destination,
+    rate: int,
+    remedy: str,
 ) -> Iterator[str]:
     """Which clips are near silence, and what to try: `remedy` first."""
-    pairs = zip(places, clips, strict=True)
-    silent = [(place, clip) for place, clip in pairs if clip.is_silent(rate)]
-    for place, clip in silent[:SILENT_SHOWN]:
+    pairs = zip(streams, clips, strict=True)
+    silent = [(s, clip) for s, clip in pairs if clip.is_silent(rate) and not s.may_be_silent]
+    for stream, clip in silent[:SILENT_SHOWN]:
         level = f"its loudest 20 ms are at {clip.loudest_db:.0f} dBFS"
-        yield f"{place} came out near silence: {level}"
+        yield f"{destination.shown(stream.path)} came out near silence: {level}"
     if more := len(silent[SILENT_SHOWN:]):
         yield f"and so did {more} more"
     if silent:

@@ -4,17 +4,29 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wavenet.cli import options, terminal
+from wavenet.cli.outputs import identity, unread_is_fine
 from wavenet.errors import AudioError, EngineError, UsageError, printable
 
 if TYPE_CHECKING:
     from wavenet.generation.mel_input import MelInput
     from wavenet.model.checkpoint import Model
 
+MelScale = Literal[
+    "ln",
+    "log10",
+    "db",
+    "log1p",
+    "linear",
+    "ln-power",
+    "log10-power",
+    "db-power",
+    "power",
+]
 # Streams of a batch. More are no faster, and each takes memory.
 MAX_STREAMS = 32
 # Frames that rise above this are of something heard: noise at -50 dBFS does.
@@ -29,14 +41,14 @@ def vocode(
         list[Path],
         typer.Argument(
             help="Recordings to resynthesise, log-mel frames in .npy, or folders of either; - is "
-            "standard input."
+            "standard input.",
         ),
     ],
     label: Annotated[
         str | None, typer.Option(help="Voice or class, for a model that knows some.")
     ] = None,
     mel_scale: Annotated[
-        str,
+        MelScale,
         typer.Option(
             help="What frames in .npy are: ln, log10, db, log1p or linear magnitudes, or of power "
             "ln-power, log10-power, db-power or power."
@@ -94,8 +106,8 @@ def vocode(
     labels = [] if label is None else [label]
     # A wrong label is noticed before all inputs are read.
     choose(labels, config.model.labels)
-    with standard_input.as_file(standard_input.DASH in inputs, "inputs") as copy:
-        given = [copy if copy and path == standard_input.DASH else path for path in inputs]
+    with standard_input.as_file(any(map(standard_input.is_meant, inputs)), "inputs") as copy:
+        given = [copy if copy and standard_input.is_meant(path) else path for path in inputs]
         files, names = expanded(given)
         destination.require_one(len(files), "input")
         has_folder = any(path.is_dir() for path in inputs)
@@ -107,13 +119,12 @@ def vocode(
         destination.check(paths, rate)
         are_frames = [is_file_of_frames(path) for path in files]
         _check_options(any(are_frames), mel_scale, mel_offset)
-        readable = read(files, trained, mel_scale, mel_offset, copy)
+        readable, skipped = read(files, trained, mel_scale, mel_offset, copy)
     files, paths = [files[i] for i in readable], [paths[i] for i in readable]
     sources = [standard_input.shown(path, copy) for path in files]
     mel_inputs = list(readable.values())
-    for source, mel_input in zip(sources, mel_inputs, strict=True):
-        for note in mel_input.notes:
-            terminal.status(f"note: {source}: {note}")
+    both = zip(sources, mel_inputs, strict=True)
+    lines = [f"note: {source}: {note}" for source, mel_input in both for note in mel_input.notes]
     lengths = [mel_input.samples for mel_input in mel_inputs]
     seed = streams.new_seed() if seed is None else seed
     with terminal.loading("the engine"):
@@ -131,38 +142,29 @@ def vocode(
     batches = [order[i : i + at_once] for i in range(0, len(order), at_once)]
     # The first sampler refuses what does not fit, before anything is written.
     samplers = chain([sampler_of(batches[0])], map(sampler_of, batches[1:]))
-    destination.make_folders(paths)
     first_line = streams.first_line(loaded, len(batches[0]), trained, seed)
-    terminal.status(first_line + _about_frames(mel_scale, mel_offset))
-    if raw:
-        terminal.status(destination.format_line(rate))
+    lines.append(first_line + _about_frames(mel_scale, mel_offset))
     if config.train.frames_from and not all(are_frames):
         trained_on = f"the model was trained on frames from {config.train.frames_from}"
-        terminal.status(f"note: {trained_on}, those of recordings are computed from their audio")
+        lines.append(f"note: {trained_on}, those of recordings are computed from their audio")
     name = model_name(model)
     tags = {} if no_tag else synthetic_tags(name, trained, seed, from_mel_frames=True)
     voice = f", {label}" if label else ""
     asked = [
         streams.Stream(
-            length,
+            mel_input.samples,
             path,
             tags,
             text=f", after {source}{voice}",
             facts={"source": "-" if file == copy else str(file), "label": label},
+            may_be_silent=mel_input.frames.max() <= SOUNDING,
         )
-        for length, path, file, source in zip(lengths, paths, files, sources, strict=True)
+        for mel_input, path, file, source in zip(mel_inputs, paths, files, sources, strict=True)
     ]
-    both = zip(batches, samplers, strict=True)
-    clips, interrupted = streams.write_streams(both, asked, destination, rate)
-    origin = streams.origin(name, trained, loaded, seed)
-    streams.report(asked, clips, destination, origin, interrupted)
-    heard = [i for i, mel_input in enumerate(mel_inputs) if mel_input.frames.max() > SOUNDING]
-    places = [destination.shown(paths[i]) for i in heard]
-    for line in streams.silence_lines(places, [clips[i] for i in heard], rate):
-        terminal.warn(line)
-    if interrupted:
-        raise typer.Exit(130)
-    if len(readable) < len(names):
+    about = streams.origin(name, trained, loaded, seed) | {"skipped": skipped}
+    batched = zip(batches, samplers, strict=True)
+    streams.make(batched, asked, destination, lines, about)
+    if skipped:
         raise typer.Exit(1)
 
 
@@ -187,7 +189,8 @@ def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             besides = f" besides {results}" if results else ""
             raise AudioError(path, f"holds neither recordings nor {SUFFIX} files{besides}")
         if results:
-            terminal.status(f"note: {printable(path)}: leaves out {results}")
+            with unread_is_fine():
+                terminal.status(f"note: {printable(path)}: leaves out {results}")
         names += sorted(found)
         files += [path / name for name in sorted(found)] if path.is_dir() else [path]
     return files, names
@@ -199,15 +202,15 @@ def read(
     mel_scale: str,
     mel_offset: int,
     copy: Path | None = None,
-) -> dict[int, "MelInput"]:
-    """The inputs that can be read, by number; each of several that cannot gets its line.
+) -> tuple[dict[int, "MelInput"], list[dict[str, str]]]:
+    """The inputs that can be read, by number, and for JSON the others; of several each has a line.
 
     `copy` is that of standard input. Raises AudioError or EngineError for the only one.
     """
     from wavenet.cli.standard_input import named
     from wavenet.generation.mel_input import MelInput
 
-    readable = {}
+    readable, skipped = {}, []
     for i, path in enumerate(files):
         try:
             with named(copy):
@@ -216,9 +219,10 @@ def read(
             if len(files) == 1:
                 raise
             terminal.warn(f"wavenet: {e}")
+            skipped.append({"file": "-" if path == copy else str(path), "reason": e.reason})
     if not readable:
         raise typer.Exit(1)
-    return readable
+    return readable, skipped
 
 
 def _check_options(has_frames: bool, mel_scale: str, mel_offset: int) -> None:
@@ -266,8 +270,8 @@ def outputs(
     if twice:
         reason = "would be written for two inputs of the same name"
         raise AudioError(twice[0], reason, "give them one at a time")
-    resolved_inputs = {source.resolve() for source in inputs}
+    of_inputs = set(map(identity, inputs))
     for path in paths:
-        if path.resolve() in resolved_inputs:
+        if identity(path) in of_inputs:
             raise AudioError(path, "is an input itself", "choose another -o")
     return paths

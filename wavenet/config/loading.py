@@ -163,7 +163,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
-        if not equals:
+        if not equals or not key.strip():
             example = "for example train.learning_rate=3e-4"
             raise UsageError("set", text, f"write it as key=value, {example}")
         overrides |= current(key.strip(), _toml_value(value.strip()), f"`set` {text}")

@@ -25,8 +25,12 @@ _TYPES = {
     tuple[str, ...]: "list of texts",
 }
 
+# As many settings are proposed at the most for a word of their names.
+MOST_LIKE = 3
 # What other programs call a setting.
 OTHER_NAMES = {
+    "pretrained": "train.init_from",
+    "finetune": "train.init_from",
     "lr": "train.learning_rate",
     "wd": "train.weight_decay",
     "epochs": "train.steps",
@@ -123,12 +127,16 @@ def settings_called(word: str) -> list[str]:
 
 
 def settings_like(word: str) -> list[str]:
-    """`settings_called`, or else the setting whose name is most like it; [] when none is."""
+    """`settings_called`, or else the settings whose names, or words in them, are most like it."""
     if found := settings_called(word):
         return found
     lasts = {setting.name.rpartition(".")[2]: setting.name for setting in settings()}
-    close = difflib.get_close_matches(word.rpartition(".")[2].lower(), lasts, 1, 0.6)
-    return [lasts[last] for last in close]
+    word = word.rpartition(".")[2].lower()
+    if close := difflib.get_close_matches(word, lasts, 1, 0.6):
+        return [lasts[close[0]]]
+    parts = {part for last in lasts for part in last.split("_")}
+    close = difflib.get_close_matches(word, parts, 1, 0.8)
+    return [name for last, name in lasts.items() if set(close) & set(last.split("_"))][:MOST_LIKE]
 
 
 def docstrings(owner: type) -> dict[str, str]:

@@ -37,8 +37,8 @@ class CacheEntry:
     paths: tuple[str, ...]  # those in the folder that were chosen; () is all of it
     recordings: int  # different ones
     sample_rate: int  # Hz
-    # All that recordings were decoded by, in words.
-    settings: Mapping[str, str]
+    # All that recordings were decoded by.
+    settings: Mapping[str, Any]
     bytes: int
     used: float  # last indexed, seconds since 1970
 
@@ -60,7 +60,8 @@ def title(entry: CacheEntry, others: Iterable[CacheEntry]) -> str:
         return f"{UNKNOWN}  ({entry.path.name})"
     key = entry.folder, entry.sample_rate
     alike = [other.settings for other in others if (other.folder, other.sample_rate) == key]
-    remarks = [v for k, v in entry.settings.items() if any(o.get(k) != v for o in alike)]
+    differing = {k: v for k, v in entry.settings.items() if any(o.get(k) != v for o in alike)}
+    remarks = [_in_words(name, value) for name, value in differing.items()]
     if entry.paths:
         remarks.insert(0, f"{counted(len(entry.paths), 'path')} in it")
     if not Path(entry.folder).is_dir():
@@ -68,17 +69,22 @@ def title(entry: CacheEntry, others: Iterable[CacheEntry]) -> str:
     return entry.folder + (f"  ({', '.join(remarks)})" if remarks else "")
 
 
+def _in_words(name: str, value: Any) -> str:
+    if name == "trim":
+        return "trimmed" if value else "not trimmed"
+    return f"decoding {value}" if name == "version" else f"{name} = {value}"
+
+
 def _entry(path: Path) -> CacheEntry | None:
     """The entry of a folder; None for a folder that is no cache."""
     if not re.search(NAME, path.name) or not (path / "pcm.bin").exists():
         return None
-    folder, paths, rate, settings = UNKNOWN, tuple[str, ...](), 0, dict[str, str]()
+    folder, paths, rate, settings = UNKNOWN, tuple[str, ...](), 0, dict[str, Any]()
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         about = _about(path)
         rate = int(about["audio"]["sample_rate"])
-        settings = {k: f"audio.{k} = {v}" for k, v in about["audio"].items() if k != "trim"}
-        settings["trim"] = "trimmed" if about["trim"] else "not trimmed"
-        settings["version"] = f"decoding {about.get('version')}"
+        settings = {f"audio.{k}": v for k, v in about["audio"].items() if k != "trim"}
+        settings |= {"trim": bool(about["trim"]), "version": about.get("version")}
         folder, paths = str(about["folder"]), tuple(map(str, about.get("paths", ())))
     files = [file.stat() for file in path.iterdir()]
     size, used = sum(f.st_size for f in files), max(f.st_mtime for f in files)

@@ -20,7 +20,7 @@ from wavenet.data.split import TAILS_MIN_SECONDS, Span, tails
 from wavenet.errors import CorpusError
 from wavenet.evaluation.copy_synthesis import CopySynthesisScore
 from wavenet.evaluation.scorers import ScoredSegment, Scorer
-from wavenet.glossary import Pcm, Samples
+from wavenet.glossary import Array, Pcm, Samples
 from wavenet.model import known_labels
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
@@ -116,7 +116,7 @@ class Likelihood:
         """
         pcm = self._index.pcm(span.recording)
         source = source_of(self._index, span, self._frames)
-        nats = 0.0
+        nats = bits_to_16bit = 0.0
         for at in range(span.start, span.stop, BLOCK_SAMPLES):
             begin = max(0, at - self._model.receptive_field)
             # Where the model takes mel frames, a segment begins with a frame.
@@ -124,34 +124,41 @@ class Likelihood:
             end = min(span.stop, at + BLOCK_SAMPLES)
             x = self._distribution.encode(from_pcm16(pcm[begin:end]))
             nats += self._scorer(ScoredSegment(source, begin, x, at - begin))
-            self._bits_to_16bit += float(self._distribution.bits_to_16bit(x[at - begin :]).sum())
+            bits_to_16bit += float(self._distribution.bits_to_16bit(x[at - begin :]).sum())
             advance(end - at)
-        self._add_baselines(pcm, span.start)
+        pairs, lpc_bits = self._baselines(pcm, span.start)
+        # All at once, so that an interrupted recording counts nowhere.
         self._nats += nats
+        self._bits_to_16bit += bits_to_16bit
+        self._pairs += pairs
+        self._lpc_bits += lpc_bits
         score = FileScore(span.recording.name, len(span), nats / len(span) / math.log(2))
         self._files.append(score)
         return score
 
-    def _add_baselines(self, pcm: Pcm, start: int) -> None:
-        """Add what the baselines need of a recording that is scored from sample `start` on."""
+    def _baselines(self, pcm: Pcm, start: int) -> tuple[Array, float]:
+        """What the baselines need of a recording that is scored from sample `start` on."""
         distribution, codes = self._distribution, self._distribution.baseline_codes
         # They learn from what comes before the scored part, or else from the recording itself.
         learnt, scored = pcm[: start or None], pcm[max(0, start - 1) :]
         if start:
             self._prior = 0.1
-        self._pairs += [
-            baselines.pairs(_encoded_blocks(part, codes, overlap=1), codes.levels)
-            for part in (learnt, scored)
-        ]
+        pairs = np.stack(
+            [
+                baselines.pairs(_encoded_blocks(part, codes, overlap=1), codes.levels)
+                for part in (learnt, scored)
+            ]
+        )
         decoded = (
             distribution.decode(x).astype(np.float64) for x in _encoded_blocks(learnt, distribution)
         )
         coefficients = baselines.predictor(baselines.autocorrelation(decoded))
         blocks = _encoded_blocks(pcm, distribution)
-        at = 0
+        at, lpc_bits = 0, 0.0
         for bits in baselines.lpc_bits(blocks, coefficients, distribution):
-            self._lpc_bits += float(bits[max(0, start - at) :].sum())
+            lpc_bits += float(bits[max(0, start - at) :].sum())
             at += len(bits)
+        return pairs, lpc_bits
 
     def summary(self) -> Score:
         """The scores of all recordings that were added, of which there must be one."""

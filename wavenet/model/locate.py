@@ -9,6 +9,7 @@ from wavenet.config import Config, loading
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.model.checkpoint import SUFFIX, Model, load
 from wavenet.system import resources
+from wavenet.system.text import listed
 
 
 def bundled() -> dict[str, Path]:
@@ -80,8 +81,11 @@ def find(source: Path) -> Path:
         models = bundled()
         if str(source) in models:
             return models[str(source)]
+        if str(source) in loading.preset_names():
+            advice = "train one with it, or play demo-voice"
+            raise CheckpointError(source, "is a preset, without weights", advice)
         close = difflib.get_close_matches(source.name, models, 1, 0.6)
-        advice = f"`wavenet train` makes one, and {' and '.join(models)} come with the program"
+        advice = f"`wavenet train` makes one, and {listed(models)} come with the program"
         if close:
             advice = f"did you mean {close[0]}?"
         raise CheckpointError(source, "no such run or checkpoint", advice)

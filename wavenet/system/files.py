@@ -43,6 +43,11 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(path, reason, "everything finished before is intact") from None
 
 
+def exists_already(path: Path) -> OutputError:
+    """That a file would be replaced, which nobody asked for."""
+    return OutputError(path, "exists already", "`force` overwrites it, or choose another name")
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write `path` atomically: to a file beside it, flushed to the disk, then renamed.
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-LINE = b"wavenet: interrupted; what was finished is kept\n"
+LINE = b"wavenet: interrupted\n"
 # The last signal that `interrupts` noticed, 0 for none.
 received = 0
 

@@ -1,5 +1,13 @@
 """Words in messages."""
 
+from collections.abc import Iterable
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: a, b and c."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
 
 def counted(count: int, noun: str) -> str:
     """A number with its noun: 1 recording, 2 recordings."""

@@ -36,7 +36,11 @@ def named_from_anywhere(source: str) -> str:
 
 def load(source: str) -> Model:
     """The model that `train.init_from` names. Raises CheckpointError."""
-    return checkpoint.load(locate.find(Path(source)))
+    path = Path(source)
+    if not path.exists() and path.is_relative_to(Path.cwd()):
+        # As its user typed it.
+        path = path.relative_to(Path.cwd())
+    return checkpoint.load(locate.find(path))
 
 
 def settings_for(config: Config | str) -> tuple[str, dict[str, Any]]:

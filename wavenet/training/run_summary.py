@@ -1,6 +1,7 @@
 """What is known of runs from their folders, without their recordings and without torch."""
 
 import csv
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -69,7 +70,7 @@ class RunSummary:
         return [
             (m["step"], m["validation_bits"])
             for m in self.metrics
-            if m.get("validation_bits") is not None
+            if isinstance(m.get("validation_bits"), int | float)
         ]
 
     @property
@@ -79,6 +80,8 @@ class RunSummary:
         saved = self.training
         if saved and saved.best_bits is not None and saved.best_step is not None:
             points.append((saved.best_step, saved.best_bits))
+        # Of a run that diverged some may be NaN, which compares with nothing.
+        points = [(step, bits) for step, bits in points if math.isfinite(bits)]
         return min(points, key=lambda point: (point[1], point[0]), default=None)
 
 
