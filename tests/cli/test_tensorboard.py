@@ -103,7 +103,7 @@ def test_a_full_disk_ends_neither_training_nor_its_lines(
         result = wavenet(*command, "--tensorboard", "--set", "train.sample_seconds=0.05")
     assert result.exit_code == 0, result.output
     assert (
-        result.stdout.count("TensorBoard failed (No space left on device); training goes on") == 1
+        result.stderr.count("TensorBoard failed (No space left on device); training goes on") == 1
     )
     assert "Traceback" not in result.output
     assert "done. Hear it with" in result.stdout

@@ -82,6 +82,9 @@ class ConsoleReport(Display):
     def note(self, text: str) -> None:
         self._show(text, terminal.status)
 
+    def warning(self, text: str) -> None:
+        self._show(f"warning: {text}", terminal.warn)
+
     def _result(self, text: str) -> None:
         """Show what the command is about, with --quiet too."""
         self._show(text, terminal.result)

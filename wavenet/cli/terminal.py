@@ -25,7 +25,7 @@ DRAWING_COLUMNS = 100
 # A column of text that wraps is at least this wide; to keep that, others are left out.
 LEAST_TEXT_COLUMNS = 24
 # What a line begins with in front of its text: a word and spaces, as in "cache      /home/...".
-_HEAD = re.compile(r" *\S+ {2,}|recordings ")
+_HEAD = re.compile(r" *\S+ {2,}(?:\d+ {2,})?|recordings ")
 # A command to copy: one that ends a line, or that stands in backticks. It is never wrapped.
 _COMMAND = re.compile(r"(?:^|(?<=[:;] )|(?<=^  ))(?:wavenet|torchrun|pip) \S.*$|`wavenet [^`]*`")
 # In the place of a space where no line may break.
