@@ -250,7 +250,7 @@ def training_recordings() -> dict[str, Array]:
 
 
 def wavenet(*args: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in args])
+    return CliRunner().invoke(app, [str(a) for a in args], prog_name="wavenet")
 
 
 def fails(*args: object) -> str:

@@ -1,6 +1,7 @@
 """What a command does when something goes wrong: one line, and an exit status."""
 
 import difflib
+import errno
 import logging
 import os
 import sys
@@ -128,8 +129,10 @@ def _explain(error: Exception, command: str | None) -> str | None:
         return "no folder for compiled code can be written; set TMPDIR or NUMBA_CACHE_DIR to one"
     # Typer ends quietly where nobody reads the output any more (`wavenet evaluate ... | head`).
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        where, what = error.filename or "a file", error.strerror or error
-        return f"{where}: {what}; what was finished is kept"
+        # Files of ours have their names; without one it is where results go, or where we are.
+        unnamed = {errno.ENOSPC: "standard output", errno.ENOENT: "the current folder"}
+        where = error.filename or unnamed.get(error.errno or 0, "a file")
+        return f"{where}: {error.strerror or error}; what was finished is kept"
     return None
 
 
