@@ -53,7 +53,7 @@ def test_the_version_policy_names_the_numbers_that_hold() -> None:
 
 def test_the_citation_names_the_version_that_is_here() -> None:
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
-    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == wavenet.__version__  # type: ignore[index]
+    assert re.findall(r"^version: (.*)$", citation, re.MULTILINE) == [wavenet.__version__]
 
 
 def test_tab_completion_offers_the_public_names_and_nothing_else() -> None:
