@@ -129,7 +129,7 @@ def silent_input(config: Config, rows: int) -> ConditioningInput | None:
     values = {"label": torch.zeros(batch, dtype=torch.long)} if model.labels else {}
     if not model.follows_frames:
         return ConditioningInput(values)
-    frames = (rows - 1) // model.frame_hop + 2 + 2 * model.mel_context
+    frames = (rows - 1) // model.frame_spacing + 2 + 2 * model.frame_context
     values["mel"] = torch.zeros(batch, frames, model.mel_bands)
     frame_range = torch.tensor([[0, frames]]).expand(batch, -1)
     return ConditioningInput(values, frame_range)

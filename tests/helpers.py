@@ -25,6 +25,7 @@ from wavenet.engines.conditioning import Projection
 from wavenet.glossary import Array
 from wavenet.model.checkpoint import Model, Training
 from wavenet.model.conditioning.carriers import Conditioning, ConditioningInput
+from wavenet.model.conditioning.registry import frame_front_ends
 from wavenet.model.conditioning.windows import frame_range
 from wavenet.model.distributions.mixture_mass import MEAN_UNIT
 from wavenet.model.network import WaveNet
@@ -43,10 +44,37 @@ SMALL = ModelConfig(
 )
 VOICES = replace(SMALL, label_channels=3, labels=("ada", "bob", "cy"))
 VOCODER = replace(
-    SMALL, mel_bands=6, mel_hop=8, mel_window=32, mel_high_hz=4000.0, mel_context=1, mel_channels=5
+    SMALL,
+    mel_bands=6,
+    frame_hop=8,
+    frame_window=32,
+    mel_high_hz=4000.0,
+    frame_context=1,
+    frame_channels=5,
 )
-BOTH = replace(VOCODER, label_channels=2, labels=("ada", "bob"), mel_context=0)
+BOTH = replace(VOCODER, label_channels=2, labels=("ada", "bob"), frame_context=0)
 CONDITIONED = {"labels": VOICES, "mel": VOCODER, "labels and mel": BOTH}
+INSTRUMENT = replace(
+    VOCODER, mel_bands=0, conditioning=("pitch",), pitch_low_hz=200.0, pitch_high_hz=800.0
+)
+EVERYTHING = replace(
+    INSTRUMENT,
+    mel_bands=4,
+    conditioning=("mel", "label", "pitch", "loudness", "features", "segments"),
+    label_channels=2,
+    labels=("ada", "bob"),
+    features_width=3,
+    segment_labels=("one", "two"),
+)
+# A network for each kind of frames but mel, and one that follows all there is.
+FOLLOWING = {
+    "pitch": INSTRUMENT,
+    "loudness": replace(INSTRUMENT, conditioning=("loudness",), frame_context=2),
+    "features": replace(INSTRUMENT, conditioning=("features",), features_width=3),
+    "segments": replace(INSTRUMENT, conditioning=("segments",), segment_labels=("one", "two")),
+    "pitch and loudness": replace(INSTRUMENT, conditioning=("pitch", "loudness"), frame_context=0),
+    "everything": EVERYTHING,
+}
 VARIANTS = {
     "a kernel for each layer": replace(SMALL, dilations=(1, 4, 2), kernel_size=(2, 4, 3)),
     "fibonacci": replace(SMALL, growth="fibonacci", dilation_cycle=9, layers=6),
@@ -107,6 +135,10 @@ def network(config: ModelConfig, seed: int = 0) -> WaveNet:
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
+        if "features" in config.conditioning:
+            for buffer in model.get_submodule("conditioner.features").buffers():
+                # Statistics of features.
+                buffer.add_(0.3 * torch.rand(buffer.shape, generator=generator))
         x = torch.randint(
             0, model.distribution.levels, (1, model.receptive_field + 200), generator=generator
         )
@@ -130,32 +162,38 @@ def some_inputs(
     """Random input for every front end of a network, for `batch` windows of `rows` rows."""
     if not config.condition_channels:
         return None
-    generator = torch.Generator().manual_seed(seed)
     values = {}
     if config.labels:
         values["label"] = torch.arange(batch) % len(config.labels)
     if not config.follows_frames:
         return ConditioningInput(values)
-    context, count = config.mel_context, (offset + rows - 1) // config.frame_hop + 2
-    shape = (batch, count + 2 * context, config.mel_bands)
-    values["mel"] = -5 + 3 * torch.randn(shape, generator=generator)
+    context, count = config.frame_context, (offset + rows - 1) // config.frame_spacing + 2
+    for kind, frames in _some_frames(config, batch, count + 2 * context, seed).items():
+        values[kind] = torch.from_numpy(frames)
     # The window begins a frame before its recording and ends one behind it.
     frame_ranges = torch.tensor([[-1, count - 3]]).expand(batch, -1)
-    return ConditioningInput(values, frame_ranges, offset % config.frame_hop)
+    return ConditioningInput(values, frame_ranges, offset % config.frame_spacing)
+
+
+def _some_frames(config: ModelConfig, batch: int, count: int, seed: int) -> dict[str, Array]:
+    """Random frames (batch, count, columns) of all kinds that a network follows."""
+    generator = np.random.default_rng(seed)
+    kinds = frame_front_ends(config)
+    # One after the other, so that a recording is the same however many there are.
+    every = [{f.name: f.random_value(generator, count) for f in kinds} for _ in range(batch)]
+    return {f.name: np.stack([values[f.name] for values in every]) for f in kinds}
 
 
 def some_recordings(
     config: ModelConfig, batch: int, samples: int, seed: int = 0
 ) -> list[dict[str, Any]]:
     """A random value for every front end of each of `batch` recordings."""
-    generator = np.random.default_rng(seed)
-    count = 1 + samples // config.mel_hop
-    recordings: list[dict[str, Any]] = []
-    for i in range(batch):
-        frames = -5 + 3 * generator.standard_normal((count, config.mel_bands)).astype(np.float32)
-        values = {"mel": frames} if config.follows_frames else {}
-        recordings.append(values | ({"label": i % len(config.labels)} if config.labels else {}))
-    return recordings
+    frames = _some_frames(config, batch, 1 + samples // config.frame_hop, seed)
+    return [
+        {kind: value[i] for kind, value in frames.items()}
+        | ({"label": i % len(config.labels)} if config.labels else {})
+        for i in range(batch)
+    ]
 
 
 def inputs_of(
@@ -170,12 +208,13 @@ def inputs_of(
     if not config.follows_frames:
         return ConditioningInput(values)
     low, high = frame_range(config, first, rows)
-    low, high = low - config.mel_context, high + config.mel_context
-    last = len(recordings[0]["mel"]) - 1
+    low, high = low - config.frame_context, high + config.frame_context
+    last = recordings[0][frame_front_ends(config)[0].name].shape[0] - 1
     number = torch.arange(low, high + 1).clamp(0, last)
-    values["mel"] = torch.stack([torch.from_numpy(r["mel"])[number] for r in recordings])
-    frame_ranges = torch.tensor([[low + config.mel_context, last]]).expand(len(recordings), -1)
-    return ConditioningInput(values, frame_ranges, first % config.frame_hop)
+    for kind in (f.name for f in frame_front_ends(config)):
+        values[kind] = torch.stack([torch.from_numpy(r[kind])[number] for r in recordings])
+    frame_ranges = torch.tensor([[low + config.frame_context, last]]).expand(len(recordings), -1)
+    return ConditioningInput(values, frame_ranges, first % config.frame_spacing)
 
 
 def mixture_params(curves: Array) -> Array:
@@ -238,6 +277,48 @@ def write_recordings(folder: Path, files: dict[str, Any], rate: int = 8000) -> P
         else:
             sf.write(folder / file, wav, rate)
     return folder
+
+
+def write_beside(folder: Path, model: ModelConfig, rate: int = 8000) -> Path:
+    """Write features and segments beside each .wav of a folder, and return it."""
+    for i, path in enumerate(sorted(folder.rglob("*.wav"))):
+        samples = round(sf.info(path).duration * rate)
+        generator = np.random.default_rng(i)
+        features = generator.normal(2, 3, (1 + samples // model.frame_hop, model.features_width))
+        np.save(path.with_suffix(".npy"), features.astype(np.float32))
+        names = model.segment_labels or ("one", "two")
+        # Quarters, of which the last one is silence.
+        at = [k * samples / rate / 4 for k in range(4)]
+        rows = [f"{at[k]},{at[k + 1]},{names[(i + k) % len(names)]}" for k in range(3)]
+        path.with_suffix(".csv").write_text("\n".join(rows))
+    return folder
+
+
+def write_midi(
+    path: Path, *tracks: Sequence[tuple[Any, ...]], ticks: int = 480, format: int = 1
+) -> Path:
+    """Write a MIDI file, and return it.
+
+    A track has rows of (tick, channel from 1, pitch, velocity), of which velocity 0 ends a note,
+    and of (tick, microseconds of a quarter note).
+    """
+    import mido
+
+    midi = mido.MidiFile(type=format, ticks_per_beat=ticks)
+    for rows in tracks:
+        track, now = midi.add_track(), 0
+        for tick, *values in sorted(rows, key=lambda row: row[0]):
+            if len(values) == 1:
+                message = mido.MetaMessage("set_tempo", tempo=values[0], time=tick - now)
+            else:
+                channel, pitch, velocity = values
+                message = mido.Message(
+                    "note_on", channel=channel - 1, note=pitch, velocity=velocity, time=tick - now
+                )
+            track.append(message)
+            now = tick
+    midi.save(path)
+    return path
 
 
 def training_recordings() -> dict[str, Array]:

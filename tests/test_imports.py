@@ -20,6 +20,7 @@ RANKS: list[set[str]] = [
     {"simd"},
     {"config"},
     {"audio"},
+    {"scores"},
     {"plotting"},
     {"model"},
     {"data", "engines"},

@@ -13,6 +13,7 @@ Hear, score and train models
     load            a trained model: a run, a checkpoint file, or one that comes with the program
     generate        new audio, or the continuation of a recording
     vocode          audio for mel frames, or for those of a recording
+    play            audio for pitch and loudness, notes, segments or features
     score           bits per sample of recordings under a model: a Score
     train           a model of recordings
     Model           a trained model: its config, weights and history; save, network, from_network
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from wavenet.evaluation.api import score
     from wavenet.evaluation.likelihood import Score
     from wavenet.generation.api import generate, load, vocode
+    from wavenet.generation.play import play
     from wavenet.generation.prompt import Prompt, read_prompt
     from wavenet.generation.sampler import Sampler
     from wavenet.model.checkpoint import Model
@@ -97,6 +99,7 @@ _HOME = {
     "generate": "generation.api",
     "load": "generation.api",
     "load_config": "config.loading",
+    "play": "generation.play",
     "preset_names": "config.loading",
     "read_prompt": "generation.prompt",
     "receptive_field": "model.cost",
@@ -129,6 +132,7 @@ __all__ = [
     "generate",
     "load",
     "load_config",
+    "play",
     "preset_names",
     "read_prompt",
     "receptive_field",

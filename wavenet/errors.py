@@ -4,6 +4,7 @@
       UsageError                    an argument has a value that it cannot have; a ValueError, too
       ConfigError                   a setting is unknown, malformed or out of range
       AudioError                    a recording cannot be read, or audio cannot be written
+      ScoreError                    notes or labelled segments cannot be read or followed
       CorpusError                   a folder of recordings cannot be trained on
       CheckpointError               a file is no checkpoint, is damaged, or is of a newer format
       RunError                      a run folder cannot be created, resumed or used
@@ -78,6 +79,10 @@ class ConfigError(WavenetError):
 
 class AudioError(WavenetError):
     """A recording cannot be read, or audio cannot be written."""
+
+
+class ScoreError(WavenetError):
+    """Notes or labelled segments cannot be read or followed."""
 
 
 class CorpusError(WavenetError):

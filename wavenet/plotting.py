@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias
 import numpy as np
 
 from wavenet.errors import OutputError, WavenetError, reason_of
-from wavenet.glossary import Wav
+from wavenet.glossary import Array, Wav
 from wavenet.system.files import write_whole
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
+
+# A broad line and a thin one over it, which show both where they are the same.
+PITCH_STYLES: list[dict[str, Any]] = [
+    {"linewidth": 4, "color": "#4cc9f0", "alpha": 0.6},
+    {"linewidth": 1.2, "color": "#ffffff"},
+]
 
 # The logged lines of a run, and what one of them says.
 Metrics: TypeAlias = Sequence[Mapping[str, Any]]
@@ -77,21 +83,67 @@ def spectrogram(axes: "Axes", wav: Wav, sample_rate: int) -> None:
     """Log-mel power over seconds, the loudest point at 0 dB."""
     import librosa
 
-    # The power of two nearest to 32 ms.
-    window = 2 ** round(np.log2(0.032 * sample_rate))
+    window, bands = _window_and_bands(sample_rate)
     padded = np.pad(wav, (0, max(0, window - len(wav))))
-    hop, bands = max(1, window // 8), min(MEL_BANDS, window // 6)
+    hop = max(1, window // 8)
     mel = librosa.feature.melspectrogram(
         y=padded, sr=sample_rate, n_fft=window, hop_length=hop, n_mels=bands
     )
     db = librosa.power_to_db(mel, ref=np.max, top_db=RANGE_DB)
     extent = (0, len(padded) / sample_rate, 0, bands)
     axes.imshow(db, origin="lower", aspect="auto", cmap="magma", extent=extent)
-    frequencies = librosa.mel_frequencies(bands, fmax=sample_rate / 2)
     ticks = [f for f in (250, 500, 1000, 2000, 4000, 8000, 16000) if f < sample_rate / 2]
-    at = np.interp(ticks, frequencies, np.arange(bands))
+    at = _heights(np.array(ticks), bands, sample_rate)
     axes.set_yticks(at, [f"{f / 1000:g}" for f in ticks])
     axes.set_ylabel("kHz (mel)")
+
+
+def _window_and_bands(sample_rate: int) -> tuple[int, int]:
+    """The window of a spectrogram in samples, the power of two nearest to 32 ms, and its bands."""
+    window = 2 ** round(np.log2(0.032 * sample_rate))
+    return window, min(MEL_BANDS, window // 6)
+
+
+def _heights(hz: Array, bands: int, sample_rate: int) -> Array:
+    """Where frequencies (n,) lie on the axis of a spectrogram; NaN stays."""
+    import librosa
+
+    frequencies = librosa.mel_frequencies(bands, fmax=sample_rate / 2)
+    heights: Array = np.interp(hz, frequencies, np.arange(bands))
+    return heights
+
+
+@drawing
+def pitches(
+    path: Path,
+    clips: Mapping[str, Wav],
+    sample_rate: int,
+    curves: Mapping[str, Mapping[str, Array]],
+    hop: int,
+) -> None:
+    """The mel spectrogram of each clip, one below the other, with curves of pitch over it.
+
+    `clips` are wavs (time,) by their titles. `curves` has some for each title, by name: (frames, 2)
+    as `audio.pitch` makes them, a MIDI note number and 1 where voiced, a frame every `hop` samples.
+    Raises OutputError.
+    """
+    import librosa
+
+    figure = blank(11, 2.6 * len(clips) + 0.3)
+    _, bands = _window_and_bands(sample_rate)
+    rows = figure.subplots(len(clips), 1, squeeze=False)[:, 0]
+    for axes, (title, wav) in zip(rows, clips.items(), strict=True):
+        spectrogram(axes, wav, sample_rate)
+        # In a name, $ begins no formula.
+        axes.set_title(title, loc="left", fontsize=10, parse_math=False)
+        for style, (name, frames) in zip(PITCH_STYLES, curves[title].items(), strict=False):
+            hz = np.where(frames[:, 1] > 0, librosa.midi_to_hz(frames[:, 0]), np.nan)
+            seconds = np.arange(len(frames)) * (hop / sample_rate)
+            axes.plot(seconds, _heights(hz, bands, sample_rate), label=name, **style)
+        if curves[title]:
+            axes.legend(loc="upper right", fontsize=8)
+    rows[-1].set_xlabel("seconds")
+    save(figure, path)
 
 
 def curve(axes: "Axes", metrics: Metrics, levels: int, marks: dict[str, float]) -> None:

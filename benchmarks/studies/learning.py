@@ -85,7 +85,7 @@ def scored(model: WaveNet, settings: Config, dataset: WindowDataset) -> tuple[fl
     distribution = model.distribution
     nats = samples = bits_to_16 = 0.0
     for batch in dataset.validation_batches():
-        x, loss_mask, conditioning_input, _ = to_device(settings, batch, CPU)
+        x, loss_mask, conditioning_input, *_ = to_device(settings, batch, CPU)
         targets = x[:, model.receptive_field :]  # (batch, segment)
         params = model(x[:, :-1], conditioning_input)  # (batch, segment, n_params)
         nats += float(distribution.loss(params, targets, loss_mask))
@@ -202,7 +202,7 @@ def peer_bits(peer: nn.Module, settings: Config, dataset: WindowDataset) -> floa
     nats = samples = 0.0
     peer.eval()
     for batch in dataset.validation_batches():
-        x, loss_mask, _, _ = to_device(settings, batch, CPU)
+        x, loss_mask, *_ = to_device(settings, batch, CPU)
         logits = peer(one_hot(x[:, :-1], settings.model.levels))[:, :, field - 1 :]
         losses = nn.functional.cross_entropy(logits, x[:, field:], reduction="none")
         nats += float((losses * loss_mask).sum())

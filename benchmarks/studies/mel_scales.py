@@ -81,7 +81,7 @@ def bands(path: Path) -> tuple[Array, Array]:
     """Mel magnitudes and mel powers of a recording, (n, 80)."""
     wav, rate = sf.read(path, dtype="float32", always_2d=True)
     wav = librosa.resample(wav.mean(axis=1), orig_sr=rate, target_sr=RATE)[: SECONDS * RATE]
-    window, hop = MODEL.mel_window, MODEL.mel_hop
+    window, hop = MODEL.frame_window, MODEL.frame_hop
     spectrum = np.abs(librosa.stft(wav, n_fft=window, hop_length=hop, pad_mode="constant"))
     weights = mel.filters(RATE, MODEL)
     return (weights @ spectrum).T, (weights @ spectrum**2).T

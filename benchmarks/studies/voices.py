@@ -28,8 +28,6 @@ clip without sound counts as nobody's.
 """
 
 import argparse
-import math
-import re
 import subprocess
 import sys
 import tempfile
@@ -42,16 +40,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.arguments import require_new
+from benchmarks.studies import judges
+from benchmarks.studies.judges import NOBODY, RATE, accuracy_line, by_label, in_noise, mu_law, read
 from wavenet.glossary import Array, Wav
 
-RATE = 8000  # Hz
-FRAME, HOP, BANDS, MFCCS = 256, 80, 40, 20
-DROPPED_DB = 40.0  # frames this far below the loudest
-SILENCE_DBFS = -70.0  # clips that nowhere exceed this are silent
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
-HELD_BACK = 0.25  # of the takes
+MFCCS = 20
 STRING = 4  # recordings to a string
-NOBODY = "none"
 
 
 # --- what is classified ---------------------------------------------------------------------------
@@ -62,33 +57,14 @@ def frames(wav: Wav) -> Array:
 
     Silence has no frames.
     """
-    wav = wav - wav.mean() if len(wav) else wav
-    if len(wav) < FRAME or np.abs(wav).max() < 10 ** (SILENCE_DBFS / 20):
-        return np.zeros((0, BANDS))
-    power = librosa.feature.melspectrogram(
-        y=wav, sr=RATE, n_fft=FRAME, hop_length=HOP, n_mels=BANDS, center=False
-    ).T
-    total = power.sum(axis=1)
-    loud = total > total.max() * 10 ** (-DROPPED_DB / 10)
-    return np.asarray(librosa.power_to_db(power[loud] / total[loud].mean(), amin=1e-6, top_db=None))
+    mel, loud = judges.log_mel(wav)
+    return mel[loud]
 
 
 def features(mel: Array) -> Array:
     """Mean and standard deviation over time of frames and of their MFCCs without the 0th."""
     columns = np.hstack([mel, librosa.feature.mfcc(S=mel.T, n_mfcc=MFCCS)[1:].T])
     return np.concatenate([columns.mean(axis=0), columns.std(axis=0)])
-
-
-def mu_law(wav: Wav) -> Wav:
-    """A recording quantised as for a network of 256 levels."""
-    codes = librosa.mu_compress(wav.clip(-1, 1), mu=255)
-    return np.asarray(librosa.mu_expand(codes, mu=255), np.float32)
-
-
-def in_noise(wav: Wav, db: float, rng: np.random.Generator) -> Wav:
-    """A recording in white noise `db` below it."""
-    noise = rng.standard_normal(len(wav)) * np.sqrt(np.mean(wav**2)) * 10 ** (-db / 20)
-    return np.asarray(wav + noise, np.float32)
 
 
 class Real:
@@ -150,82 +126,16 @@ class Judge:
         return int((self.model.predict(np.stack(x)) == np.array(who)).sum()), len(who)
 
 
-# --- figures --------------------------------------------------------------------------------------
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927)."""
-    z, p = 1.959964, right / total
-    middle = p + z * z / (2 * total)
-    half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return (middle - half) / (1 + z * z / total), (middle + half) / (1 + z * z / total)
-
-
-def accuracy_line(what: str, right: int, total: int) -> str:
-    low, high = wilson(right, total)
-    return (
-        f"{what:44} {right:>4} of {total:>4}  {100 * right / total:5.1f} %   "
-        f"95 %: {100 * low:.1f} to {100 * high:.1f}"
-    )
-
-
-def confusion(wavs: dict[str, list[Wav]], judge: Judge, speakers: Sequence[str]) -> tuple[int, int]:
-    """Print the speakers recognised (columns) in the clips of each label (rows).
-
-    Returns the number of clips that are recognised, and that of all.
-    """
-    width = max(12, *(len(s) + 2 for s in speakers))
-    print(f"{'heard:':16}" + "".join(f"{s:>{width}}" for s in (*speakers, NOBODY)))
-    right = 0
-    for label in sorted(wavs):
-        recognised = [judge.speaker(wav) for wav in wavs[label]]
-        counts = [recognised.count(s) for s in (*speakers, NOBODY)]
-        print(f"{label:16}" + "".join(f"{count:>{width}}" for count in counts))
-        right += recognised.count(label)
-    return right, sum(map(len, wavs.values()))
-
-
 # --- recordings and clips -------------------------------------------------------------------------
-
-
-def read(path: Path) -> Wav:
-    return np.asarray(librosa.load(path, sr=RATE)[0], np.float32)
-
-
-def by_label(folder: Path) -> dict[str, list[Path]]:
-    """The audio files in each subfolder."""
-    files: dict[str, list[Path]] = {}
-    for path in sorted(folder.glob("*/*")):
-        if path.suffix.lower() in SUFFIXES:
-            files.setdefault(path.parent.name, []).append(path)
-    if not files:
-        sys.exit(f"{folder}: holds no folders of recordings, one for every speaker")
-    return files
-
-
-def take(path: Path) -> int:
-    numbers: list[str] = re.findall(r"\d+", path.stem)
-    if not numbers:
-        sys.exit(f"{path}: its name holds no number of a take")
-    return int(numbers[-1])
 
 
 def split(folder: Path) -> tuple[Real, Real]:
     """Real recordings to learn from, and those held back."""
-    training: dict[str, list[Wav]] = {}
-    held_back: dict[str, list[Wav]] = {}
-    for speaker, paths in by_label(folder).items():
-        takes = sorted({take(path) for path in paths})
-        first = set(takes[: math.ceil(HELD_BACK * len(takes))])
-        training[speaker] = [read(path) for path in paths if take(path) not in first]
-        held_back[speaker] = [read(path) for path in paths if take(path) in first]
-        if not training[speaker]:
-            sys.exit(
-                f"{folder / speaker}: holds one take only; there must be several, to hold some back"
-            )
-    if len(training) < 2:
-        sys.exit(f"{folder}: holds one speaker only; there must be several, to tell apart")
-    return Real(training), Real(held_back)
+    training, held_back = (
+        Real({speaker: [read(path) for path in paths] for speaker, paths in part.items()})
+        for part in judges.split(folder)
+    )
+    return training, held_back
 
 
 def make(options: argparse.Namespace, speakers: Sequence[str], folder: Path) -> None:
@@ -234,11 +144,7 @@ def make(options: argparse.Namespace, speakers: Sequence[str], folder: Path) -> 
     Each speaker has a seed of its own.
     """
     count = max(1, options.count // len(speakers))
-    if folder.exists() and any(folder.iterdir()):
-        sys.exit(
-            f"{folder}: is not empty; leave --make out to judge the clips in it, or name a new "
-            "folder"
-        )
+    require_new(folder, judges.INSTEAD)
     for i, label in enumerate(speakers):
         (folder / label).mkdir(parents=True)
         command = [sys.executable, "-m", "wavenet", "generate", options.make]
@@ -249,14 +155,18 @@ def make(options: argparse.Namespace, speakers: Sequence[str], folder: Path) -> 
             sys.exit(result.returncode)
 
 
+def confusion(wavs: dict[str, list[Wav]], judge: Judge, speakers: Sequence[str]) -> tuple[int, int]:
+    """Print the speakers recognised (columns) in the clips of each label (rows).
+
+    Returns the number of clips that are recognised, and that of all.
+    """
+    recognised = {label: [judge.speaker(wav) for wav in some] for label, some in wavs.items()}
+    return judges.confusion("heard:", recognised, speakers)
+
+
 def judge_clips(folder: Path, judge: Judge, speakers: Sequence[str]) -> None:
     clips = by_label(folder)
-    unknown = sorted(clips.keys() - set(speakers))
-    if unknown:
-        sys.exit(
-            f"{folder / unknown[0]}: there are no real recordings of {unknown[0]}; "
-            f"the judge knows {', '.join(speakers)}"
-        )
+    judges.require_known(folder, "speaker", clips, speakers)
     wavs = {label: [read(path) for path in paths] for label, paths in clips.items()}
     seconds = [len(wav) / RATE for some in wavs.values() for wav in some]
     print(

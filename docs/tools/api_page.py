@@ -26,6 +26,9 @@ SECTIONS = {
     "Hear, score and train": [
         "wavenet.load",
         "wavenet.generate",
+        "wavenet.play",
+        "wavenet.scores.notes.Note",
+        "wavenet.scores.segments.Segment",
         "wavenet.vocode",
         "wavenet.score",
         "wavenet.train",
@@ -39,7 +42,7 @@ SECTIONS = {
         "wavenet.Sampling",
         "wavenet.read_prompt",
         "wavenet.Prompt",
-        "wavenet.generation.mel_input.MelInput",
+        "wavenet.generation.conditions.Conditions",
     ],
     "Networks": [
         "wavenet.WaveNet",

@@ -18,7 +18,7 @@ SHAPES = [(80, 256, 1024), (80, 200, 800), (20, 77, 401), (40, 256, 1023)]  # ba
 
 
 def settings(bands: int = 20, hop: int = 64, window: int = 256) -> ModelConfig:
-    return ModelConfig(mel_bands=bands, mel_hop=hop, mel_window=window, mel_low_hz=50.0)
+    return ModelConfig(mel_bands=bands, frame_hop=hop, frame_window=window, mel_low_hz=50.0)
 
 
 def noise(samples: int) -> np.ndarray[Any, Any]:
@@ -30,9 +30,9 @@ def librosa_magnitudes(wav: np.ndarray[Any, Any], model: ModelConfig) -> np.ndar
     magnitudes: np.ndarray[Any, Any] = librosa.feature.melspectrogram(
         y=wav,
         sr=RATE,
-        n_fft=model.mel_window,
-        win_length=model.mel_window,
-        hop_length=model.mel_hop,
+        n_fft=model.frame_window,
+        win_length=model.frame_window,
+        hop_length=model.frame_hop,
         power=1,
         center=True,
         pad_mode="constant",
@@ -52,7 +52,7 @@ def test_frames_are_those_of_librosa(shape: tuple[int, int, int], samples: int) 
     expected = librosa_magnitudes(wav, model)
     frames = mel.frames_of(wav, RATE, model)
     assert frames.dtype == np.float32
-    assert len(frames) == len(expected) == mel.count(samples, model.mel_hop)
+    assert len(frames) == len(expected) == mel.count(samples, model.frame_hop)
     np.testing.assert_allclose(np.exp(frames), np.maximum(expected, mel.MIN_MAGNITUDE), rtol=1e-5)
 
 
@@ -75,8 +75,8 @@ def test_frames_are_those_of_torchaudio(torchaudio: Any, shape: tuple[int, int, 
     model, wav = settings(*shape), noise(20011)
     spectrogram = torchaudio.transforms.MelSpectrogram(
         RATE,
-        n_fft=model.mel_window,
-        hop_length=model.mel_hop,
+        n_fft=model.frame_window,
+        hop_length=model.frame_hop,
         f_min=model.mel_low_hz,
         f_max=model.mel_high_hz,
         n_mels=model.mel_bands,

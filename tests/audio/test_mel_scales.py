@@ -27,7 +27,7 @@ NAMES = ("hello-world", "demo-abouttotry", "vm-intro", "digits/1")
 
 def spectra(wav: Array, offset: int = 0) -> tuple[Array, Array]:
     """Mel magnitudes and mel powers (n, 80), the first frame centred on sample `offset`."""
-    window, hop = MODEL.mel_window, MODEL.mel_hop
+    window, hop = MODEL.frame_window, MODEL.frame_hop
     padded = np.pad(wav, (window // 2 - offset, window))
     spectrum = mel.magnitudes(torch.from_numpy(padded.astype(np.float32))[None], window, hop)[0]
     filters, count = mel.filters(RATE, MODEL), mel.count(len(wav), hop)
@@ -180,7 +180,7 @@ def test_scales_of_magnitude_are_converted_exactly(
     scale: str, of: Callable[[Array], Array]
 ) -> None:
     magnitudes = speech()[0][0].astype(np.float64)
-    ours = mel_scales.converted(of(magnitudes), scale, MODEL.mel_window / RATE)
+    ours = mel_scales.converted(of(magnitudes), scale, MODEL.frame_window / RATE)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, ln(magnitudes), atol=1e-5)
 
@@ -198,7 +198,7 @@ def test_scales_of_power_are_converted_to_within_a_decibel(
     scale: str, of: Callable[[Array], Array]
 ) -> None:
     for magnitudes, powers in speech():
-        ours = mel_scales.converted(of(np.maximum(powers, 1e-12)), scale, MODEL.mel_window / RATE)
+        ours = mel_scales.converted(of(np.maximum(powers, 1e-12)), scale, MODEL.frame_window / RATE)
         heard = magnitudes > 1e-4
         off = 20 / np.log(10) * (ours - ln(magnitudes))[heard]
         assert abs(off.mean()) < 0.3
@@ -248,7 +248,7 @@ def test_frames_that_are_centred_elsewhere_become_those_that_are_centred_as_ours
     # Half a hop is the hardest: half of a frame there is of either neighbour.
     assert after < 0.6 * before
     assert after < 0.25
-    if offset % MODEL.mel_hop == 0:
+    if offset % MODEL.frame_hop == 0:
         np.testing.assert_allclose(ours[inside], centred[inside], atol=1e-2)
     # The wrong way is worse than nothing.
     wrong = format._replace(offset=-offset).ours(elsewhere)

@@ -3,6 +3,7 @@ wavenet --help
 wavenet train --help
 wavenet generate --help
 wavenet vocode --help
+wavenet play --help
 wavenet demo --help
 wavenet evaluate --help
 wavenet plot --help
@@ -30,6 +31,8 @@ wavenet generate runs/a --seconds 0.5 --seed 7 -o new/clip-1.wav
 wavenet generate voices.safetensors --seconds 0.5 --seed 7 --label bob --prompt speech/0.wav --keep-prompt -o bob.wav
 wavenet generate runs/a --seconds 0.5 --seed 7 -o quiet.wav --quiet
 wavenet vocode vocoder.safetensors speech --seed 7 -o vocoded/
+wavenet play instrument.safetensors "C5:0.3 E5 -:0.2 G4@100" --seed 7 -o played.wav
+wavenet play instrument.safetensors "C5 H4"
 wavenet evaluate runs/a speech --cache cache
 wavenet evaluate vocoder.safetensors speech/0.wav --cache cache
 wavenet plot runs

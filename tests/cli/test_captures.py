@@ -19,6 +19,7 @@ import pytest
 import typer
 
 from tests.helpers import (
+    INSTRUMENT,
     SMALL,
     VOCODER,
     VOICES,
@@ -69,7 +70,8 @@ ROWS = [Row("numba", "bf16", threads, batch, 150_000.0 * batch, 18.75 * batch)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with models, recordings and a run."""
     folder = tmp_path_factory.mktemp("captures")
-    for name, model in {"model": SMALL, "voices": VOICES, "vocoder": VOCODER}.items():
+    models = {"model": SMALL, "voices": VOICES, "vocoder": VOCODER, "instrument": INSTRUMENT}
+    for name, model in models.items():
         checkpoint.save(folder / f"{name}.safetensors", as_checkpoint(network(model)))
     write_recordings(folder / "speech", {f"{i}.wav": noisy(1.2, seed=i) for i in range(5)})
     write_recordings(folder / "speech", {"short.wav": noisy(0.01)})

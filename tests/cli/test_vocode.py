@@ -11,7 +11,7 @@ import soundfile as sf
 
 from tests.helpers import BOTH, VOCODER, as_checkpoint, matches, network, noisy, tone, wavenet
 from wavenet.audio import mel, writing
-from wavenet.cli import vocode
+from wavenet.cli import follow
 from wavenet.config import ModelConfig
 from wavenet.errors import AudioError
 from wavenet.generation.sampler import Sampler
@@ -69,7 +69,7 @@ def test_the_first_line_says_how_frames_of_another_program_were_taken(tmp_path: 
         audio.append(sf.read(out)[0])
     np.testing.assert_allclose(audio[0], audio[1], atol=1e-3)
     # One frame fewer, and the first one holds before itself.
-    assert len(audio[2]) == len(audio[0]) - VOCODER.mel_hop
+    assert len(audio[2]) == len(audio[0]) - VOCODER.frame_hop
 
 
 @pytest.mark.parametrize("suffix", writing.WRITABLE)
@@ -95,7 +95,7 @@ def test_recordings_are_resynthesized_in_groups_of_similar_length(
     folder = make_folder({f"{i}.wav": noisy((50 + 40 * i) / RATE, seed=i) for i in range(5)})
     outs = tmp_path / "at-once", tmp_path / "groups"
     for most, out in zip((32, 2), outs, strict=True):
-        monkeypatch.setattr(vocode, "MAX_STREAMS", most)
+        monkeypatch.setattr(follow, "MAX_STREAMS", most)
         wavenet("vocode", path, *sorted(folder.iterdir()), "--seed", 3, "-o", out)
     at_once, groups = ([file.read_bytes() for file in sorted(out.iterdir())] for out in outs)
     assert len(at_once) == 5
@@ -136,8 +136,8 @@ def test_ctrl_c_keeps_what_was_generated(
 
 def test_outputs_never_overwrite_inputs_or_each_other(tmp_path: Path) -> None:
     a, other = tmp_path / "a.wav", tmp_path / "sub" / "a.wav"
-    assert vocode.outputs([a], None) == [Path("a-vocoded.wav")]
-    assert vocode.outputs([a], tmp_path) == [tmp_path / "a-vocoded.wav"]
+    assert follow.outputs([a], None, "-vocoded") == [Path("a-vocoded.wav")]
+    assert follow.outputs([a], tmp_path, "-vocoded") == [tmp_path / "a-vocoded.wav"]
     for inputs, out, subject in (
         ([a], a, a),
         ([a, other], tmp_path, tmp_path / "a-vocoded.wav"),
@@ -145,7 +145,7 @@ def test_outputs_never_overwrite_inputs_or_each_other(tmp_path: Path) -> None:
         ([a], tmp_path / "x.txt", tmp_path / "x.txt"),
     ):
         with pytest.raises(AudioError) as e:
-            vocode.outputs(inputs, out)
+            follow.outputs(inputs, out, "-vocoded")
         assert e.value.subject == subject
 
 

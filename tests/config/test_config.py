@@ -129,8 +129,8 @@ WRONG = [
     ("model.context=pyramid model.skip_channels=4", "model.skip_channels = 4", "at least 5"),
     ("model.levels=200", "model.levels = 200", "power of two from 16 to 1024"),
     ("model.levels=8", "model.levels = 8", "power of two from 16 to 1024"),
-    ("model.mel_bands=-1", "model.mel_bands = -1", "0 (no frames) to 512"),
-    ("model.mel_hop=2000", "model.mel_hop = 2000", "model.mel_window"),
+    ("model.mel_bands=-1", "model.mel_bands = -1", "0 (no mel frames) to 512"),
+    ("model.mel_bands=8 model.frame_hop=2000", "model.frame_hop = 2000", "model.frame_window"),
     (
         "model.mel_bands=80 model.mel_high_hz=9000",
         "model.mel_high_hz = 9000.0",

@@ -72,7 +72,7 @@ def test_an_augmented_window_never_clips(dataset: Make) -> None:
 def test_frames_follow_the_level_of_an_augmented_window(
     dataset: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = replace(VOCODER, mel_bands=8, mel_hop=32, mel_window=128, output="logistic")
+    model = replace(VOCODER, mel_bands=8, frame_hop=32, frame_window=128, output="logistic")
     c = dataset({f"{i}.wav": noisy(0.5, 8000, seed=i) * 0.2 for i in range(6)}, model)
     decode, span = c.corpus.distribution.decode, c.corpus.training[0]
     a, b = c.window(span, 320), c.window(span, 320, 0.5)
@@ -128,9 +128,9 @@ def test_every_sample_is_about_equally_likely(
     seen = {s.recording.name: np.zeros(s.stop) for s in c.corpus.training}
     window = WindowDataset.window
 
-    def noting(self: WindowDataset, span: Span, start: int, gain: float) -> Batch:
+    def noting(self: WindowDataset, span: Span, start: int, *how: Any) -> Batch:
         seen[span.recording.name][max(start, 0) : start + self.segment] += 1
-        return window(self, span, start, gain)
+        return window(self, span, start, *how)
 
     monkeypatch.setattr(WindowDataset, "window", noting)
     for step in range(60):

@@ -11,6 +11,7 @@ import torch
 from tests.helpers import (
     BOTH,
     CONDITIONED,
+    FOLLOWING,
     INTERPRETED,
     SMALL,
     VARIANTS,
@@ -47,7 +48,7 @@ UNEVEN = ModelConfig(
 LOGISTIC = replace(WIDE, output="logistic", mixtures=5)
 GAUSSIAN = replace(UNEVEN, output="gaussian", mixtures=2)
 MODELS = {"kernel 2": SMALL, "kernel 3": WIDE, "uneven": UNEVEN}
-MODELS |= {"logistic": LOGISTIC, "gaussian": GAUSSIAN} | CONDITIONED | VARIANTS
+MODELS |= {"logistic": LOGISTIC, "gaussian": GAUSSIAN} | CONDITIONED | FOLLOWING | VARIANTS
 MODELS["logistic, labels and mel"] = replace(BOTH, output="logistic", mixtures=3)
 # These together have all that there is in a kernel. An interpreted one is tried on no more.
 VARIED = ("kernel 3", "gaussian", "logistic, labels and mel")

@@ -27,7 +27,7 @@ UNEVEN = ModelConfig(
     head_channels=5,
     levels=64,
 )
-MEL = {"mel_bands": 6, "mel_hop": 8, "mel_window": 32, "mel_channels": 5}
+MEL = {"mel_bands": 6, "frame_hop": 8, "frame_window": 32, "frame_channels": 5}
 PYRAMID = {"context": "pyramid", "pyramid_dilations": (3, 17), "pyramid_window": 30}
 CONFIGS = {
     "smooth hybrid with a pyramid": replace(UNEVEN, layer="hybrid", smooth=True, **PYRAMID),

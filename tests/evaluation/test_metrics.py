@@ -16,7 +16,7 @@ from wavenet.evaluation import metrics
 from wavenet.glossary import Array
 
 RATE = 16000
-MODEL = ModelConfig(mel_bands=40, mel_hop=128, mel_window=512)
+MODEL = ModelConfig(mel_bands=40, frame_hop=128, frame_window=512)
 BETTER_WHEN_HIGH = {"stoi", "pesq"}
 
 
@@ -98,8 +98,8 @@ def test_griffin_lim_is_close_but_no_copy(speech: Array) -> None:
 @pytest.mark.parametrize("window", [512, 511])
 @pytest.mark.parametrize("samples", [0, 1, 127, 128, 1280, 5000])
 def test_griffin_lim_is_exactly_as_long_as_asked(samples: int, window: int) -> None:
-    model = replace(MODEL, mel_window=window)
-    frames = np.full((mel.count(samples, model.mel_hop), model.mel_bands), -2.0, np.float32)
+    model = replace(MODEL, frame_window=window)
+    frames = np.full((mel.count(samples, model.frame_hop), model.mel_bands), -2.0, np.float32)
     assert metrics.griffin_lim(frames, samples, RATE, model).shape == (samples,)
 
 

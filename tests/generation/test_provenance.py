@@ -54,7 +54,7 @@ def test_tags_say_what_is_synthetic_and_what_made_it() -> None:
     }
     for settings, what in (
         ({"lead_seconds": 1.5}, "Synthetic audio after 1.50 s of a recording"),
-        ({"from_mel_frames": True}, "Synthetic audio (resynthesis from mel frames)"),
+        ({"made_from": "mel frames"}, "Synthetic audio (resynthesis from mel frames)"),
     ):
         tags = synthetic_tags("ada", MODEL, 7, clip=2, **settings)  # type: ignore[arg-type]
         assert tags["title"] == f"{what}: ada, seed 7, clip 2"

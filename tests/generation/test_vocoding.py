@@ -13,7 +13,8 @@ from tests.helpers import BOTH, VOCODER, VOICES, as_checkpoint, network, noisy, 
 from wavenet.audio import mel
 from wavenet.config import ModelConfig
 from wavenet.errors import AudioError, EngineError, UsageError
-from wavenet.generation.mel_input import MelInput
+from wavenet.generation import mel_frames
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.prompt import read_prompt
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Array
@@ -86,36 +87,38 @@ def test_a_recording_of_integers_or_with_a_wild_sample_is_followed_as_it_should_
     usual = np.rint(32768 * noisy(0.5, amplitude=0.2)) / 32768
     wild = usual.copy()
     wild[100] = 1e6
-    expected = MelInput.from_audio(usual, model, "usual")
+    expected = Conditions.from_audio(usual, model, "usual")
     assert expected.notes == ()
     for wav, said in ((32768 * usual, "16-bit integers"), (wild, "a wild sample clipped")):
         if from_file:
             sf.write(tmp_path / "a.wav", wav, RATE, subtype="FLOAT")
-            followed = MelInput.read(tmp_path / "a.wav", model)
+            followed = mel_frames.read(tmp_path / "a.wav", model)
         else:
-            followed = MelInput.from_audio(wav, model, "a")
+            followed = Conditions.from_audio(wav, model, "a")
         assert followed.gain == 1
         # A window of 32 samples hears the wild one.
-        np.testing.assert_allclose(followed.frames[20:], expected.frames[20:], atol=2e-3)
-        assert np.abs(followed.frames - expected.frames).max() < 4
+        np.testing.assert_allclose(
+            followed.values["mel"][20:], expected.values["mel"][20:], atol=2e-3
+        )
+        assert np.abs(followed.values["mel"] - expected.values["mel"]).max() < 4
         assert said in followed.notes[0]
 
 
 def test_square_frames_are_read_as_documented(model: Model) -> None:
     frames = np.random.default_rng(0).uniform(-11, 1, (6, 6)).astype(np.float32)
-    assert (MelInput.from_frames(frames, model, "f.npy").frames == frames).all()
+    assert (mel_frames.from_frames(frames, model, "f.npy").values["mel"] == frames).all()
 
 
 def test_variable_length_blocks_of_any_size_make_the_same(model: Model) -> None:
-    mel_inputs = [MelInput.from_audio(w, model, "wav") for w in wavs(300, 41)]
+    conditions = [Conditions.from_audio(w, model, "wav") for w in wavs(300, 41)]
     parts: list[list[Array]] = [[], []]
-    for blocks in Sampler(model, seed=1, mel_inputs=mel_inputs).variable_length_blocks(
+    for blocks in Sampler(model, seed=1, conditions=conditions).variable_length_blocks(
         [300, 41], 7
     ):
         for stream, wav in blocks:
             parts[stream].append(wav)
     advanced: list[int] = []
-    whole = Sampler(model, seed=1, mel_inputs=mel_inputs).collect([300, 41], advanced.append)
+    whole = Sampler(model, seed=1, conditions=conditions).collect([300, 41], advanced.append)
     for pieces, wav in zip(parts, whole, strict=True):
         assert (np.concatenate(pieces) == wav).all()
     assert sum(advanced) == 341
@@ -128,12 +131,12 @@ def test_frames_computed_elsewhere_act_as_those_of_the_recording(
     frames = mel.frames_of(wav, RATE, VOCODER)
     by_audio = np.asarray(wavenet.vocode(model, wav, seed=2))
     by_frames = np.asarray(wavenet.vocode(model, frames, seed=2))
-    assert len(by_frames) == len(frames) * VOCODER.mel_hop
+    assert len(by_frames) == len(frames) * VOCODER.frame_hop
     assert (by_frames[:500] == by_audio).all()
     # librosa has (bands, frames).
     np.save(tmp_path / "f.npy", frames.T)
-    mel_input = MelInput.read(tmp_path / "f.npy", model)
-    assert (mel_input.frames == frames).all()
+    mel_input = mel_frames.read(tmp_path / "f.npy", model)
+    assert (mel_input.values["mel"] == frames).all()
 
 
 def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Model) -> None:
@@ -173,7 +176,7 @@ def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Model) -> 
 )
 def test_frames_that_do_not_fit_are_refused(model: Model, frames: Array, word: str) -> None:
     with pytest.raises(EngineError, match=word) as e:
-        MelInput.from_frames(frames, model, "f.npy")
+        mel_frames.from_frames(frames, model, "f.npy")
     assert e.value.subject == "f.npy"
 
 
@@ -185,10 +188,10 @@ def test_files_that_hold_no_frames_are_refused(model: Model, tmp_path: Path) -> 
     for content in (b"", b"nothing like it", b"\x93NUMPY", *foreign):
         path.write_bytes(content)
         with pytest.raises(AudioError, match="numbers") as e:
-            MelInput.read(path, model)
+            mel_frames.read(path, model)
         assert e.value.subject == path
     with pytest.raises(AudioError, match="no such file"):
-        MelInput.read(tmp_path / "no.npy", model)
+        mel_frames.read(tmp_path / "no.npy", model)
 
 
 def test_clips_take_labels_in_turn_and_a_stream_is_its_label_and_number() -> None:

@@ -6,6 +6,7 @@ It does so in every window, at both ends of a recording, in training and in gene
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_every_window_is_conditioned_on_what_lies_in_the_recording(
 
     Nothing is trimmed by hand.
     """
-    model = replace(VOCODER, mel_hop=hop, mel_window=window, mel_bands=4)
+    model = replace(VOCODER, frame_hop=hop, frame_window=window, mel_bands=4)
     files = {
         f"{i}.wav": noisy(n / RATE, seed=i, amplitude=0.3)
         for i, n in enumerate([30, 64, 401, 1000, 2000])
@@ -100,12 +101,12 @@ def test_every_window_is_conditioned_on_what_lies_in_the_recording(
 
 def test_an_impulse_and_its_frame_meet_at_the_right_sample() -> None:
     """Interpolated linearly between frames, the mel input is loudest at the impulse's sample."""
-    model = replace(VOCODER, mel_bands=4, mel_context=0)
+    model = replace(VOCODER, mel_bands=4, frame_context=0)
     for samples, at in [(400, 160), (400, 0), (401, 400), (333, 200)]:
         wav = np.zeros(samples, np.float32)
         wav[at] = 0.9
         frames = torch.from_numpy(mel.frames_of(wav, RATE, model)).T[None].exp()
-        loudness = at_every_sample(frames, model.mel_hop, 0, samples).sum(1)[0]
+        loudness = at_every_sample(frames, model.frame_hop, 0, samples).sum(1)[0]
         assert int(loudness.argmax()) == at
 
 
@@ -122,7 +123,7 @@ def test_an_engine_conditioned_on_the_recording_predicts_what_training_windows_d
     c = dataset(make_folder(files), small_config, model)
     net = network(model)
     projection, engine = Projection(model, arrays(net)), create_engine("numba", model, arrays(net))
-    hop = model.frame_hop
+    hop = model.frame_spacing
     for span in (*c.corpus.training, *c.corpus.validation):
         wav = c.corpus.wav(replace(span, start=0, stop=span.recording.samples))
         x, features = c.corpus.distribution.encode(wav)[None], [features_of(c, span, projection)]
@@ -145,14 +146,14 @@ def test_windows_of_a_batch_start_on_frames_and_cover_every_sample(
     make_folder: Callable[..., Path], small_config: Config
 ) -> None:
     files = {f"{i}.wav": noisy((301 + 70 * i) / RATE, seed=i) for i in range(6)}
-    c = dataset(make_folder(files), small_config, replace(VOCODER, mel_hop=32))
+    c = dataset(make_folder(files), small_config, replace(VOCODER, frame_hop=32))
     assert c.corpus.config.segment_samples % 32 == 0
     seen = {s.recording.name: np.zeros(s.recording.samples) for s in c.corpus.training}
     window_of = c.window
 
-    def recorded_window(span: Span, start: int, gain: float) -> Batch:
+    def recorded_window(span: Span, start: int, *how: Any) -> Batch:
         assert start % 32 == 0
-        window = window_of(span, start, gain)
+        window = window_of(span, start, *how)
         seen[span.recording.name][np.flatnonzero(window.loss_mask) + start] = 1
         return window
 

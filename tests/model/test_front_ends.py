@@ -44,7 +44,7 @@ def unit(levels: Any) -> Any:
 
 
 class Follows(NamedTuple):
-    """What a `Sampler` is given to follow, as `MelInput` is for mel frames."""
+    """What a `Sampler` is given to follow, as `Conditions` is for mel frames."""
 
     values: dict[str, Array]
     gain: float = 1.0
@@ -60,7 +60,7 @@ class LoudnessFrontEnd(FrontEnd):
 
     @property
     def channels(self) -> int:
-        return self.config.mel_channels if self.config.mel_bands else 0
+        return self.config.frame_channels if self.config.mel_bands else 0
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         n = self.channels
@@ -79,10 +79,10 @@ class LoudnessFrontEnd(FrontEnd):
         return FrameEncoder(1, self.channels, 0, unit)
 
     def excerpt(self, source: Source, low: int, high: int) -> Array:
-        return loudness(source.pcm, low, high, self.config.mel_hop)
+        return loudness(source.pcm, low, high, self.config.frame_hop)
 
     def value_of(self, source: Source, sample_rate: int, begin: int, rows: int) -> tuple[Any, int]:
-        first, hop = begin // self.config.mel_hop, self.config.mel_hop
+        first, hop = begin // self.config.frame_hop, self.config.frame_hop
         last = min((begin + rows) // hop + 1, len(source.pcm) // hop)
         return loudness(source.pcm, first, last, hop), 0
 
@@ -110,7 +110,7 @@ def test_it_trains_and_its_checkpoint_is_read_again(corpus: Corpus, tmp_path: Pa
     assert not torch.equal(trainer.model.conditioner.loudness.weight, before)
     checkpoint.save(tmp_path / "a.safetensors", trainer.checkpoint())
     weights = checkpoint.load(tmp_path / "a.safetensors").weights
-    assert weights["conditioner.loudness.weight"].shape == (VOCODER.mel_channels, 1, 1)
+    assert weights["conditioner.loudness.weight"].shape == (VOCODER.frame_channels, 1, 1)
 
 
 def test_engines_predict_with_it_what_training_does(corpus: Corpus) -> None:
@@ -155,9 +155,9 @@ def test_streams_follow_it(corpus: Corpus) -> None:
     generator = np.random.default_rng(0)
     frames = [generator.uniform(-60, 0, (40, 1)).astype(np.float32) for _ in range(2)]
     follows: list[Any] = [Follows({"loudness": f}) for f in frames]
-    both = np.concatenate(list(Sampler(model, seed=1, mel_inputs=follows).blocks(200)), axis=1)
+    both = np.concatenate(list(Sampler(model, seed=1, conditions=follows).blocks(200)), axis=1)
     (alone,) = np.concatenate(
-        list(Sampler(model, seed=1, mel_inputs=follows[1:]).blocks(200)), axis=1
+        list(Sampler(model, seed=1, conditions=follows[1:]).blocks(200)), axis=1
     )
     assert (both[1] == alone).all()
     assert (both[0] != both[1]).any()

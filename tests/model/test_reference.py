@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.helpers import VARIANTS, network, some_codes, some_inputs
+from tests.helpers import FOLLOWING, VARIANTS, network, some_codes, some_inputs
 from wavenet.config import ModelConfig, loading
 from wavenet.model.network import WaveNet
 from wavenet.model.reference import ReferenceWaveNet
@@ -20,7 +20,12 @@ LARGE = ("ibab", "music", "r9y9-mulaw256", "wavenet-1024")
 
 
 def presets() -> Iterator[Any]:
-    """Every preset's network; those that take their labels from recordings get some."""
+    """Every preset's network, and one for each kind of frames.
+
+    Those that take their labels from recordings get some.
+    """
+    for name, model in FOLLOWING.items():
+        yield pytest.param(model, id=name)
     for name in loading.preset_names():
         model = loading.load(name).model
         if model.label_channels:

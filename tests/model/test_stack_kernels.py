@@ -25,9 +25,9 @@ def counted(config: ModelConfig, checkpoint_every: int = 0) -> KernelCounter:
     x = torch.empty(shape, dtype=torch.bfloat16, device="meta", requires_grad=True)
     conditioning = None
     if config.condition_channels:
-        count = shape[0] // config.frame_hop + 2
+        count = shape[0] // config.frame_spacing + 2
         frames = torch.empty(count, 3, config.condition_channels, device="meta")
-        conditioning = Conditioning(frames.requires_grad_(), 0, config.frame_hop)
+        conditioning = Conditioning(frames.requires_grad_(), 0, config.frame_spacing)
     with KernelCounter() as counter:
         stack(x.permute(1, 2, 0), conditioning).sum().backward()
     for name, parameter in stack.named_parameters():
@@ -52,7 +52,7 @@ def test_preparing_weights_takes_as_many_kernels_for_any_number_of_layers() -> N
 
 def test_conditioning_takes_one_product_more_for_each_layer() -> None:
     config = replace(VOCODER, layers=20)
-    plain = replace(config, mel_bands=0)
+    plain = replace(config, mel_bands=0, conditioning=())
     more = counted(config).total - counted(plain).total
     assert config.layers <= more <= config.layers + 30
 

@@ -144,7 +144,7 @@ def test_a_vocoder_is_trained_played_and_scored(
 ) -> None:
     run = tmp_path / "run"
     shown = train(voices, config_of(replace(model, output=output, mixtures=3)), run)
-    assert "frames     6 mel bands from 0 to 4000 Hz every 8 samples (1.0 ms)" in shown
+    assert "frames     6 mel bands from 0 to 4000 Hz, every 8 samples (1.0 ms)" in shown
     assert f"wavenet vocode {run} RECORDING" in shown
     assert "`vocode` takes a recording" in fails("generate", run, "-o", tmp_path / "no.wav")
     label = ("--label", "bob") if model.label_channels else ()

@@ -174,6 +174,14 @@ def test_a_file_goes_before_the_recipe_and_a_preset_does_not(base: Run, tmp_path
     assert preset.name == "tiny"
     assert preset.train.learning_rate == RECIPE["learning_rate"]
     assert (preset.train.batch, preset.train.segment_seconds) == (7, 0.25)
+    # Of the network a preset says what is followed, and its sizes give way to the base's.
+    followed = ("model.conditioning", "model.frame_")
+    instrument = config_from(was, str(base.folder), "instrument", {})
+    assert instrument.model.conditioning == ("pitch", "loudness")
+    assert instrument.train.input_noise == loading.load("instrument").train.input_noise
+    assert instrument.audio == was.audio
+    changed = loading.differences(was, instrument)
+    assert all(k.startswith(followed) for k in changed if k.startswith("model."))
 
 
 def test_what_is_asked_for_goes_first(base: Run, others: Path, tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from wavenet.data.pcm_cache import index_folder
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import ChangedRunError, ConfigError, CorpusError
 from wavenet.evaluation.scorers import ScoredSegment, create_scorer
-from wavenet.generation.mel_input import MelInput
+from wavenet.generation.conditions import Conditions
 from wavenet.glossary import Array
 from wavenet.model import checkpoint, locate
 
-HOP = VOCODER.mel_hop
+HOP = VOCODER.frame_hop
 LENGTHS = (2400, 2801, 3203, 3500, 3999)
 
 
@@ -93,7 +93,7 @@ def test_louder_windows_have_frames_of_louder_sound(
         assert a.shape == b.shape
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
             # Frames outside the recording are not those of silence, but never read either.
-            numbers = low[i] - VOCODER.mel_context + np.arange(len(x))
+            numbers = low[i] - VOCODER.frame_context + np.arange(len(x))
             inside = (numbers >= 0) & (numbers <= last[i])
             np.testing.assert_allclose(x[inside], y[inside], atol=0.15)
 
@@ -112,7 +112,7 @@ def test_recordings_are_scored_alike_in_parallel_and_by_engines(
     x = corpus.distribution.encode(source.pcm / np.float32(32768))
     for begin in (0, 100 * HOP):
         segments = [
-            ScoredSegment(s, begin, x[begin:], 40) for s in (source, source._replace(frames=None))
+            ScoredSegment(s, begin, x[begin:], 40) for s in (source, source._replace(tracks={}))
         ]
         nats, computed = (
             [create_scorer(model, e, "auto", EngineOptions())(s) for e in ("parallel", "numba")]
@@ -127,10 +127,9 @@ def test_a_preview_begins_with_the_frame_of_its_first_sample(
 ) -> None:
     corpus = opened(*folders[:1], config, folders[1])
     source = corpus.source(corpus.training[0])
-    mel_input = MelInput.from_source(source, 5 * HOP, 100, config)
-    assert source.frames is not None
-    assert (mel_input.frames == source.frames(5, 5 + 1 + 100 // HOP)).all()
-    assert mel_input.samples == 100
+    conditions = Conditions.from_source(source, 5 * HOP, 100, config)
+    assert (conditions.values["mel"] == source.tracks["mel"](5, 5 + 1 + 100 // HOP)).all()
+    assert conditions.samples == 100
 
 
 def test_a_run_goes_on_as_if_uninterrupted_and_refuses_other_frames(
@@ -220,8 +219,8 @@ def test_frames_beside_recordings_in_folders_and_of_those_that_are_resampled(
         frames = np.random.default_rng(0).uniform(-9, 1, (300, VOCODER.mel_bands))
         np.save((folder / name).with_suffix(".npy"), frames.astype(np.float32))
     corpus = opened(folder, config, folder)
-    assert corpus.frames.keys() == wavs.keys()
-    rows = corpus.frames["b/1.wav"].rows(-2, 303)
+    assert corpus.tracks["mel"].keys() == wavs.keys()
+    rows = corpus.tracks["mel"]["b/1.wav"].rows(-2, 303)
     assert rows.shape == (305, VOCODER.mel_bands)
     # Beyond the ends the outer ones hold.
     assert (rows[:3] == rows[2]).all()
@@ -241,7 +240,9 @@ def test_frames_are_of_the_recording_as_it_was_before_it_was_scaled_down_to_fit(
     assert recording.gain_db < -3
     pcm = corpus.index.pcm(recording).astype(np.float32) / 32768
     computed = mel.frames_of(pcm, 8000, VOCODER)
-    np.testing.assert_allclose(corpus.frames["0.wav"].rows(0, len(computed)), computed, atol=0.05)
+    np.testing.assert_allclose(
+        corpus.tracks["mel"]["0.wav"].rows(0, len(computed)), computed, atol=0.05
+    )
 
 
 def test_silence_stays_silence_when_frames_are_made_louder() -> None:
@@ -291,7 +292,9 @@ def test_a_model_trained_on_frames_says_what_it_is_scored_and_played_with(
     path, run = tmp_path / "vocoder.toml", tmp_path / "run"
     path.write_text(config.to_toml())
     plain = tmp_path / "plain.toml"
-    plain.write_text(replace(config, model=replace(VOCODER, mel_bands=0)).to_toml())
+    plain.write_text(
+        replace(config, model=replace(VOCODER, mel_bands=0, conditioning=())).to_toml()
+    )
     train = ("train", recordings, "--frames-from", frames)
     assert "this configuration follows no mel frames" in fails(*train, "-c", plain, "-o", run)
     assert wavenet(*train, "-c", path, "-o", run).exit_code == 0

@@ -122,7 +122,7 @@ def test_accumulation_bounds_the_memory_of_validation_too(trainer: Make) -> None
 def test_batches_ahead_are_those_of_their_steps(trainer: Make) -> None:
     t = trainer()
     for step in (0, 1, 2, 7, 3, 3):
-        x, loss_mask, conditioning_input, _ = t.batches.get(step)
+        x, loss_mask, conditioning_input, *_ = t.batches.get(step)
         assert conditioning_input is None
         assert np.array_equal(x.numpy(), t.dataset.batch(step).x)
         assert np.array_equal(loss_mask.numpy(), t.dataset.batch(step).loss_mask)

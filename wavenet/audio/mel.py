@@ -1,6 +1,6 @@
 """Log-mel frames: of segments of audio on any device, or of a whole recording at flat memory.
 
-A frame is the magnitude spectrum of `model.mel_window` samples under a Hann window, in
+A frame is the magnitude spectrum of `model.frame_window` samples under a Hann window, in
 `model.mel_bands` Slaney mel bands, as natural logarithms (Shen et al. 2018, section 2.2). Only
 `filters` needs librosa.
 """
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wavenet.audio.framing import count as count
+from wavenet.audio.framing import padded
 from wavenet.audio.mel_scales import FLOOR as FLOOR
 from wavenet.audio.mel_scales import MIN_MAGNITUDE as MIN_MAGNITUDE
 from wavenet.config import ModelConfig
@@ -23,11 +25,6 @@ from wavenet.glossary import Array, Wav
 BLOCK_FRAMES = 1024
 
 
-def count(samples: int, hop: int) -> int:
-    """Frames of a whole recording: frame j is centred on sample j * hop."""
-    return 1 + samples // hop
-
-
 @lru_cache(maxsize=8)
 def filters(sample_rate: int, model: ModelConfig) -> Array:
     """Weights of every frequency in every band, (bands, window // 2 + 1), read-only.
@@ -36,7 +33,7 @@ def filters(sample_rate: int, model: ModelConfig) -> Array:
     """
     import librosa
 
-    bands, window = model.mel_bands, model.mel_window
+    bands, window = model.mel_bands, model.frame_window
     # librosa warns of empty bands, which are refused below.
     with warnings.catch_warnings(action="ignore"):
         weights: Array = librosa.filters.mel(
@@ -48,7 +45,9 @@ def filters(sample_rate: int, model: ModelConfig) -> Array:
         )
     empty = int((weights.max(axis=1) == 0).sum())
     if empty:
-        cause = f"model.mel_window = {window} tells frequencies {sample_rate / window:.3g} Hz apart"
+        cause = (
+            f"model.frame_window = {window} tells frequencies {sample_rate / window:.3g} Hz apart"
+        )
         reason = f"{empty} of them would hear nothing: {cause}"
         raise ConfigError(
             f"model.mel_bands = {bands}", reason, "use fewer bands or a longer window"
@@ -88,7 +87,7 @@ def log_mel(wav: Tensor, sample_rate: int, model: ModelConfig) -> Tensor:
     Nothing is padded: frame j is of wav[:, j * hop : j * hop + window].
     """
     with torch.autocast(wav.device.type, enabled=False):
-        spectrum = magnitudes(wav, model.mel_window, model.mel_hop)
+        spectrum = magnitudes(wav, model.frame_window, model.frame_hop)
         bands = _filters_on(wav.device, sample_rate, model) @ spectrum  # (batch, bands, frames)
     return bands.clamp(min=MIN_MAGNITUDE).log()
 
@@ -101,18 +100,14 @@ def padded_blocks(wav: Wav, window: int, hop: int) -> Iterator[Wav]:
     frames = count(len(wav), hop)
     for first in range(0, frames, BLOCK_FRAMES):
         last = min(first + BLOCK_FRAMES, frames) - 1
-        start = first * hop - window // 2
-        block = np.zeros((last - first) * hop + window, np.float32)
-        inside = wav[max(0, start) : start + len(block)]
-        block[max(0, -start) :][: len(inside)] = inside
-        yield block
+        yield padded(wav, first, last, window, hop)
 
 
 @torch.no_grad()
 def frames_of(wav: Wav, sample_rate: int, model: ModelConfig) -> Array:
     """The log-mel frames of a whole recording, float32 (frames, bands); `count` says how many."""
-    frames = np.empty((count(len(wav), model.mel_hop), model.mel_bands), np.float32)
-    for i, block in enumerate(padded_blocks(wav, model.mel_window, model.mel_hop)):
+    frames = np.empty((count(len(wav), model.frame_hop), model.mel_bands), np.float32)
+    for i, block in enumerate(padded_blocks(wav, model.frame_window, model.frame_hop)):
         bands = log_mel(torch.from_numpy(block)[None], sample_rate, model)[0]  # (bands, frames)
         frames[i * BLOCK_FRAMES :][: bands.shape[1]] = bands.T.numpy()
     return frames

@@ -37,7 +37,7 @@ class FrameFormat(NamedTuple):
         """Raise UsageError for a scale or an offset that there is not."""
         if self.scale not in SCALES:
             raise UsageError("mel_scale", str(self.scale), f"must be one of {', '.join(SCALES)}")
-        window = self.model.mel_window
+        window = self.model.frame_window
         if not isinstance(self.offset, Integral) or abs(self.offset) > window:
             rule = f"must be a sample from -{window} to {window}, the length of the window"
             raise UsageError("mel_offset", repr(self.offset), rule)
@@ -46,7 +46,7 @@ class FrameFormat(NamedTuple):
     def like(self) -> str:
         """What the model follows, in words."""
         m = self.model
-        every = f"every {m.mel_hop} samples at {self.sample_rate} Hz"
+        every = f"every {m.frame_hop} samples at {self.sample_rate} Hz"
         return f"natural logarithms of {m.mel_bands} mel magnitudes {every}"
 
     def problem(self, frames: Array) -> Problem | None:
@@ -76,10 +76,10 @@ class FrameFormat(NamedTuple):
         """Frames without a problem as (n, bands), float32, of our scale and at our places."""
         by_time = arranged(frames, self.model.mel_bands)
         assert by_time is not None
-        return shifted(self._logs(by_time), self.offset / self.model.mel_hop)
+        return shifted(self._logs(by_time), self.offset / self.model.frame_hop)
 
     def _logs(self, by_time: Array) -> Array:
-        return converted(by_time, self.scale, self.model.mel_window / self.sample_rate)
+        return converted(by_time, self.scale, self.model.frame_window / self.sample_rate)
 
 
 def read(path: Path) -> Array:

@@ -19,10 +19,7 @@ def encode(wav: Array, levels: int) -> Samples:
 
     What lies outside -1 ... 1 is clipped.
     """
-    mu = levels - 1
-    y = np.clip(np.asarray(wav, np.float64), -1, 1)
-    y = np.sign(y) * np.log1p(mu * np.abs(y)) / np.log1p(mu)
-    x: Samples = np.floor((y + 1) / 2 * mu + 0.5).astype(np.int64)
+    x: Samples = np.floor((_companded(wav, levels) + 1) / 2 * (levels - 1) + 0.5).astype(np.int64)
     return x
 
 
@@ -37,6 +34,20 @@ def edges(levels: int) -> Array:
     Code c spans edges[c - 1] ... edges[c].
     """
     return _expanded((2 * np.arange(1, levels) - 1) / (levels - 1) - 1, levels)
+
+
+def with_noise(wav: Wav, noise: Array) -> Wav:
+    """Audio with noise of as many samples, in levels of 256-level mu-law, so as loud as itself."""
+    y = np.clip(_companded(wav, 256) + 2 * noise / 255, -1, 1)
+    return _expanded(y, 256).astype(np.float32)
+
+
+def _companded(wav: Array, levels: int) -> Array:
+    """Audio by mu-law's companding, in -1 ... 1."""
+    mu = levels - 1
+    y = np.clip(np.asarray(wav, np.float64), -1, 1)
+    companded: Array = np.sign(y) * np.log1p(mu * np.abs(y)) / np.log1p(mu)
+    return companded
 
 
 def _expanded(y: Array, levels: int) -> Array:

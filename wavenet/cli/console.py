@@ -22,6 +22,7 @@ from wavenet.data.pcm_cache import Index
 from wavenet.errors import reason_of
 from wavenet.generation.provenance import model_name
 from wavenet.model.checkpoint import Training
+from wavenet.model.conditioning.registry import frame_front_ends
 from wavenet.model.cost import model_cost
 from wavenet.model.known_labels import labels_line
 from wavenet.system.device import peak_bytes
@@ -102,8 +103,14 @@ class ConsoleReport(Display):
                 terminal.warn(f"warning: {why}; training goes on")
 
     def indexing(self, done: int, total: int) -> None:
+        self._count(done, total, "reading ")
+
+    def extracting(self, done: int, total: int) -> None:
+        self._count(done, total, "pitch of ")
+
+    def _count(self, done: int, total: int, what: str) -> None:
         if self._bar is None:
-            self._bar = bar(total, desc="reading ", unit="recordings", leave=False, aside=True)
+            self._bar = bar(total, desc=what, unit="recordings", leave=False, aside=True)
         self._bar.update(done - self._bar.n)
         if done == total:
             self.close()
@@ -225,7 +232,8 @@ class ConsoleReport(Display):
         if early or not (interrupted or trainer.step < trainer.config.train.steps):
             words: tuple[object, ...] = ("generate", run.folder)
             if trainer.config.model.follows_frames:
-                words = ("vocode", run.folder, "RECORDING")
+                verb = "vocode" if trainer.config.model.follows_mel else "play"
+                words = (verb, run.folder, "RECORDING")
             why, next_command = "done", f"Hear it with: {command('wavenet', *words)}"
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
@@ -277,9 +285,14 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
         why = "train.validation = tails scores whole files"
         if config.train.frames_from:
             why = "frames are of whole files (train.frames_from)"
+        elif beside := [k for k in ("features", "segments") if k in config.model.conditioning]:
+            why = f"{beside[0]} are of whole files"
         yield f"trimmed    nothing, because {why}"
     yield f"level      {level_line(index, config)}"
     yield from conditioning_lines(corpus, is_new)
+    if most := config.train.input_noise:
+        where = "what the network reads, in validation too (train.input_noise)"
+        yield f"noise      of up to {most:g} mu-law levels on {where}"
     noted = [(r.name, r.note) for r in index.recordings if r.note and not r.duplicate_of]
     yield from _listed("noted", noted)
     yield from _listed("skipped", [(s.name, s.reason) for s in index.skipped])
@@ -318,7 +331,7 @@ def rate_lines(index: Index, config: Config) -> Iterator[str]:
     yield f"resampled  {', '.join(each)}{more}"
     usual = rates.most_common(1)[0][0]
     others = ((name, load(name)) for name in preset_names())
-    is_kind = attrgetter("model.follows_frames", "model.label_channels")
+    is_kind = attrgetter("model.conditioning")
     keep = [
         name
         for name, other in others
@@ -331,7 +344,7 @@ def rate_lines(index: Index, config: Config) -> Iterator[str]:
 
 
 def conditioning_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
-    """The labels, with the length of the recordings to train on of each, and the mel frames."""
+    """The labels, with the length of the recordings to train on of each, and what is followed."""
     model, rate = corpus.config.model, corpus.index.sample_rate
     if model.labels:
         samples = Counter[int]()
@@ -348,10 +361,10 @@ def conditioning_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
                 f"{len(outer)} outer ones ({labels_line(outer)}), add --label-depth 1"
             )
     if model.follows_frames:
-        every = f"every {model.mel_hop} samples ({1000 * model.mel_hop / rate:.1f} ms)"
-        bands = f"{model.mel_bands} mel bands from {model.mel_low_hz:g} to {model.mel_high_hz:g} Hz"
-        origin = f", from {corpus.config.train.frames_from}" if corpus.frames else ""
-        yield f"frames     {bands} {every}{origin}"
+        every = f"every {model.frame_hop} samples ({1000 * model.frame_hop / rate:.1f} ms)"
+        origin = f", from {corpus.config.train.frames_from}" if "mel" in corpus.tracks else ""
+        kinds = ", ".join(f.description for f in frame_front_ends(model))
+        yield f"frames     {kinds}, {every}{origin}"
 
 
 def level_line(index: Index, config: Config) -> str:

@@ -1,6 +1,6 @@
 """`wavenet evaluate`: how well a model predicts recordings, as lines of text or as JSON."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,9 +16,9 @@ from wavenet.version import __version__
 
 if TYPE_CHECKING:
     from wavenet.config import Config
-    from wavenet.data.given_frames import FramesFile
     from wavenet.data.pcm_cache import Index
     from wavenet.data.split import Span
+    from wavenet.data.tracks import Tracks
     from wavenet.engines.options import EngineOptions
     from wavenet.evaluation.copy_synthesis import CopySynthesisScore
     from wavenet.evaluation.likelihood import Likelihood, Score
@@ -73,9 +73,9 @@ def evaluate(
 ) -> None:
     """How well a model predicts recordings: bits per sample, beside simple baselines."""
     with terminal.loading("PyTorch"):
-        from wavenet.data.given_frames import attach
         from wavenet.data.pcm_cache import index_folder
         from wavenet.data.selection import Selection
+        from wavenet.data.tracks import attach
         from wavenet.engines.options import say_nothing
         from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
         from wavenet.evaluation.scorers import create_scorer
@@ -108,10 +108,8 @@ def evaluate(
             wait_seconds=-1,
             on_wait=terminal.warn,
         )
-        frames: dict[str, FramesFile] = {}
-        if frames_from is not None:
-            index, frames = attach(index, config, Path(frames_from))
-        elif config.train.frames_from:
+        index, config, tracks = attach(index, config, frames_from or "")
+        if frames_from is None and config.train.frames_from:
             origin = f"the model was trained on frames from {config.train.frames_from}"
             tell(f"note: {origin}, these are computed from the audio (--frames-from)")
         spans = spans_to_score(index, split, label_ids(index, config, label_from, label))
@@ -124,16 +122,16 @@ def evaluate(
             note = terminal.warn if as_json else terminal.status
             which = f"{seen} of these recordings" if len(spans) > 1 else "this recording"
             note(f"note: the model was trained on {which}")
-        likelihood = Likelihood(index, config, scorer, frames)
+        likelihood = Likelihood(index, config, scorer, tracks)
         done = spans[: _add(likelihood, spans, say)]
         interrupted = len(done) < len(spans)
         if not done:
             raise KeyboardInterrupt
         score, seen = likelihood.summary(), _count(done, trained)
         say("\n".join(_score_lines(score, index, split, seen, len(spans))))
-        if config.model.follows_frames and vocoded and not interrupted:
+        if config.model.follows_mel and vocoded and not interrupted:
             try:
-                copies = _copies(checkpoint, index, spans[:vocoded], frames, engine, engine_options)
+                copies = _copies(checkpoint, index, spans[:vocoded], tracks, engine, engine_options)
             except KeyboardInterrupt:
                 interrupted = True
                 tell("interrupted: nothing was resynthesised")
@@ -191,26 +189,26 @@ def _copies(
     checkpoint: "Model",
     index: "Index",
     spans: "Sequence[Span]",
-    frames: "Mapping[str, FramesFile]",
+    tracks: "Tracks",
     engine: str,
     engine_options: "EngineOptions",
 ) -> "CopySynthesisScore":
     """The beginnings of spans, resynthesised under a progress bar."""
-    from wavenet.data.given_frames import source_of
+    from wavenet.data.tracks import source_of
     from wavenet.evaluation.copy_synthesis import MAX_SECONDS, resynthesize
-    from wavenet.generation.mel_input import MelInput
+    from wavenet.generation.conditions import Conditions
     from wavenet.system.progress import bar
 
     longest = round(MAX_SECONDS * index.sample_rate)
     excerpts = [(index.pcm(s.recording)[s.start :][:longest], s.label) for s in spans]
-    mel_inputs = [
-        MelInput.from_source(
-            source_of(index, span, frames), span.start, len(pcm), checkpoint.config
+    conditions = [
+        Conditions.from_source(
+            source_of(index, span, tracks), span.start, len(pcm), checkpoint.config
         )
         for span, (pcm, _) in zip(spans, excerpts, strict=True)
     ]
-    with bar(sum(m.samples for m in mel_inputs), counted=False, leave=False) as shown:
-        return resynthesize(checkpoint, excerpts, engine, engine_options, shown.update, mel_inputs)
+    with bar(sum(c.samples for c in conditions), counted=False, leave=False) as shown:
+        return resynthesize(checkpoint, excerpts, engine, engine_options, shown.update, conditions)
 
 
 def _check(
@@ -224,7 +222,7 @@ def _check(
     """Raise WavenetError for options that mean nothing, to this model or at all."""
     from wavenet.evaluation.copy_synthesis import MAX_RECORDINGS
     from wavenet.evaluation.likelihood import SPLITS
-    from wavenet.generation.mel_input import require_frames
+    from wavenet.generation.mel_frames import require_mel
 
     if split not in SPLITS:
         reason = "must be all (every sample) or tails (the last tenth of files over one second)"
@@ -234,7 +232,7 @@ def _check(
     if label_from is not None and label is not None:
         raise WavenetError("`label_from` and `label`", "give one of them")
     if frames_from is not None:
-        require_frames(config)
+        require_mel(config)
     if label_from is not None and not config.model.labels:
         raise UsageError("label_from", None, "the model was trained without labels", "leave it out")
 

@@ -152,6 +152,7 @@ def _config_lines(config: "Config") -> Iterator[str]:
     from wavenet.config import Config
     from wavenet.config.loading import flatten
     from wavenet.config.reference import settings, shown
+    from wavenet.model.conditioning.registry import frame_front_ends
     from wavenet.model.cost import model_cost
 
     cost = model_cost(config.model, config.audio.sample_rate)
@@ -159,6 +160,10 @@ def _config_lines(config: "Config") -> Iterator[str]:
     size = f"{len(cost.layers)} layers, {cost.parameters:,} parameters"
     hears = f"hears {cost.receptive_field:,} samples = {cost.receptive_field_ms:.1f} ms"
     yield _line("network", f"{size}, {hears} at {config.audio.sample_rate} Hz")
+    if followed := frame_front_ends(config.model):
+        milliseconds = 1000 * config.model.frame_hop / config.audio.sample_rate
+        what = ", ".join(front_end.description for front_end in followed)
+        yield _line("follows", f"{what}; every {milliseconds:g} ms")
     values, defaults = flatten(config.to_dict()), flatten(Config().to_dict())
     head = "settings"
     for setting in settings():
@@ -173,6 +178,8 @@ def _config_lines(config: "Config") -> Iterator[str]:
 
 def _summary_lines(summary: "RunSummary") -> Iterator[str]:
     """What is known of a run or a model, but for its curve."""
+    from wavenet.scores.notes import name_of as note_name
+
     yield from (_line("damaged", problem) for problem in summary.problems)
     if summary.config:
         yield from _config_lines(summary.config)
@@ -205,6 +212,13 @@ def _summary_lines(summary: "RunSummary") -> Iterator[str]:
     if training and training.ancestry:
         bases = [f"{a.name} (step {a.step:,})" for a in reversed(training.ancestry)]
         yield _line("begun from", ", before that ".join(bases))
+    if training and training.pitch:
+        low, high = (f"{note_name(note)} ({note:.0f})" for note in training.pitch)
+        yield _line("plays", f"{low} to {high} (notes, and MIDI note numbers)")
+    if training and training.loudness:
+        loud = training.loudness
+        levels = f"{loud.low:.0f} to {loud.high:.0f} dB, median {loud.middle:.0f}"
+        yield _line("loudness", f"{levels} (A-weighted, while something sounds)")
     if training and training.mel:
         spread = f"median {training.mel.middle:g}, 5 % above {training.mel.high:g}"
         yield _line("mel frames", f"{spread} (natural logarithms)")

@@ -18,6 +18,7 @@ from wavenet.cli.evaluate import evaluate
 from wavenet.cli.failures import OneLineErrors
 from wavenet.cli.generate import generate
 from wavenet.cli.info import info
+from wavenet.cli.play import play
 from wavenet.cli.plot import plot
 from wavenet.cli.presets import presets
 from wavenet.cli.receptive_field import receptive_field
@@ -97,6 +98,11 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
         "wavenet generate runs/x --seed 3 --clip 2 -o second-of-4.wav",
         "wavenet generate demo-voice --seconds 60 -o - | ffplay -",
     ),
+    play: (
+        'wavenet play demo-flute "C5:0.5 E5 G5:1"',
+        "wavenet play runs/x hummed.wav -o played.wav",
+        "wavenet play runs/x tune.mid --transpose 12 --tempo 1.2",
+    ),
     vocode: (
         "wavenet vocode runs/x a.wav b.npy -o vocoded/",
         "wavenet vocode runs/x - -o - < a.wav > b.wav",
@@ -117,7 +123,7 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
     demo: ("wavenet demo --minutes 1",),
 }
 PANELS = (
-    Panel("Learn and make audio", (train, generate, vocode, demo)),
+    Panel("Learn and make audio", (train, generate, play, vocode, demo)),
     Panel("Look into models and runs", (runs, info, plot, evaluate, receptive_field)),
     Panel("What there is", (presets, settings, cache, bench)),
 )

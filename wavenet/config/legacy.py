@@ -31,7 +31,13 @@ class Retired:
     instead: str
 
 
-LEGACY: dict[str, Renamed | Retired] = {"train.average_decay": Renamed("train.ema_decay")}
+LEGACY: dict[str, Renamed | Retired] = {
+    "train.average_decay": Renamed("train.ema_decay"),
+    "model.mel_hop": Renamed("model.frame_hop"),
+    "model.mel_window": Renamed("model.frame_window"),
+    "model.mel_context": Renamed("model.frame_context"),
+    "model.mel_channels": Renamed("model.frame_channels"),
+}
 
 
 def current(

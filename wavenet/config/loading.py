@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.config.legacy import current, modernised
-from wavenet.config.model import ModelConfig
+from wavenet.config.model import LABELS, WIDTHS, ModelConfig
 from wavenet.config.reference import settings, settings_called, settings_like
 from wavenet.config.schema import Config
 from wavenet.errors import ConfigError, UsageError
@@ -161,12 +161,16 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     ConfigError for a setting that is no longer there.
     """
     overrides: dict[str, Any] = {}
+    lists = {setting.name for setting in settings() if setting.type == "list of texts"}
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             example = "for example train.learning_rate=3e-4"
             raise UsageError("set", text, f"write it as key=value, {example}")
-        overrides |= current(key.strip(), _toml_value(value.strip()), f"`set` {text}")
+        new = _toml_value(value.strip())
+        if key.strip() in lists and isinstance(new, str):
+            new = [word.strip() for word in new.split(",") if word.strip()]
+        overrides |= current(key.strip(), new, f"`set` {text}")
     return overrides
 
 
@@ -185,7 +189,28 @@ def override(nested: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
         if key in _CYCLE and "model.dilations" not in overrides:
             target.pop("dilations", None)
         target[name] = value
+    _agree(result.get("model"), overrides)
     return result
+
+
+def _agree(model: Any, overrides: Mapping[str, Any]) -> None:
+    """Bring the list of what a network follows and their widths together, as overrides ask."""
+    if not isinstance(model, dict):
+        return
+    for kind, (name, usual) in WIDTHS.items():
+        followed = model.get("conditioning")
+        if "model.conditioning" in overrides and f"model.{name}" not in overrides:
+            if isinstance(followed, list | tuple):
+                model[name] = (model.get(name) or usual) if kind in followed else 0
+        elif f"model.{name}" in overrides and not model[name] and isinstance(followed, list):
+            model["conditioning"] = [other for other in followed if other != kind]
+    # Labels that were found go with the kind that they are of.
+    followed = model.get("conditioning")
+    asked = {"model.conditioning", "model.label_channels"} & {*overrides}
+    if asked and isinstance(followed, list | tuple):
+        for kind, found in LABELS.items():
+            if kind not in followed and f"model.{found}" not in overrides:
+                model.pop(found, None)
 
 
 def parse(

@@ -4,12 +4,38 @@ What stands below a setting is its documentation: see `reference`. One that is r
 is entered in `legacy`.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from wavenet.arithmetic import is_power_of_two
 from wavenet.config import dilations
 from wavenet.config.checks import Checked, ranged
+
+# What a network may follow, in the order in which layers read its channels.
+KINDS = ("mel", "label", "pitch", "loudness", "features", "segments")
+# The setting that makes a network follow a kind by being above 0, and its usual value.
+WIDTHS = {"mel": ("mel_bands", 80), "label": ("label_channels", 16)}
+# Where the labels that a kind knows are kept.
+LABELS = {"label": "labels", "segments": "segment_labels"}
+# Settings that are found in recordings when training starts.
+FOUND = ("labels", "features_width", "segment_labels")
+
+
+def without_found(model: "ModelConfig") -> "ModelConfig":
+    """The sizes without what was found in recordings."""
+    return replace(model, labels=(), features_width=0, segment_labels=())
+
+
+def with_found(model: "ModelConfig", other: "ModelConfig") -> "ModelConfig":
+    """The sizes with what was found for the other ones, where they want and do not name any."""
+    found: dict[str, Any] = {}
+    if model.label_channels and not model.labels:
+        found["labels"] = other.labels
+    if "segments" in model.conditioning and not model.segment_labels:
+        found["segment_labels"] = other.segment_labels
+    if "features" in model.conditioning and not model.features_width:
+        found["features_width"] = other.features_width
+    return replace(model, **found)
 
 
 @dataclass(frozen=True)
@@ -107,6 +133,14 @@ class ModelConfig(Checked):
     mixtures: int = ranged(10, 1, 100, "components")
     """Components of the mixture that the other outputs predict."""
 
+    conditioning: tuple[str, ...] = ()
+    """What the network follows besides the past, as a list of: "mel", frames of a recording's
+    spectrum, which make it a vocoder; "pitch" and "loudness", which make it an instrument to be
+    played; "features" of your own, a .npy beside each recording; "segments", labels with a start
+    and an end in a file beside each recording, such as words; "label", one for a whole recording.
+    `mel_bands` adds "mel" to it and `label_channels` adds "label".
+    """
+
     label_channels: int = ranged(0, 0, 1024, "channels", zero="no labels")
     """Size of the vector that stands for a label: a voice, an instrument, a class. Set it to about
     16 to train several in one network and choose one when generating.
@@ -117,14 +151,24 @@ class ModelConfig(Checked):
     recordings when training starts, so there is no need to set them.
     """
 
-    mel_bands: int = ranged(0, 0, 512, "bands", zero="no frames")
+    frame_hop: int = ranged(256, 1, 2**16, "samples")
+    """From one frame that the network follows to the next: of mel frames, pitch, loudness, features
+    and segments alike. At most `frame_window` with mel frames.
+    """
+
+    frame_window: int = ranged(1024, 16, 2**16, "samples")
+    """What one mel frame, or one of loudness, is computed from."""
+
+    frame_context: int = ranged(2, 0, 64, "frames")
+    """The network sees each frame with this many to each side of it, condensed to
+    `frame_channels`.
+    """
+
+    frame_channels: int = ranged(64, 1, 1024, "channels")
+    """Channels that a frame of each kind and its neighbours are condensed to, for all layers."""
+
+    mel_bands: int = ranged(0, 0, 512, "bands", zero="no mel frames")
     """Bands of the log-mel frames that the network follows, which makes it a vocoder."""
-
-    mel_hop: int = ranged(256, 1, 2**16, "samples")
-    """From one mel frame to the next; at most `mel_window`."""
-
-    mel_window: int = ranged(1024, 16, 2**16, "samples")
-    """What one mel frame is computed from."""
 
     mel_low_hz: float = ranged(0.0, 0, 1e9, "Hz")
     """Where the lowest mel band begins; below `mel_high_hz`."""
@@ -132,13 +176,28 @@ class ModelConfig(Checked):
     mel_high_hz: float = ranged(8000.0, 0, 1e9, "Hz", above=True)
     """Where the highest mel band ends; at most half of `audio.sample_rate`."""
 
-    mel_context: int = ranged(2, 0, 64, "frames")
-    """The network sees each mel frame with this many to each side of it, condensed to
-    `mel_channels`.
+    pitch_low_hz: float = ranged(65.0, 20, 10_000, "Hz")
+    """The lowest pitch that is looked for in recordings, if "pitch" is followed. Two of its periods
+    should fit between events that differ, and a wider range takes longer to search.
     """
 
-    mel_channels: int = ranged(64, 1, 1024, "channels")
-    """Channels that a mel frame and its neighbours are condensed to, for all layers."""
+    pitch_high_hz: float = ranged(2100.0, 20, 10_000, "Hz")
+    """The highest pitch that is looked for; at most a quarter of `audio.sample_rate`."""
+
+    features_width: int = ranged(0, 0, 4096, "numbers", zero="found in the files")
+    """Numbers in a frame of "features". It is found when training starts, so there is no need to
+    set it.
+    """
+
+    features_hop: int = ranged(0, 0, 2**16, "samples", zero="`frame_hop`")
+    """From one frame of "features" to the next in their files. Where it is not `frame_hop` they are
+    joined by straight lines.
+    """
+
+    segment_labels: tuple[str, ...] = ()
+    """The labels of "segments" that the network knows, all different. They are collected when
+    training starts, so there is no need to set them.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,11 +209,35 @@ class ModelConfig(Checked):
         self.require(len({*self.labels}) == len(self.labels), "labels", "must all be different")
         embedded = not self.labels or self.label_channels > 0
         self.require(embedded, "labels", "needs model.label_channels above 0")
-        fits = self.mel_hop <= self.mel_window
-        self.require(fits, "mel_hop", "must be at most model.mel_window samples")
+        self._complete_conditioning()
+        computed = {"mel", "loudness"} & {*self.conditioning}
+        fits = self.frame_hop <= self.frame_window or not computed
+        self.require(fits, "frame_hop", "must be at most model.frame_window samples")
         below = self.mel_low_hz < self.mel_high_hz
         self.require(below, "mel_low_hz", "must be below model.mel_high_hz")
+        below = 2 * self.pitch_low_hz <= self.pitch_high_hz
+        self.require(below, "pitch_low_hz", "must be at most half of model.pitch_high_hz")
         self._check_patterns()
+
+    def _complete_conditioning(self) -> None:
+        """Bring the list of what is followed into its order, with what is followed by its width."""
+        of_width = {kind for kind, (name, _) in WIDTHS.items() if getattr(self, name)}
+        unknown = [kind for kind in self.conditioning if kind not in KINDS]
+        rule = f"must be a list of {', '.join(KINDS)}"
+        self.require(not unknown, "conditioning", rule)
+        for kind, (name, usual) in WIDTHS.items():
+            missing = kind in self.conditioning and kind not in of_width
+            self.require(
+                not missing,
+                name,
+                f"must be above 0, usually {usual}, or {kind} not in model.conditioning",
+            )
+        followed = tuple(kind for kind in KINDS if kind in of_width | {*self.conditioning})
+        object.__setattr__(self, "conditioning", followed)
+        of_segments = not self.segment_labels or "segments" in followed
+        self.require(of_segments, "segment_labels", 'needs "segments" in model.conditioning')
+        different = len({*self.segment_labels}) == len(self.segment_labels)
+        self.require(different, "segment_labels", "must all be different")
 
     def _check_patterns(self) -> None:
         """What the kinds of layers and the context module require of their sizes."""
@@ -238,15 +321,21 @@ class ModelConfig(Checked):
 
     @property
     def follows_frames(self) -> bool:
+        """Whether the network is conditioned on anything that changes along a recording."""
+        return any(kind != "label" for kind in self.conditioning)
+
+    @property
+    def follows_mel(self) -> bool:
         """Whether the network is conditioned on mel frames, which makes it a vocoder."""
         return self.mel_bands > 0
 
     @property
-    def frame_hop(self) -> int:
+    def frame_spacing(self) -> int:
         """Samples between frames of conditioning; 1 when the network follows none."""
-        return self.mel_hop if self.follows_frames else 1
+        return self.frame_hop if self.follows_frames else 1
 
     @property
     def condition_channels(self) -> int:
-        """Conditioning channels of a layer: condensed mel frames, then the label's embedding."""
-        return (self.mel_channels if self.follows_frames else 0) + self.label_channels
+        """Conditioning channels of a layer: condensed frames, then the label's embedding."""
+        kinds = sum(kind != "label" for kind in self.conditioning)
+        return kinds * self.frame_channels + self.label_channels

@@ -47,7 +47,7 @@ class Config(Checked):
         proper = re.fullmatch(r"\w[\w.-]*", self.name) is not None
         self.require(proper, "name", "must be letters, digits, dots and dashes")
         nyquist = self.audio.sample_rate / 2
-        sampled = not self.model.follows_frames or self.model.mel_high_hz <= nyquist
+        sampled = not self.model.follows_mel or self.model.mel_high_hz <= nyquist
         rule = f"must be at most {nyquist:g}, half audio.sample_rate"
         self.model.require(sampled, "mel_high_hz", rule)
         as_recorded = self.audio.level == "none" or not self.train.frames_from
@@ -59,15 +59,16 @@ class Config(Checked):
         """Whether silence at the ends of recordings is trimmed.
 
         With train.validation = "tails" it never is: its figures compare with those published for
-        whole files. Nor is it with train.frames_from, whose frames are of whole files.
+        whole files. Nor is it where mel frames, features or segments come in files of their own,
+        which are of whole recordings.
         """
-        whole = self.train.validation == "tails" or self.train.frames_from
-        return self.audio.trim and not whole
+        beside = self.train.frames_from or {"features", "segments"} & {*self.model.conditioning}
+        return self.audio.trim and self.train.validation != "tails" and not beside
 
     @property
     def segment_samples(self) -> int:
-        """Predicted samples per window: whole frames where the network follows mel frames."""
-        hop = self.model.frame_hop
+        """Predicted samples per window: whole frames where the network follows any."""
+        hop = self.model.frame_spacing
         frames = round(self.train.segment_seconds * self.audio.sample_rate / hop)
         return max(1, frames) * hop
 

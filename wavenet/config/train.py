@@ -65,6 +65,13 @@ class TrainConfig(Checked):
     folder is learnt by heart later. 6 suits a few minutes of audio.
     """
 
+    input_noise: float = ranged(0.0, 0, 128, "levels")
+    """In each window the samples that the network reads, not those that it predicts, have noise of
+    a deviation of up to this many mu-law levels, of 256; in validation too. What is followed, such
+    as pitch, then counts for more than the past, which is perfect in training alone: about 24 suits
+    an instrument that is to be played in tune.
+    """
+
     segment_seconds: float = ranged(0.5, 0.001, 60, "s")
     """Predicted audio in each window. The receptive field comes on top, before it."""
 

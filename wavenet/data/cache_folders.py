@@ -6,6 +6,7 @@ A cleared cache is decoded again when it is next needed.
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -86,7 +87,7 @@ def _entry(path: Path) -> CacheEntry | None:
         settings = {f"audio.{k}": v for k, v in about["audio"].items() if k != "trim"}
         settings |= {"trim": bool(about["trim"]), "version": about.get("version")}
         folder, paths = str(about["folder"]), tuple(map(str, about.get("paths", ())))
-    files = [file.stat() for file in path.iterdir()]
+    files = [file.stat() for file in path.rglob("*") if file.is_file()]
     size, used = sum(f.st_size for f in files), max(f.st_mtime for f in files)
     return CacheEntry(path, folder, paths, _recordings(path), rate, settings, size, used)
 
@@ -142,6 +143,8 @@ def clear(entry: CacheEntry) -> None:
             # The index goes first: without it, the other files are ignored.
             for name in ("index.jsonl", "pcm.bin", ABOUT):
                 (entry.path / name).unlink(missing_ok=True)
+            for folder in entry.path.glob("*/"):
+                shutil.rmtree(folder)
             # Windows deletes no open file; there, filelock deletes it on release.
             with suppress(PermissionError):
                 (entry.path / "lock").unlink(missing_ok=True)

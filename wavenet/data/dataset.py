@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wavenet.arithmetic import ceil_div
 from wavenet.audio.gain import peak, scaled
-from wavenet.audio.quantization import from_pcm16
+from wavenet.audio.quantization import from_pcm16, with_noise
 from wavenet.data.corpus import Corpus
 from wavenet.data.split import Span
 from wavenet.glossary import Samples
@@ -26,13 +26,25 @@ class Batch(NamedTuple):
     """Windows on the host.
 
     `loss_mask` is 1 where a predicted sample is real audio. Where this is one rank's shard,
-    `global_count` is the sum of the masks of the whole batch.
+    `global_count` is the sum of the masks of the whole batch. `noisy` is `x` as the network reads
+    it with `train.input_noise`; None without.
     """
 
     x: Samples  # (batch, receptive_field + segment)
     loss_mask: NDArray[np.float32]  # (batch, segment)
     conditioning_input: ConditioningInput = ConditioningInput({})
     global_count: int = 0
+    noisy: Samples | None = None
+
+
+class Place(NamedTuple):
+    """Where a window of training begins to predict, and what is done to it."""
+
+    span: Span
+    start: int  # sample
+    gain: float
+    # Of what gives its noise.
+    rng: np.random.Generator
 
 
 class WindowDataset:
@@ -55,11 +67,11 @@ class WindowDataset:
         batch = _stacked([self.window(*place) for place in places[rank::ranks]])
         if ranks == 1:
             return batch
-        predicted = [self._predicted(span, start) for span, start, _ in places]
+        predicted = [self._predicted(place.span, place.start) for place in places]
         return batch._replace(global_count=sum(stop - start for start, stop in predicted))
 
-    def _place(self, step: int, i: int) -> tuple[Span, int, float]:
-        """Where the i-th window of a step begins to predict, and the gain that it is played at."""
+    def _place(self, step: int, i: int) -> Place:
+        """The i-th window of a step."""
         train = self.corpus.config.train
         rng = np.random.Generator(np.random.Philox(key=train.seed, counter=[0, 0, step, i]))
         at = int(rng.integers(self._ends[-1]))
@@ -71,8 +83,8 @@ class WindowDataset:
         most = train.augment_gain_db
         gain = 10 ** (rng.uniform(-most, most) / 20) if most else 1.0
         # Frames then lie alike in all windows of a batch.
-        hop = self.corpus.config.model.frame_hop
-        return span, ceil_div(start, hop) * hop, gain
+        hop = self.corpus.config.model.frame_spacing
+        return Place(span, ceil_div(start, hop) * hop, gain, rng)
 
     def validation_batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         """Every held-out sample once with its exact context, or one rank's shard of them.
@@ -80,7 +92,7 @@ class WindowDataset:
         When that is over `train.validation_seconds`, evenly chosen windows.
         """
         config = self.corpus.config
-        hop = config.model.frame_hop
+        hop = config.model.frame_spacing
         starts = [
             (span, at)
             for span in self.corpus.validation
@@ -90,18 +102,31 @@ class WindowDataset:
         most = max(1, limit // self.segment)
         if len(starts) > most:
             starts = [starts[i * len(starts) // most] for i in range(most)]
-        starts = starts[rank::ranks]
+        seed = config.train.seed
+        # Their noise is the same at every validation.
+        places = [
+            Place(
+                *start, 1.0, np.random.Generator(np.random.Philox(key=seed, counter=[0, 1, 0, i]))
+            )
+            for i, start in enumerate(starts)
+        ][rank::ranks]
         # What fits in memory in training fits here.
         size = ceil_div(config.train.batch, ranks * config.train.accumulate)
-        for i in range(0, len(starts), size):
-            yield _stacked([self.window(*place) for place in starts[i : i + size]])
+        for i in range(0, len(places), size):
+            yield _stacked([self.window(*place) for place in places[i : i + size]])
 
-    def window(self, span: Span, start: int, gain: float = 1.0) -> Batch:
+    def window(
+        self,
+        span: Span,
+        start: int,
+        gain: float = 1.0,
+        rng: np.random.Generator | None = None,
+    ) -> Batch:
         """One window, without the batch axis, that predicts samples `start` to `start + segment`.
 
         `start` counts in the span's recording and may lie before the span: a recording shorter than
         a segment is padded with silence on its left. A `gain` that would clip is lowered to full
-        scale.
+        scale. With an `rng` it has the noise of `train.input_noise`, if that is set.
         """
         corpus, first = self.corpus, start - self.receptive_field
         begin, stop = max(first, 0), min(start + self.segment, span.stop)
@@ -116,9 +141,15 @@ class WindowDataset:
         louder = {f.name: f.with_gain(inputs.values[f.name], gain) for f in self._front_ends}
         wav = from_pcm16(scaled(inside, gain))
         x[begin - first : stop - first] = corpus.distribution.encode(wav)
+        noisy, most = None, corpus.config.train.input_noise
+        if most and rng is not None:
+            # What lies before the recording stays silence.
+            noise = rng.uniform(0, most) * rng.standard_normal(len(wav))
+            noisy = x.copy()
+            noisy[begin - first : stop - first] = corpus.distribution.encode(with_noise(wav, noise))
         loss_mask = np.zeros(self.segment, np.float32)
         loss_mask[slice(*self._predicted(span, start))] = 1
-        return Batch(x, loss_mask, inputs._replace(values=louder))
+        return Batch(x, loss_mask, inputs._replace(values=louder), noisy=noisy)
 
     def _predicted(self, span: Span, start: int) -> tuple[int, int]:
         """Which part of the segment that begins at `start` is of the span, counted from there."""
@@ -128,8 +159,10 @@ class WindowDataset:
 
 def _stacked(batch: list[Batch]) -> Batch:
     """Windows with the batch axis."""
+    noisy = [window.noisy for window in batch if window.noisy is not None]
     return Batch(
         np.stack([window.x for window in batch]),
         np.stack([window.loss_mask for window in batch]),
         windows.stacked([window.conditioning_input for window in batch]),
+        noisy=np.stack(noisy) if noisy else None,
     )

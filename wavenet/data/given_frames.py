@@ -21,9 +21,9 @@ from wavenet.data.decoding import Recording
 from wavenet.data.discovery import Skipped
 from wavenet.data.pcm_cache import Index
 from wavenet.data.split import Span
+from wavenet.data.track import Track
 from wavenet.errors import AudioError, CorpusError
 from wavenet.glossary import Array
-from wavenet.model.conditioning.front_end import Source
 
 # Programs differ in what they make of a recording's last samples.
 FRAMES_OFF = 2
@@ -88,19 +88,13 @@ def attach(index: Index, config: Config, folder: Path) -> tuple[Index, dict[str,
     return replace(index, recordings=kept, skipped=(*index.skipped, *skipped)), files
 
 
-def source_of(index: Index, span: Span, frames: Mapping[str, FramesFile]) -> Source:
-    """What front ends read of a span's recording; {} where its frames are computed."""
-    rows = frames[span.recording.name].rows if frames else None
-    return Source(index.pcm(span.recording), span.label, rows)
-
-
 def mel_statistics(
-    index: Index, config: Config, spans: Sequence[Span], frames: Mapping[str, FramesFile]
+    index: Index, config: Config, spans: Sequence[Span], frames: Mapping[str, Track]
 ) -> MelStatistics | None:
     """Of mel frames, `frames` or computed: medians over recordings. None for silence alone."""
     from wavenet.audio import mel
 
-    hop, found = config.model.mel_hop, list[MelStatistics]()
+    hop, found = config.model.frame_hop, list[MelStatistics]()
     each = MEL_SECONDS * index.sample_rate
     for span in spans[:: ceil_div(len(spans), MEL_SPANS)]:
         start = span.start + max(0, len(span) - each) // 2
@@ -128,7 +122,7 @@ def _problem(path: Path, recording: Recording, format: FrameFormat) -> str:
         return problem.reason
     by_time = mel_files.arranged(frames, format.model.mel_bands)
     assert by_time is not None
-    expected = 1 + recording.samples // format.model.mel_hop
+    expected = 1 + recording.samples // format.model.frame_hop
     if abs(len(by_time) - expected) > FRAMES_OFF:
         samples = f"{recording.name}, {recording.samples} samples at {format.sample_rate} Hz"
         return f"holds {len(by_time)} frames, and {samples}, has {expected}"

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from wavenet.errors import CorpusError
-from wavenet.model.known_labels import composed, known_line
+from wavenet.model.known_labels import known_line
+from wavenet.system.text import composed
 
 EXAMPLE = r"(?P<label>[a-z]+)_\d+"
 WAYS = (

@@ -28,13 +28,20 @@ class DeviceBatch(NamedTuple):
     loss_mask: Tensor  # (batch, segment)
     conditioning_input: ConditioningInput | None
     global_count: int = 0  # as `Batch.global_count`
+    noisy: Tensor | None = None  # as `Batch.noisy`
+
+    @property
+    def read(self) -> Tensor:
+        """The codes that the network reads, one for each of `x`."""
+        return self.x if self.noisy is None else self.noisy
 
     def parts(self, size: int) -> Iterator["DeviceBatch"]:
         """The same windows, up to `size` at a time."""
         for at in range(0, len(self.x), size):
             part = slice(at, at + size)
             inputs = self.conditioning_input and self.conditioning_input.part(part)
-            yield DeviceBatch(self.x[part], self.loss_mask[part], inputs)
+            noisy = None if self.noisy is None else self.noisy[part]
+            yield DeviceBatch(self.x[part], self.loss_mask[part], inputs, noisy=noisy)
 
 
 def to_device(config: Config, batch: Batch, device: torch.device) -> DeviceBatch:
@@ -45,7 +52,8 @@ def to_device(config: Config, batch: Batch, device: torch.device) -> DeviceBatch
 
     inputs = batch.conditioning_input.map(there)
     completed = windows.completed(config.model, config.audio.sample_rate, inputs)
-    return DeviceBatch(there(batch.x), there(batch.loss_mask), completed, batch.global_count)
+    noisy = None if batch.noisy is None else there(batch.noisy)
+    return DeviceBatch(there(batch.x), there(batch.loss_mask), completed, batch.global_count, noisy)
 
 
 class Prefetcher:
@@ -73,4 +81,7 @@ class Prefetcher:
         # Otherwise the first GPU would be opened too.
         with torch.cuda.device(self._device):
             inputs = batch.conditioning_input.map(pinned)
-            return Batch(pinned(batch.x), pinned(batch.loss_mask), inputs, batch.global_count)
+            noisy = None if batch.noisy is None else pinned(batch.noisy)
+            return Batch(
+                pinned(batch.x), pinned(batch.loss_mask), inputs, batch.global_count, noisy
+            )

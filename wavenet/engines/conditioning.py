@@ -27,7 +27,7 @@ def require_conditioning(
     required = front_ends(config)
     if not required:
         if conditioning is not None:
-            reason = "this model was trained without labels and mel frames: it cannot be told any"
+            reason = "this model follows nothing: it cannot be told what to make"
             raise EngineError("", reason)
         return
     if conditioning is None:

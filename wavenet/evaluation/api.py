@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wavenet.data.given_recordings import Recordings, as_files
 from wavenet.data.pcm_cache import index_folder
+from wavenet.data.tracks import attach
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
 from wavenet.evaluation.likelihood import SPLITS, Likelihood, Score, label_ids, spans_to_score
@@ -64,7 +65,8 @@ def score(
             wait_seconds=-1,
             on_wait=tell,
         )
-        likelihood = Likelihood(index, config, scorer)
+        index, config, tracks = attach(index, config)
+        likelihood = Likelihood(index, config, scorer, tracks)
         for span in spans_to_score(index, split, label_ids(index, config, None, label)):
             likelihood.add(span)
         return likelihood.summary()

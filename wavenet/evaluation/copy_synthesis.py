@@ -12,7 +12,7 @@ import numpy as np
 from wavenet.audio.quantization import from_pcm16
 from wavenet.engines.options import EngineOptions
 from wavenet.evaluation.metrics import CopyMetrics, compare, griffin_lim
-from wavenet.generation.mel_input import MelInput
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Pcm, Wav
 from wavenet.model.checkpoint import Model
@@ -42,16 +42,16 @@ def resynthesize(
     engine: str,
     options: EngineOptions,
     advance: Callable[[int], object] = lambda _: None,
-    mel_inputs: Sequence[MelInput] = (),
+    conditions: Sequence[Conditions] = (),
 ) -> CopySynthesisScore:
     """Resynthesise recordings, and compare.
 
     `recordings` are (samples, label id), the samples at the model's level. `advance` is called with
-    the number of samples of each block. `mel_inputs` has frames of each that are not its own.
+    the number of samples of each block. `conditions` has frames of each that are not its own.
     """
     config, rate = model.config.model, model.config.audio.sample_rate
     wavs = [from_pcm16(pcm) for pcm, _ in recordings]
-    mel_inputs = mel_inputs or [MelInput.from_cached(wav, model.config) for wav in wavs]
+    conditions = conditions or [Conditions.from_cached(wav, model.config) for wav in wavs]
     known = config.labels
     sampler = Sampler(
         model,
@@ -59,10 +59,10 @@ def resynthesize(
         engine="auto" if engine == "parallel" else engine,
         options=options,
         labels=[known[label_id] for _, label_id in recordings] if known else [],
-        mel_inputs=mel_inputs,
+        conditions=conditions,
     )
     by_model = sampler.collect([len(wav) for wav in wavs], advance)
-    by_griffin_lim = [griffin_lim(m.frames, m.samples, rate, config) for m in mel_inputs]
+    by_griffin_lim = [griffin_lim(c.values["mel"], c.samples, rate, config) for c in conditions]
 
     def score(copies: Sequence[Wav]) -> CopyMetrics:
         pairs = zip(wavs, copies, strict=True)

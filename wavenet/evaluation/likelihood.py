@@ -14,9 +14,9 @@ from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import baselines, labels
 from wavenet.data.discovery import Skipped
-from wavenet.data.given_frames import FramesFile, source_of
 from wavenet.data.pcm_cache import Index
 from wavenet.data.split import TAILS_MIN_SECONDS, Span, tails
+from wavenet.data.tracks import Tracks, source_of
 from wavenet.errors import CorpusError
 from wavenet.evaluation.copy_synthesis import CopySynthesisScore
 from wavenet.evaluation.scorers import ScoredSegment, Scorer
@@ -94,11 +94,11 @@ class Likelihood:
         index: Index,
         config: Config,
         scorer: Scorer,
-        frames: Mapping[str, FramesFile] | None = None,
+        tracks: Tracks | None = None,
     ) -> None:
-        """`frames` are mel frames that another program made, by recording; else computed."""
+        """`tracks` are what the model follows that is not computed from the audio."""
         self._index, self._model, self._scorer = index, config.model, scorer
-        self._frames = frames or {}
+        self._tracks = tracks or {}
         self._distribution = distribution_for(config.model)
         self._files: list[FileScore] = []
         # Sums over the recordings so far.
@@ -115,12 +115,12 @@ class Likelihood:
         `advance` is called with the number of samples of each block.
         """
         pcm = self._index.pcm(span.recording)
-        source = source_of(self._index, span, self._frames)
+        source = source_of(self._index, span, self._tracks)
         nats = bits_to_16bit = 0.0
         for at in range(span.start, span.stop, BLOCK_SAMPLES):
             begin = max(0, at - self._model.receptive_field)
-            # Where the model takes mel frames, a segment begins with a frame.
-            begin -= begin % self._model.frame_hop
+            # Where the model follows frames, a segment begins with one.
+            begin -= begin % self._model.frame_spacing
             end = min(span.stop, at + BLOCK_SAMPLES)
             x = self._distribution.encode(from_pcm16(pcm[begin:end]))
             nats += self._scorer(ScoredSegment(source, begin, x, at - begin))

@@ -129,7 +129,7 @@ def griffin_lim(frames: Array, samples: int, sample_rate: int, model: ModelConfi
     """
     import librosa
 
-    window, hop = model.mel_window, model.mel_hop
+    window, hop = model.frame_window, model.frame_hop
     assert len(frames) == mel.count(samples, hop), f"{len(frames)} frames for {samples} samples"
     # librosa warns about less than a window.
     length = max(samples, window)

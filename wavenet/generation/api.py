@@ -12,7 +12,8 @@ from wavenet.audio.arrays import as_array
 from wavenet.audio.playable import Audio
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
-from wavenet.generation.mel_input import MelInput, frame_format
+from wavenet.generation import mel_frames
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.prompt import Prompt, read_prompt
 from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
@@ -97,7 +98,7 @@ def generate(
     (2, 1600)
     """
     model = as_model(model)
-    samples, seed = samples_for(model, seconds), _given_or_new(seed)
+    samples, seed = samples_for(model, seconds), given_or_new(seed)
     if prompt is not None and not isinstance(prompt, Prompt):
         prompt = read_prompt(prompt, model)
     sampler = Sampler(
@@ -116,7 +117,7 @@ def generate(
     return Audio(wav, model.sample_rate, seed=seed, tags=tags)
 
 
-def _given_or_new(seed: int | None) -> int:
+def given_or_new(seed: int | None) -> int:
     """The seed that the user gave, or a new one, short enough to type again."""
     return secrets.randbelow(1_000_000) if seed is None else seed
 
@@ -172,15 +173,15 @@ def vocode(
 
     It is such a wav in -1 ... 1, or (wav, rate), or a file. Or it is audio for log-mel frames
     (n, bands), (bands, n) or a batch of one of them, or a .npy file of these, of which each stands
-    for `model.config.model.mel_hop` samples. The result is float32 (time,), and as long. Several,
+    for `model.config.model.frame_hop` samples. The result is float32 (time,), and as long. Several,
     as a list, are made at once, whatever their lengths, and give a list; each comes out as it would
     alone. A model that also knows labels needs a `label`.
 
         mel_scale     what the numbers of frames are: "ln", natural logarithms of mel magnitudes;
                       "log10", "db", "log1p" or "linear"; or of power "ln-power", "log10-power",
                       "db-power" or "power"
-        mel_offset    the sample that the first frame is centred on, -`mel_window` to `mel_window`:
-                      0 as librosa has it, half a hop as HiFi-GAN has it
+        mel_offset    the sample that the first frame is centred on, -`frame_window` to
+                      `frame_window`: 0 as librosa has it, half a hop as HiFi-GAN has it
 
     The other arguments are those of `generate`.
 
@@ -188,20 +189,20 @@ def vocode(
     like those of another scale; AudioError for a recording that holds no finite floats.
 
     >>> import numpy as np, wavenet
-    >>> config = wavenet.ModelConfig(layers=4, mel_bands=20, mel_hop=80, mel_window=320)
+    >>> config = wavenet.ModelConfig(layers=4, mel_bands=20, frame_hop=80, frame_window=320)
     >>> vocoder = wavenet.Model.from_network(wavenet.WaveNet(config))
     >>> frames = np.random.default_rng(0).normal(-5, 2, (10, 20))  # (n, bands)
     >>> wavenet.vocode(vocoder, frames).shape
     (800,)
     """
-    model, seed, how = as_model(model), _given_or_new(seed), (mel_scale, mel_offset)
-    frame_format(model, *how)
+    model, seed, how = as_model(model), given_or_new(seed), (mel_scale, mel_offset)
+    mel_frames.frame_format(model, *how)
     several = isinstance(wav_or_frames, list)
     sources: Any = wav_or_frames if several else [wav_or_frames]
     if not sources:
         return []
-    mel_inputs = [
-        _mel_input(source, f"wav_or_frames[{i}]" if several else "wav_or_frames", model, *how)
+    conditions = [
+        _conditions(source, f"wav_or_frames[{i}]" if several else "wav_or_frames", model, *how)
         for i, source in enumerate(sources)
     ]
     sampler = Sampler(
@@ -211,21 +212,22 @@ def vocode(
         engine=engine,
         options=EngineOptions(precision, threads),
         labels=() if label is None else (label,),
-        mel_inputs=mel_inputs,
+        conditions=conditions,
     )
-    tags = [synthetic_tags(model.name, model, seed, from_mel_frames=True)]
+    tags = [synthetic_tags(model.name, model, seed, made_from="mel frames")]
     wavs = [
         Audio(wav, model.sample_rate, seed=seed, tags=tags)
-        for wav in sampler.collect([mel_input.samples for mel_input in mel_inputs])
+        for wav in sampler.collect([each.samples for each in conditions])
     ]
     return wavs if several else wavs[0]
 
 
-def _mel_input(
+def _conditions(
     source: Any, parameter: str, model: Model, mel_scale: str, mel_offset: int
-) -> MelInput:
+) -> Conditions:
     if isinstance(source, str | Path):
-        return MelInput.read(given_path(parameter, source), model, mel_scale, mel_offset)
+        return mel_frames.read(given_path(parameter, source), model, mel_scale, mel_offset)
     if isinstance(source, tuple) or as_array(source).ndim < 2:
-        return MelInput.from_audio(source, model, f"`{parameter}`")
-    return MelInput.from_frames(as_array(source), model, f"`{parameter}`", mel_scale, mel_offset)
+        return Conditions.from_audio(source, model, f"`{parameter}`")
+    name = f"`{parameter}`"
+    return mel_frames.from_frames(as_array(source), model, name, mel_scale, mel_offset)

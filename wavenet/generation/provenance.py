@@ -36,17 +36,18 @@ def synthetic_tags(
     *,
     clip: int | None = None,
     lead_seconds: float = 0.0,
-    from_mel_frames: bool = False,
+    made_from: str = "",
 ) -> dict[str, str]:
     """The tags of synthetic audio, as `audio.writing.writer` takes them.
 
     They are texts under the names of soundfile's attributes: title, comment, software. `name` is
     what to call the model, `clip` counts the streams of one seed from 1, `lead_seconds` is the
-    length of a recording that stands in front of what was generated.
+    length of a recording that stands in front of what was generated, and `made_from` says what
+    it follows, such as "mel frames".
     """
     what = "Synthetic audio"
-    if from_mel_frames:
-        what += " (resynthesis from mel frames)"
+    if made_from:
+        what += f" (resynthesis from {made_from})"
     if lead_seconds:
         what += f" after {lead_seconds:.2f} s of a recording"
     draw = f"seed {seed}" if clip is None else f"seed {seed}, clip {clip}"

@@ -13,7 +13,7 @@ from wavenet.engines import Engine, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
-from wavenet.generation.mel_input import MelInput
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
 from wavenet.glossary import Samples, Wav
@@ -63,8 +63,8 @@ class Sampler:
 
     Stream i of a seed is the same audio whatever its companions. A model that knows labels has one
     for each stream: those in `labels` in turn, or all that it knows. One that follows mel frames
-    makes a stream for each of `mel_inputs`, all with the noise of stream 0, so that a recording
-    sounds the same alone and among others; if it knows labels too, they must be given.
+    or others makes a stream for each of `conditions`, all with the noise of stream 0, so that a
+    recording sounds the same alone and among others; if it knows labels too, they must be given.
 
     `options` are those of an engine that is given by its name; by default it rounds weights.
 
@@ -90,7 +90,7 @@ class Sampler:
         options: EngineOptions | None = None,
         prompt: Prompt | None = None,
         labels: Sequence[str] = (),
-        mel_inputs: Sequence[MelInput] = (),
+        conditions: Sequence[Conditions] = (),
     ) -> None:
         require_type("model", model, Model, "`wavenet.load` gives one")
         require_integer("seed", seed, 0, 2**64 - 1, "must be 0 to 2^64 - 1")
@@ -109,12 +109,12 @@ class Sampler:
             advice = "give a name, or what `wavenet.create_engine` makes"
             require_type("engine", engine, Engine, advice)
         config = model.config.model
-        if mel_inputs and config.labels and not labels:
+        if conditions and config.labels and not labels:
             advice = f"choose one of {labels_line(config.labels)}"
             raise UsageError("label", None, "this model knows labels", advice)
         prompt = prompt or Prompt(np.zeros(0, np.int64), gain=1.0)
         self.seed, self.sampling = seed, sampling or Sampling()
-        self.count = len(mel_inputs) or count
+        self.count = len(conditions) or count
         label_ids = in_turn(labels, config.labels, range(first, first + self.count))
         self.labels = [config.labels[i] for i in label_ids]
         values: list[dict[str, Any]] = [{"label": i} for i in label_ids] or [{}] * self.count
@@ -122,9 +122,9 @@ class Sampler:
             Stream(first + i, prompt.gain, own, kind=own.get("label", 0))
             for i, own in enumerate(values)
         ]
-        if mel_inputs:
-            pairs = enumerate(zip(values, mel_inputs, strict=True))
-            self.streams = [Stream(0, mel.gain, own | mel.values, i) for i, (own, mel) in pairs]
+        if conditions:
+            pairs = enumerate(zip(values, conditions, strict=True))
+            self.streams = [Stream(0, c.gain, {**own, **c.values}, i) for i, (own, c) in pairs]
         self.distribution = distribution_for(config)
         self.distribution.check(self.sampling)
         _require_same("Hz", prompt.sample_rate, model.sample_rate)

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavenet.audio.mel_scales import MelStatistics
+from wavenet.audio.spread import Spread
 from wavenet.config import Config
 from wavenet.config.loading import parse
 from wavenet.errors import CheckpointError, ConfigError, UsageError
 from wavenet.glossary import Array
 from wavenet.model.arguments import require_type
-from wavenet.model.parameters import expected_shapes
+from wavenet.model.parameters import expected_shapes, learnt_shapes
 from wavenet.system.files import given_path, make_folder_of, write_whole
 
 if TYPE_CHECKING:
@@ -104,6 +105,12 @@ class Training:
 
     mel: MelStatistics | None = None
     """Of the mel frames that it was trained on; None without any, and in older checkpoints."""
+
+    pitch: tuple[float, float] | None = None
+    """The range of notes that it was trained on, as MIDI note numbers; None without pitch."""
+
+    loudness: Spread | None = None
+    """Of the recordings that it was trained on; None without loudness."""
 
     def __post_init__(self) -> None:
         if self.step < 0:
@@ -283,10 +290,11 @@ def _check_arrays(path: Path, checkpoint: Model, parts: tuple[str, ...]) -> None
 
     Adam's moments are checked too where there are any.
     """
-    expected = expected_shapes(checkpoint.config.model)
+    model = checkpoint.config.model
+    expected_of = dict.fromkeys(parts, expected_shapes(model))
     if any(name.startswith("adam.") for name in checkpoint.arrays):
-        parts = (*parts, "adam.mean", "adam.square")
-    for part in parts:
+        expected_of |= dict.fromkeys(("adam.mean", "adam.square"), learnt_shapes(model))
+    for part, expected in expected_of.items():
         shapes = {name: array.shape for name, array in checkpoint.part(part).items()}
         names = sorted(expected.keys() | shapes.keys())
         wrong = [name for name in names if expected.get(name) != shapes.get(name)]

@@ -105,7 +105,7 @@ def _macs_per_sample(model: ModelConfig) -> int:
     for front_end in front_ends(model):
         if not front_end.per_frame:
             per_frame = {k: s for k, s in per_frame.items() if k not in front_end.shapes()}
-    return _products(shapes) + _products(per_frame) // model.frame_hop
+    return _products(shapes) + _products(per_frame) // model.frame_spacing
 
 
 def _products(shapes: Mapping[str, tuple[int, ...]]) -> int:

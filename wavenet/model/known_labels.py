@@ -1,10 +1,10 @@
 """The labels that a trained model knows."""
 
 import difflib
-import unicodedata
 from collections.abc import Sequence
 
 from wavenet.errors import UsageError
+from wavenet.system.text import composed
 
 # How many known labels a message names at most.
 LISTED = 20
@@ -47,8 +47,3 @@ def labels_line(known: Sequence[str]) -> str:
     """The known labels as a message shows them: the first `LISTED` of many."""
     more = f", ... ({LISTED} of {len(known)})" if len(known) > LISTED else ""
     return ", ".join(known[:LISTED]) + more
-
-
-def composed(text: str) -> str:
-    """Text in Unicode's composed form, NFC."""
-    return unicodedata.normalize("NFC", text)

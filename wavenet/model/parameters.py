@@ -25,6 +25,12 @@ def expected_shapes(model: ModelConfig) -> Shapes:
     return embedding(model) | stack(model) | context(model) | head(model) | conditioning(model)
 
 
+def learnt_shapes(model: ModelConfig) -> Shapes:
+    """`expected_shapes` without what training leaves as it is, and Adam has no moments of."""
+    constants = {name for front_end in front_ends(model) for name in front_end.constants}
+    return {name: s for name, s in expected_shapes(model).items() if name not in constants}
+
+
 def require_weights(name: str, model: ModelConfig, weights: Mapping[str, Any]) -> None:
     """Raise UsageError, of the parameter `name`, unless these are a network's weights by name."""
     require_type(name, weights, Mapping)

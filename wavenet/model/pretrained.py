@@ -12,8 +12,10 @@ from wavenet.glossary import Array
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.label import LabelFrontEnd
 from wavenet.model.conditioning.registry import front_ends
+from wavenet.model.conditioning.segments import SegmentsFrontEnd
 
 _LABELS = "conditioner.label.weight"
+_SEGMENTS = "conditioner.segments.weight"
 
 
 def adapted_weights(
@@ -22,9 +24,9 @@ def adapted_weights(
     """The weights of a network of `config` that predicts what `base`, by its EMA, predicts.
 
     `config` may differ from the base's by labels and by front ends that the base has not. `fresh`
-    are all weights of such a network before training. A label that the base does not know begins
-    as the mean of those that it knows, and what projects the features of a new front end into the
-    layers begins at 0: they change nothing yet.
+    are all weights of such a network before training. A label that the base does not know, of a
+    recording or of a segment, begins as the mean of those that it knows. What projects the features
+    of a new front end into the layers begins at 0: they change nothing yet.
     """
     old = base.weights
     weights = {name: old.get(name, array) for name, array in fresh.items()}
@@ -38,7 +40,19 @@ def adapted_weights(
         vectors = dict(zip(base.config.model.labels, old[_LABELS], strict=True))
         mean = old[_LABELS].mean(axis=0)
         weights[_LABELS] = np.stack([vectors.get(label, mean) for label in config.labels])
+    if SegmentsFrontEnd.name in before:
+        weights[_SEGMENTS] = _of_segments(old[_SEGMENTS], base.config.model, config)
     return weights
+
+
+def _of_segments(weight: Array, base: ModelConfig, config: ModelConfig) -> Array:
+    """A weight (channels, inputs, taps) whose inputs are of the labels of segments of `config`."""
+    first, end = 1, 1 + len(base.segment_labels)
+    of_labels = np.moveaxis(weight[:, first:end], 1, 0)  # (labels, channels, taps)
+    columns = dict(zip(base.segment_labels, of_labels, strict=True))
+    mean = of_labels.mean(axis=0)
+    new = np.stack([columns.get(label, mean) for label in config.segment_labels], axis=1)
+    return np.concatenate([weight[:, :first], new, weight[:, end:]], axis=1)
 
 
 def _feature_columns(config: ModelConfig) -> dict[str, slice]:

@@ -13,16 +13,16 @@ weights)`. Layers of the kinds in `patterns` are not shown.
 docs/dilated-convolutions.md leads here in small steps.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, relu
+from torch.nn.functional import conv1d, one_hot, relu
 
 from wavenet.config import ModelConfig
 from wavenet.model.conditioning.carriers import ConditioningInput
-from wavenet.model.conditioning.mel import scaled
 from wavenet.model.distributions.registry import distribution_for
 
 
@@ -77,39 +77,103 @@ class Stack(nn.Module):
 
 
 class Conditioner(nn.Module):
-    """Mel frames and a label become features for every sample; each layer projects them."""
+    """Frames of each kind and a label become features of every sample; each layer projects them."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.context, self.hop = config.mel_context, config.mel_hop
-        if config.mel_bands:
-            taps = 2 * config.mel_context + 1
-            self.mel = nn.Conv1d(config.mel_bands, config.mel_channels, taps)
-        if config.label_channels:
-            self.label = nn.Embedding(len(config.labels), config.label_channels)
+        self.config, self.context, self.hop = config, config.frame_context, config.frame_hop
+        for kind in config.conditioning:
+            self.add_module(kind, Label(config) if kind == "label" else Frames(config, kind))
 
     def forward(self, inputs: ConditioningInput, time: int) -> Tensor:
         """-> (batch, C, time)."""
         features = []
-        if "mel" in inputs.values:
-            features.append(self._along(inputs, time))
-        if "label" in inputs.values:
-            vector = self.label(inputs.values["label"])  # (batch, label channels)
-            features.append(vector[:, :, None].expand(-1, -1, time))
+        for kind, module in self.named_children():
+            value = inputs.values[kind]
+            if kind == "label":
+                vector = module(value)  # (batch, label channels)
+                features.append(vector[:, :, None].expand(-1, -1, time))
+            else:
+                features.append(self._along(module, value, inputs, time))
         return torch.cat(features, 1)
 
-    def _along(self, inputs: ConditioningInput, time: int) -> Tensor:
-        """Frames condensed with their neighbours, joined by straight lines: (batch, M, time)."""
-        frames = inputs.values["mel"]  # (batch, F + 2 * context, bands)
+    def _along(
+        self, module: nn.Module, frames: Tensor, inputs: ConditioningInput, time: int
+    ) -> Tensor:
+        """Frames (batch, F + 2 * context, columns) joined by straight lines: (batch, M, time)."""
         # Before a recording's first frame the first one holds, after its last the last.
         low, last = inputs.frame_range[:, :1] - self.context, inputs.frame_range[:, 1:]
         number = low + torch.arange(frames.shape[1], device=frames.device)
         place = torch.clamp(number, torch.zeros_like(last), last) - low
         frames = torch.gather(frames, 1, place[:, :, None].expand_as(frames))
-        condensed = relu(self.mel(scaled(frames).transpose(1, 2)))  # (batch, M, F)
+        condensed = module(frames)  # (batch, M, F)
         inner = place[:, self.context : place.shape[1] - self.context] - self.context
         condensed = torch.gather(condensed, 2, inner[:, None].expand_as(condensed))
         return at_every_sample(condensed, self.hop, inputs.frame_offset, time)
+
+
+class Label(nn.Embedding):
+    """A vector for each label."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(len(config.labels), config.label_channels)
+
+
+class Frames(nn.Conv1d):
+    """Frames of one kind, of which each is condensed with its neighbours."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: ModelConfig, kind: str) -> None:
+        inputs = frame_inputs(config, kind)
+        super().__init__(inputs, config.frame_channels, 2 * config.frame_context + 1)
+        self.config, self.kind = config, kind
+        if kind == "features":
+            # Of what was trained on.
+            self.register_buffer("mean", torch.zeros(inputs))
+            self.register_buffer("deviation", torch.ones(inputs))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(batch, F + 2 * context, columns) -> (batch, M, F)."""
+        if self.kind == "features":
+            ready = (frames - self.mean) / self.deviation
+        else:
+            ready = of_unit_size(frames, self.config, self.kind)
+        return relu(super().forward(ready.transpose(1, 2)))
+
+
+def frame_inputs(config: ModelConfig, kind: str) -> int:
+    """Numbers in a frame that is ready to be condensed."""
+    if kind == "features":
+        return config.features_width
+    columns = torch.zeros(1, {"mel": config.mel_bands, "loudness": 1, "pitch": 2}.get(kind, 3))
+    return of_unit_size(columns, config, kind).shape[-1]
+
+
+def of_unit_size(frames: Tensor, config: ModelConfig, kind: str) -> Tensor:
+    """Frames (..., columns) of a kind as numbers of about unit size (..., inputs)."""
+    if kind == "mel":
+        return (frames + 5) / 3  # from natural logarithms
+    if kind == "loudness":
+        return (frames + 45) / 20  # from dB
+    if kind == "pitch":
+        note, voiced = frames[..., :1], frames[..., 1:]
+        low, high = (
+            69 + 12 * math.log2(f / 440) for f in (config.pitch_low_hz, config.pitch_high_hz)
+        )
+        # 1 on a place of the scale of semitones, and 0 at its neighbours.
+        places = torch.linspace(low, high, 1 + max(1, round(high - low)), dtype=frames.dtype).to(
+            frames
+        )
+        near = relu(1 - abs(note.clamp(low, high) - places) / (places[1] - places[0]))
+        return 2 * torch.cat([voiced * near, voiced], -1)
+    # Segments: which label, how far into it, and the root of its length in seconds.
+    label, place, seconds = frames[..., 0], frames[..., 1:2], frames[..., 2:]
+    which = one_hot(label.long(), 1 + len(config.segment_labels)).to(frames)
+    inside = (label > 0).to(frames)[..., None]
+    length = seconds.clamp(0, 10).sqrt()
+    return torch.cat([2 * which, inside * (2 * place - 1), inside * place, length], -1)
 
 
 def at_every_sample(frames: Tensor, hop: int, offset: int, time: int) -> Tensor:

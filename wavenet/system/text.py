@@ -1,5 +1,6 @@
-"""Words in messages."""
+"""Words in messages, and texts that are compared."""
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -12,3 +13,8 @@ def listed(names: Iterable[str]) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun: 1 recording, 2 recordings."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def composed(text: str) -> str:
+    """Text in Unicode's composed form, NFC."""
+    return unicodedata.normalize("NFC", text)

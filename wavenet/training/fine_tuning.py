@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wavenet.config import Config, loading
+from wavenet.config.model import FOUND
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.generation.provenance import model_name
 from wavenet.model import checkpoint, locate
@@ -25,7 +26,7 @@ RECIPE: Mapping[str, Any] = {
     "evaluate_every": 100,
 }
 # What a run has of its base's training, besides: the windows of a step.
-WINDOWS = ("batch", "segment_seconds", "augment_gain_db")
+WINDOWS = ("batch", "segment_seconds", "augment_gain_db", "input_noise")
 
 
 def named_from_anywhere(source: str) -> str:
@@ -51,7 +52,8 @@ def settings_for(config: Config | str) -> tuple[str, dict[str, Any]]:
     """
     where, nested = locate.settings_of(config)
     if isinstance(config, str) and (not where.endswith(".toml") or Path(config).is_dir()):
-        nested.get("model", {}).pop("labels", None)
+        for name in FOUND:
+            nested.get("model", {}).pop(name, None)
     return where, nested
 
 
@@ -61,20 +63,28 @@ def config_from(
     """The config of a run that begins from a model of `base`, which `source` names.
 
     The network, how recordings are read, and the windows are the base's, and the rest is `RECIPE`
-    or as by default. What `config` says goes before that, but for what a preset says of `RECIPE`,
-    and `overrides` before all. Raises ConfigError when that asks for another network.
+    or as by default. What `config` says goes before that, but for what a preset says of `RECIPE`
+    and of the network's sizes, and `overrides` before all. Raises ConfigError when that asks for
+    another network.
     """
     name = model_name(Path(source))
     train = {**{key: getattr(base.train, key) for key in WINDOWS}, **RECIPE}
     nested = base.to_dict() | {"name": loading.as_name(name), "purpose": "", "train": train}
-    # Its labels are those of its own recordings.
-    nested["model"]["labels"] = []
+    # What is found in recordings is found in its own, but for what is a size of the base's weights.
+    for setting in {*FOUND} - {"features_width"}:
+        nested["model"].pop(setting, None)
     where, given = f"begun from {name}", dict[str, Any]()
     if config is not None:
         where, given = settings_for(config)
         given = loading.flatten(given)
         if config in loading.preset_names():
-            given = {k: v for k, v in given.items() if k.removeprefix("train.") not in RECIPE}
+            # What it says of the network's sizes gives way too.
+            given = {
+                key: value
+                for key, value in given.items()
+                if key.removeprefix("train.") not in RECIPE
+                and (not _is_of_network(key) or key.startswith(_may_differ(base)))
+            }
     settings = {**given, **overrides, "train.init_from": source}
     new = loading.parse(loading.override(nested, settings), where, overrides)
     require_same_network(base, new, name)
@@ -83,19 +93,33 @@ def config_from(
 
 def require_same_network(base: Config, new: Config, name: str) -> None:
     """Raise ConfigError when a run of `new` cannot begin with the weights of `base`."""
-    kinds = [kind for kind in FRONT_ENDS if not kind(base.model).channels]
-    may_differ = ("model.labels", *(f"model.{kind.name}_" for kind in kinds))
+    may_differ = _may_differ(base)
     changes = {
         key: change
         for key, change in loading.differences(base, new).items()
-        if (key.startswith("model.") or key == "audio.sample_rate")
-        and not key.startswith(may_differ)
+        if _is_of_network(key) and not key.startswith(may_differ)
     }
+    was, now = base.model.conditioning, new.model.conditioning
+    if not {*was} <= {*now}:
+        changes["model.conditioning"] = list(was), list(now)
     if changes:
         lines = "; ".join(loading.describe(changes))
         reason = f"the network of {name} cannot become another ({lines})"
         advice = "leave these settings as they are, or begin from nothing"
         raise ConfigError("train.init_from", reason, advice)
+
+
+def _is_of_network(key: str) -> bool:
+    """Whether a setting belongs to what weights are trained for."""
+    return key.startswith("model.") or key == "audio.sample_rate"
+
+
+def _may_differ(base: Config) -> tuple[str, ...]:
+    """How settings of a network begin that a run may change which begins from `base`."""
+    new_kinds = [kind.name for kind in FRONT_ENDS if not kind(base.model).channels]
+    of_kinds = (f"model.{name.removesuffix('s')}" for name in new_kinds)
+    may_differ = ("model.conditioning", "model.labels", "model.segment_labels", *of_kinds)
+    return may_differ if base.model.follows_frames else (*may_differ, "model.frame_")
 
 
 def is_origin(source: str, model: Model) -> bool:

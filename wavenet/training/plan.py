@@ -12,11 +12,13 @@ from typing import Any
 from filelock import BaseFileLock
 
 from wavenet.config import Config, loading
+from wavenet.config.model import with_found, without_found
 from wavenet.data.cache_folders import cache_option
 from wavenet.data.corpus import Corpus
 from wavenet.data.decoding import VERSION as DECODING
 from wavenet.data.labels import is_table
 from wavenet.data.selection import Selection
+from wavenet.data.tracks import BESIDE
 from wavenet.errors import ChangedRunError, ConfigError, CorpusError, RunError, UsageError
 from wavenet.generation.provenance import model_name
 from wavenet.model import locate
@@ -148,7 +150,7 @@ def make_plan(
         if not resolved.train.init_from:
             advice = f"use `config` voices or {advice}"
         raise ConfigError(about_labels[-1], "this configuration takes no labels", advice)
-    if resolved.train.frames_from and not resolved.model.follows_frames:
+    if resolved.train.frames_from and not resolved.model.follows_mel:
         advice = "use `config` vocoder-small or `set` model.mel_bands=80"
         raise ConfigError("train.frames_from", "this configuration follows no mel frames", advice)
     if resolved.train.batch < world_size:
@@ -209,10 +211,13 @@ def _config_to_begin(
     nested = loading.override(run.config().to_dict(), overrides)
     new = _with_absolute_paths(loading.parse(nested, str(run.config_file), overrides))
     # Nothing was trained on any labels yet: they are read again from the recordings.
-    new = replace(new, model=replace(new.model, labels=()))
+    new = replace(new, model=without_found(new.model))
     if not new.train.init_from:
         return new, None
     base = fine_tuning.load(new.train.init_from)
+    if "features" in new.model.conditioning:
+        width = base.config.model.features_width
+        new = replace(new, model=replace(new.model, features_width=width))
     fine_tuning.require_same_network(base.config, new, new.train.init_from)
     return new, base
 
@@ -250,9 +255,8 @@ def _config_to_go_on(
     else:
         new = _config(config, overrides)
     new = _with_absolute_paths(new)
-    if new.model.label_channels and not new.model.labels:
-        # A preset does not name the labels.
-        new = replace(new, model=replace(new.model, labels=before.model.labels))
+    # A preset does not say what was found in the recordings.
+    new = replace(new, model=with_found(new.model, before.model))
     if new.train.minutes and new.train.minutes == before.train.minutes:
         # They were counted when the run began.
         new = replace(new, train=replace(new.train, steps=before.train.steps))
@@ -330,8 +334,11 @@ def changed_recordings(run: Run, corpus: Corpus) -> str:
     if relabelled:
         first = relabelled[0]
         parts.append(f"{len(relabelled)} relabelled ({first}: {was[first]} -> {now[first]})")
-    frames, now_frames = before.get("frames", {}), corpus.frames_contents
-    reframed = sorted(k for k in old.keys() & new.keys() if frames.get(k) != now_frames.get(k))
-    if reframed:
-        parts.append(f"{len(reframed)} with other mel frames ({reframed[0]})")
+    beside = corpus.contents_beside
+    for kind, noun in BESIDE.items():
+        earlier, later = before.get(noun, {}), beside.get(noun, {})
+        others = sorted(k for k in old.keys() & new.keys() if earlier.get(k) != later.get(k))
+        if others:
+            what = "mel frames" if kind == "mel" else noun
+            parts.append(f"{len(others)} with other {what} ({others[0]})")
     return ", ".join(parts) or "decoded otherwise"

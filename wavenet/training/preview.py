@@ -11,11 +11,12 @@ from wavenet import plotting
 from wavenet.audio import writing
 from wavenet.data.corpus import Corpus
 from wavenet.errors import reason_of
-from wavenet.generation.mel_input import MelInput
+from wavenet.generation.conditions import Conditions
 from wavenet.generation.prompt import Prompt
 from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
 from wavenet.model.checkpoint import Model
+from wavenet.model.conditioning.registry import followed
 
 LEAD_SECONDS = 0.5  # of a held-out recording as the prompt
 
@@ -25,9 +26,9 @@ def render_validation_sample(
 ) -> Path | None:
     """Write a wav and a picture of it to `folder`: what the model generates by now.
 
-    A network with mel input resynthesises a held-out recording; any other one goes on from the
-    middle of it. Returns the wav's path; None when `train.sample_seconds` is 0, or when rendering
-    failed, which `note` is told.
+    A network that follows frames makes a held-out recording again from its own; any other one goes
+    on from the middle of it. Returns the wav's path; None when `train.sample_seconds` is 0, or when
+    rendering failed, which `note` is told.
     """
     config, rate = model.config, model.config.audio.sample_rate
     if not config.train.sample_seconds:
@@ -41,9 +42,10 @@ def render_validation_sample(
         if config.model.follows_frames:
             excerpt = replace(span, stop=min(span.stop, span.start + samples))
             lead, samples = corpus.wav(excerpt)[:0], len(excerpt)
-            mel_input = MelInput.from_source(corpus.source(span), excerpt.start, samples, config)
-            sampler = sampler_of(mel_inputs=[mel_input])
-            caption = "from the mel frames of a held-out recording"
+            source = corpus.source(span)
+            conditions = Conditions.from_source(source, excerpt.start, samples, config)
+            sampler = sampler_of(conditions=[conditions])
+            caption = f"after the {followed(config.model)} of a held-out recording"
         else:
             # A recording may begin with silence, which would be a poor prompt to judge a model by.
             middle = span.start + len(span) // 2
@@ -57,7 +59,7 @@ def render_validation_sample(
             model,
             config.train.seed,
             lead_seconds=len(lead) / rate,
-            from_mel_frames=config.model.follows_frames,
+            made_from=followed(config.model),
         )
         with writing.writer(path, rate, tags) as file:
             file.write(wav)

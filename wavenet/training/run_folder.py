@@ -23,6 +23,7 @@ from wavenet.config import Config
 from wavenet.config.loading import load as load_config
 from wavenet.data.cache_folders import cache_option
 from wavenet.data.selection import Selection
+from wavenet.data.tracks import BESIDE
 from wavenet.errors import RunError
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Model
@@ -119,7 +120,7 @@ class Run:
             "fingerprint": corpus.fingerprint,
             "recordings": corpus.contents,
             **({"labels": corpus.labels} if corpus.labels else {}),
-            **({"frames": corpus.frames_contents} if corpus.frames else {}),
+            **corpus.contents_beside,
             "held_out": corpus.held_out,
             "left_out": corpus.left_out,
         }
@@ -136,7 +137,8 @@ class Run:
             about = json.loads(_text(self.folder / "corpus.json"))
         except (OSError, ValueError):
             return {}
-        kinds = {"folder": str, "paths": list, "recordings": dict, "labels": dict, "frames": dict}
+        kinds = {"folder": str, "paths": list, "recordings": dict, "labels": dict}
+        kinds |= dict.fromkeys(BESIDE.values(), dict)
         is_whole = isinstance(about, dict) and all(
             isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
         )

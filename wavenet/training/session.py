@@ -19,7 +19,6 @@ import torch
 from wavenet.config import Config
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
-from wavenet.data.given_frames import mel_statistics
 from wavenet.data.pcm_cache import index_folder
 from wavenet.data.selection import Selection
 from wavenet.errors import CorpusError, RunError, TrainingError
@@ -153,7 +152,7 @@ def _read_corpus(
             wait_seconds=-1,
             on_wait=listener.note,
         )
-        return Corpus.open(index, plan.config)
+        return Corpus.open(index, plan.config, listener.extracting)
 
     corpus = processes.on_each_machine(read)
     reason, advice = "has other recordings than process 0", "copy the same to every machine"
@@ -199,11 +198,9 @@ def _train(
             listener.resumed(trainer, run, latest.training)
         else:
             _begin(trainer, plan)
-        if trainer.mel is None and trainer.config.model.follows_frames:
+        if not any(trainer.statistics) and trainer.config.model.follows_frames:
             # A run of an earlier version gains them.
-            corpus = trainer.corpus
-            spans = corpus.index, corpus.config, corpus.training
-            trainer.mel = processes.broadcast(lambda: mel_statistics(*spans, corpus.frames))
+            trainer.statistics = processes.broadcast(trainer.corpus.statistics)
         listener.prepared(run, trainer.corpus)
         with _reporting(trainer, listener):
             if plan.times_steps:

@@ -16,12 +16,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from wavenet.arithmetic import ceil_div
-from wavenet.audio.mel_scales import MelStatistics
 from wavenet.config import TrainConfig
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.loader import DeviceBatch, Prefetcher, to_device
+from wavenet.data.tracks import Statistics
 from wavenet.errors import TrainingError
 from wavenet.model.checkpoint import Ancestor, Model, Training
+from wavenet.model.conditioning.modules import NormalisingEncoder
 from wavenet.model.network import WaveNet
 from wavenet.model.pretrained import adapted_weights
 from wavenet.system.device import PRECISIONS, pick_precision
@@ -64,7 +65,13 @@ class Trainer:
             config.train.seed,
             checkpoint_every=config.train.checkpoint_layers,
             compiled=config.train.compile,
-        ).to(device)
+        )
+        if "features" in config.model.conditioning:
+            assert self.model.conditioner is not None
+            encoder = self.model.conditioner.get_submodule("features")
+            assert isinstance(encoder, NormalisingEncoder)
+            encoder.normalise(*dataset.corpus.features_statistics())
+        self.model.to(device)
         self.network = self.processes.wrap_ddp(self.model)
         # With the EMA of the weights: what is evaluated and generated with.
         self.ema_network = deepcopy(self.model)
@@ -86,8 +93,8 @@ class Trainer:
         self.best_bits: float | None = None
         self.best_step: int | None = None
         self.ancestry: tuple[Ancestor, ...] = ()
-        # Of the mel frames that it is trained on.
-        self.mel: MelStatistics | None = None
+        # Of the frames that it is trained on.
+        self.statistics = Statistics()
 
     def begin_from(self, base: Model, ancestry: tuple[Ancestor, ...]) -> None:
         """Take the weights of a trained model, before the first step. `ancestry` is with it."""
@@ -165,13 +172,13 @@ class Trainer:
     def _bits_per_sample(self) -> float | None:
         """Mean negative log2-likelihood over all held-out samples; None when there are none.
 
-        Each is predicted from its exact context. The unit is bits per sample: log2(levels) means
-        that nothing is known, 0 that everything is.
+        Each is predicted from its exact context, or with `train.input_noise` from a noisy one. The
+        unit is bits per sample: log2(levels) means that nothing is known, 0 that everything is.
         """
         model, nats, samples = self.ema_network, 0.0, 0.0
         for on_host in self.processes.shard(self.dataset.validation_batches)():
             batch = to_device(self.config, on_host, self.device)
-            params = model(batch.x[:, :-1], batch.conditioning_input)
+            params = model(batch.read[:, :-1], batch.conditioning_input)
             predicted = batch.x[:, model.receptive_field :]
             nats += float(model.distribution.loss(params, predicted, batch.loss_mask))
             samples += float(batch.loss_mask.sum())
@@ -215,7 +222,7 @@ class Trainer:
         with torch.autocast(
             self.device.type, PRECISIONS[self.precision], enabled=self.precision != "fp32"
         ):
-            x = part.x[:, :-1]  # (windows, receptive_field + segment - 1)
+            x = part.read[:, :-1]  # (windows, receptive_field + segment - 1)
             params = self.network(x, part.conditioning_input)  # (windows, segment, n_params)
         return self.model.distribution.loss(
             params, part.x[:, self.model.receptive_field :], part.loss_mask
@@ -260,7 +267,7 @@ class Trainer:
             loss_scale=self.scaler.get_scale() if self.scaler.is_enabled() else None,
             loss_scale_age=self.scaler.state_dict().get("_growth_tracker", 0),
             ancestry=self.ancestry,
-            mel=self.mel,
+            **self.statistics._asdict(),
         )
         on_host = {k: v.detach().cpu().contiguous().numpy() for k, v in arrays.items()}
         return Model(self.config, on_host, training)
@@ -290,4 +297,5 @@ class Trainer:
         self.step, self.seconds, self.skipped = training.step, training.seconds, training.skipped
         self.validation_bits = training.validation_bits
         self.best_bits, self.best_step = training.best_bits, training.best_step
-        self.ancestry, self.mel = training.ancestry, training.mel
+        self.ancestry = training.ancestry
+        self.statistics = Statistics(training.mel, training.pitch, training.loudness)

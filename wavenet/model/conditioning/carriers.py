@@ -16,7 +16,7 @@ FOREVER = 1 << 62
 
 def conditioning_hop(config: ModelConfig) -> int:
     """Samples from one frame of a network's conditioning to the next."""
-    return config.frame_hop if config.follows_frames else FOREVER
+    return config.frame_spacing if config.follows_frames else FOREVER
 
 
 class ConditioningInput(NamedTuple):

@@ -1,6 +1,7 @@
 """What a front end is: something that a network can be conditioned on."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -22,8 +23,9 @@ class Source(NamedTuple):
     pcm: NDArray[np.int16]
     # Which of the network's labels it has.
     label: int
-    # Its mel frames `low` to `high` - 1 (frames, bands), where another program made them.
-    frames: Callable[[int, int], Array] | None = None
+    # Under the name of a front end, what gives its frames `low` to `high` - 1 (frames, columns)
+    # where they are not computed from the audio: beyond the ends the outer ones.
+    tracks: Mapping[str, Callable[[int, int], Array]] = MappingProxyType({})
 
 
 class FrontEnd(Protocol):
@@ -41,6 +43,8 @@ class FrontEnd(Protocol):
     # How messages speak of a value, and of a network that has this front end.
     noun: ClassVar[str]
     trait: ClassVar[str]
+    # Those of its weights that are not learnt: statistics of what is trained on.
+    constants: ClassVar[tuple[str, ...]] = ()
 
     config: ModelConfig
 

@@ -1,31 +1,23 @@
-"""Log-mel frames: local conditioning, of a vocoder.
-
-Each is condensed together with its neighbours.
-"""
+"""Log-mel frames: local conditioning, of a vocoder."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet.arithmetic import ceil_div
 from wavenet.audio import gain, mel_scales
-from wavenet.audio.quantization import from_pcm16
-from wavenet.errors import EngineError
-from wavenet.glossary import Array
-from wavenet.model.conditioning.front_end import FrontEnd, Source
+from wavenet.glossary import Array, Wav
+from wavenet.model.conditioning.frames import AudioFrontEnd, frames_beside
+from wavenet.model.conditioning.front_end import Source
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from wavenet.model.conditioning.modules import FrontEndModule
 
 # Of natural log-mels in speech and music, near enough.
 MEAN, DEVIATION = -5.0, 3.0
 
 
-class MelFrontEnd(FrontEnd):
+class MelFrontEnd(AudioFrontEnd):
     """A value is (frames, bands), natural logarithms of mel magnitudes as `audio.mel` makes them.
 
     Training reads the recording's audio and computes the frames on the device, or reads frames that
@@ -33,22 +25,16 @@ class MelFrontEnd(FrontEnd):
     """
 
     name = "mel"
-    per_frame = True
     noun = "mel frames"
     trait = "follows mel frames"
 
     @property
-    def channels(self) -> int:
-        return self.config.mel_channels if self.config.mel_bands else 0
+    def columns(self) -> int:
+        return self.config.mel_bands
 
     @property
-    def context(self) -> int:
-        return self.config.mel_context
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        m = self.config
-        weight = (m.mel_channels, m.mel_bands, 2 * m.mel_context + 1)
-        return {"conditioner.mel.weight": weight, "conditioner.mel.bias": (m.mel_channels,)}
+    def shape(self) -> str:
+        return f"(frames, {self.columns} mel bands)"
 
     def check(self, sample_rate: int) -> None:
         from wavenet.audio import mel
@@ -56,58 +42,33 @@ class MelFrontEnd(FrontEnd):
         # Says whether every band has a frequency in it.
         mel.filters(sample_rate, self.config)
 
+    @property
+    def description(self) -> str:
+        m = self.config
+        return f"{m.mel_bands} mel bands from {m.mel_low_hz:g} to {m.mel_high_hz:g} Hz"
+
     def missing(self) -> str:
         return "this model follows mel frames: `vocode` takes a recording or a file of them"
 
-    def features(self, weights: Mapping[str, Array], value: Any) -> Array:
-        # (M, bands, 2 * context + 1)
-        weight, bias = weights["conditioner.mel.weight"], weights["conditioner.mel.bias"]
-        if value.ndim != 2 or value.shape[1] != weight.shape[1] or not len(value):
-            reason = f"this model follows (frames, {weight.shape[1]} mel bands)"
-            raise EngineError(f"frames of shape {value.shape}", reason)
-        context, count = self.context, len(value)
-        padding = ((context, context), (0, 0))
-        padded = scaled(np.pad(np.asarray(value, np.float32), padding, mode="edge"))
-        taps = range(2 * context + 1)
-        total = bias + sum(padded[k : k + count] @ weight[:, :, k].T for k in taps)
-        features: Array = np.maximum(total, 0)
-        return features
+    def scaled(self, value: Any) -> Any:
+        return scaled(value)
 
-    def module(self) -> "FrontEndModule":
-        from wavenet.model.conditioning.modules import FrameEncoder
-
-        m = self.config
-        return FrameEncoder(m.mel_bands, m.mel_channels, m.mel_context, scaled)
-
-    def excerpt(self, source: Source, low: int, high: int) -> Array:
-        """The audio (samples,) that the frames are computed from, silence outside the recording.
-
-        Or the frames themselves, float32 (frames, bands).
-        """
-        if source.frames is not None:
-            return source.frames(low, high + 1)
-        hop, window = self.config.mel_hop, self.config.mel_window
-        begin = low * hop - window // 2
-        audio = np.zeros((high - low) * hop + window, np.int16)
-        inside = source.pcm[max(0, begin) : max(0, begin + len(audio))]
-        audio[max(0, -begin) :][: len(inside)] = inside
-        return audio
-
-    def value_of(self, source: Source, sample_rate: int, begin: int, rows: int) -> tuple[Any, int]:
+    def frames_of(self, wav: Wav, sample_rate: int) -> Array:
         from wavenet.audio import mel
 
-        hop, window = self.config.mel_hop, self.config.mel_window
-        if source.frames is not None:
-            first, last = begin // hop, (begin + rows) // hop + 1
-            low, high = max(0, first - self.context), last + self.context
-            return source.frames(low, 1 + min(high, len(source.pcm) // hop)), first - low
-        # Computed from more samples at either end: the frames of those ends are not the
-        # recording's.
-        spare = ceil_div(window, hop) + self.context
-        first = begin // hop
-        low, high = max(0, first - spare), begin + rows + (spare + 1) * hop
-        wav = from_pcm16(source.pcm[low * hop : high])
-        return mel.frames_of(wav, sample_rate, self.config), first - low
+        return mel.frames_of(wav, sample_rate, self.config)
+
+    def excerpt(self, source: Source, low: int, high: int) -> Array:
+        """The audio (samples,), or the frames themselves, float32 (frames, bands)."""
+        if self.name in source.tracks:
+            return source.tracks[self.name](low, high + 1)
+        return super().excerpt(source, low, high)
+
+    def value_of(self, source: Source, sample_rate: int, begin: int, rows: int) -> tuple[Any, int]:
+        if self.name in source.tracks:
+            hop, context = self.config.frame_hop, self.context
+            return frames_beside(source, self.name, hop, context, begin, rows)
+        return super().value_of(source, sample_rate, begin, rows)
 
     def random_value(self, generator: np.random.Generator, frames: int) -> Any:
         return generator.uniform(-11, 1, (frames, self.config.mel_bands)).astype(np.float32)

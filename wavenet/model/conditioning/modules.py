@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, relu
 
+from wavenet.glossary import Array
+
 
 class FrontEndModule(nn.Module):
     """What a front end does in training."""
@@ -28,26 +30,52 @@ class FrameEncoder(FrontEndModule):
     """Each frame condensed with its neighbours: relu of a convolution over frames."""
 
     def __init__(
-        self, bands: int, channels: int, context: int, scaled: Callable[[Tensor], Tensor]
+        self, inputs: int, channels: int, context: int, scaled: Callable[[Tensor], Tensor]
     ) -> None:
         super().__init__()
         self.context, self.scaled = context, scaled
-        self.weight = nn.Parameter(torch.empty(channels, bands, 2 * context + 1))
+        self.weight = nn.Parameter(torch.empty(channels, inputs, 2 * context + 1))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, value: Tensor, places: Tensor | None) -> Tensor:
-        """Frames (batch, F + 2 * context, bands) -> (F, batch, channels)."""
+        """Frames (batch, F + 2 * context, columns) -> (F, batch, channels)."""
         assert places is not None
         frames = torch.gather(value, 1, places[:, :, None].expand_as(value))
-        condensed = relu(conv1d(self.scaled(frames).transpose(1, 2), self.weight, self.bias))
+        ready = self.scaled(self.normalised(frames))
+        condensed = relu(conv1d(ready.transpose(1, 2), self.weight, self.bias))
         # What stands in the place of an outer frame is condensed with its own neighbours.
         inner = places[:, self.context : places.shape[1] - self.context] - self.context
         return torch.gather(condensed, 2, inner[:, None].expand_as(condensed)).permute(2, 0, 1)
+
+    def normalised(self, frames: Tensor) -> Tensor:
+        return frames
 
     def initialise(self, generator: torch.Generator) -> None:
         inputs = self.weight[0].numel()
         nn.init.normal_(self.weight, std=math.sqrt(2 / inputs), generator=generator)
         nn.init.zeros_(self.bias)
+
+
+class NormalisingEncoder(FrameEncoder):
+    """One that first brings each column to a mean of 0 and a deviation of 1."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, inputs: int, channels: int, context: int, scaled: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__(inputs, channels, context, scaled)
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("deviation", torch.ones(inputs))
+
+    def normalised(self, frames: Tensor) -> Tensor:
+        return (frames - self.mean) / self.deviation
+
+    def normalise(self, mean: Array, deviation: Array) -> None:
+        """Take the statistics of what is trained on, each (inputs,)."""
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(deviation))
 
 
 class LabelEmbedding(FrontEndModule):

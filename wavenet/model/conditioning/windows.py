@@ -18,7 +18,7 @@ def frame_range(config: ModelConfig, first: int, rows: int) -> tuple[int, int]:
 
     The first row predicts sample `first`.
     """
-    return first // config.frame_hop, (first + rows - 1) // config.frame_hop + 1
+    return first // config.frame_spacing, (first + rows - 1) // config.frame_spacing + 1
 
 
 def excerpt(config: ModelConfig, source: Source, first: int, rows: int) -> ConditioningInput:
@@ -29,8 +29,8 @@ def excerpt(config: ModelConfig, source: Source, first: int, rows: int) -> Condi
     }
     if not config.follows_frames:
         return ConditioningInput(values)
-    last = len(source.pcm) // config.frame_hop
-    return ConditioningInput(values, np.array([low, last]), first % config.frame_hop)
+    last = len(source.pcm) // config.frame_spacing
+    return ConditioningInput(values, np.array([low, last]), first % config.frame_spacing)
 
 
 def stacked(windows: list[ConditioningInput]) -> ConditioningInput:

@@ -1,0 +1,80 @@
+"""Pitch and loudness brought into the range that a model was trained on."""
+
+import numpy as np
+
+from wavenet.audio.spread import Spread
+from wavenet.glossary import Array
+from wavenet.system.text import counted
+
+OCTAVE = 12
+# A note that is this far beyond the range, in semitones, is still played as it is.
+BEYOND = 1.0
+# Octaves to either side that are tried.
+MOST_OCTAVES = 8
+# Loudness that is this far beyond the range is still followed as it is, in dB.
+BEYOND_DB = 6.0
+# Percentiles of loudness while something sounds: those of a `Spread`.
+PERCENTILES = 5, 50, 95
+
+
+def matched_pitch(pitch: Array, trained: tuple[float, float]) -> tuple[Array, str]:
+    """Frames (frames, 2) of pitch, moved by octaves to where a model was `trained`; and what moved.
+
+    All of it moves by the same octaves, as few as bring the most voiced frames into the range. What
+    is still outside, note by note, moves on its own if an octave brings it inside.
+    """
+    voiced = pitch[:, 1] > 0
+    notes = pitch[voiced, 0]
+    if not len(notes):
+        return pitch, ""
+    octaves = sorted(range(-MOST_OCTAVES, MOST_OCTAVES + 1), key=lambda k: (abs(k), k))
+    best = max(octaves, key=lambda k: round(float(_inside(notes + OCTAVE * k, trained).mean()), 2))
+    moved = pitch.copy()
+    moved[:, 0] += OCTAVE * best
+    parts, alone = _stretches(voiced), 0
+    for start, stop in parts:
+        middle = float(np.median(moved[start:stop, 0]))
+        if not _inside(middle, trained):
+            k = min(octaves, key=lambda k: (not _inside(middle + OCTAVE * k, trained), abs(k)))
+            alone += bool(k)
+            moved[start:stop, 0] += OCTAVE * k
+    words = []
+    if best:
+        words.append(f"moved {'up' if best > 0 else 'down'} {counted(abs(best), 'octave')}")
+    if alone:
+        words.append(f"{alone} of {counted(len(parts), 'note')} moved by octaves on their own")
+    return moved, " and ".join(words)
+
+
+def matched_loudness(loudness: Array, sounds: Array, trained: Spread) -> tuple[Array, str]:
+    """Frames (frames, 1) of loudness in dB, as loud as what a model was `trained` on; and how.
+
+    `sounds` (frames,) says where something sounds. What lies within the range stays; else the
+    percentiles of what sounds come to lie on those of the training, and the rest between.
+    """
+    heights = loudness[sounds, 0]
+    if not len(heights):
+        return loudness, ""
+    low, middle, high = (float(p) for p in np.percentile(heights, PERCENTILES))
+    if trained.low - BEYOND_DB <= low and high <= trained.high + BEYOND_DB:
+        return loudness, ""
+    quiet = loudness[~sounds, 0]
+    silence = min(float(np.median(quiet)) if len(quiet) else low - 30, low - 1)
+    # Ascending even where a recording is of one level.
+    given = np.maximum.accumulate([silence, low, max(middle, low + 0.5), max(high, low + 1)])
+    wanted = [min(trained.silence, trained.low - 1), trained.low, trained.middle, trained.high]
+    matched = np.interp(loudness[:, 0], given, wanted)
+    change = trained.middle - middle
+    return matched[:, None].astype(np.float32), f"{change:+.0f} dB to match its loudness"
+
+
+def _inside(notes: Array | float, trained: tuple[float, float]) -> Array:
+    low, high = trained
+    inside: Array = np.asarray((low - BEYOND <= notes) & (notes <= high + BEYOND))
+    return inside
+
+
+def _stretches(voiced: Array) -> list[tuple[int, int]]:
+    """Where voiced frames begin and end, stretch by stretch."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

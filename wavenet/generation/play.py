@@ -1,0 +1,95 @@
+"""A model played like an instrument, from Python in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wavenet.audio.playable import Audio
+from wavenet.engines.options import EngineOptions
+from wavenet.errors import UsageError
+from wavenet.generation import sources
+from wavenet.generation.api import as_model, given_or_new
+from wavenet.generation.conditions import Conditions
+from wavenet.generation.provenance import synthetic_tags
+from wavenet.generation.sampler import Sampler
+from wavenet.generation.sources import How
+from wavenet.glossary import AudioInput
+from wavenet.model.checkpoint import Model
+from wavenet.model.conditioning.registry import followed
+from wavenet.model.distributions.base import Sampling
+from wavenet.scores.notes import Note
+from wavenet.scores.segments import Segment
+from wavenet.system.files import given_path
+
+Source = AudioInput | Sequence[Note] | Sequence[Segment]
+
+
+def play(
+    model: Model | str | Path,
+    source: Source,
+    seed: int | None = 0,
+    *,
+    label: str | None = None,
+    transpose: float = 0.0,
+    tempo: float = 1.0,
+    channel: int | None = None,
+    tier: str | None = None,
+    temperature: float = 1.0,
+    engine: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+) -> Audio:
+    """New audio (time,) by a model that follows pitch, loudness, segments or features.
+
+        source        a recording, whose pitch and loudness are followed: a file, a wav (time,) at
+                      the model's rate, or (wav, rate); a MIDI file, of one voice; notes such as
+                      "C4:0.5 D4 E4:1 -:0.5", or a list of `Note`; a file of segments, or a list of
+                      `Segment`; a .npy file of features
+        label         of a model that knows some
+        transpose     semitones up, or down
+        tempo         a factor: 2 is twice as fast
+        channel       of a MIDI file with several, 1 to 16
+        tier          of a TextGrid with several
+
+    Pitch and loudness beyond what the model was trained on are brought into its range, by octaves
+    and as a whole. The other arguments are those of `generate`.
+
+    Raises WavenetError: EngineError for what the model cannot follow, ScoreError for notes and
+    segments, AudioError for a recording.
+
+    >>> import wavenet
+    >>> config = wavenet.ModelConfig(layers=4, conditioning=("pitch", "loudness"))
+    >>> untrained = wavenet.Model.from_network(wavenet.WaveNet(config))
+    >>> wavenet.play(untrained, "C5:0.2 E5")
+    <wavenet.Audio: 0.70 s at 16000 Hz, seed 0>
+    """
+    model, seed = as_model(model), given_or_new(seed)
+    conditions = _conditions(source, model, How(transpose, tempo, channel, tier))
+    sampler = Sampler(
+        model,
+        seed=seed,
+        sampling=Sampling(temperature),
+        engine=engine,
+        options=EngineOptions(precision, threads),
+        labels=() if label is None else (label,),
+        conditions=[conditions],
+    )
+    (wav,) = sampler.collect([conditions.samples])
+    tags = [synthetic_tags(model.name, model, seed, made_from=followed(model.config.model))]
+    return Audio(wav, model.sample_rate, seed=seed, tags=tags)
+
+
+def _conditions(source: Any, model: Model, how: How) -> Conditions:
+    sources.require_playable(model)
+    if isinstance(source, str) and sources.is_typed(source):
+        return sources.from_text(source, model, how)
+    if isinstance(source, str | Path):
+        return sources.from_file(given_path("source", source), model, how)
+    if isinstance(source, list) and source and isinstance(source[0], Note | Segment):
+        kind = type(source[0])
+        if not all(isinstance(each, kind) for each in source):
+            raise UsageError("source", None, f"mixes {kind.__name__} with others")
+        play_these: Any = sources.from_notes if kind is Note else sources.from_segments
+        conditions: Conditions = play_these(source, model, how, "`source`")
+        return conditions
+    return sources.from_recording(source, model, how, "`source`")

@@ -1,0 +1,114 @@
+"""Notes of a MIDI file."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavenet.errors import ScoreError, UsageError, reason_of
+from wavenet.scores import files
+from wavenet.scores.limits import LONGEST_SECONDS, check_count
+from wavenet.scores.notes import Note, require_one_voice
+from wavenet.system.text import listed
+
+if TYPE_CHECKING:
+    import mido
+
+SUFFIXES = (".mid", ".midi")
+# Channels as people count them, 1 to 16. General MIDI keeps this one for drums.
+DRUMS, LAST = 10, 16
+
+
+def read(path: Path, channel: int | None = None) -> list[Note]:
+    """The notes of a MIDI file, one after the other, by start.
+
+    `channel` is 1 to 16; None takes all of them, but for drums (10). Changes of tempo are followed;
+    the sustain pedal and pitch bends are not. A note that is struck again ends there.
+
+    Raises ScoreError for a file that is none, is damaged, has no notes or several at once, and
+    UsageError for a channel without notes.
+    """
+    if channel is not None and channel not in range(1, LAST + 1):
+        raise UsageError("channel", channel, f"must be a whole number from 1 to {LAST}")
+    by_channel = _by_channel(path, _opened(path))
+    if not by_channel:
+        raise ScoreError(path, "holds no notes")
+    if channel is not None:
+        if channel not in by_channel:
+            advice = f"{path} has notes in {_words(by_channel)}"
+            raise UsageError("channel", channel, "has no notes", advice)
+        return _one_voice(path, by_channel[channel])
+    pitched = {number: notes for number, notes in by_channel.items() if number != DRUMS}
+    if not pitched:
+        advice = f"`channel` {DRUMS} takes them as notes"
+        raise ScoreError(path, f"holds drums alone (channel {DRUMS})", advice)
+    merged = [note for notes in pitched.values() for note in notes]
+    if len(pitched) == 1:
+        return _one_voice(path, merged)
+    try:
+        return require_one_voice(merged)
+    except ScoreError as e:
+        reason = f"{e.reason}; it has notes in {_words(pitched)}"
+        raise ScoreError(path, reason, "choose one with `channel`") from None
+
+
+def _one_voice(path: Path, notes: Sequence[Note]) -> list[Note]:
+    try:
+        return require_one_voice(notes)
+    except ScoreError as e:
+        raise e.within(path) from None
+
+
+def _words(channels: dict[int, list[Note]]) -> str:
+    plural = "s" if len(channels) > 1 else ""
+    return f"channel{plural} {listed(map(str, sorted(channels)))}"
+
+
+def _opened(path: Path) -> "mido.MidiFile":
+    raw = files.content(path)
+    if not raw.startswith(b"MThd"):
+        raise ScoreError(path, "is no MIDI file", "export it as a standard MIDI file")
+    import mido
+
+    # What a damaged file makes mido raise is of many classes.
+    try:
+        midi = mido.MidiFile(file=BytesIO(raw))
+    except EOFError:
+        raise ScoreError(path, "is damaged: it ends too early", "export it again") from None
+    except Exception as e:
+        raise ScoreError(path, f"is damaged ({reason_of(e)})", "export it again") from None
+    if midi.ticks_per_beat <= 0:
+        advice = "export it with ticks for each quarter note"
+        raise ScoreError(path, "its times are frames of film (SMPTE)", advice)
+    if midi.type not in (0, 1):
+        advice = "export it in format 0 or 1"
+        raise ScoreError(path, f"is of MIDI format {midi.type}, which has no one timeline", advice)
+    return midi
+
+
+def _by_channel(path: Path, midi: "mido.MidiFile") -> dict[int, list[Note]]:
+    """The notes of each channel that has any. Raises ScoreError."""
+    by_channel: dict[int, list[Note]] = {}
+    sounding: dict[tuple[int, int], tuple[float, int]] = {}
+    now, count = 0.0, 0
+
+    def end(channel: int, pitch: int) -> None:
+        start, velocity = sounding.pop((channel, pitch), (now, 0))
+        if now > start:
+            by_channel.setdefault(channel, []).append(Note(start, now, pitch, velocity))
+
+    for message in midi:
+        now += message.time
+        if now > LONGEST_SECONDS:
+            raise ScoreError(path, "lasts more than a day", "cut it into several")
+        if message.type not in ("note_on", "note_off"):
+            continue
+        channel = message.channel + 1
+        end(channel, message.note)
+        if message.type == "note_on" and message.velocity:
+            count += 1
+            check_count(path, count, "notes")
+            sounding[channel, message.note] = now, message.velocity
+    for channel, pitch in list(sounding):
+        end(channel, pitch)
+    return by_channel
