@@ -70,7 +70,10 @@ notes-played.wav  0.60 s, after C4:0.1 -:0.1 E4
     info = sf.SoundFile("notes-played.wav")
     assert (info.frames, info.samplerate) == (4800, RATE)
     assert "resynthesis from pitch and loudness" in info.comment
-    assert fails("play", instrument, "C4").startswith("wavenet: notes-played.wav: ")
+    again = wavenet("play", instrument, "C4", "--seed", 3)
+    assert "\nnotes-1-played.wav  " in again.stdout
+    assert fails("play", instrument, "C4", "-o", "notes-played.wav").startswith("wavenet: notes")
+    assert "word 1, H4" in fails("play", instrument, "H4", "-o", "notes-played.wav")
     assert wavenet("play", instrument, "C4:0.1", "-f", "--no-tag").exit_code == 0
     assert not sf.SoundFile("notes-played.wav").copy_metadata()
 
@@ -215,7 +218,7 @@ def test_models_that_follow_nothing_or_something_else(instrument: Path) -> None:
     assert wavenet("play", segments, "one:0.1 two", "-o", "y.wav").exit_code == 0
     assert len(sf.read("y.wav")[0]) == 2400
     features = saved(FOLLOWING["features"], Path())
-    assert "which notes alone do not say; give it a recording" in fails("play", features, "C4")
+    assert "and no notes; give it a recording" in fails("play", features, "C4")
     np.save("own.npy", np.zeros((10, 3)))
     assert wavenet("play", features, "own.npy").exit_code == 0
     assert len(sf.read("own-played.wav")[0]) == 10 * HOP

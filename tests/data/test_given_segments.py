@@ -110,7 +110,6 @@ def test_a_border_that_no_binary_number_has_lies_at_its_sample() -> None:
         ("2.csv", "0.1,0.2\n", "three columns"),
         ("0.TextGrid", "rubbish", "is no TextGrid"),
         ("3.mid", "rubbish", "is no MIDI file"),
-        ("1.csv", "0.1,0.2,a\n", "has several files of segments beside it"),
         ("1.txt", "10\t12\ta\n", "has a at 10 s, and its recording ends at 0.3 s"),
     ],
 )

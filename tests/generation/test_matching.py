@@ -31,7 +31,7 @@ def frames(*notes: float) -> Array:
         (
             (48, 0, 50, 0, 52, 0, 66),
             (60, 0, 62, 0, 64, 0, 66),
-            "moved up 1 octave and 1 of 4 notes moved by octaves on their own",
+            "moved up 1 octave, 1 of 4 notes moved by octaves on their own",
         ),
         # Nothing sounds.
         ((0, 0), (0, 0), ""),
@@ -51,10 +51,10 @@ def test_pitch_moves_by_octaves_into_the_range(
     np.testing.assert_array_equal(pitch, before)
 
 
-def test_a_range_that_no_octave_reaches_leaves_notes_where_they_are() -> None:
+def test_notes_that_no_octave_brings_into_a_range_come_as_near_as_one_can() -> None:
     moved, change = matched_pitch(frames(66), (60, 61))
     np.testing.assert_array_equal(moved, frames(66))
-    assert change == ""
+    assert change == "1 of 1 note still outside"
 
 
 def test_loudness_within_the_range_stays_and_outside_it_is_matched() -> None:

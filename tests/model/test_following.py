@@ -24,6 +24,7 @@ from tests.helpers import (
 )
 from wavenet.audio import loudness, mel, pitch
 from wavenet.config import Config, ModelConfig
+from wavenet.config.model import KINDS
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.loader import to_device
@@ -37,7 +38,12 @@ from wavenet.evaluation.scorers import ScoredSegment, create_scorer
 from wavenet.generation.conditions import Conditions
 from wavenet.glossary import Array
 from wavenet.model.conditioning.pitch import note_of
-from wavenet.model.conditioning.registry import followed, frame_front_ends, front_ends
+from wavenet.model.conditioning.registry import (
+    FRONT_ENDS,
+    followed,
+    frame_front_ends,
+    front_ends,
+)
 from wavenet.model.network import WaveNet
 from wavenet.model.reference import at_every_sample
 
@@ -211,6 +217,11 @@ def test_recordings_are_scored_alike_in_parallel_and_by_engines(
         ]
     assert nats["numba"] == pytest.approx(nats["parallel"], rel=1e-5)
     assert nats["reference"] == pytest.approx(nats["parallel"], rel=1e-5)
+
+
+def test_layers_read_the_kinds_in_the_order_of_their_list() -> None:
+    # It is part of the checkpoint format.
+    assert [kind.name for kind in FRONT_ENDS] == list(KINDS)
 
 
 # --- where frames lie -----------------------------------------------------------------------------

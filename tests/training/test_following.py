@@ -125,7 +125,8 @@ def test_each_kind_trains_and_is_scored_alike_by_all(
     kind: str, begin: Begin, folder: Path, tmp_path: Path
 ) -> None:
     run, shown = begin("run", sized(FOLLOWING[kind]))
-    assert f"wavenet play {run.folder} RECORDING" in shown
+    source = {"features": "FEATURES.npy", "segments": "LABELS.csv"}.get(kind, "RECORDING")
+    assert f"wavenet play {run.folder} {source}" in shown
     out = tmp_path / "played.wav"
     source = folder / "ada" / "0.wav"
     result = wavenet("play", run.folder, source, "--seed", 1, "-o", out)

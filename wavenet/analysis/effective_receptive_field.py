@@ -20,10 +20,11 @@ from wavenet.audio import levels, reading
 from wavenet.audio.quantization import from_pcm16, to_pcm16
 from wavenet.config import Config
 from wavenet.data.pcm_cache import index_folder
+from wavenet.data.split import Span
+from wavenet.data.tracks import attach, source_of
 from wavenet.engines.options import say_nothing
 from wavenet.engines.weights import require_finite
 from wavenet.errors import AudioError, CorpusError, EngineError
-from wavenet.glossary import Pcm
 from wavenet.model import known_labels
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
@@ -39,7 +40,7 @@ PREDICTIONS = 100
 class Target(NamedTuple):
     """A sample to predict, a receptive field or more behind the start of its recording."""
 
-    pcm: Pcm
+    source: Source
     at: int
 
 
@@ -75,7 +76,7 @@ def measure(
     total = torch.zeros(network.receptive_field, dtype=torch.float64)
 
     def influence(target: Target) -> "Tensor":
-        source = Source(target.pcm, label_id)
+        source = target.source._replace(label=label_id)
         return influence_at(network, source, target.at, config.audio.sample_rate)
 
     with reporting(report, network.embedding.weight.device):
@@ -123,12 +124,18 @@ def influence_at(network: "WaveNet", source: Source, at: int, sample_rate: int) 
 
 def _recordings(
     source: Path, config: Config, cache: Path | None, report: Callable[[str], object]
-) -> list[Pcm]:
-    """The samples of each recording, at the level of training. Raises AudioError or CorpusError."""
-    if source.is_dir():
+) -> list[Source]:
+    """Each recording, at the level of training, with what the model follows of it.
+
+    Raises AudioError or CorpusError.
+    """
+    lies_beside = {"pitch", "features", "segments"} & {*config.model.conditioning}
+    if source.is_dir() or (lies_beside and source.exists()):
         audio, trim = config.audio, config.trims
         index = index_folder(source, audio, trim=trim, cache=cache, wait_seconds=-1, on_wait=report)
-        return [index.pcm(recording) for recording in index.recordings]
+        index, _, tracks = attach(index, config)
+        spans = [Span(recording, 0, recording.samples) for recording in index.recordings]
+        return [source_of(index, span, tracks) for span in spans]
     if not source.exists():
         raise CorpusError(source, "no such recording or folder")
     audio, rate = config.audio, config.audio.sample_rate
@@ -139,19 +146,19 @@ def _recordings(
     if level.silent:
         advice = "measure on a recording like those the model was trained on"
         raise AudioError(source, "is silent", advice)
-    return [to_pcm16(wav, levels.gain_for(level.peak, audio.level, audio.peak_db))]
+    return [Source(to_pcm16(wav, levels.gain_for(level.peak, audio.level, audio.peak_db)), 0)]
 
 
-def _targets(recordings: list[Pcm], config: Config, source: Path) -> list[Target]:
+def _targets(recordings: list[Source], config: Config, source: Path) -> list[Target]:
     """Samples to predict, evenly spread over all that have a whole receptive field before them.
 
     Raises CorpusError when there are none.
     """
     receptive_field, rate = config.model.receptive_field, config.audio.sample_rate
     # Candidates are numbered through all recordings; `ends` holds the number after each one's last.
-    ends = np.cumsum([max(0, len(pcm) - receptive_field) for pcm in recordings])
+    ends = np.cumsum([max(0, len(r.pcm) - receptive_field) for r in recordings])
     if not ends[-1]:
-        longest = max(map(len, recordings))
+        longest = max(len(r.pcm) for r in recordings)
         reason = (
             f"too short: its longest recording has {longest:,} samples "
             f"({1000 * longest / rate:.0f} ms) and this model hears {receptive_field:,} "
@@ -162,6 +169,7 @@ def _targets(recordings: list[Pcm], config: Config, source: Path) -> list[Target
     targets = []
     for candidate in ((np.arange(count) + 0.5) * ends[-1] / count).astype(int):
         number = int(np.searchsorted(ends, candidate, side="right"))
-        pcm = recordings[number]
-        targets.append(Target(pcm, len(pcm) - int(ends[number] - candidate)))
+        recording = recordings[number]
+        at = len(recording.pcm) - int(ends[number] - candidate)
+        targets.append(Target(recording, at))
     return targets

@@ -4,7 +4,7 @@ It is found by pYIN (Mauch and Dixon 2014), for what has one pitch at a time: vo
 instruments that play alone. pYIN decides which frames are voiced and which of several pitches is
 the likely one, in steps of a third of a semitone; YIN tells the pitch within such a step. Of a
 pitch above a thirteenth of the sample rate, a period is so few samples that it may be found an
-octave too low.
+octave too low. Low tones without harmonics come out a little sharp.
 
 Recordings are computed in pieces that overlap, which takes the same memory for any length, and
 which several processes share.

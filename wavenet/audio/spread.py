@@ -76,7 +76,8 @@ def measured(
 
 def _rises(level: Array, frame_seconds: float) -> Array:
     """Seconds of each rise out of a pause, as long as a rise in proportion to time would be."""
-    ahead, behind = round(RISE_SECONDS / frame_seconds), round(PAUSE_SECONDS / frame_seconds)
+    ahead = max(2, round(RISE_SECONDS / frame_seconds))
+    behind = round(PAUSE_SECONDS / frame_seconds)
     found = []
     for i in range(len(level) - ahead):
         part = level[i : i + ahead]

@@ -233,7 +233,9 @@ class ConsoleReport(Display):
             words: tuple[object, ...] = ("generate", run.folder)
             if trainer.config.model.follows_frames:
                 verb = "vocode" if trainer.config.model.follows_mel else "play"
-                words = (verb, run.folder, "RECORDING")
+                alone = {"segments": "LABELS.csv", "features": "FEATURES.npy"}
+                (kind, *others) = [k for k in trainer.config.model.conditioning if k != "label"]
+                words = (verb, run.folder, "RECORDING" if others else alone.get(kind, "RECORDING"))
             why, next_command = "done", f"Hear it with: {command('wavenet', *words)}"
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"

@@ -1,6 +1,6 @@
 """`wavenet play`: a model that follows pitch, notes or others, played like an instrument."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +66,7 @@ def play(
         from wavenet.cli import follow, standard_input
         from wavenet.cli.destinations import Destination
         from wavenet.generation.api import load
-        from wavenet.generation.sources import How, require_playable
+        from wavenet.generation.sources import How, from_text, is_typed, require_playable
         from wavenet.model.conditioning.registry import followed
         from wavenet.model.distributions.base import Sampling
         from wavenet.model.known_labels import choose
@@ -84,7 +84,11 @@ def play(
     with standard_input.as_file(is_piped, "sources") as copy:
         given = [str(copy) if copy and standard_input.is_meant(Path(s)) else s for s in sources]
         destination.require_one(len(given), "source")
-        names = named(given)
+        # Words that are no notes are noticed before anything else.
+        for text in filter(is_typed, given):
+            from_text(text, trained, how, "sources")
+        is_new = out is not None or force
+        names = named(given, lambda name: is_new or not Path(f"{name}{RESULT}.wav").exists())
         folder = Path(out) if out and destination.to_files else None
         into = names if destination.into_folder else None
         paths = follow.outputs(names, folder, RESULT, into)
@@ -117,13 +121,17 @@ def play(
     follow.make(followed_sources, making)
 
 
-def named(sources: Sequence[str]) -> list[Path]:
-    """What results are called after: files themselves, and a name for each line of notes."""
+def named(sources: Sequence[str], is_free: Callable[[str], bool]) -> list[Path]:
+    """What results are called after: files themselves, and lines of notes by numbers.
+
+    A line alone has no number, unless that name `is_free` no more.
+    """
     from wavenet.generation.sources import is_typed
 
-    typed = [source for source in sources if is_typed(source)]
-    numbers = {source: f"-{i}" if len(typed) > 1 else "" for i, source in enumerate(typed, 1)}
-    return [Path(f"{TYPED}{numbers[s]}") if s in numbers else Path(s) for s in sources]
+    count = sum(map(is_typed, sources))
+    numbers = ((f"{TYPED}-{i}" if i or count > 1 else TYPED) for i in range(count > 1, 1 << 30))
+    free = filter(is_free, numbers)
+    return [Path(next(free)) if is_typed(source) else Path(source) for source in sources]
 
 
 def read(

@@ -141,6 +141,11 @@ class TrainConfig(Checked):
     labels come from folders: 1 for folders of speakers that hold folders of chapters.
     """
 
+    segments_tier: str = ""
+    """The interval tier of TextGrids that "segments" are taken from, by its name, where they have
+    several.
+    """
+
     frames_from: str = ""
     """Folder of mel frames to train a vocoder on, as an acoustic model makes them: for every
     recording a .npy of its name, of natural logarithms of mel magnitudes. Nothing is trimmed then,

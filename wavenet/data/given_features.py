@@ -119,7 +119,7 @@ def attach(index: Index, model: ModelConfig) -> tuple[Index, int, dict[str, Feat
         files[recording.name] = FeaturesFile(path, sha256, len(by_time), hop, model.frame_hop)
     if wrong:
         path, reason = wrong[0]
-        more = f"; so are {counted(len(wrong) - 1, 'more file')}" if len(wrong) > 1 else ""
+        more = f"; {counted(len(wrong) - 1, 'more file')} cannot be used" if len(wrong) > 1 else ""
         raise CorpusError(path, reason + more, "see docs/conditioning.md")
     if not files:
         reason = f"has features beside none of {counted(len(skipped), 'recording')}"
@@ -193,8 +193,9 @@ def fitting(path: Path, name: str, samples: int, hop: int, width: int = 0) -> Ar
     by_time = arranged(features, expected, FRAMES_OFF, width)
     if by_time is None:
         wanted = f"{name} has {expected} frames, one for each {hop} samples"
-        others = [round(samples / n) for n in features.shape if n > 1]
-        near = f" ({' or '.join(map(str, others))} would fit)" if others else ""
+        # Of the two axes the longer one is mostly that of time.
+        frames = max(features.shape, default=0)
+        near = f" ({round(samples / (frames - 1))} would fit)" if frames > 1 else ""
         reason = f"is of shape {features.shape}, and {wanted} (model.features_hop){near}"
         raise AudioError(path, reason)
     return by_time

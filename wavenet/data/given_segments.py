@@ -85,12 +85,14 @@ def frames_of(
     return track.rows(0, track.frames)
 
 
-def of_recording(path: Path, sample_rate: int, samples: int) -> list[Segment]:
+def of_recording(
+    path: Path, sample_rate: int, samples: int, tier: str | None = None
+) -> list[Segment]:
     """The segments in a file beside a recording of so many samples.
 
     Raises ScoreError and UsageError as `segments.read` does, and where they are of a longer one.
     """
-    given, seconds = segments.read(path), samples / sample_rate
+    given, seconds = segments.read(path, tier), samples / sample_rate
     late = next((segment for segment in given if segment.start > seconds), None)
     if late is not None:
         reason = f"has {late.label} at {late.start:g} s, and its recording ends at {seconds:g} s"
@@ -99,13 +101,14 @@ def of_recording(path: Path, sample_rate: int, samples: int) -> list[Segment]:
 
 
 def attach(
-    index: Index, model: ModelConfig
+    index: Index, model: ModelConfig, tier: str = ""
 ) -> tuple[Index, tuple[str, ...], dict[str, SegmentTrack]]:
     """The recordings that have segments beside them, all labels, and the segments by recording.
 
-    The labels are those that the network knows, or else those that the segments have. Recordings
-    without segments are skipped. Raises CorpusError for files that hold none, for a label that the
-    network does not know, and when there are none at all.
+    `tier` is that of TextGrids with several. The labels are those that the network knows, or else
+    those that the segments have. Recordings without segments are skipped. Raises CorpusError for
+    files that hold none, for a label that the network does not know, and when there are none at
+    all.
     """
     found: dict[str, tuple[Path, list[Segment]]] = {}
     skipped: list[Skipped] = []
@@ -115,9 +118,11 @@ def attach(
             if path is None:
                 skipped.append(Skipped(recording.name, "has no segments beside it"))
                 continue
-            found[recording.name] = path, of_recording(path, index.sample_rate, recording.samples)
+            size = index.sample_rate, recording.samples
+            found[recording.name] = path, of_recording(path, *size, tier or None)
         except WavenetError as e:
-            raise CorpusError(e.subject, e.reason, e.advice) from None
+            advice = e.advice and e.advice.replace("`tier`", "`set` train.segments_tier")
+            raise CorpusError(e.subject, e.reason, advice) from None
     if not found:
         reason = f"has segments beside none of {counted(len(skipped), 'recording')}"
         kinds = ", ".join(segments.SUFFIXES)

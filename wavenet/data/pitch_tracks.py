@@ -12,7 +12,7 @@ import numpy as np
 from wavenet.audio import mel_files, pitch
 from wavenet.config import ModelConfig
 from wavenet.data.pcm_cache import Index
-from wavenet.errors import CorpusError
+from wavenet.errors import AudioError, CorpusError
 from wavenet.glossary import Array
 from wavenet.system.files import write_whole
 
@@ -24,15 +24,16 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class PitchTrack:
-    """The pitch of one recording, on the disk: see `audio.pitch.track`."""
+    """The pitch of one recording: see `audio.pitch.track`."""
 
-    path: Path
+    # Mapped from the disk, and there even when the cache is cleared meanwhile.
+    frames: Array
     sha256: str = ""
 
     def rows(self, low: int, high: int) -> Array:
         """Frames `low` to `high` - 1, float32 (frames, 2); beyond the ends the outer ones."""
-        frames = mel_files.read(self.path)
-        return frames[np.clip(np.arange(low, high), 0, len(frames) - 1)]
+        rows: Array = self.frames[np.clip(np.arange(low, high), 0, len(self.frames) - 1)]
+        return rows
 
 
 def attach(
@@ -49,7 +50,10 @@ def attach(
     digest = hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:12]
     folder = index.cache / f"{FOLDER}{digest}"
     paths = {r.name: folder / f"{r.sha256[:32]}{mel_files.SUFFIX}" for r in index.recordings}
-    missing = {paths[r.name]: r for r in index.recordings if not paths[r.name].exists()}
+    tracks = {
+        r.name: _kept(paths[r.name], 1 + r.samples // model.frame_hop) for r in index.recordings
+    }
+    missing = {paths[r.name]: r for r in index.recordings if tracks[r.name] is None}
     if missing:
         done = len(paths) - len(missing)
         on_file(done, len(paths))
@@ -67,4 +71,16 @@ def attach(
             reason = f"the cache cannot be written ({e.strerror or e})"
             raise CorpusError(folder, reason, "choose another place with `cache`") from None
         on_file(len(paths), len(paths))
-    return {name: PitchTrack(path) for name, path in paths.items()}
+    return {
+        name: PitchTrack(mel_files.read(paths[name]) if frames is None else frames)
+        for name, frames in tracks.items()
+    }
+
+
+def _kept(path: Path, count: int) -> Array | None:
+    """The frames that an earlier call kept; None where there are none, or not `count` of them."""
+    try:
+        frames = mel_files.read(path)
+    except AudioError:
+        return None
+    return frames if frames.shape == (count, 2) else None

@@ -66,7 +66,9 @@ def attach(
         index, width, tracks["features"] = given_features.attach(index, model)
         model = replace(model, features_width=width)
     if "segments" in model.conditioning:
-        index, labels, tracks["segments"] = given_segments.attach(index, model)
+        index, labels, tracks["segments"] = given_segments.attach(
+            index, model, config.train.segments_tier
+        )
         model = replace(model, segment_labels=labels)
     if "pitch" in model.conditioning:
         tracks["pitch"] = pitch_tracks.attach(index, model, on_pitch)

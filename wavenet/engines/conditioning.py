@@ -27,7 +27,7 @@ def require_conditioning(
     required = front_ends(config)
     if not required:
         if conditioning is not None:
-            reason = "this model follows nothing: it cannot be told what to make"
+            reason = "this model was trained without labels, pitch or the like: it follows none"
             raise EngineError("", reason)
         return
     if conditioning is None:

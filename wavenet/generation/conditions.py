@@ -97,9 +97,12 @@ def _of_recording(front_end: FramesFrontEnd, wav: Wav, config: Config, path: Pat
         raise EngineError("", front_end.missing())
     if front_end.name == "features":
         file = path.with_suffix(mel_files.SUFFIX)
+        if not file.exists():
+            raise AudioError(path, "has no features beside it", front_end.missing())
         return given_features.of_recording(file, model, len(wav))
     file_of_segments = segments.beside(path)
     if file_of_segments is None:
         raise AudioError(path, "has no segments beside it", front_end.missing())
-    given = given_segments.of_recording(file_of_segments, rate, len(wav))
+    tier = config.train.segments_tier or None
+    given = given_segments.of_recording(file_of_segments, rate, len(wav), tier)
     return given_segments.frames_of(given, model, rate, len(wav), str(file_of_segments))

@@ -13,6 +13,8 @@ BEYOND = 1.0
 MOST_OCTAVES = 8
 # Loudness that is this far beyond the range is still followed as it is, in dB.
 BEYOND_DB = 6.0
+# What is nowhere louder is silence, in dB.
+SILENT_DB = -80.0
 # Percentiles of loudness while something sounds: those of a `Spread`.
 PERCENTILES = 5, 50, 95
 
@@ -21,7 +23,7 @@ def matched_pitch(pitch: Array, trained: tuple[float, float]) -> tuple[Array, st
     """Frames (frames, 2) of pitch, moved by octaves to where a model was `trained`; and what moved.
 
     All of it moves by the same octaves, as few as bring the most voiced frames into the range. What
-    is still outside, note by note, moves on its own if an octave brings it inside.
+    is still outside, note by note, moves on its own to the octave that is nearest to it.
     """
     voiced = pitch[:, 1] > 0
     notes = pitch[voiced, 0]
@@ -31,19 +33,21 @@ def matched_pitch(pitch: Array, trained: tuple[float, float]) -> tuple[Array, st
     best = max(octaves, key=lambda k: round(float(_inside(notes + OCTAVE * k, trained).mean()), 2))
     moved = pitch.copy()
     moved[:, 0] += OCTAVE * best
-    parts, alone = _stretches(voiced), 0
+    parts, alone, outside = _stretches(voiced), 0, 0
     for start, stop in parts:
         middle = float(np.median(moved[start:stop, 0]))
-        if not _inside(middle, trained):
-            k = min(octaves, key=lambda k: (not _inside(middle + OCTAVE * k, trained), abs(k)))
-            alone += bool(k)
-            moved[start:stop, 0] += OCTAVE * k
+        k = min(octaves, key=lambda k: (round(_beyond(middle + OCTAVE * k, trained), 2), abs(k)))
+        alone += bool(k)
+        outside += _beyond(middle + OCTAVE * k, trained) > 0
+        moved[start:stop, 0] += OCTAVE * k
     words = []
     if best:
         words.append(f"moved {'up' if best > 0 else 'down'} {counted(abs(best), 'octave')}")
     if alone:
         words.append(f"{alone} of {counted(len(parts), 'note')} moved by octaves on their own")
-    return moved, " and ".join(words)
+    if outside:
+        words.append(f"{outside} of {counted(len(parts), 'note')} still outside")
+    return moved, ", ".join(words)
 
 
 def matched_loudness(loudness: Array, sounds: Array, trained: Spread) -> tuple[Array, str]:
@@ -53,7 +57,7 @@ def matched_loudness(loudness: Array, sounds: Array, trained: Spread) -> tuple[A
     percentiles of what sounds come to lie on those of the training, and the rest between.
     """
     heights = loudness[sounds, 0]
-    if not len(heights):
+    if not len(heights) or heights.max() < SILENT_DB:
         return loudness, ""
     low, middle, high = (float(p) for p in np.percentile(heights, PERCENTILES))
     if trained.low - BEYOND_DB <= low and high <= trained.high + BEYOND_DB:
@@ -68,10 +72,16 @@ def matched_loudness(loudness: Array, sounds: Array, trained: Spread) -> tuple[A
     return matched[:, None].astype(np.float32), f"{change:+.0f} dB to match its loudness"
 
 
-def _inside(notes: Array | float, trained: tuple[float, float]) -> Array:
+def _inside(notes: Array, trained: tuple[float, float]) -> Array:
     low, high = trained
-    inside: Array = np.asarray((low - BEYOND <= notes) & (notes <= high + BEYOND))
+    inside: Array = (low - BEYOND <= notes) & (notes <= high + BEYOND)
     return inside
+
+
+def _beyond(note: float, trained: tuple[float, float]) -> float:
+    """How far a note is beyond a range and what is still played, in semitones."""
+    low, high = trained
+    return max(0.0, low - BEYOND - note, note - high - BEYOND)
 
 
 def _stretches(voiced: Array) -> list[tuple[int, int]]:

@@ -20,6 +20,7 @@ from wavenet.model.distributions.base import Sampling
 from wavenet.scores.notes import Note
 from wavenet.scores.segments import Segment
 from wavenet.system.files import given_path
+from wavenet.system.notices import tell
 
 Source = AudioInput | Sequence[Note] | Sequence[Segment]
 
@@ -35,6 +36,8 @@ def play(
     channel: int | None = None,
     tier: str | None = None,
     temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
     engine: str = "auto",
     precision: str = "auto",
     threads: int = 0,
@@ -52,23 +55,23 @@ def play(
         tier          of a TextGrid with several
 
     Pitch and loudness beyond what the model was trained on are brought into its range, by octaves
-    and as a whole. The other arguments are those of `generate`.
+    and as a whole, which the logger `wavenet` is told. The other arguments are those of `generate`.
 
     Raises WavenetError: EngineError for what the model cannot follow, ScoreError for notes and
     segments, AudioError for a recording.
 
     >>> import wavenet
-    >>> config = wavenet.ModelConfig(layers=4, conditioning=("pitch", "loudness"))
-    >>> untrained = wavenet.Model.from_network(wavenet.WaveNet(config))
-    >>> wavenet.play(untrained, "C5:0.2 E5")
+    >>> wavenet.play("demo-flute", "C5:0.2 E5")
     <wavenet.Audio: 0.70 s at 16000 Hz, seed 0>
     """
     model, seed = as_model(model), given_or_new(seed)
     conditions = _conditions(source, model, How(transpose, tempo, channel, tier))
+    for note in conditions.notes:
+        tell(note)
     sampler = Sampler(
         model,
         seed=seed,
-        sampling=Sampling(temperature),
+        sampling=Sampling(temperature, top_k, top_p),
         engine=engine,
         options=EngineOptions(precision, threads),
         labels=() if label is None else (label,),
@@ -85,7 +88,7 @@ def _conditions(source: Any, model: Model, how: How) -> Conditions:
         return sources.from_text(source, model, how)
     if isinstance(source, str | Path):
         return sources.from_file(given_path("source", source), model, how)
-    if isinstance(source, list) and source and isinstance(source[0], Note | Segment):
+    if isinstance(source, list | tuple) and source and isinstance(source[0], Note | Segment):
         kind = type(source[0])
         if not all(isinstance(each, kind) for each in source):
             raise UsageError("source", None, f"mixes {kind.__name__} with others")

@@ -4,7 +4,7 @@ Random numbers are an input of the engines. They come from a counter-based gener
 stream, time), so the same seed gives the same audio for any block size and any batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,6 +109,10 @@ class Sampler:
             advice = "give a name, or what `wavenet.create_engine` makes"
             require_type("engine", engine, Engine, advice)
         config = model.config.model
+        if not isinstance(conditions, list | tuple) or any(
+            not isinstance(getattr(each, "values", None), Mapping) for each in conditions
+        ):
+            raise UsageError("conditions", None, "must be a list of Conditions")
         if conditions and config.labels and not labels:
             advice = f"choose one of {labels_line(config.labels)}"
             raise UsageError("label", None, "this model knows labels", advice)

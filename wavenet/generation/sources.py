@@ -17,7 +17,7 @@ from wavenet.errors import EngineError, ScoreError, UsageError
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.matching import matched_loudness, matched_pitch
 from wavenet.glossary import Array, AudioInput
-from wavenet.model.arguments import require_number, require_type
+from wavenet.model.arguments import require_integer, require_number, require_type
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
 from wavenet.scores import contours, midi, notes, segments
@@ -55,6 +55,8 @@ class How:
         require_number("tempo", self.tempo)
         if self.tier is not None:
             require_type("tier", self.tier, str)
+        if self.channel is not None:
+            require_integer("channel", self.channel, 1, midi.LAST, f"must be 1 to {midi.LAST}")
         if not abs(self.transpose) <= MOST_SEMITONES:
             rule = f"must be -{MOST_SEMITONES} to {MOST_SEMITONES} semitones"
             raise UsageError("transpose", f"{self.transpose:g}", rule)
@@ -94,7 +96,8 @@ def from_file(path: Path, model: Model, how: How) -> Conditions:
         return from_recording(path, model, how, name)
     if path.suffix.lower() in midi.SUFFIXES and "pitch" in model.config.model.conditioning:
         return from_notes(midi.read(path, how.channel), model, how, name)
-    return from_segments(segments.read(path, how.tier, how.channel), model, how, name)
+    tier = how.tier or model.config.train.segments_tier or None
+    return from_segments(segments.read(path, tier, how.channel), model, how, name)
 
 
 def from_text(text: str, model: Model, how: How, parameter: str = "source") -> Conditions:
@@ -137,14 +140,18 @@ def from_notes(given: Sequence[Note], model: Model, how: How, name: str) -> Cond
     require_playable(model)
     conditioning, rate = model.config.model.conditioning, model.config.audio.sample_rate
     kinds = {"pitch", "loudness"}
-    if "pitch" not in conditioning or not kinds >= {*conditioning} - {"label"}:
+    if "pitch" not in conditioning:
+        reason = f"this model follows {followed(model.config.model)}, and no notes"
+        raise EngineError(name, reason, "give it a recording")
+    if not kinds >= {*conditioning} - {"label"}:
         raise _cannot_follow("notes", name, model)
     # Where loudness is not followed, any will do.
     trained = model.training.loudness or Spread(-40, -30, -20, -90)
     _require_day(_samples_at(how, given, rate), model, how)
     given = notes.at_tempo(notes.transposed(given, how.transpose), how.tempo)
     hop = model.config.model.frame_hop
-    pitch, loudness = contours.contours(given, hop, rate, trained)
+    window_seconds = model.config.model.frame_window / rate
+    pitch, loudness = contours.contours(given, hop, rate, trained, window_seconds)
     if model.training.loudness:
         # A note is still voiced while it fades.
         fades = loudness[:, 0] > max(trained.silence + FADED_DB, trained.low - SOUNDING_DB)

@@ -82,7 +82,7 @@ def find(source: Path) -> Path:
         if str(source) in models:
             return models[str(source)]
         if str(source) in loading.preset_names():
-            advice = "train one with it, or play demo-voice"
+            advice = "train one with it, or take demo-voice"
             raise CheckpointError(source, "is a preset, without weights", advice)
         close = difflib.get_close_matches(source.name, models, 1, 0.6)
         advice = f"`wavenet train` makes one, and {listed(models)} come with the program"

@@ -21,7 +21,7 @@ TAIL_SECONDS = 0.3
 # Of these velocities a Spread has the loudness. Between them it is linear in the logarithm, as in
 # General MIDI, where twice the velocity is 12 dB.
 VELOCITIES = (40, 80, 120)
-# The window that loudness is measured with: 1024 samples at 16 kHz.
+# The usual window that loudness is measured with: 1024 samples at 16 kHz.
 WINDOW_SECONDS = 0.064
 # How finely envelopes are drawn, and when one is lost in silence.
 _STEP_SECONDS = 0.004
@@ -40,18 +40,23 @@ def samples_of(notes: Sequence[Note], sample_rate: int) -> int:
 
 
 def contours(
-    notes: Sequence[Note], hop: int, sample_rate: int, loudness: Spread
+    notes: Sequence[Note],
+    hop: int,
+    sample_rate: int,
+    loudness: Spread,
+    window_seconds: float = WINDOW_SECONDS,
 ) -> tuple[Array, Array]:
     """Pitch (frames, 2) and loudness (frames, 1) of notes, float32.
 
     Frame j lies at sample `j * hop`; there are `1 + samples_of(notes, sample_rate) // hop`. Columns
     of pitch are a MIDI note number, which is the nearest note's where none sounds, and 1 where a
-    note sounds, else 0. Loudness is in dB. Raises what `require_one_voice` does.
+    note sounds, else 0. Loudness is in dB, as measured in a window of so many seconds. Raises what
+    `require_one_voice` does.
     """
     voice = require_one_voice(notes)
     frames = 1 + samples_of(voice, sample_rate) // hop
     seconds = np.arange(frames) * (hop / sample_rate)
-    return _pitch(voice, seconds), _loudness(voice, seconds, loudness)
+    return _pitch(voice, seconds), _loudness(voice, seconds, loudness, window_seconds)
 
 
 def _pitch(voice: Sequence[Note], seconds: Array) -> Array:
@@ -65,8 +70,10 @@ def _pitch(voice: Sequence[Note], seconds: Array) -> Array:
     return np.stack([pitches, sounds], axis=1).astype(np.float32)
 
 
-def _loudness(voice: Sequence[Note], seconds: Array, spread: Spread) -> Array:
-    half = round(WINDOW_SECONDS / 2 / _STEP_SECONDS)
+def _loudness(
+    voice: Sequence[Note], seconds: Array, spread: Spread, window_seconds: float
+) -> Array:
+    half = max(1, round(window_seconds / 2 / _STEP_SECONDS))
     power = np.full(round(seconds[-1] / _STEP_SECONDS) + 2, 10 ** (spread.silence / 10))
     for note in voice:
         first = int(note.start / _STEP_SECONDS) + 1

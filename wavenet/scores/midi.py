@@ -103,9 +103,13 @@ def _by_channel(path: Path, midi: "mido.MidiFile") -> dict[int, list[Note]]:
             raise ScoreError(path, "lasts more than a day", "cut it into several")
         if message.type not in ("note_on", "note_off"):
             continue
-        channel = message.channel + 1
+        channel, is_on = message.channel + 1, message.type == "note_on" and message.velocity
+        begun = sounding.get((channel, message.note))
+        if not is_on and begun and begun[0] == now:
+            # It ends the note that was struck again at this moment.
+            continue
         end(channel, message.note)
-        if message.type == "note_on" and message.velocity:
+        if is_on:
             count += 1
             check_count(path, count, "notes")
             sounding[channel, message.note] = now, message.velocity

@@ -17,7 +17,7 @@ from wavenet.scores.typed import refused, spans
 from wavenet.system.text import composed, listed
 
 # As other programs spell them.
-SUFFIXES = (".TextGrid", ".textgrid", ".txt", ".csv", *midi.SUFFIXES)
+SUFFIXES = (".TextGrid", ".csv", *midi.SUFFIXES, ".txt")
 EXAMPLE = 'write labels such as "three:0.5 -:0.2 four:0.4"'
 HEADER = ["start", "end", "label"]
 # Programs round times: segments that overlap by less follow each other.
@@ -93,18 +93,11 @@ def read(path: Path, tier: str | None = None, channel: int | None = None) -> lis
 def beside(path: Path) -> Path | None:
     """The file of segments beside a recording, of its name with one of `SUFFIXES`; None without.
 
-    Raises ScoreError where there are two.
+    Of several it is the first in their order, as a TextGrid beside a transcript.
     """
-    found: list[Path] = []
-    for suffix in SUFFIXES:
-        other = path.with_suffix(suffix)
-        # Where case does not matter to a disk, two spellings are one file.
-        if other.is_file() and not any(other.samefile(f) for f in found):
-            found.append(other)
-    if len(found) > 1:
-        names = listed(f.name for f in found)
-        raise ScoreError(path, f"has several files of segments beside it: {names}", "keep one")
-    return found[0] if found else None
+    spellings = (s for suffix in SUFFIXES for s in (suffix, suffix.lower(), suffix.upper()))
+    files_beside = (path.with_suffix(suffix) for suffix in dict.fromkeys(spellings))
+    return next((other for other in files_beside if other.is_file()), None)
 
 
 def _in_turn(path: Path, rows: Iterator[files.Row]) -> list[Segment]:

@@ -41,7 +41,7 @@ DRY_RUN_STEPS = 3  # steps timed by a dry run
 # What a validation scores depends on these, and on the recordings.
 HELD_OUT_SETTINGS = {
     *("train.validation", "train.validation_fraction", "train.validation_seconds"),
-    "train.segment_seconds",
+    *("train.segment_seconds", "train.input_noise"),
 }
 
 
