@@ -12,6 +12,7 @@ import wavenet
 from tests.helpers import noisy, tone
 from wavenet.errors import AudioError, EngineError, ScoreError, UsageError, WavenetError
 from wavenet.generation.conditions import Conditions
+from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Array
 from wavenet.model.checkpoint import Model
 from wavenet.scores.notes import Note
@@ -138,3 +139,9 @@ def test_a_recording_without_what_lies_beside_it(
     path.with_suffix(".csv").write_text("8,9,one\n")
     with pytest.raises(ScoreError, match=r"its recording ends at 0\.1 s"):
         wavenet.play(models["segments"], path)
+
+
+@pytest.mark.parametrize("given", ["C5", ["C5"], 3, Conditions({}, 1)])
+def test_a_sampler_wants_a_list_of_conditions(models: dict[str, Model], given: Any) -> None:
+    with pytest.raises(UsageError, match="must be a list of Conditions"):
+        Sampler(models["pitch"], seed=1, conditions=given)

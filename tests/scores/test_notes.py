@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -176,3 +177,9 @@ def test_chords_are_refused(other: Note) -> None:
 def test_no_notes_are_no_voice() -> None:
     with pytest.raises(ScoreError, match="no notes"):
         require_one_voice([])
+
+
+@pytest.mark.parametrize("values", [(0, 1, "C4"), ("0", 1, 60), (0, None, 60), (0, 1, None)])
+def test_a_note_of_something_else_than_numbers_is_refused(values: Any) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        Note(*values)

@@ -41,6 +41,13 @@ def _require_same(unit: str, of_prompt: int, of_model: int) -> None:
         raise UsageError("prompt", None, reason, "read it for this model")
 
 
+def _require_conditions(conditions: Any) -> None:
+    """Raise UsageError for what is no list of what streams follow."""
+    listed = isinstance(conditions, list | tuple)
+    if not listed or not all(isinstance(getattr(c, "values", None), Mapping) for c in conditions):
+        raise UsageError("conditions", None, "must be a list of Conditions")
+
+
 class Stream(NamedTuple):
     """What sets one stream apart: its noise, its level, and a value for each front end.
 
@@ -109,10 +116,7 @@ class Sampler:
             advice = "give a name, or what `wavenet.create_engine` makes"
             require_type("engine", engine, Engine, advice)
         config = model.config.model
-        if not isinstance(conditions, list | tuple) or any(
-            not isinstance(getattr(each, "values", None), Mapping) for each in conditions
-        ):
-            raise UsageError("conditions", None, "must be a list of Conditions")
+        _require_conditions(conditions)
         if conditions and config.labels and not labels:
             advice = f"choose one of {labels_line(config.labels)}"
             raise UsageError("label", None, "this model knows labels", advice)

@@ -1,6 +1,7 @@
 """What times and counts a score can have."""
 
 import math
+from numbers import Real
 
 from wavenet.errors import ScoreError, UsageError
 
@@ -11,7 +12,8 @@ MOST = 100_000
 
 def check_times(parameter: str, start: float, end: float) -> None:
     """Raise UsageError unless `start` and `end`, in seconds, enclose a part of one day."""
-    if not (math.isfinite(start) and math.isfinite(end)):
+    numbers = all(isinstance(time, Real) and math.isfinite(time) for time in (start, end))
+    if not numbers:
         raise UsageError(parameter, f"{start} to {end}", "its times must be numbers of seconds")
     shown = f"{start:g} s to {end:g} s"
     if start < 0:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from numbers import Real
 
 from wavenet.errors import ScoreError, UsageError
 from wavenet.scores.limits import check_count, check_times
@@ -36,9 +37,11 @@ class Note:
 
     def __post_init__(self) -> None:
         check_times("notes", self.start, self.end)
-        if not LOWEST_PITCH <= self.pitch <= HIGHEST_PITCH:
+        is_number = isinstance(self.pitch, Real)
+        if not is_number or not LOWEST_PITCH <= self.pitch <= HIGHEST_PITCH:
             rule = f"must be a MIDI note number from {LOWEST_PITCH} to {HIGHEST_PITCH}"
-            raise UsageError("notes", f"of pitch {self.pitch:g}", rule, "60 is C4")
+            shown = f"{self.pitch:g}" if is_number else repr(self.pitch)
+            raise UsageError("notes", f"of pitch {shown}", rule, "60 is C4")
         if self.velocity not in range(1, LOUDEST + 1):
             rule = f"must be a whole number from 1 to {LOUDEST}"
             raise UsageError("notes", f"of velocity {self.velocity}", rule)
