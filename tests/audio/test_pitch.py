@@ -165,6 +165,8 @@ recordings = ((str(i), noise) for i in range(int(sys.argv[1])))
 try:
     for name, frames in pitch.tracks(recordings, 8000, 80, 60, 1000, 2):
         print(name, len(frames), flush=True)
+        if "stop" in sys.argv:
+            break
         if "kill" in sys.argv:
             with open(f"/proc/self/task/{os.getpid()}/children") as f:
                 children = f.read().split()
@@ -192,6 +194,11 @@ def start(*words: str) -> subprocess.Popen[str]:
 def test_a_script_needs_no_guard() -> None:
     script = start("2")
     assert script.communicate(timeout=120) == ("0 2001\n1 2001\n", "")
+
+
+@pytest.mark.slow
+def test_whoever_reads_no_further_is_not_warned() -> None:
+    assert start("1000", "stop").communicate(timeout=120) == ("0 2001\n", "")
 
 
 @pytest.mark.slow

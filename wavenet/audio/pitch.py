@@ -12,6 +12,7 @@ which several processes share.
 
 import signal
 import threading
+import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
@@ -190,7 +191,14 @@ def _computed(
         parallel = Parallel(return_as="generator", batch_size=1)
         with _deaf_to_ctrl_c():
             results = parallel(delayed(_track_piece)(piece, found) for piece in pieces)
-        yield from results
+        # joblib would warn a reader that stops early, of what was computed in vain.
+        try:
+            for frames in results:
+                yield frames
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results.close()
 
 
 @contextmanager
