@@ -34,6 +34,7 @@ from wavenet.audio import levels, loudness, pitch, writing
 from wavenet.audio.reading import open_audio
 from wavenet.data.discovery import AUDIO_SUFFIXES
 from wavenet.errors import AudioError, EngineError, WavenetError
+from wavenet.evaluation.pitch_accuracy import IN_TUNE_CENTS, cents_off
 from wavenet.generation import sources
 from wavenet.generation.api import load
 from wavenet.generation.provenance import synthetic_tags
@@ -44,7 +45,6 @@ from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
 from wavenet.system.machine import machine
 
-IN_TUNE_CENTS = 50.0
 OCTAVE_CENTS = 1200.0
 LEAST_DB = -80.0
 NAMES = 24  # columns
@@ -56,18 +56,6 @@ HEADING = (
 
 
 # --- measures -------------------------------------------------------------------------------------
-
-
-def cents_off(asked: Array, found: Array) -> Array:
-    """How far off each frame is that should sound, in cents; NaN where the result is unvoiced.
-
-    Both are (frames, 2) as `audio.pitch` makes them, and what one has more at its end is left out.
-    """
-    frames = min(len(asked), len(found))
-    asked, found = asked[:frames].astype(np.float64), found[:frames]
-    cents = np.where(found[:, 1] > 0, 100 * (found[:, 0] - asked[:, 0]), np.nan)
-    should_sound: Array = cents[asked[:, 1] > 0]
-    return should_sound
 
 
 def correlation(a: Array, b: Array) -> float:

@@ -76,6 +76,8 @@ notes-played.wav  0.60 s, after C4:0.1 -:0.1 E4
     assert "word 1, H4" in fails("play", instrument, "H4", "-o", "notes-played.wav")
     assert wavenet("play", instrument, "C4:0.1", "-f", "--no-tag").exit_code == 0
     assert not sf.SoundFile("notes-played.wav").copy_metadata()
+    result = wavenet("play", instrument, "-:0.2 C4:0.1", "-o", "late.wav", "--seed", 3)
+    assert "late.wav  0.60 s, after -:0.2 C4:0.1\n" in result.stdout
 
 
 def test_several_sources_are_what_each_would_be_alone(instrument: Path) -> None:

@@ -8,19 +8,22 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile as sf
 from filelock import FileLock
 
 from tests.helpers import fails, matches, noisy, wavenet
-from wavenet.cli.console import ConsoleReport
+from wavenet.cli.console import ConsoleReport, first_audio
 from wavenet.config import loading
 from wavenet.data.decoding import VERSION
 from wavenet.data.pcm_cache import index_folder
 from wavenet.generation.api import load
 from wavenet.model import locate
+from wavenet.training.run_folder import Run
 from wavenet.training.session import train
 from wavenet.training.trainer import Trainer
 
@@ -200,3 +203,21 @@ def test_ctrl_c_ends_the_wait_for_another_process_that_reads_the_recordings(
     assert result.exit_code == 130
     assert result.output.count("waiting for another process, which is reading") == 1
     assert result.stderr.splitlines()[-1] == "wavenet: interrupted"
+
+
+@pytest.mark.parametrize(
+    ("preset", "found", "words"),
+    [
+        ("tiny", {}, "generate runs/x"),
+        ("voices", {"labels": ("jo", "al")}, "generate runs/x"),
+        ("vocoder", {}, "vocode runs/x RECORDING"),
+        ("instrument", {}, "play runs/x 'C4:0.5 E4 G4:1'"),
+        ("words", {"labels": ("jo",), "segment_labels": ("a",)}, "play runs/x a:0.5 --label jo"),
+        ("words", {"labels": (), "segment_labels": ("a b",)}, "play runs/x LABELS.csv"),
+    ],
+)
+def test_what_to_hear_first_goes_by_what_a_network_follows(
+    preset: str, found: dict[str, Any], words: str
+) -> None:
+    model = replace(loading.load(preset).model, **found)
+    assert first_audio(model, Run(Path("runs/x"))) == f"wavenet {words}"

@@ -247,7 +247,7 @@ def test_duplicates_are_never_on_both_sides_of_the_split(messy: Path, small_conf
 
 def test_real_recordings_are_all_used() -> None:
     index = indexed(STARTER)
-    assert len(index.recordings) == 36
+    assert len(index.recordings) == 50
     assert index.skipped == ()
 
 

@@ -44,6 +44,7 @@ from wavenet.model.conditioning.registry import (
     frame_front_ends,
     front_ends,
 )
+from wavenet.model.conditioning.segments import LONGEST_SECONDS, PLACES
 from wavenet.model.network import WaveNet
 from wavenet.model.reference import at_every_sample
 
@@ -266,6 +267,19 @@ def test_a_pitch_is_read_as_its_distance_from_the_notes_of_a_scale() -> None:
     assert not scaled[2].any()
     # What lies beyond the scale is at its end.
     np.testing.assert_allclose(scaled[3:, [0, -2, -1]], [[2, 0, 2], [0, 2, 2]], atol=1e-4)
+
+
+def test_segments_are_read_as_their_distance_from_places_in_each_label() -> None:
+    (front_end,) = frame_front_ends(replace(FOLLOWING["segments"], segment_labels=("a", "b")))
+    # Silence, where b begins, between its first places, and where it ends.
+    value = np.array([[0, 0, 0], [2, 0, 0.25], [2, 0.25 / (PLACES - 1), 0.25], [2, 1, 40]])
+    scaled = front_end.scaled(value.astype(np.float32))
+    assert scaled.shape == (4, front_end.inputs)
+    np.testing.assert_allclose(scaled[:, -1], [0, 0.5, 0.5, LONGEST_SECONDS**0.5], atol=1e-6)
+    labels = scaled[:, :-1].reshape(4, 3, PLACES)
+    np.testing.assert_allclose(labels.sum(axis=2), [[2, 0, 0], *[[0, 0, 2]] * 3], atol=1e-6)
+    np.testing.assert_allclose(labels[1:3, 2, :2], [[2, 0], [1.5, 0.5]], atol=1e-6)
+    assert labels[3, 2, -1] == 2
 
 
 def test_settings_that_do_not_fit_the_sample_rate_are_refused() -> None:

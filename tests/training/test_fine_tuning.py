@@ -180,6 +180,8 @@ def test_a_file_goes_before_the_recipe_and_a_preset_does_not(base: Run, tmp_path
     assert instrument.model.conditioning == ("pitch", "loudness")
     assert instrument.train.input_noise == loading.load("instrument").train.input_noise
     assert instrument.audio == was.audio
+    # 10 ms and 64 ms, at 8 kHz.
+    assert (instrument.model.frame_hop, instrument.model.frame_window) == (80, 512)
     changed = loading.differences(was, instrument)
     assert all(k.startswith(followed) for k in changed if k.startswith("model."))
 
@@ -331,11 +333,11 @@ def test_more_minutes_lengthen_the_schedule(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Trainer, "time_step", lambda _: 0.5)
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 50)
     out = tmp_path / "run"
-    train_run(training_folder, out, "train.minutes=0.05", config=str(config_file))
+    train_run(training_folder, out, "train.minutes=5", config=str(config_file))
     # What it really took is next to nothing.
-    run, _ = train_run(None, out, "train.minutes=0.1", accept_changes=True)
+    run, _ = train_run(None, out, "train.minutes=10", accept_changes=True)
     assert last(run).training.step == 6 + 12
     # Steps take the place of minutes.
     run, _ = train_run(None, out, "train.steps=20", accept_changes=True)

@@ -193,7 +193,7 @@ def _computed(
             results = parallel(delayed(_track_piece)(piece, found) for piece in pieces)
         # joblib would warn a reader that stops early, of what was computed in vain.
         try:
-            for frames in results:
+            while (frames := next(results, None)) is not None:
                 yield frames
         finally:
             with warnings.catch_warnings():

@@ -16,6 +16,8 @@ from wavenet.cli import terminal
 _KINDS: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
 # Choices that take more columns are named in the text instead.
 _MOST_CHOICES = 18
+# How notes may begin that are an argument.
+RESTS = ("-:", "- ")
 
 GENERAL = "General"
 QuietOption = Annotated[
@@ -45,6 +47,12 @@ class Command(TyperCommand):
                 # Its text says what it takes.
                 parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
         return parameters
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # No option begins like notes that begin with a rest.
+        args = [f" {arg}" if arg.startswith(RESTS) else arg for arg in args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)

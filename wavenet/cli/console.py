@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from wavenet.arithmetic import ceil_div
 from wavenet.cli import terminal
 from wavenet.cli.option_names import with_options
 from wavenet.cli.values import duration
-from wavenet.config import Config
+from wavenet.config import Config, ModelConfig
 from wavenet.config.loading import load, preset_names
 from wavenet.data.corpus import Corpus
 from wavenet.data.labels import outer_folders
@@ -230,13 +231,7 @@ class ConsoleReport(Display):
         why = f"stopped at step {trainer.step}, everything is saved"
         next_command = f"Go on with: {_go_on(trainer, run)}"
         if early or not (interrupted or trainer.step < trainer.config.train.steps):
-            words: tuple[object, ...] = ("generate", run.folder)
-            if trainer.config.model.follows_frames:
-                verb = "vocode" if trainer.config.model.follows_mel else "play"
-                alone = {"segments": "LABELS.csv", "features": "FEATURES.npy"}
-                (kind, *others) = [k for k in trainer.config.model.conditioning if k != "label"]
-                words = (verb, run.folder, "RECORDING" if others else alone.get(kind, "RECORDING"))
-            why, next_command = "done", f"Hear it with: {command('wavenet', *words)}"
+            why, next_command = "done", f"Hear it with: {first_audio(trainer.config.model, run)}"
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
         self._result(f"{why}. {next_command}")
@@ -257,6 +252,25 @@ def _discard_output() -> None:
 def _go_on(trainer: Trainer, run: Run, *more: str) -> str:
     """The command that goes on with a run."""
     return with_options(run.command_to_go_on(trainer.corpus.index.cache.parent, *more))
+
+
+def first_audio(model: ModelConfig, run: Run) -> str:
+    """The command that makes the first audio with a run."""
+    if not (kinds := {*model.conditioning} - {"label"}):
+        return command("wavenet", "generate", run.folder)
+    if "mel" in kinds:
+        return command("wavenet", "vocode", run.folder, "RECORDING")
+    source = "RECORDING"
+    if kinds == {"features"}:
+        source = "FEATURES.npy"
+    elif kinds == {"segments"}:
+        # Labels of several words cannot be typed.
+        first, is_word = model.segment_labels[0], re.compile(r"[^\s,|]+").fullmatch
+        source = f"{first}:0.5" if is_word(first) else "LABELS.csv"
+    elif "pitch" in kinds and kinds <= {"pitch", "loudness"}:
+        source = "C4:0.5 E4 G4:1"
+    label = ("--label", model.labels[0]) if model.labels else ()
+    return command("wavenet", "play", run.folder, source, *label)
 
 
 def _where(trainer: Trainer) -> str:
@@ -298,8 +312,9 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
     noted = [(r.name, r.note) for r in index.recordings if r.note and not r.duplicate_of]
     yield from _listed("noted", noted)
     yield from _listed("skipped", [(s.name, s.reason) for s in index.skipped])
-    if index.ignored:
-        others = counted(index.ignored, "other file")
+    used = sum(len(corpus.contents_beside.get(kind, ())) for kind in ("features", "segments"))
+    if index.ignored > used:
+        others = counted(index.ignored - used, "other file")
         yield f"ignored    {others}: hidden, or not audio by their names"
     what = "the last tenth of each recording"
     if corpus.held_out:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wavenet.cli import options, terminal
+from wavenet.cli.command import RESTS
 from wavenet.errors import AudioError, EngineError, ScoreError
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def play(
     choose([] if label is None else [label], trained.config.model.labels)
     is_piped = any(standard_input.is_meant(Path(source)) for source in sources)
     with standard_input.as_file(is_piped, "sources") as copy:
-        given = [str(copy) if copy and standard_input.is_meant(Path(s)) else s for s in sources]
+        given = [
+            str(copy) if copy and standard_input.is_meant(Path(s)) else s
+            for s in map(_typed, sources)
+        ]
         destination.require_one(len(given), "source")
         # Words that are no notes are noticed before anything else.
         for text in filter(is_typed, given):
@@ -164,6 +168,12 @@ def read(
     if not readable:
         raise typer.Exit(1)
     return readable, skipped
+
+
+def _typed(source: str) -> str:
+    """A source as it was typed, which has a space before it where it begins with a rest."""
+    bare = source.removeprefix(" ")
+    return bare if bare.startswith(RESTS) else source
 
 
 def _shown(source: str, copy: Path | None) -> str:

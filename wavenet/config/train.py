@@ -65,6 +65,12 @@ class TrainConfig(Checked):
     folder is learnt by heart later. 6 suits a few minutes of audio.
     """
 
+    augment_pitch: float = ranged(0.0, 0, 12, "semitones")
+    """Each window is played at a speed that varies, so that its pitch glides by up to this much up
+    and down, and what is followed with it. So notes that are rare or missing in the recordings are
+    learnt, and pitch between them. About 4 suits an instrument.
+    """
+
     input_noise: float = ranged(0.0, 0, 128, "levels")
     """In each window the samples that the network reads, not those that it predicts, have noise of
     a deviation of up to this many mu-law levels, of 256; in validation too. What is followed, such

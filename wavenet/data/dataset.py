@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from wavenet.arithmetic import ceil_div
 from wavenet.audio.gain import peak, scaled
 from wavenet.audio.quantization import from_pcm16, with_noise
+from wavenet.data import varispeed
 from wavenet.data.corpus import Corpus
 from wavenet.data.split import Span
-from wavenet.glossary import Samples
+from wavenet.glossary import Array, Samples
 from wavenet.model.conditioning import windows
 from wavenet.model.conditioning.carriers import ConditioningInput
 from wavenet.model.conditioning.registry import front_ends
@@ -45,6 +46,8 @@ class Place(NamedTuple):
     gain: float
     # Of what gives its noise.
     rng: np.random.Generator
+    # Up, of each sample that it is made from; None as it was recorded.
+    semitones: Array | None = None
 
 
 class WindowDataset:
@@ -55,6 +58,11 @@ class WindowDataset:
         self.receptive_field = corpus.config.model.receptive_field
         self.segment = corpus.config.segment_samples
         self._front_ends = front_ends(corpus.config.model)
+        # Samples that a window and its frames are made from, before what is predicted. Behind it
+        # there are fewer.
+        model, contexts = corpus.config.model, [f.context for f in self._front_ends]
+        frames = 2 + max(contexts, default=0)
+        self._before = self.receptive_field + frames * model.frame_spacing + model.frame_window
         # Where each training span ends, were they laid end to end.
         self._ends = np.cumsum([len(s) for s in corpus.training])
 
@@ -82,9 +90,13 @@ class WindowDataset:
         start = span.start + min(max(start, 0), len(span) - self.segment)
         most = train.augment_gain_db
         gain = 10 ** (rng.uniform(-most, most) / 20) if most else 1.0
+        semitones, most = None, train.augment_pitch
+        if most:
+            samples = self._before + self.segment + self._before
+            semitones = varispeed.curve(rng, most, samples, self.corpus.index.sample_rate)
         # Frames then lie alike in all windows of a batch.
         hop = self.corpus.config.model.frame_spacing
-        return Place(span, ceil_div(start, hop) * hop, gain, rng)
+        return Place(span, ceil_div(start, hop) * hop, gain, rng, semitones)
 
     def validation_batches(self, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
         """Every held-out sample once with its exact context, or one rank's shard of them.
@@ -121,19 +133,27 @@ class WindowDataset:
         start: int,
         gain: float = 1.0,
         rng: np.random.Generator | None = None,
+        semitones: Array | None = None,
     ) -> Batch:
         """One window, without the batch axis, that predicts samples `start` to `start + segment`.
 
         `start` counts in the span's recording and may lie before the span: a recording shorter than
         a segment is padded with silence on its left. A `gain` that would clip is lowered to full
-        scale. With an `rng` it has the noise of `train.input_noise`, if that is set.
+        scale. With an `rng` it has the noise of `train.input_noise`, if that is set, and with
+        `semitones` it glides: see `varispeed`.
         """
-        corpus, first = self.corpus, start - self.receptive_field
-        begin, stop = max(first, 0), min(start + self.segment, span.stop)
-        inside = corpus.index.pcm(span.recording)[begin:stop]
+        corpus, model = self.corpus, self.corpus.config.model
+        source, at, begin = corpus.source(span), start, 0
+        if semitones is not None:
+            spacing = model.frame_spacing
+            source, at, begin = varispeed.played(
+                source, span, start, self._before, self.segment, spacing, semitones
+            )
+        first, stop = at - self.receptive_field, at + min(self.segment, span.stop - start)
+        begin = max(first, begin)
+        inside = source.pcm[begin:stop]
         x = np.full(self.receptive_field + self.segment, corpus.distribution.silence, np.int64)
         # The first row of the network's output predicts the window's second sample.
-        source, model = corpus.source(span), corpus.config.model
         inputs = windows.excerpt(model, source, first + 1, len(x) - 1)
         if gain > 1:
             peaks = [f.peak(inputs.values[f.name]) for f in self._front_ends]

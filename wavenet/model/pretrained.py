@@ -12,7 +12,7 @@ from wavenet.glossary import Array
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.label import LabelFrontEnd
 from wavenet.model.conditioning.registry import front_ends
-from wavenet.model.conditioning.segments import SegmentsFrontEnd
+from wavenet.model.conditioning.segments import PLACES, SegmentsFrontEnd
 
 _LABELS = "conditioner.label.weight"
 _SEGMENTS = "conditioner.segments.weight"
@@ -47,12 +47,14 @@ def adapted_weights(
 
 def _of_segments(weight: Array, base: ModelConfig, config: ModelConfig) -> Array:
     """A weight (channels, inputs, taps) whose inputs are of the labels of segments of `config`."""
-    first, end = 1, 1 + len(base.segment_labels)
-    of_labels = np.moveaxis(weight[:, first:end], 1, 0)  # (labels, channels, taps)
+    # Inputs of what lies between segments, of each label, and of lengths.
+    between, *of_labels, lengths = np.split(
+        weight, range(PLACES, PLACES * (2 + len(base.segment_labels)), PLACES), axis=1
+    )
     columns = dict(zip(base.segment_labels, of_labels, strict=True))
-    mean = of_labels.mean(axis=0)
-    new = np.stack([columns.get(label, mean) for label in config.segment_labels], axis=1)
-    return np.concatenate([weight[:, :first], new, weight[:, end:]], axis=1)
+    mean = np.mean(of_labels, axis=0)
+    new = [columns.get(label, mean) for label in config.segment_labels]
+    return np.concatenate([between, *new, lengths], axis=1)
 
 
 def _feature_columns(config: ModelConfig) -> dict[str, slice]:

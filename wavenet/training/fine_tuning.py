@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wavenet.config import Config, loading
+from wavenet.config import AudioConfig, Config, loading
 from wavenet.config.model import FOUND
 from wavenet.errors import CheckpointError, ConfigError
 from wavenet.generation.provenance import model_name
@@ -26,7 +26,9 @@ RECIPE: Mapping[str, Any] = {
     "evaluate_every": 100,
 }
 # What a run has of its base's training, besides: the windows of a step.
-WINDOWS = ("batch", "segment_seconds", "augment_gain_db", "input_noise")
+WINDOWS = ("batch", "segment_seconds", "augment_gain_db", "augment_pitch", "input_noise")
+# What a preset says of frames, in samples of its own rate.
+IN_SAMPLES = ("model.frame_hop", "model.frame_window")
 
 
 def named_from_anywhere(source: str) -> str:
@@ -78,9 +80,12 @@ def config_from(
         where, given = settings_for(config)
         given = loading.flatten(given)
         if config in loading.preset_names():
-            # What it says of the network's sizes gives way too.
+            # What it says of the network's sizes gives way too. Frames stay as long in seconds.
+            longer = base.audio.sample_rate / given.get(
+                "audio.sample_rate", AudioConfig.sample_rate
+            )
             given = {
-                key: value
+                key: round(longer * value) if key in IN_SAMPLES else value
                 for key, value in given.items()
                 if key.removeprefix("train.") not in RECIPE
                 and (not _is_of_network(key) or key.startswith(_may_differ(base)))
