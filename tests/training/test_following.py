@@ -27,6 +27,7 @@ from wavenet.errors import ChangedRunError, ConfigError, CorpusError, RunError
 from wavenet.glossary import Array
 from wavenet.model import checkpoint, locate
 from wavenet.model.checkpoint import Model
+from wavenet.model.conditioning.segments import PLACES
 from wavenet.training.run_folder import Run
 
 HOP = 40
@@ -91,20 +92,20 @@ def assert_same(a: Model, b: Model) -> None:
 
 
 def test_a_resumed_run_of_all_there_is_equals_an_uninterrupted_one(begin: Begin) -> None:
-    noise = "train.input_noise=6"
-    whole, shown = begin("whole", ALL, noise)
+    settings = ("train.input_noise=6", "train.augment_pitch=3")
+    whole, shown = begin("whole", ALL, *settings)
     assert (
         "frames     4 mel bands from 0 to 4000 Hz, pitch from 200 to 800 Hz, A-weighted loudness, "
         "3 features, segments of 2 labels, every 40 samples (5.0 ms)"
     ) in shown
     assert "trimmed    nothing, because features are of whole files" in shown
     assert list(whole.samples.glob("*.wav"))
-    begin("half", ALL, noise, stop_at=5)
+    begin("half", ALL, *settings, stop_at=5)
     # What was found is in the run, and need not be named again.
     half, _ = train_run(None, whole.folder.parent / "half")
     a, b = last(whole), last(half)
     assert_same(a, b)
-    assert a.training.pitch == b.training.pitch == (60, 66)
+    assert a.training.pitch == b.training.pitch == (59, 67)
     assert a.training.loudness == b.training.loudness is not None
     assert a.training.mel == b.training.mel is not None
     model = a.config.model
@@ -116,7 +117,7 @@ def test_a_resumed_run_of_all_there_is_equals_an_uninterrupted_one(begin: Begin)
         assert (arrays[0] == arrays[1]).all()
         assert not np.allclose(arrays[0], float(name == "deviation"))
     # The same config again is no change.
-    _, notes = begin("whole", ALL, noise)
+    _, notes = begin("whole", ALL, *settings)
     assert "is at step 10 already" in notes
 
 
@@ -125,8 +126,8 @@ def test_each_kind_trains_and_is_scored_alike_by_all(
     kind: str, begin: Begin, folder: Path, tmp_path: Path
 ) -> None:
     run, shown = begin("run", sized(FOLLOWING[kind]))
-    source = {"features": "FEATURES.npy", "segments": "LABELS.csv"}.get(kind, "RECORDING")
-    assert f"wavenet play {run.folder} {source}" in shown
+    typed = {"pitch": "'C4:0.5 E4 G4:1'", "segments": "one:0.5", "features": "FEATURES.npy"}
+    assert f"wavenet play {run.folder} {typed.get(kind, 'RECORDING')}" in shown
     out = tmp_path / "played.wav"
     source = folder / "ada" / "0.wav"
     result = wavenet("play", run.folder, source, "--seed", 1, "-o", out)
@@ -267,11 +268,12 @@ def test_a_base_of_features_and_segments_is_trained_further(
         path.write_text(path.read_text().replace("one", "three"))
     other = fine_tuned(folder, base, "other", "train.learning_rate=1e-9")
     assert last(other).config.model.segment_labels == ("three", "two")
-    columns, before = (
-        last(r).weights["conditioner.segments.weight"][:, 1:3] for r in (other, base)
+    (_, three, two, _), (_, one, before, _) = (
+        np.split(last(r).weights["conditioner.segments.weight"], PLACES * np.arange(1, 4), axis=1)
+        for r in (other, base)
     )
-    np.testing.assert_allclose(columns[:, 1], before[:, 1], atol=1e-6)
-    np.testing.assert_allclose(columns[:, 0], before.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(two, before, atol=1e-6)
+    np.testing.assert_allclose(three, (one + before) / 2, atol=1e-6)
     # Killed before its first checkpoint, it begins again.
     for step in locate.steps(other.checkpoints):
         locate.step_path(other.checkpoints, step).unlink()

@@ -25,6 +25,8 @@ from wavenet.model.conditioning.front_end import Source
 
 # Of the notes of recordings, what lies between is a model's range.
 PITCH_PERCENTILES = 1, 99
+# Of what windows glide by: so far beyond them a flute was still in tune.
+PITCH_BEYOND = 1 / 3
 # What is so far below the loudest moment of a recording does not sound.
 SOUNDING_DB = 45.0
 # Loudness is measured of up to this many recordings.
@@ -106,6 +108,8 @@ def statistics(index: Index, config: Config, spans: Sequence[Span], tracks: Trac
         notes = np.concatenate([part[part[:, 1] > 0, 0] for part in parts])
         if len(notes):
             low, high = np.percentile(notes, PITCH_PERCENTILES)
+            beyond = PITCH_BEYOND * config.train.augment_pitch
+            low, high = low - beyond, high + beyond
             pitch = round(float(low), 2), round(float(high), 2)
     if "loudness" in conditioning:
         loudness = _loudness(index, config, spans, tracks.get("pitch"))
