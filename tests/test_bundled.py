@@ -128,7 +128,11 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "folder", "at_most"),
-    [("base-speech", SPEECH / "carlo", 3.9), ("base-music", SPEECH.parent / "music", 1.6)],
+    [
+        ("base-speech", SPEECH / "carlo", 3.9),
+        ("base-music", SPEECH.parent / "music", 1.6),
+        ("base-instrument", SPEECH.parent / "instrument", 5.2),
+    ],
 )
 def test_a_run_that_begins_from_a_base_knows_much_after_a_few_steps(
     name: str, folder: Path, at_most: float, tmp_path: Path

@@ -120,7 +120,7 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
         "wavenet receptive-field runs/x --on recordings",
     ),
     cache: ("wavenet cache recordings --clear",),
-    demo: ("wavenet demo --minutes 1",),
+    demo: ("wavenet demo --minutes 1", "wavenet demo --what voice -o runs/voice"),
 }
 PANELS = (
     Panel("Learn and make audio", (train, generate, play, vocode, demo)),
