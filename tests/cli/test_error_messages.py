@@ -321,7 +321,8 @@ def test_a_run_that_resumes_with_another_number_of_threads_says_so(
 def test_a_demo_without_the_bundled_recordings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(demo, "BUNDLED", tmp_path / "not here")
+    tune = demo.DEMOS["tune"]._replace(bundled=tmp_path / "not here")
+    monkeypatch.setitem(demo.DEMOS, "tune", tune)
     assert fails("demo", "-o", tmp_path / "demo") == (
         "wavenet: the bundled recordings come with the source, not with the wheel; "
         "name a folder: wavenet demo FOLDER"
