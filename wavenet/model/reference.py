@@ -168,12 +168,12 @@ def of_unit_size(frames: Tensor, config: ModelConfig, kind: str) -> Tensor:
         )
         near = relu(1 - abs(note.clamp(low, high) - places) / (places[1] - places[0]))
         return 2 * torch.cat([voiced * near, voiced], -1)
-    # Segments: which label, how far into it, and the root of its length in seconds.
+    # Segments: near which of six places of which label, and the root of its length in seconds.
     label, place, seconds = frames[..., 0], frames[..., 1:2], frames[..., 2:]
     which = one_hot(label.long(), 1 + len(config.segment_labels)).to(frames)
-    inside = (label > 0).to(frames)[..., None]
-    length = seconds.clamp(0, 10).sqrt()
-    return torch.cat([2 * which, inside * (2 * place - 1), inside * place, length], -1)
+    near = relu(1 - abs(5 * place - torch.arange(6).to(frames)))
+    both = which[..., :, None] * near[..., None, :]
+    return torch.cat([2 * both.flatten(-2), seconds.clamp(0, 10).sqrt()], -1)
 
 
 def at_every_sample(frames: Tensor, hop: int, offset: int, time: int) -> Tensor:
