@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 BUNDLED = resources.folder("starter") / "instrument" / "flute"
 BASE = "base-instrument"
 TITLE = "Morning Mood (Grieg, 1875)"
+# In B, a fourth below the orchestra's flute: there the bundled one has its clearest fundamentals.
 TUNE = (
-    "B5:0.34 G#5 F#5 E5 F#5 G#5 | B5 G#5 F#5 E5 F#5:0.17 G#5 F#5 G#5 | "
-    "B5:0.34 G#5 B5 C#6 G#5 C#6 | B5 G#5 F#5 E5:1.4"
+    "F#5:0.34 D#5 C#5 B4 C#5 D#5 | F#5 D#5 C#5 B4 C#5:0.17 D#5 C#5 D#5 | "
+    "F#5:0.34 D#5 F#5 G#5 D#5 G#5 | F#5 D#5 C#5 B4:1.4"
 )
 HELD_BACK_SECONDS = 8.0
 SEED = 1
