@@ -49,8 +49,8 @@ def played(
     """The stretch around samples `start` to `start + segment` of a recording, which glides.
 
     It begins `before` samples or a little more before them, on a frame, and has as many samples as
-    `semitones`. Predicted is nothing from beyond the span, in which case it stays as recorded where
-    the span is too short.
+    `semitones`. What is predicted is of the span alone; where that is too short for it, the stretch
+    stays as it was recorded.
     """
     at = before + (start - before) % hop
     places, last = np.cumsum(2 ** (semitones / 12)), at + segment - 1
