@@ -24,6 +24,7 @@ Stream, and drive an engine
     Sampler         blocks of audio of one stream or several, as they are asked for
     Sampling        how to draw: temperature, top_k, top_p
     read_prompt     a recording to begin with, as a Prompt
+    read_source     what to follow: pitch and loudness, segments or features, as Conditions
     create_engine   what generates sample by sample, the fastest that runs here
     EngineOptions   its precision and threads
 
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from wavenet.evaluation.api import score
     from wavenet.evaluation.likelihood import Score
     from wavenet.generation.api import generate, load, vocode
-    from wavenet.generation.play import play
+    from wavenet.generation.play import play, read_source
     from wavenet.generation.prompt import Prompt, read_prompt
     from wavenet.generation.sampler import Sampler
     from wavenet.model.checkpoint import Model
@@ -102,6 +103,7 @@ _HOME = {
     "play": "generation.play",
     "preset_names": "config.loading",
     "read_prompt": "generation.prompt",
+    "read_source": "generation.play",
     "receptive_field": "model.cost",
     "score": "evaluation.api",
     "train": "training.api",
@@ -135,6 +137,7 @@ __all__ = [
     "play",
     "preset_names",
     "read_prompt",
+    "read_source",
     "receptive_field",
     "score",
     "train",

@@ -41,6 +41,7 @@ SECTIONS = {
         "wavenet.Sampler",
         "wavenet.Sampling",
         "wavenet.read_prompt",
+        "wavenet.read_source",
         "wavenet.Prompt",
         "wavenet.generation.conditions.Conditions",
     ],

@@ -156,6 +156,18 @@ def conditions(source: Any, model: Model, how: How = PLAIN) -> Conditions:
     return sources.from_recording(source, model, how, "wav")
 
 
+def test_what_was_read_is_streamed_as_it_is_played(
+    models: dict[str, Model], given: dict[str, Any]
+) -> None:
+    model = models["pitch and loudness"]
+    for kind in sorted(WORKS["pitch and loudness"]):
+        tune = wavenet.read_source(given[kind], model, transpose=1, tempo=2)
+        sampler = wavenet.Sampler(model, seed=3, engine="numba", conditions=[tune])
+        streamed = np.concatenate(list(sampler.blocks(tune.samples, block=77)), axis=1)[0]
+        played = wavenet.play(model, given[kind], 3, transpose=1, tempo=2, engine="numba")
+        np.testing.assert_array_equal(streamed, played)
+
+
 def test_a_recording_is_transposed_and_played_faster_or_slower(
     models: dict[str, Model], steps: Array
 ) -> None:

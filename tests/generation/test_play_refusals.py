@@ -19,6 +19,7 @@ from wavenet.scores.notes import Note
 from wavenet.scores.segments import Segment
 
 RATE = 8000
+WITHOUT_CHANNELS = ("text of notes", "notes", "recording", "wav")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,8 @@ RATE = 8000
         ({"tempo": float("inf")}, "tempo"),
         ({"tempo": "fast"}, "tempo"),
         ({"tier": 3}, "tier"),
+        ({"tier": "words"}, "tier"),
+        ({"channel": 1}, "channel"),
     ],
 )
 def test_no_such_way_to_play(models: dict[str, Model], how: Any, parameter: str) -> None:
@@ -52,6 +55,11 @@ def test_options_of_other_sources_are_refused(
         with pytest.raises(UsageError) as e:
             wavenet.play(models["pitch"], given["MIDI"], channel=channel)  # type: ignore[arg-type]
         assert e.value.parameter == "channel"
+    for kind in WITHOUT_CHANNELS:
+        with pytest.raises(UsageError, match="is of MIDI files, and there is none"):
+            wavenet.play(models["pitch"], given[kind], channel=1)
+    with pytest.raises(UsageError, match="is of TextGrids, and there is none"):
+        wavenet.play(models["segments"], given["file of segments"], tier="words")
 
 
 @pytest.mark.parametrize(

@@ -64,33 +64,12 @@ def demo(
             "name a folder: wavenet demo FOLDER",
         )
     with terminal.loading("PyTorch"):
-        from wavenet.cli.console import ConsoleReport
+        from wavenet.cli.demo_training import DemoReport, KeepCorpus
         from wavenet.data.cache_folders import cache_option
         from wavenet.system.shell import command
-        from wavenet.training.events import TrainingListener
         from wavenet.training.run_folder import Run
         from wavenet.training.session import train
-        from wavenet.training.trainer import Trainer
     interrupts.raise_exceptions()
-
-    class KeepCorpus(TrainingListener):
-        """Keeps the recordings that training has read, because the demo goes on with them."""
-
-        corpus: "Corpus"
-
-        def prepared(self, run: Run, corpus: "Corpus") -> None:
-            self.corpus = corpus
-
-    class DemoReport(ConsoleReport):
-        """Leaves it to the demo to say how a training that was stopped goes on."""
-
-        def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
-            if not interrupted and trainer.step >= trainer.config.train.steps:
-                return super().finished(trainer, run, interrupted)
-            self.close()
-            self.interrupted = interrupted
-            self.note(f"stopped at step {trainer.step}, everything is saved")
-
     console, keep = DemoReport(), KeepCorpus()
     given: dict[str, Any] = {"train.minutes": minutes, "train.steps": steps}
     overrides = {name: value for name, value in given.items() if value is not None}

@@ -67,7 +67,13 @@ def play(
         from wavenet.cli import follow, standard_input
         from wavenet.cli.destinations import Destination
         from wavenet.generation.api import load
-        from wavenet.generation.sources import How, from_text, is_typed, require_playable
+        from wavenet.generation.sources import (
+            How,
+            from_text,
+            is_typed,
+            require_of_use,
+            require_playable,
+        )
         from wavenet.model.conditioning.registry import followed
         from wavenet.model.distributions.base import Sampling
         from wavenet.model.known_labels import choose
@@ -88,6 +94,7 @@ def play(
             for s in map(_typed, sources)
         ]
         destination.require_one(len(given), "source")
+        require_of_use(how, given)
         # Words that are no notes are noticed before anything else.
         for text in filter(is_typed, given):
             from_text(text, trained, how, "sources")

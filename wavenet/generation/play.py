@@ -14,6 +14,7 @@ from wavenet.generation.provenance import synthetic_tags
 from wavenet.generation.sampler import Sampler
 from wavenet.generation.sources import How
 from wavenet.glossary import AudioInput
+from wavenet.model.arguments import require_type
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
 from wavenet.model.distributions.base import Sampling
@@ -65,9 +66,9 @@ def play(
     <wavenet.Audio: 0.70 s at 16000 Hz, seed 0>
     """
     model, seed = as_model(model), given_or_new(seed)
-    conditions = _conditions(source, model, How(transpose, tempo, channel, tier))
-    for note in conditions.notes:
-        tell(note)
+    conditions = read_source(
+        source, model, transpose=transpose, tempo=tempo, channel=channel, tier=tier
+    )
     sampler = Sampler(
         model,
         seed=seed,
@@ -82,8 +83,36 @@ def play(
     return Audio(wav, model.sample_rate, seed=seed, tags=tags)
 
 
+def read_source(
+    source: Source,
+    model: Model,
+    *,
+    transpose: float = 0.0,
+    tempo: float = 1.0,
+    channel: int | None = None,
+    tier: str | None = None,
+) -> Conditions:
+    """What a model follows when it plays a source, for a `Sampler`. The arguments are `play`'s.
+
+    Raises what `play` raises.
+
+    >>> import wavenet
+    >>> flute = wavenet.load("demo-flute")
+    >>> conditions = wavenet.read_source("C5:0.2 E5", flute)
+    >>> sampler = wavenet.Sampler(flute, seed=0, conditions=[conditions])
+    >>> [block.shape for block in sampler.blocks(conditions.samples, block=8000)]
+    [(1, 8000), (1, 3200)]
+    """
+    require_type("model", model, Model, "`wavenet.load` gives one")
+    conditions = _conditions(source, model, How(transpose, tempo, channel, tier))
+    for note in conditions.notes:
+        tell(note)
+    return conditions
+
+
 def _conditions(source: Any, model: Model, how: How) -> Conditions:
     sources.require_playable(model)
+    sources.require_of_use(how, [source])
     if isinstance(source, str) and sources.is_typed(source):
         return sources.from_text(source, model, how)
     if isinstance(source, str | Path):

@@ -65,13 +65,14 @@ class Sampler:
 
     `seed` is 0 to 2^64 - 1, `count` the number of streams, 1 to 10,000. They are those of the seed
     from number `first` on: many can be made in several parts. `prompt` comes from
-    `wavenet.generation.prompt.read_prompt`. Each call goes on where the last one stopped; `time`
-    is the number of samples that streams have so far, and `labels` has the label of each.
+    `wavenet.read_prompt`. Each call goes on where the last one stopped; `time` is the number of
+    samples that streams have so far, and `labels` has the label of each.
 
     Stream i of a seed is the same audio whatever its companions. A model that knows labels has one
     for each stream: those in `labels` in turn, or all that it knows. One that follows mel frames
-    or others makes a stream for each of `conditions`, all with the noise of stream 0, so that a
-    recording sounds the same alone and among others; if it knows labels too, they must be given.
+    or others makes a stream for each of `conditions`, which `wavenet.read_source` reads, all with
+    the noise of stream 0, so that a recording sounds the same alone and among others; if it knows
+    labels too, they must be given.
 
     `options` are those of an engine that is given by its name; by default it rounds weights.
 

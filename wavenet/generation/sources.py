@@ -72,6 +72,15 @@ def require_playable(model: Model) -> None:
         raise EngineError("", reason, "`generate` makes new audio with it")
 
 
+def require_of_use(how: How, given: Sequence[Any]) -> None:
+    """Raise UsageError for an option of files such as none of the sources is."""
+    suffixes = {Path(each).suffix.lower() for each in given if isinstance(each, str | Path)}
+    if how.channel is not None and suffixes.isdisjoint(midi.SUFFIXES):
+        raise UsageError("channel", how.channel, "is of MIDI files, and there is none")
+    if how.tier is not None and ".textgrid" not in suffixes:
+        raise UsageError("tier", how.tier, "is of TextGrids, and there is none")
+
+
 def is_score(path: Path) -> bool:
     """Whether a path names notes or segments by its suffix, rather than a recording."""
     return path.suffix.lower() in SCORE_SUFFIXES
