@@ -76,7 +76,7 @@ notes-played.wav  0.60 s, after C4:0.1 -:0.1 E4
     assert "word 1, H4" in fails("play", instrument, "H4", "-o", "notes-played.wav")
     assert wavenet("play", instrument, "C4:0.1", "-f", "--no-tag").exit_code == 0
     assert not sf.SoundFile("notes-played.wav").copy_metadata()
-    result = wavenet("play", instrument, "-:0.2 C4:0.1", "-o", "late.wav", "--seed", 3)
+    result = wavenet("play", instrument, "-:0.2  \n C4:0.1", "-o", "late.wav", "--seed", 3)
     assert "late.wav  0.60 s, after -:0.2 C4:0.1\n" in result.stdout
 
 
@@ -92,6 +92,15 @@ def test_several_sources_are_what_each_would_be_alone(instrument: Path) -> None:
     for source, name in zip(sources, names, strict=True):
         wavenet("play", instrument, source, "-fo", "alone.wav", "--seed", 3)
         assert Path("alone.wav").read_bytes() == Path(f"out/{name}.wav").read_bytes()
+    # Wherever a source is, its audio is in the folder.
+    folder = Path("songs").absolute()
+    folder.mkdir()
+    Path("song.mid").rename(folder / "song.mid")
+    for source in (folder / "song.mid", "songs/../songs/song.mid"):
+        result = wavenet("play", instrument, source, "-o", "elsewhere/", "-f")
+        assert Path("elsewhere/song-played.wav").exists(), result.output
+        assert [path.name for path in folder.iterdir()] == ["song.mid"]
+        Path("elsewhere/song-played.wav").unlink()
     # The song is the note that was typed.
     song, typed = (sf.read(f"out/{name}.wav")[0] for name in (names[0], names[2]))
     assert (song == typed).all()
@@ -168,6 +177,11 @@ def test_one_bad_source_keeps_no_other_from_being_played(instrument: Path) -> No
     bad = [line.split(":")[1] for line in result.stderr.splitlines() if "wavenet: " in line]
     assert bad == [" bad.wav", " bad.mid", " empty.mid"]
     assert sorted(p.name for p in Path("out").iterdir()) == ["a-played.wav", "notes-played.wav"]
+    write_midi(Path("one.mid"), C4)
+    write_midi(Path("two.mid"), [(time, 2, *rest) for time, _, *rest in C4])
+    result = wavenet("play", instrument, "one.mid", "two.mid", "--channel", 2, "-o", "two")
+    assert "wavenet: --channel 2: has no notes; one.mid has notes in" in result.stderr
+    assert sorted(p.name for p in Path("two").iterdir()) == ["two-played.wav"]
     for source in ("bad.wav", "bad.mid", "empty.mid"):
         assert fails("play", instrument, source).startswith(f"wavenet: {source}: ")
     nothing = wavenet("play", instrument, "bad.wav", "bad.mid", "-o", "none")
@@ -220,7 +234,7 @@ def test_models_that_follow_nothing_or_something_else(instrument: Path) -> None:
     assert wavenet("play", segments, "one:0.1 two", "-o", "y.wav").exit_code == 0
     assert len(sf.read("y.wav")[0]) == 2400
     features = saved(FOLLOWING["features"], Path())
-    assert "and no notes; give it a recording" in fails("play", features, "C4")
+    assert "and no notes; give it a .npy of features, or a rec" in fails("play", features, "C4")
     np.save("own.npy", np.zeros((10, 3)))
     assert wavenet("play", features, "own.npy").exit_code == 0
     assert len(sf.read("own-played.wav")[0]) == 10 * HOP

@@ -33,6 +33,16 @@ def frames(*notes: float) -> Array:
             (60, 0, 62, 0, 64, 0, 66),
             "moved up 1 octave, 1 of 4 notes moved by octaves on their own",
         ),
+        # Notes that touch are notes of their own.
+        ((60, 62, 76), (60, 62, 64), "1 of 3 notes moved by octaves on their own"),
+        ((60, 96), (60, 72), "1 of 2 notes moved by octaves on their own"),
+        # A glide stays one, wherever most of it is.
+        ((64, 64, 64, 72.2, 72.8, 73.4), (64, 64, 64, 72.2, 72.8, 73.4), ""),
+        (
+            (64, 64, 64, 73, 73.6, 74.2),
+            (64, 64, 64, 61, 61.6, 62.2),
+            "1 of 2 notes moved by octaves on their own",
+        ),
         # Nothing sounds.
         ((0, 0), (0, 0), ""),
     ],

@@ -9,6 +9,8 @@ import pytest
 import soundfile as sf
 
 import wavenet
+from tests.helpers import tone
+from wavenet.audio import pitch
 from wavenet.audio.spread import Spread
 from wavenet.errors import EngineError, UsageError, WavenetError
 from wavenet.generation import sources
@@ -125,6 +127,8 @@ def test_tags_say_what_is_followed(models: dict[str, Model], tmp_path: Path) -> 
         ("C4:0.5", True),
         ("C4 " * 500, True),
         ("three:0.5 -:0.2 four:0.4", True),
+        ("C/E:0.5 G/B", True),
+        ("C4:1/4 D4", True),
         ("C4\0", True),
         ("song.mid", False),
         ("song.WAV", False),
@@ -192,6 +196,16 @@ def test_a_recording_is_transposed_and_played_faster_or_slower(
         assert abs(end - 1500 / tempo) <= HOP
 
 
+def test_a_slower_recording_is_voiced_or_not_and_glides_where_it_did(
+    models: dict[str, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = np.array([(60, 0), (62, 1), (63, 1), (70, 0), (50, 1)], np.float32)
+    monkeypatch.setattr(pitch, "track", lambda *_: given)
+    slow = conditions(tone(4 * HOP / RATE), models["pitch"], How(tempo=0.5)).values["pitch"]
+    assert slow[:, 1].tolist() == [0, 0, 1, 1, 1, 1, 0, 1, 1, 1]
+    assert slow[slow[:, 1] > 0, 0].tolist() == [62, 62.5, 63, 63, 50, 50, 50]
+
+
 def test_notes_are_transposed_and_played_faster(models: dict[str, Model]) -> None:
     model = models["pitch and loudness"]
     plain, moved = (conditions("C4:0.2 E4", model, how) for how in (PLAIN, How(3, 2.0)))
@@ -226,6 +240,9 @@ def test_segments_and_features_are_played_faster(
     recording = conditions(given["recording"], everything, How(tempo=0.37))
     assert {*recording.values["segments"][:, 0]} <= {0, 1, 2}
     assert len({len(value) for value in recording.values.values()}) == 1
+    plain = conditions(given["recording"], everything).values["segments"]
+    seconds = recording.values["segments"][:, 2]
+    assert seconds.max() == pytest.approx(plain[:, 2].max() / 0.37)
 
 
 def test_files_of_features_are_read_in_every_shape(

@@ -144,6 +144,15 @@ def test_a_recording_without_what_lies_beside_it(
     path.with_suffix(".csv").write_text("0,0.1,seven\n")
     with pytest.raises(EngineError, match="seven is unknown; the model knows one, two"):
         wavenet.play(models["segments"], path)
+    tiers = (f'"IntervalTier" "{name}" 0 0.1 1 0 0.1 "{name}"' for name in ("one", "two"))
+    words = ['"ooTextFile"', '"TextGrid"', "0", "0.1", "<exists>", "2"]
+    grid = path.with_suffix(".TextGrid")
+    grid.write_text("\n".join([*words[:2], "", *words[2:], *" ".join(tiers).split()]))
+    with pytest.raises(ScoreError, match="several tiers: one and two; choose one with `tier`"):
+        wavenet.play(models["segments"], path)
+    of_two = wavenet.read_source(path, models["segments"], tier="two").values["segments"]
+    assert {*of_two[:-1, 0]} == {2}
+    grid.unlink()
     path.with_suffix(".csv").write_text("8,9,one\n")
     with pytest.raises(ScoreError, match=r"its recording ends at 0\.1 s"):
         wavenet.play(models["segments"], path)

@@ -99,6 +99,14 @@ def test_both_formats_of_textgrids(tmp_path: Path, form: object, encoding: str) 
     assert segments.read(big) == EXPECTED
 
 
+@pytest.mark.parametrize("form", [long_grid, short_grid])
+def test_times_with_exponents(tmp_path: Path, form: object) -> None:
+    text = form(words=[(0, 5e-05, ""), (5e-05, 1.04e-1, "one"), (0.104, 1.5, "xmax = 1e-05")])  # type: ignore[operator]
+    path = written(tmp_path, "a.TextGrid", text.replace("0.104", "1.04e-01"))
+    expected = [Segment(5e-05, 0.104, "one"), Segment(0.104, 1.5, "xmax = 1e-05")]
+    assert segments.read(path) == expected
+
+
 def test_the_tier_is_the_only_one_of_intervals_or_the_one_named(tmp_path: Path) -> None:
     phones = [(0, 1.5, "x")]
     path = written(tmp_path, "a.TextGrid", long_grid(point=[(1, 1, "p")], words=WORDS))
@@ -193,7 +201,7 @@ def test_rounded_times_are_no_overlap(tmp_path: Path) -> None:
         ("a.csv", 'x\n"a', "line 1: x is not"),
         ("a.csv", '0,1,"a', "not a row of start,end,label"),
         ("a.csv", "0,1,a\nstart,end,label\n", "line 2: start and end are not two times"),
-        ("a.csv", "0;1;a\n", "three columns"),
+        ("a.csv", "0;1;a\n", "three columns; write commas between them"),
         ("a.csv", "\n\n", "holds no labels"),
         ("a.csv", "start,end,label\n", "holds no labels"),
         ("a.csv", "0,nan,a\n", "line 1: a at 0 s its times must be numbers"),

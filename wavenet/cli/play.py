@@ -8,7 +8,8 @@ import typer
 
 from wavenet.cli import options, terminal
 from wavenet.cli.command import RESTS
-from wavenet.errors import AudioError, EngineError, ScoreError
+from wavenet.cli.option_names import with_options
+from wavenet.errors import UsageError, WavenetError
 
 if TYPE_CHECKING:
     from wavenet.generation.conditions import Conditions
@@ -101,7 +102,7 @@ def play(
         is_new = out is not None or force
         names = named(given, lambda name: is_new or not Path(f"{name}{RESULT}.wav").exists())
         folder = Path(out) if out and destination.to_files else None
-        into = names if destination.into_folder else None
+        into = [Path(path.name) for path in names] if destination.into_folder else None
         paths = follow.outputs(names, folder, RESULT, into)
         destination.check(paths, trained.sample_rate)
         readable, skipped = read(given, trained, how, copy)
@@ -150,8 +151,8 @@ def read(
 ) -> tuple[dict[int, "Conditions"], list[dict[str, str]]]:
     """The sources that can be played, by number, and for JSON the others; of several each a line.
 
-    `copy` is that of standard input. Raises AudioError, ScoreError or EngineError for the only one,
-    and UsageError for words that are no notes.
+    `copy` is that of standard input. Raises WavenetError for the only one, and UsageError for what
+    would go wrong with any other, too.
     """
     from wavenet.cli.standard_input import named as as_typed
     from wavenet.generation.sources import from_file, from_text, is_typed
@@ -167,10 +168,11 @@ def read(
                     if is_text
                     else from_file(Path(source), model, how)
                 )
-        except (AudioError, ScoreError, EngineError) as e:
-            if len(sources) == 1:
+        except WavenetError as e:
+            of_one = not isinstance(e, UsageError) or e.parameter in ("channel", "tier")
+            if len(sources) == 1 or not of_one:
                 raise
-            terminal.warn(f"wavenet: {e}")
+            terminal.warn(with_options(f"wavenet: {e}"))
             skipped.append({"file": "-" if source == str(copy) else source, "reason": e.reason})
     if not readable:
         raise typer.Exit(1)
@@ -188,7 +190,7 @@ def _shown(source: str, copy: Path | None) -> str:
     from wavenet.cli.standard_input import shown
     from wavenet.generation.sources import is_typed
 
-    return source if is_typed(source) else shown(Path(source), copy)
+    return " ".join(source.split()) if is_typed(source) else shown(Path(source), copy)
 
 
 def _sounds(conditions: "Conditions") -> bool:

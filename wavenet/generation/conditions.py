@@ -34,14 +34,16 @@ class Conditions:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def from_audio(cls, source: AudioInput, model: Model, name: str) -> "Conditions":
+    def from_audio(
+        cls, source: AudioInput, model: Model, name: str, tier: str | None = None
+    ) -> "Conditions":
         """To follow a recording: wav (time,) in -1 ... 1 at the model's sample rate.
 
         Or a file, or (wav, rate). It is brought to the model's level. Features and segments lie in
-        files beside it, as in training. `name` is what errors call it. Raises AudioError,
-        ScoreError and EngineError.
+        files beside it, as in training; `tier` is that of a TextGrid, where it is not the one that
+        was trained on. `name` is what errors call it. Raises AudioError, ScoreError, EngineError.
         """
-        config = model.config
+        config, tier = model.config, tier or model.config.train.segments_tier or None
         audio, rate = config.audio, config.audio.sample_rate
         # Models that were trained on recordings with their offsets expect those.
         centred = model.training.decoding > 1
@@ -56,7 +58,8 @@ class Conditions:
         wav = np.concatenate(list(recording.blocks())) * np.float32(gain)
         path = Path(source) if isinstance(source, str | PurePath) else None
         values = {
-            f.name: _of_recording(f, wav, config, path) for f in frame_front_ends(config.model)
+            f.name: _of_recording(f, wav, config, path, tier)
+            for f in frame_front_ends(config.model)
         }
         return cls(values, len(wav), gain, tuple(recording.notes))
 
@@ -85,7 +88,9 @@ class Conditions:
         return cls(values, samples)
 
 
-def _of_recording(front_end: FramesFrontEnd, wav: Wav, config: Config, path: Path | None) -> Array:
+def _of_recording(
+    front_end: FramesFrontEnd, wav: Wav, config: Config, path: Path | None, tier: str | None
+) -> Array:
     """The frames of a recording, from its audio or from a file beside it.
 
     Raises AudioError, ScoreError or EngineError.
@@ -103,6 +108,5 @@ def _of_recording(front_end: FramesFrontEnd, wav: Wav, config: Config, path: Pat
     file_of_segments = segments.beside(path)
     if file_of_segments is None:
         raise AudioError(path, "has no segments beside it", front_end.missing())
-    tier = config.train.segments_tier or None
     given = given_segments.of_recording(file_of_segments, rate, len(wav), tier)
     return given_segments.frames_of(given, model, rate, len(wav), str(file_of_segments))

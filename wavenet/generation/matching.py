@@ -9,6 +9,8 @@ from wavenet.system.text import counted
 OCTAVE = 12
 # A note that is this far beyond the range, in semitones, is still played as it is.
 BEYOND = 1.0
+# Pitch that moves by as much from frame to frame has gone on to another note, in semitones.
+LEAP = 0.75
 # Octaves to either side that are tried.
 MOST_OCTAVES = 8
 # Loudness that is this far beyond the range is still followed as it is, in dB.
@@ -33,7 +35,7 @@ def matched_pitch(pitch: Array, trained: tuple[float, float]) -> tuple[Array, st
     best = max(octaves, key=lambda k: round(float(_inside(notes + OCTAVE * k, trained).mean()), 2))
     moved = pitch.copy()
     moved[:, 0] += OCTAVE * best
-    parts, alone, outside = _stretches(voiced), 0, 0
+    parts, alone, outside = _notes(moved, voiced), 0, 0
     for start, stop in parts:
         middle = float(np.median(moved[start:stop, 0]))
         k = min(octaves, key=lambda k: (round(_beyond(middle + OCTAVE * k, trained), 2), abs(k)))
@@ -84,7 +86,9 @@ def _beyond(note: float, trained: tuple[float, float]) -> float:
     return max(0.0, low - BEYOND - note, note - high - BEYOND)
 
 
-def _stretches(voiced: Array) -> list[tuple[int, int]]:
-    """Where voiced frames begin and end, stretch by stretch."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+def _notes(pitch: Array, voiced: Array) -> list[tuple[int, int]]:
+    """Where notes begin and end: frames that are voiced, with no leap between them."""
+    leaps = np.abs(np.diff(pitch[:, 0])) > LEAP
+    edges = np.flatnonzero(leaps | np.diff(voiced)) + 1
+    starts, stops = [0, *edges], [*edges, len(voiced)]
+    return [(int(a), int(b)) for a, b in zip(starts, stops, strict=True) if voiced[a]]

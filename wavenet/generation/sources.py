@@ -74,7 +74,9 @@ def require_playable(model: Model) -> None:
 
 def require_of_use(how: How, given: Sequence[Any]) -> None:
     """Raise UsageError for an option of files such as none of the sources is."""
-    suffixes = {Path(each).suffix.lower() for each in given if isinstance(each, str | Path)}
+    paths = [Path(each) for each in given if isinstance(each, str | Path)]
+    beside = [segments.beside(path) for path in paths if path.name]
+    suffixes = {path.suffix.lower() for path in (*paths, *filter(None, beside))}
     if how.channel is not None and suffixes.isdisjoint(midi.SUFFIXES):
         raise UsageError("channel", how.channel, "is of MIDI files, and there is none")
     if how.tier is not None and ".textgrid" not in suffixes:
@@ -88,8 +90,9 @@ def is_score(path: Path) -> bool:
 
 def is_typed(source: str) -> bool:
     """Whether a text is notes or segments themselves, rather than a path."""
-    # What ends like a file's name is one; "C4:0.5 D4" has a point in it too.
-    is_named = "/" in source or re.search(r"\.[A-Za-z]\w*$", source)
+    # What ends like a file's name is one; "C4:0.5 D4" has a point in it too, and "C/E:0.5" a slash.
+    is_timed = re.search(r":[0-9]", source)
+    is_named = ("/" in source and not is_timed) or re.search(r"\.[A-Za-z]\w*$", source)
     return not is_named and not os.path.exists(source)
 
 
@@ -103,7 +106,8 @@ def from_file(path: Path, model: Model, how: How) -> Conditions:
         return from_features(path, model, how)
     if not is_score(path):
         return from_recording(path, model, how, name)
-    if path.suffix.lower() in midi.SUFFIXES and "pitch" in model.config.model.conditioning:
+    has_pitch, has_segments = (k in model.config.model.conditioning for k in ("pitch", "segments"))
+    if path.suffix.lower() in midi.SUFFIXES and (has_pitch or not has_segments):
         return from_notes(midi.read(path, how.channel), model, how, name)
     tier = how.tier or model.config.train.segments_tier or None
     return from_segments(segments.read(path, tier, how.channel), model, how, name)
@@ -129,7 +133,7 @@ def from_recording(source: AudioInput, model: Model, how: How, name: str) -> Con
     `name` is what errors call it. Raises AudioError, ScoreError and EngineError.
     """
     require_playable(model)
-    conditions = Conditions.from_audio(source, model, name)
+    conditions = Conditions.from_audio(source, model, name, how.tier)
     values = dict(conditions.values)
     if how.transpose and "pitch" not in values:
         raise _only("transpose", "pitch", model)
@@ -151,7 +155,7 @@ def from_notes(given: Sequence[Note], model: Model, how: How, name: str) -> Cond
     kinds = {"pitch", "loudness"}
     if "pitch" not in conditioning:
         reason = f"this model follows {followed(model.config.model)}, and no notes"
-        raise EngineError(name, reason, "give it a recording")
+        raise EngineError(name, reason, _what_it_takes(model))
     if not kinds >= {*conditioning} - {"label"}:
         raise _cannot_follow("notes", name, model)
     # Where loudness is not followed, any will do.
@@ -263,17 +267,30 @@ def _stretched(kind: str, frames: Array, tempo: float) -> Array:
     if tempo == 1:
         return frames
     places = np.arange(max(1, round(len(frames) / tempo))) * tempo
-    if kind == "segments":
-        # Between the numbers of two labels lies another label.
-        nearest: Array = frames[np.minimum(np.rint(places).astype(np.int64), len(frames) - 1)]
-        return nearest
     between: Array = given_features.at_places(frames, places)
+    nearest: Array = frames[np.minimum(np.rint(places).astype(np.int64), len(frames) - 1)]
+    if kind == "segments":
+        # Between the numbers of two labels lies another label; their seconds are the last column.
+        return nearest * np.array([1, 1, 1 / tempo], np.float32)
+    if kind == "pitch":
+        # Half voiced is nothing, and what is not voiced has no pitch.
+        return np.where(between[:, 1:] == 1, between, nearest)
     return between
 
 
 def _cannot_follow(what: str, name: str, model: Model) -> EngineError:
     reason = f"this model follows {followed(model.config.model)}, which {what} alone do not say"
-    return EngineError(name, reason, "give it a recording")
+    return EngineError(name, reason, _what_it_takes(model))
+
+
+def _what_it_takes(model: Model) -> str:
+    """What to play a model with, as the advice of an error."""
+    kinds = {*model.config.model.conditioning} - {"label"}
+    besides = {"features": "a .npy of features", "segments": "a file of segments"}
+    files = " and ".join(words for kind, words in besides.items() if kind in kinds)
+    if len(kinds) == 1 and files:
+        return f"give it {files}, or a recording with one beside it"
+    return f"give it a recording{files and f' with {files} beside it'}"
 
 
 def _only(option: str, kind: str, model: Model) -> UsageError:

@@ -49,8 +49,8 @@ def contours(
     """Pitch (frames, 2) and loudness (frames, 1) of notes, float32.
 
     Frame j lies at sample `j * hop`; there are `1 + samples_of(notes, sample_rate) // hop`. Columns
-    of pitch are a MIDI note number, which is the nearest note's where none sounds, and 1 where a
-    note sounds, else 0. Loudness is in dB, as measured in a window of so many seconds. Raises what
+    of pitch are a MIDI note number, which is held where no note sounds, and 1 where one does, else
+    0. Loudness is in dB, as measured in a window of so many seconds. Raises what
     `require_one_voice` does.
     """
     voice = require_one_voice(notes)
@@ -61,12 +61,11 @@ def contours(
 
 def _pitch(voice: Sequence[Note], seconds: Array) -> Array:
     starts = np.array([note.start for note in voice])
-    ends = np.array([note.end for note in voice])
     # A note that begins at a frame sounds in it, however the two times are rounded.
     seconds = seconds + _EARLY
-    nearest = np.searchsorted((ends[:-1] + starts[1:]) / 2, seconds, side="right")
-    sounds = (starts[nearest] <= seconds) & (seconds < ends[nearest])
-    pitches = np.array([note.pitch for note in voice])[nearest]
+    last = np.maximum(np.searchsorted(starts, seconds, side="right") - 1, 0)
+    ends, pitches = (np.array([getattr(n, of) for n in voice])[last] for of in ("end", "pitch"))
+    sounds = (starts[last] <= seconds) & (seconds < ends)
     return np.stack([pitches, sounds], axis=1).astype(np.float32)
 
 

@@ -162,6 +162,8 @@ def _csv_rows(path: Path) -> Iterator[files.Row]:
             if len(cells) != len(HEADER):
                 reason = f"{','.join(cells)[:80]} is not start,end,label: three columns"
                 advice = "a label with a comma stands in double quotes"
+                if cells[0].count(";") == 2:
+                    advice = "write commas between them, and times with a point"
                 raise ScoreError(f"{path}: {where}", reason, advice)
             yield _row(path, where, *cells)
     except csv.Error as e:

@@ -1,5 +1,6 @@
 """Interval tiers of Praat's TextGrid files, in their long and in their short text format."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from wavenet.system.text import composed, listed
 _INTERVALS = "IntervalTier"
 # Of its first line, the short format's as well.
 _TEXT, _BINARY = "ooTextFile", b"ooBinaryFile"
+# praatio reads no times such as 1e-05 in the long format.
+_WITH_EXPONENT = re.compile(r"^(\s*xm(?:in|ax) = )([0-9.]+[eE][-+]?[0-9]+)", re.MULTILINE)
 _AS_TEXT = "save it in Praat as a text file"
 # A tier and its last interval end at the same time, up to rounding.
 _ROUNDING_SECONDS = 0.001
@@ -45,6 +48,7 @@ def _parsed(path: Path) -> list[dict[str, Any]]:
         raise ScoreError(path, "is a binary TextGrid", _AS_TEXT)
     # praatio wants its last line to end, too.
     text = files.text_of(path) + "\n"
+    text = _WITH_EXPONENT.sub(lambda m: f"{m[1]}{float(m[2]):.9f}", text)
     if _TEXT not in text.partition("\n")[0] or '"TextGrid"' not in text:
         raise ScoreError(path, "is no TextGrid", _AS_TEXT)
     from praatio.utilities import textgrid_io
