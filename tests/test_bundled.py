@@ -97,20 +97,22 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
     block = next(b for b in re.findall(r"```sh\n(.*?)```", card(name), re.DOTALL))
     commands = [m.group() for m in re.finditer(r"wavenet train (.*\\\n)*.*", block)]
     words = shlex.split(" ".join(commands))
-    # The last command says how long the run became.
+    # The last command says how long the run became, or is of another run that began from it.
     given = {word: after for word, after in pairwise(words) if word.startswith("--")}
     settings = [after for word, after in pairwise(words) if word == "--set"]
     overrides = loading.parse_assignments([*settings, f"train.steps={given['--steps']}"])
-    if begun := given.get("--init-from"):
-        asked = fine_tuning.config_from(load(begun).config, begun, None, overrides)
+    bases = [after for word, after in pairwise(words) if word == "--init-from"]
+    if bases:
+        asked = fine_tuning.config_from(load(bases[0]).config, bases[0], None, overrides)
     else:
         asked = loading.load(given["--config"], overrides)
     kept = load(name)
-    assert [a.name for a in kept.training.ancestry] == [begun] * bool(begun)
+    assert [a.name for a in kept.training.ancestry] == [Path(base).name for base in bases]
     assert asked.model == kept.config.model
     assert asked.train.steps == curve(name)[-1]["step"] >= kept.training.step
     # Every rate is that of its schedule; where one lengthened another, from there on.
     lengths = [0] + [int(after) for word, after in pairwise(words) if word == "--steps"]
+    lengths = [0, lengths[-1]] if len(bases) > 1 else lengths
     for line in curve(name):
         if "learning_rate" in line and line["step"] > lengths[-2]:
             expected = learning_rate(line["step"] - 1, asked.train)

@@ -15,9 +15,11 @@ and within its range.
     cents       the median distance from what is asked, of those that sound; pYIN has it in steps
     asked       correlation of A-weighted loudness in dB with what was asked, all frames
     recording   the same with that of the recording; for a MIDI file the one of its name beside it
+    clean       harmonics over what lies between them in dB, the median of steady notes
+    own         the same of the recording
 
-Loudness counts from -80 dB on. The row for all is of all frames together, and has the mean of the
-correlations.
+Loudness counts from -80 dB on. The row for all is of all frames together, and has the means of the
+last four.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from wavenet.audio import levels, loudness, pitch, writing
 from wavenet.audio.reading import open_audio
 from wavenet.data.discovery import AUDIO_SUFFIXES
 from wavenet.errors import AudioError, EngineError, WavenetError
+from wavenet.evaluation.harmonicity import harmonics_to_noise
 from wavenet.evaluation.pitch_accuracy import IN_TUNE_CENTS, cents_off
 from wavenet.generation import sources
 from wavenet.generation.api import load
@@ -51,7 +54,7 @@ NAMES = 24  # columns
 NONE = float("nan")
 HEADING = (
     f"{'':{NAMES}} {'frames':>7} {'sound':>7} {'in tune':>8} {'of sound':>9} {'octave':>7} "
-    f"{'cents':>6} {'asked':>7} {'recording':>10}"
+    f"{'cents':>6} {'asked':>7} {'recording':>10} {'clean':>6} {'own':>6}"
 )
 
 
@@ -94,11 +97,11 @@ class Tuning:
             cents=float(np.median(sound)) if len(sound) else NONE,
         )
 
-    def row(self, name: str, asked: float, recording: float) -> str:
+    def row(self, name: str, asked: float, recording: float, clean: float, own: float) -> str:
         return (
             f"{name:{NAMES}} {self.frames:>7,} {self.sound:>7.1%} {self.in_tune:>8.1%} "
             f"{self.in_tune_of_sound:>9.1%} {self.octave:>7.1%} {self.cents:>6.1f} "
-            f"{_number(asked)} {_number(recording):>10}"
+            f"{_number(asked)} {_number(recording, 10)} {_number(clean, 6, 1)} {_number(own, 6, 1)}"
         )
 
 
@@ -106,9 +109,9 @@ def _part(some: int, of: int) -> float:
     return float(some / of) if of else NONE
 
 
-def _number(value: float) -> str:
-    """A correlation, or a dash where there is none."""
-    return f"{'-':>7}" if np.isnan(value) else f"{value:>7.3f}"
+def _number(value: float, width: int = 7, digits: int = 3) -> str:
+    """A number, or a dash where there is none."""
+    return f"{'-':>{width}}" if np.isnan(value) else f"{value:>{width}.{digits}f}"
 
 
 # --- playing --------------------------------------------------------------------------------------
@@ -123,8 +126,7 @@ class Played:
     recording: Wav | None
     asked: Array  # pitch, (frames, 2)
     found: Array
-    asked_loudness: float  # correlations
-    recorded_loudness: float
+    figures: tuple[float, float, float, float]  # the last columns
 
     @property
     def off(self) -> Array:
@@ -133,12 +135,11 @@ class Played:
     @property
     def row(self) -> str:
         name = self.path.name[-NAMES:]
-        return Tuning.of(self.off).row(name, self.asked_loudness, self.recorded_loudness)
+        return Tuning.of(self.off).row(name, *self.figures)
 
 
 def play(model: Model, path: Path, seed: int, label: str | None) -> Played:
     """Play a source and measure what comes. Raises WavenetError."""
-    m, rate = model.config.model, model.sample_rate
     conditions = sources.from_file(path, model, How())
     labels = () if label is None else (label,)
     sampler = Sampler(model, seed=seed, labels=labels, conditions=[conditions])
@@ -147,15 +148,24 @@ def play(model: Model, path: Path, seed: int, label: str | None) -> Played:
     heights = _loudness(levelled, model)
     asked, beside = conditions.values.get("loudness"), recording_of(path)
     recording = None if beside is None else _at_level(beside, model)
-    return Played(
-        path,
-        wav,
-        recording,
-        conditions.values["pitch"],
-        pitch.track(levelled, rate, m.frame_hop, m.pitch_low_hz, m.pitch_high_hz),
+    found = _pitch(levelled, model)
+    figures = (
         NONE if asked is None else correlation(asked, heights),
         NONE if recording is None else correlation(_loudness(recording, model), heights),
+        _clean(levelled, found, model),
+        NONE if recording is None else _clean(recording, _pitch(recording, model), model),
     )
+    return Played(path, wav, recording, conditions.values["pitch"], found, figures)
+
+
+def _pitch(wav: Wav, model: Model) -> Array:
+    m = model.config.model
+    return pitch.track(wav, model.sample_rate, m.frame_hop, m.pitch_low_hz, m.pitch_high_hz)
+
+
+def _clean(wav: Wav, found: Array, model: Model) -> float:
+    ratios = harmonics_to_noise(wav, model.sample_rate, found, model.config.model.frame_hop)
+    return float(np.median(ratios)) if len(ratios) else NONE
 
 
 def _loudness(wav: Wav, model: Model) -> Array:
@@ -224,7 +234,7 @@ def study(options: argparse.Namespace) -> None:
             write(results[-1], model, options.seed, options.keep / name)
     means = [
         float(np.nanmean(found)) if not np.isnan(found).all() else NONE
-        for found in np.array([(r.asked_loudness, r.recorded_loudness) for r in results]).T
+        for found in np.array([each.figures for each in results]).T
     ]
     print(Tuning.of(np.concatenate([r.off for r in results])).row("all", *means))
     if options.picture:

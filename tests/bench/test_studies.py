@@ -50,7 +50,8 @@ def test_silence_has_no_tuning_and_a_row_all_the_same() -> None:
     none = Tuning.of(cents_off(pitch(None, None), pitch(60, None)))
     assert none.frames == 0
     assert np.isnan([none.sound, none.in_tune, none.octave, none.cents]).all()
-    assert none.row("silence", float("nan"), 0.5).split()[-2:] == ["-", "0.500"]
+    row = none.row("silence", float("nan"), 0.5, 17.94, float("nan"))
+    assert row.split()[-4:] == ["-", "0.500", "17.9", "-"]
 
 
 def test_loudness_below_the_floor_does_not_count() -> None:
