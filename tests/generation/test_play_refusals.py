@@ -55,6 +55,10 @@ def test_options_of_other_sources_are_refused(
         with pytest.raises(UsageError) as e:
             wavenet.play(models["pitch"], given["MIDI"], channel=channel)  # type: ignore[arg-type]
         assert e.value.parameter == "channel"
+    # Lines that are too long for a path, too.
+    assert len(wavenet.play(models["pitch"], "C4:0.001 " * 500))
+    with pytest.raises(AudioError):
+        wavenet.play(models["pitch"], f"folder/{'x' * 500}.wav")
     for kind in WITHOUT_CHANNELS:
         with pytest.raises(UsageError, match="is of MIDI files, and there is none"):
             wavenet.play(models["pitch"], given[kind], channel=1)

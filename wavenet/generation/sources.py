@@ -75,7 +75,7 @@ def require_playable(model: Model) -> None:
 def require_of_use(how: How, given: Sequence[Any]) -> None:
     """Raise UsageError for an option of files such as none of the sources is."""
     paths = [Path(each) for each in given if isinstance(each, str | Path)]
-    beside = [segments.beside(path) for path in paths if path.name]
+    beside = [segments.beside(path) for path in paths if os.path.isfile(path)]
     suffixes = {path.suffix.lower() for path in (*paths, *filter(None, beside))}
     if how.channel is not None and suffixes.isdisjoint(midi.SUFFIXES):
         raise UsageError("channel", how.channel, "is of MIDI files, and there is none")
