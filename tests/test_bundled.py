@@ -121,9 +121,10 @@ def test_its_command_is_the_one_that_trained_it(name: str) -> None:
         assert (asked.audio, asked.train) == (kept.config.audio, kept.config.train)
     else:
         # What begins from it treats recordings and trains as its preset does.
-        preset = re.search("--preset (.*?) ", card(name))
+        # All but what is set for those.
+        preset = re.search(r"--preset (\S+) (?:\\\n *)?(?:--set (\S+) )?", card(name))
         assert preset
-        usual = loading.load(preset[1])
+        usual = loading.load(preset[1], loading.parse_assignments(filter(None, [preset[2]])))
         assert (usual.audio, usual.train) == (kept.config.audio, kept.config.train)
 
 
