@@ -1,6 +1,7 @@
 """Labelled segments: typed, and from the files of other programs."""
 
 import codecs
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -100,8 +101,8 @@ def test_both_formats_of_textgrids(tmp_path: Path, form: object, encoding: str) 
 
 
 @pytest.mark.parametrize("form", [long_grid, short_grid])
-def test_times_with_exponents(tmp_path: Path, form: object) -> None:
-    text = form(words=[(0, 5e-05, ""), (5e-05, 1.04e-1, "one"), (0.104, 1.5, "xmax = 1e-05")])  # type: ignore[operator]
+def test_times_with_exponents(tmp_path: Path, form: Callable[..., str]) -> None:
+    text = form(words=[(0, 5e-05, ""), (5e-05, 0.104, "one"), (0.104, 1.5, "xmax = 1e-05")])
     path = written(tmp_path, "a.TextGrid", text.replace("0.104", "1.04e-01"))
     expected = [Segment(5e-05, 0.104, "one"), Segment(0.104, 1.5, "xmax = 1e-05")]
     assert segments.read(path) == expected
