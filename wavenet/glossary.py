@@ -58,6 +58,8 @@ The network:
 Conditioning:
 
     conditioning    what a prediction follows besides samples: label (global), frames (local)
+    excitation      what is predicted in place of audio with linear prediction: see
+                    `audio.linear_prediction`
     label           a recording's voice or class, by name; its number is the label id
     frame           conditioning at one time; frame j, such as a log-mel's, lies at sample j * hop
     hop             samples from one frame to the next

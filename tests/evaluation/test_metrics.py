@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from itertools import pairwise
 
 import numpy as np
@@ -57,6 +57,8 @@ def test_more_noise_is_worse_in_every_figure(speech: Array) -> None:
     noisy = [with_noise(speech, amplitude) for amplitude in (0.001, 0.01, 0.1)]
     levels = [metrics.compare(speech, wav, RATE, MODEL) for wav in noisy]
     measured = {name for name, value in asdict(levels[0]).items() if value is not None}
+    # The pitch is found in noise, too.
+    measured -= {"pitch_accuracy", "voicing_error"}
     assert measured >= {"spectral_convergence", "log_stft_db", "mel_db"}
     for better, worse in pairwise(levels):
         assert_worse(worse, better, measured)
@@ -122,7 +124,7 @@ def test_what_the_measures_refuse_is_none_without_a_word(
     wav = wav.astype(np.float32)
     with warnings.catch_warnings(action="error"):
         scores = metrics.compare(wav, wav, RATE, MODEL)
-    assert scores == metrics.CopyMetrics(0, 0, 0, None, None)
+    assert astuple(scores) in [(0, 0, 0, None, None, accuracy, 0) for accuracy in (None, 1)]
     assert capfd.readouterr() == ("", "")
 
 
@@ -130,7 +132,25 @@ def test_broken_audio_has_no_perceptual_scores(speech: Array) -> None:
     broken = speech.copy()
     broken[5000] = np.nan
     scores = metrics.compare(speech, broken, RATE, MODEL)
+    assert (scores.pitch_accuracy, scores.voicing_error) == (None, None)
     assert (scores.stoi, scores.pesq) == (None, None)
+
+
+def test_pitch_and_voicing_are_those_of_the_reference(speech: Array) -> None:
+    exact = metrics.compare(speech, speech, RATE, MODEL)
+    assert (exact.pitch_accuracy, exact.voicing_error) == (1, 0)
+    noise = with_noise(0 * speech, 0.1)
+    whispered = metrics.compare(speech, noise, RATE, MODEL)
+    assert whispered.pitch_accuracy == 0
+    assert whispered.voicing_error == metrics.compare(noise, speech, RATE, MODEL).voicing_error
+    assert whispered.voicing_error is not None
+    assert whispered.voicing_error > 0.3
+    # A semitone off, in all frames that are voiced in both.
+    low, high = (tone(1.0, hertz=hertz).astype(np.float32) for hertz in (200.0, 212.0))
+    off = metrics.compare(low, high, 8000, replace(MODEL, mel_high_hz=4000.0))
+    assert off.pitch_accuracy == 0
+    assert off.voicing_error is not None
+    assert off.voicing_error < 0.1
 
 
 def test_pesq_of_many_utterances(speech: Array) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from tests.helpers import BOTH, VOCODER, VOICES, arrays, network, noisy
 from wavenet.arithmetic import ceil_div
-from wavenet.audio import mel
+from wavenet.audio import harmonics, mel
 from wavenet.config import Config, ModelConfig
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import Batch, WindowDataset
@@ -25,6 +25,7 @@ from wavenet.engines import create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.errors import CorpusError
 from wavenet.model.conditioning.conditioner import interpolation_weights
+from wavenet.model.network import WaveNet
 from wavenet.model.reference import at_every_sample
 
 CPU = torch.device("cpu")
@@ -199,3 +200,12 @@ def test_labels_are_collected_once_and_new_ones_are_refused(
     message = r"dan/0.wav has the label dan, which this network does not know \(eve\)"
     with pytest.raises(CorpusError, match=message):
         Corpus.open(index, replace(config, model=replace(model, labels=("eve",))))
+
+
+def test_half_of_the_channels_of_mel_frames_begin_as_combs_of_their_harmonics() -> None:
+    config = replace(VOCODER, mel_bands=80, mel_high_hz=8000.0, frame_channels=64)
+    weight = arrays(WaveNet(config))["conditioner.mel.weight"]
+    combs = harmonics.combs(32, 80, 0.0, 8000.0)
+    np.testing.assert_allclose(weight[:32, :, config.frame_context], 3 * combs, rtol=1e-6)
+    assert not np.delete(weight[:32], config.frame_context, axis=2).any()
+    assert weight[32:].all()

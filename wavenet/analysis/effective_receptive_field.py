@@ -17,7 +17,7 @@ import numpy as np
 
 from wavenet.analysis.path_counts import EffectiveReceptiveField
 from wavenet.audio import levels, reading
-from wavenet.audio.quantization import from_pcm16, to_pcm16
+from wavenet.audio.quantization import to_pcm16
 from wavenet.config import Config
 from wavenet.data.pcm_cache import index_folder
 from wavenet.data.split import Span
@@ -28,6 +28,7 @@ from wavenet.errors import AudioError, CorpusError, EngineError
 from wavenet.model import known_labels
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
+from wavenet.model.target import target_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +102,8 @@ def influence_at(network: "WaveNet", source: Source, at: int, sample_rate: int) 
 
     field, distribution = network.receptive_field, network.distribution
     table = network.embedding.weight
-    codes = distribution.encode(from_pcm16(source.pcm[at - field : at + 1]))
+    wav = target_of(network.config, sample_rate, source, at - field, at + 1)
+    codes = distribution.encode(wav)
     x = torch.from_numpy(codes)[None].to(table.device)  # (1, receptive_field + 1)
     first = at - field + 1
     inputs = conditioning_input_of(network.config, sample_rate, source, first, field, table.device)

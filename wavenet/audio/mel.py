@@ -1,11 +1,9 @@
 """Log-mel frames: of segments of audio on any device, or of a whole recording at flat memory.
 
 A frame is the magnitude spectrum of `model.frame_window` samples under a Hann window, in
-`model.mel_bands` Slaney mel bands, as natural logarithms (Shen et al. 2018, section 2.2). Only
-`filters` needs librosa.
+`model.mel_bands` Slaney mel bands, as natural logarithms (Shen et al. 2018, section 2.2).
 """
 
-import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -15,46 +13,14 @@ from torch import Tensor
 
 from wavenet.audio.framing import count as count
 from wavenet.audio.framing import padded
+from wavenet.audio.mel_filters import filters as filters
 from wavenet.audio.mel_scales import FLOOR as FLOOR
 from wavenet.audio.mel_scales import MIN_MAGNITUDE as MIN_MAGNITUDE
 from wavenet.config import ModelConfig
-from wavenet.errors import ConfigError
 from wavenet.glossary import Array, Wav
 
 # Frames of a whole recording that are computed at once.
 BLOCK_FRAMES = 1024
-
-
-@lru_cache(maxsize=8)
-def filters(sample_rate: int, model: ModelConfig) -> Array:
-    """Weights of every frequency in every band, (bands, window // 2 + 1), read-only.
-
-    Raises ConfigError when a band would cover no frequency at all.
-    """
-    import librosa
-
-    bands, window = model.mel_bands, model.frame_window
-    # librosa warns of empty bands, which are refused below.
-    with warnings.catch_warnings(action="ignore"):
-        weights: Array = librosa.filters.mel(
-            sr=sample_rate,
-            n_fft=window,
-            n_mels=bands,
-            fmin=model.mel_low_hz,
-            fmax=model.mel_high_hz,
-        )
-    empty = int((weights.max(axis=1) == 0).sum())
-    if empty:
-        cause = (
-            f"model.frame_window = {window} tells frequencies {sample_rate / window:.3g} Hz apart"
-        )
-        reason = f"{empty} of them would hear nothing: {cause}"
-        raise ConfigError(
-            f"model.mel_bands = {bands}", reason, "use fewer bands or a longer window"
-        )
-    # The cache hands the same array to everybody.
-    weights.flags.writeable = False
-    return weights
 
 
 @lru_cache(maxsize=8)

@@ -306,6 +306,9 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
         yield f"trimmed    nothing, because {why}"
     yield f"level      {level_line(index, config)}"
     yield from conditioning_lines(corpus, is_new)
+    if order := config.model.linear_prediction:
+        filtered = f"a filter of {order} coefficients from mel frames (model.linear_prediction)"
+        yield f"predicts   what excites {filtered}"
     if most := config.train.input_noise:
         where = "what the network reads, in validation too (train.input_noise)"
         yield f"noise      of up to {most:g} mu-law levels on {where}"

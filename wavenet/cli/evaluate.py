@@ -128,7 +128,8 @@ def evaluate(
         if not done:
             raise KeyboardInterrupt
         score, seen = likelihood.summary(), _count(done, trained)
-        say("\n".join(_score_lines(score, index, split, seen, len(spans))))
+        excited = config.model.linear_prediction > 0
+        say("\n".join(_score_lines(score, index, split, seen, len(spans), excited)))
         if config.model.follows_mel and vocoded and not interrupted:
             try:
                 copies = _copies(checkpoint, index, spans[:vocoded], tracks, engine, engine_options)
@@ -238,11 +239,12 @@ def _check(
 
 
 def _score_lines(
-    score: "Score", index: "Index", split: str, seen: int, wanted: int
+    score: "Score", index: "Index", split: str, seen: int, wanted: int, excited: bool
 ) -> Iterator[str]:
     """What was scored, its bits per sample, and those of the baselines.
 
-    `seen` recordings were trained on. `wanted` were to be scored, more than were after Ctrl-C.
+    `seen` recordings were trained on. `wanted` were to be scored, more than were after Ctrl-C. The
+    model may predict what excites a linear prediction.
     """
     from wavenet.data.baselines import ORDER
     from wavenet.data.split import TAILS_MIN_SECONDS
@@ -266,8 +268,10 @@ def _score_lines(
     unit = "16-bit sample" if bits_16bit == bits else "sample"
     yield f"{bits:.3f} bits per {unit} over {length}: {what}"
     if bits_16bit != bits:
-        alike = "with those of one level alike: to compare with 16-bit models"
-        yield f"{bits_16bit:.3f} bits per 16-bit sample, {alike}"
+        how_so = "with those of one level alike: to compare with 16-bit models"
+        if excited:
+            how_so = "of the recordings: the other figures are of their excitations"
+        yield f"{bits_16bit:.3f} bits per 16-bit sample, {how_so}"
     before = f"{score.bigram_bits:.3f} knowing the sample before ({how})"
     yield f"{score.unigram_bits:.3f} by how often each level occurs, {before}"
     yield f"{score.lpc_bits:.3f} by linear prediction of order {ORDER}"
@@ -280,13 +284,15 @@ def _copy_synthesis_lines(score: "CopySynthesisScore") -> Iterator[str]:
     whose = "its" if score.recordings == 1 else "their"
     frames = f"{whose} mel frames ({score.seconds:.1f} s), and by Griffin-Lim from the same frames"
     yield f"{counted(score.recordings, 'recording')} resynthesised from {frames}:"
-    heads = ("convergence", "log-STFT dB", "mel dB", "STOI", "PESQ")
+    heads = ("convergence", "log-STFT dB", "mel dB", "STOI", "PESQ", "F0 %", "V/UV %")
     columns = [terminal.Column(""), *(terminal.Column(head, right=True) for head in heads)]
     rows = []
     for name, m in (("this model", score.model), ("Griffin-Lim", score.griffin_lim)):
         distances = (f"{m.spectral_convergence:.3f}", f"{m.log_stft_db:.2f}", f"{m.mel_db:.2f}")
         heard = ("-" if value is None else f"{value:.3f}" for value in (m.stoi, m.pesq))
-        rows.append([name, *distances, *heard])
+        pitch = (m.pitch_accuracy, m.voicing_error)
+        percent = ("-" if value is None else f"{100 * value:.1f}" for value in pitch)
+        rows.append([name, *distances, *heard, *percent])
     yield from terminal.table(columns, rows)
     if not (optional("pystoi") and optional("pesq")):
         yield "(STOI and PESQ need pip install 'wavenet-audio[metrics]')"

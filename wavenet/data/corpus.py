@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import given_features, labels, tracks
 from wavenet.data.pcm_cache import Index
@@ -17,6 +16,7 @@ from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.known_labels import labels_line
+from wavenet.model.target import target_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,5 +113,6 @@ class Corpus(Split):
         return source_of(self.index, span, self.tracks)
 
     def wav(self, span: Span) -> Wav:
-        """A span's audio, at its level in the cache."""
-        return from_pcm16(self.index.pcm(span.recording)[span.start : span.stop])
+        """What is predicted of a span: its audio, at its level in the cache, or its excitation."""
+        model, rate = self.config.model, self.index.sample_rate
+        return target_of(model, rate, self.source(span), span.start, span.stop)

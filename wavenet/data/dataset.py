@@ -21,6 +21,7 @@ from wavenet.glossary import Array, Samples
 from wavenet.model.conditioning import windows
 from wavenet.model.conditioning.carriers import ConditioningInput
 from wavenet.model.conditioning.registry import front_ends
+from wavenet.model.target import target_of
 
 
 class Batch(NamedTuple):
@@ -160,6 +161,8 @@ class WindowDataset:
             gain = max(1.0, min(gain, 32767 / max(peak(inside), *peaks, 1)))
         louder = {f.name: f.with_gain(inputs.values[f.name], gain) for f in self._front_ends}
         wav = from_pcm16(scaled(inside, gain))
+        if model.linear_prediction:
+            wav = target_of(model, corpus.index.sample_rate, source, begin, stop)
         x[begin - first : stop - first] = corpus.distribution.encode(wav)
         noisy, most = None, corpus.config.train.input_noise
         if most and rng is not None:

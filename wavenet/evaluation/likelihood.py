@@ -7,10 +7,10 @@ of `wavenet.data.baselines` are computed from the same samples.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import baselines, labels
 from wavenet.data.discovery import Skipped
@@ -20,14 +20,17 @@ from wavenet.data.tracks import Tracks, source_of
 from wavenet.errors import CorpusError
 from wavenet.evaluation.copy_synthesis import CopySynthesisScore
 from wavenet.evaluation.scorers import ScoredSegment, Scorer
-from wavenet.glossary import Array, Pcm, Samples
+from wavenet.glossary import Array, Samples, Wav
 from wavenet.model import known_labels
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.target import log2_gains, target_of
 from wavenet.system.text import counted
 
 BLOCK_SAMPLES = 1 << 15
 SPLITS = ("all", "tails")
+# Of a recording, what is predicted of samples from one to before another.
+Target = Callable[[int, int], Wav]
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Likelihood:
         tracks: Tracks | None = None,
     ) -> None:
         """`tracks` are what the model follows that is not computed from the audio."""
-        self._index, self._model, self._scorer = index, config.model, scorer
+        self._index, self._config, self._scorer = index, config, scorer
         self._tracks = tracks or {}
         self._distribution = distribution_for(config.model)
         self._files: list[FileScore] = []
@@ -114,19 +117,21 @@ class Likelihood:
 
         `advance` is called with the number of samples of each block.
         """
-        pcm = self._index.pcm(span.recording)
+        model, rate = self._config.model, self._config.audio.sample_rate
         source = source_of(self._index, span, self._tracks)
         nats = bits_to_16bit = 0.0
         for at in range(span.start, span.stop, BLOCK_SAMPLES):
-            begin = max(0, at - self._model.receptive_field)
+            begin = max(0, at - model.receptive_field)
             # Where the model follows frames, a segment begins with one.
-            begin -= begin % self._model.frame_spacing
+            begin -= begin % model.frame_spacing
             end = min(span.stop, at + BLOCK_SAMPLES)
-            x = self._distribution.encode(from_pcm16(pcm[begin:end]))
+            x = self._distribution.encode(target_of(model, rate, source, begin, end))
             nats += self._scorer(ScoredSegment(source, begin, x, at - begin))
             bits_to_16bit += float(self._distribution.bits_to_16bit(x[at - begin :]).sum())
+            bits_to_16bit += float(log2_gains(model, rate, source, at, end).sum())
             advance(end - at)
-        pairs, lpc_bits = self._baselines(pcm, span.start)
+        target = partial(target_of, model, rate, source)
+        pairs, lpc_bits = self._baselines(target, span.start, span.recording.samples)
         # All at once, so that an interrupted recording counts nowhere.
         self._nats += nats
         self._bits_to_16bit += bits_to_16bit
@@ -136,24 +141,25 @@ class Likelihood:
         self._files.append(score)
         return score
 
-    def _baselines(self, pcm: Pcm, start: int) -> tuple[Array, float]:
-        """What the baselines need of a recording that is scored from sample `start` on."""
+    def _baselines(self, target: Target, start: int, stop: int) -> tuple[Array, float]:
+        """What the baselines need of a recording that is scored from sample `start` to `stop`."""
         distribution, codes = self._distribution, self._distribution.baseline_codes
         # They learn from what comes before the scored part, or else from the recording itself.
-        learnt, scored = pcm[: start or None], pcm[max(0, start - 1) :]
+        learnt, scored = (0, start or stop), (max(0, start - 1), stop)
         if start:
             self._prior = 0.1
         pairs = np.stack(
             [
-                baselines.pairs(_encoded_blocks(part, codes, overlap=1), codes.levels)
+                baselines.pairs(_encoded_blocks(target, *part, codes, overlap=1), codes.levels)
                 for part in (learnt, scored)
             ]
         )
         decoded = (
-            distribution.decode(x).astype(np.float64) for x in _encoded_blocks(learnt, distribution)
+            distribution.decode(x).astype(np.float64)
+            for x in _encoded_blocks(target, *learnt, distribution)
         )
         coefficients = baselines.predictor(baselines.autocorrelation(decoded))
-        blocks = _encoded_blocks(pcm, distribution)
+        blocks = _encoded_blocks(target, 0, stop, distribution)
         at, lpc_bits = 0, 0.0
         for bits in baselines.lpc_bits(blocks, coefficients, distribution):
             lpc_bits += float(bits[max(0, start - at) :].sum())
@@ -171,10 +177,12 @@ class Likelihood:
         return Score(bits, bits_16bit, unigram, bigram, lpc, samples, files, skipped)
 
 
-def _encoded_blocks(pcm: Pcm, distribution: Distribution, overlap: int = 0) -> Iterator[Samples]:
+def _encoded_blocks(
+    target: Target, start: int, stop: int, distribution: Distribution, overlap: int = 0
+) -> Iterator[Samples]:
     """The codes of samples; each block begins with `overlap` samples of the one before."""
-    for at in range(0, len(pcm) - overlap, BLOCK_SAMPLES):
-        yield distribution.encode(from_pcm16(pcm[at : at + BLOCK_SAMPLES + overlap]))
+    for at in range(start, stop - overlap, BLOCK_SAMPLES):
+        yield distribution.encode(target(at, min(stop, at + BLOCK_SAMPLES + overlap)))
 
 
 def spans_to_score(index: Index, split: str, label_ids: Mapping[str, int]) -> list[Span]:

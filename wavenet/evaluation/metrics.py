@@ -14,14 +14,18 @@ import numpy as np
 import soxr
 import torch
 
-from wavenet.audio import mel
+from wavenet.audio import mel, pitch
 from wavenet.config import ModelConfig
+from wavenet.evaluation.pitch_accuracy import raw_pitch_accuracy
 from wavenet.glossary import Array, Wav
 
 RESOLUTIONS = ((512, 128), (1024, 256), (2048, 512))  # window and hop, in samples
 # Of a spectrum: just above the rounding of 16-bit audio under these windows.
 LEAST_MAGNITUDE = math.sqrt(1e-7)
 DB_PER_NAT = 20 / math.log(10)  # of a magnitude's logarithm
+# Where the pitch of a voice is looked for.
+PITCH_LOW_HZ, PITCH_HIGH_HZ = 65.0, 600.0
+PITCH_HOP_SECONDS = 0.01
 PESQ_RATE = 16_000  # Hz, of its wide-band mode
 # Its C code overruns a buffer, and dies, at the 51st utterance. Those begin at least 0.4 s apart.
 PESQ_SECONDS = 15.0
@@ -31,10 +35,10 @@ REFUSALS = (RuntimeWarning, RuntimeError, ValueError)
 
 @dataclass(frozen=True)
 class CopyMetrics:
-    """Distances from a reference, 0 for a copy, and two estimates of what a listener perceives.
+    """Distances from a reference, 0 for a copy, estimates of what a listener perceives, and pitch.
 
     The first two are the terms of the multi-resolution STFT loss (Yamamoto et al. 2020, Parallel
-    WaveGAN), averaged over RESOLUTIONS. The estimates are None where they cannot be computed.
+    WaveGAN), averaged over RESOLUTIONS. What cannot be computed is None.
     """
 
     # Frobenius norm of the difference of magnitudes, over that of the reference's magnitudes.
@@ -47,6 +51,10 @@ class CopyMetrics:
     stoi: float | None
     # Wide-band quality, 1 to 4.64 (ITU-T P.862.2).
     pesq: float | None
+    # The part of the reference's voiced frames whose pitch is within 50 cents of the copy's.
+    pitch_accuracy: float | None
+    # The part of all frames that are voiced in one and not in the other (Nakatani et al. 2008).
+    voicing_error: float | None
 
 
 def compare(reference: Wav, candidate: Wav, sample_rate: int, model: ModelConfig) -> CopyMetrics:
@@ -57,13 +65,34 @@ def compare(reference: Wav, candidate: Wav, sample_rate: int, model: ModelConfig
     distances = [_stft_distance(reference, candidate, window, hop) for window, hop in RESOLUTIONS]
     convergence, stft_db = map(np.mean, zip(*distances, strict=True))
     frames, copied = (mel.frames_of(wav, sample_rate, model) for wav in (reference, candidate))
+    pitch_accuracy, voicing_error = _pitch_errors(reference, candidate, sample_rate)
     return CopyMetrics(
         spectral_convergence=float(convergence),
         log_stft_db=float(stft_db),
         mel_db=DB_PER_NAT * float(np.abs(frames - copied).mean(dtype=np.float64)),
         stoi=stoi,
         pesq=_pesq(reference, candidate, sample_rate),
+        pitch_accuracy=pitch_accuracy,
+        voicing_error=voicing_error,
     )
+
+
+def _pitch_errors(
+    reference: Wav, candidate: Wav, sample_rate: int
+) -> tuple[float | None, float | None]:
+    """(pitch accuracy, voicing error) of `candidate`."""
+    if not (np.isfinite(reference).all() and np.isfinite(candidate).all()):
+        return None, None
+    hop, high_hz = (
+        max(1, round(PITCH_HOP_SECONDS * sample_rate)),
+        min(PITCH_HIGH_HZ, sample_rate / 4),
+    )
+    ours, theirs = (
+        pitch.track(wav, sample_rate, hop, PITCH_LOW_HZ, high_hz) for wav in (candidate, reference)
+    )
+    accuracy = raw_pitch_accuracy(theirs, ours)
+    error = float(np.mean((theirs[:, 1] > 0) != (ours[:, 1] > 0)))
+    return accuracy if math.isfinite(accuracy) else None, error
 
 
 def _stft_distance(reference: Wav, candidate: Wav, window: int, hop: int) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavenet.audio.linear_prediction import Synthesis
 from wavenet.engines import Engine, create_engine
 from wavenet.engines.conditioning import Projection
 from wavenet.engines.options import EngineOptions
@@ -147,6 +148,11 @@ class Sampler:
         self._prompt_samples = len(prompt.x)
         self._projection = Projection(config, model.weights)
         self._features = [self._projection.features(**s.values) for s in self.streams]
+        # What streams excite, if that is what the network predicts.
+        self._synthesis: list[Callable[[Wav], Wav]] = [lambda wav: wav] * self.count
+        if config.linear_prediction:
+            rate = model.sample_rate
+            self._synthesis = [Synthesis(s.values["mel"], rate, config) for s in self.streams]
         self.state = self._after(prompt.x)
 
     def collect(
@@ -194,7 +200,7 @@ class Sampler:
             x = self.engine.generate(self.state, noise, self.sampling, conditioning)
             self.time += steps
             yield [
-                (i, np.clip(wav / np.float32(self.streams[i].gain), -1, 1))
+                (i, np.clip(self._synthesis[i](wav) / np.float32(self.streams[i].gain), -1, 1))
                 for i, wav in zip(left, self.distribution.decode(x), strict=True)
             ]
 

@@ -88,7 +88,12 @@ class FramesFrontEnd(FrontEnd):
     def module(self) -> "FrontEndModule":
         from wavenet.model.conditioning.modules import FrameEncoder
 
-        return FrameEncoder(self.inputs, self.channels, self.context, self.scaled)
+        known = self.known_weights()
+        return FrameEncoder(self.inputs, self.channels, self.context, self.scaled, known)
+
+    def known_weights(self) -> Array | None:
+        """Of the first channels before training, (count, inputs); None draws all of them."""
+        return None
 
     def frames_of(self, wav: Wav, sample_rate: int) -> Array:
         """The value of a whole recording, where it is computed from the audio.

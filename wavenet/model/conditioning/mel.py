@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet.audio import gain, mel_scales
+from wavenet.audio import gain, harmonics, mel_scales
 from wavenet.glossary import Array, Wav
 from wavenet.model.conditioning.frames import AudioFrontEnd, frames_beside
 from wavenet.model.conditioning.front_end import Source
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Of natural log-mels in speech and music, near enough.
 MEAN, DEVIATION = -5.0, 3.0
+# What makes the sums of combs of harmonics about as large as what other channels begin with.
+COMBS = 3.0
 
 
 class MelFrontEnd(AudioFrontEnd):
@@ -52,6 +54,13 @@ class MelFrontEnd(AudioFrontEnd):
 
     def scaled(self, value: Any) -> Any:
         return scaled(value)
+
+    def known_weights(self) -> Array:
+        """Half of the channels begin with combs of harmonics, so that pitch need not be found."""
+        m = self.config
+        combs = harmonics.combs(self.channels // 2, m.mel_bands, m.mel_low_hz, m.mel_high_hz)
+        known: Array = COMBS * combs
+        return known
 
     def frames_of(self, wav: Wav, sample_rate: int) -> Array:
         from wavenet.audio import mel

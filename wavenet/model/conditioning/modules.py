@@ -27,13 +27,21 @@ class FrontEndModule(nn.Module):
 
 
 class FrameEncoder(FrontEndModule):
-    """Each frame condensed with its neighbours: relu of a convolution over frames."""
+    """Each frame condensed with its neighbours: relu of a convolution over frames.
+
+    The first channels begin as what `known`, (count, inputs), tells of a frame.
+    """
 
     def __init__(
-        self, inputs: int, channels: int, context: int, scaled: Callable[[Tensor], Tensor]
+        self,
+        inputs: int,
+        channels: int,
+        context: int,
+        scaled: Callable[[Tensor], Tensor],
+        known: Array | None = None,
     ) -> None:
         super().__init__()
-        self.context, self.scaled = context, scaled
+        self.context, self.scaled, self.known = context, scaled, known
         self.weight = nn.Parameter(torch.empty(channels, inputs, 2 * context + 1))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -54,6 +62,11 @@ class FrameEncoder(FrontEndModule):
         inputs = self.weight[0].numel()
         nn.init.normal_(self.weight, std=math.sqrt(2 / inputs), generator=generator)
         nn.init.zeros_(self.bias)
+        if self.known is not None:
+            with torch.no_grad():
+                first = self.weight[: len(self.known)]
+                first.zero_()
+                first[:, :, self.context] = torch.from_numpy(self.known)
 
 
 class NormalisingEncoder(FrameEncoder):

@@ -1,0 +1,137 @@
+"""With linear prediction a network's codes are an excitation, from windows to audio and bits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wavenet
+from tests.helpers import VOCODER, as_checkpoint, network, noisy, tone, write_recordings
+from tests.helpers import wavenet as command
+from wavenet.config import Config, ModelConfig
+from wavenet.data.corpus import Corpus
+from wavenet.data.dataset import WindowDataset
+from wavenet.data.pcm_cache import index_folder
+from wavenet.engines import create_engine
+from wavenet.errors import ConfigError
+from wavenet.generation.conditions import Conditions
+from wavenet.generation.sampler import Sampler
+from wavenet.glossary import Array, Samples
+from wavenet.model.conditioning.front_end import Source
+from wavenet.model.distributions.registry import distribution_for
+from wavenet.model.target import log2_gains, target_of
+
+RATE = 8000
+EXCITED = replace(
+    VOCODER, mel_bands=20, frame_hop=32, frame_window=256, linear_prediction=8, output="logistic"
+)
+
+
+def recording(seconds: float = 0.6, seed: int = 0) -> Array:
+    """A tone that swells, in noise, with 16-bit samples."""
+    wav = tone(seconds, RATE) * np.linspace(0.05, 1, round(seconds * RATE))
+    return np.rint(32768 * (wav + noisy(seconds, RATE, seed, 0.003))) / 32768
+
+
+def source_of(wav: Array) -> Source:
+    return Source((32768 * wav).astype(np.int16), 0)
+
+
+def codes_of(wav: Array, model: ModelConfig) -> Samples:
+    target = target_of(model, RATE, source_of(wav), 0, len(wav))
+    return distribution_for(model).encode(target)
+
+
+@pytest.mark.parametrize("output", ["logistic", "mulaw"])
+def test_the_excitation_of_a_recording_is_played_as_the_recording(output: Any) -> None:
+    wav, model = recording(), replace(EXCITED, output=output, levels=1024)
+    codes, checkpoint = codes_of(wav, model), as_checkpoint(network(model))
+    engine = create_engine("reference", model, checkpoint.weights)
+    done = 0
+
+    def generate(state: object, noise: Array, *_: object) -> Samples:
+        nonlocal done
+        done += noise.shape[1]
+        return codes[None, done - noise.shape[1] : done]
+
+    engine.generate = generate  # type: ignore[method-assign]
+    conditions = [Conditions.from_audio(wav, checkpoint, "wav")]
+    sampler = Sampler(checkpoint, seed=0, engine=engine, conditions=conditions)
+    played = np.concatenate([block[0] for block in sampler.blocks(len(wav), block=300)])
+    error = np.sqrt(np.mean((played - wav) ** 2) / np.mean(wav**2))
+    assert error < (1e-3 if output == "logistic" else 0.05)
+
+
+def dataset(folder: Path, config: Config, **train: Any) -> WindowDataset:
+    config = replace(config, model=EXCITED, train=replace(config.train, **train))
+    return WindowDataset(Corpus.open(index_folder(folder, config.audio, trim=False), config))
+
+
+def test_windows_hold_the_excitation_of_their_recording(
+    small_config: Config, tmp_path: Path
+) -> None:
+    wavs = {f"{i}.wav": recording(seed=i) for i in range(4)}
+    windows = dataset(write_recordings(tmp_path / "r", wavs), small_config)
+    span = windows.corpus.training[0]
+    codes = codes_of(wavs[span.recording.name], EXCITED)
+    for start in (0, 320, 1600):
+        x = windows.window(span, start).x
+        first = start - windows.receptive_field
+        assert (x[max(0, -first) :] == codes[max(0, first) : first + len(x)]).all()
+        assert (x[: max(0, -first)] == windows.corpus.distribution.silence).all()
+        # However loud, it is the same, and its frames are louder.
+        louder = windows.window(span, start, 2.0)
+        assert (louder.x == x).all()
+        plain = windows.window(span, start).conditioning_input.values["mel"]
+        assert (louder.conditioning_input.values["mel"] != plain).any()
+
+
+def test_windows_that_glide_hold_an_excitation(small_config: Config, tmp_path: Path) -> None:
+    wavs = {f"{i}.wav": recording(seed=i) for i in range(4)}
+    windows = dataset(write_recordings(tmp_path / "r", wavs), small_config, augment_pitch=3.0)
+    plain = dataset(tmp_path / "r", small_config)
+    gliding, still = (c.corpus.distribution.decode(c.batch(3).x) for c in (windows, plain))
+    assert (gliding != still).any()
+    assert gliding.std() == pytest.approx(still.std(), rel=0.5)
+
+
+def test_scores_tell_bits_of_the_excitation_and_of_the_recording() -> None:
+    wav, model = recording(), as_checkpoint(network(EXCITED))
+    parallel = wavenet.score(model, wav)
+    by_engine = wavenet.score(model, wav, engine="reference")
+    assert by_engine.bits_per_sample == pytest.approx(parallel.bits_per_sample, abs=1e-4)
+    gains = log2_gains(EXCITED, RATE, source_of(wav), 0, len(wav))
+    expected = parallel.bits_per_sample + gains.mean()
+    assert parallel.bits_per_16bit_sample == pytest.approx(expected, abs=1e-3)
+    # The same excitation of a recording half as loud: a bit less of every sample.
+    softer = wavenet.score(model, wav / 2)
+    assert softer.bits_per_16bit_sample - softer.bits_per_sample == pytest.approx(
+        parallel.bits_per_16bit_sample - parallel.bits_per_sample - 1, abs=0.05
+    )
+
+
+def test_a_run_with_linear_prediction_trains_plays_and_is_scored(
+    make_folder: Callable[..., Path], small_config: Config, tmp_path: Path
+) -> None:
+    folder = make_folder({f"{i}.wav": recording(seed=i) for i in range(5)})
+    config, run = tmp_path / "excited.toml", tmp_path / "run"
+    train = replace(small_config.train, sample_seconds=0.1)
+    config.write_text(replace(small_config, model=EXCITED, train=train).to_toml(), "utf-8")
+    trained = command("train", folder, "--config", config, "-o", run)
+    assert trained.exit_code == 0, trained.output
+    assert "no sample rendered" not in trained.output
+    assert list((run / "samples").glob("*.wav"))
+    played = command("vocode", run, folder / "0.wav", "-o", tmp_path / "0.wav", "--seed", 1)
+    assert played.exit_code == 0, played.output
+    scored = command("evaluate", run, folder, "--vocoded", 1)
+    assert scored.exit_code == 0, scored.output
+    assert "of the recordings: the other figures are of their excitations" in scored.output
+    assert "F0 %" in scored.output
+
+
+def test_linear_prediction_needs_mel_frames() -> None:
+    with pytest.raises(ConfigError, match="needs model\\.mel_bands above 0"):
+        ModelConfig(linear_prediction=16)
