@@ -23,7 +23,8 @@ def combs(count: int, bands: int, low_hz: float, high_hz: float) -> Array:
     `bands` lie from `low_hz` to `high_hz` as `audio.mel` has them. Rows have a mean of 0 and a norm
     of 1, or are 0 where the bands do not reach the pitch.
     """
-    edges = _slaney_hz(np.linspace(*_slaney_mels(np.array([low_hz, high_hz])), bands + 2))
+    low, high = _slaney_mels(np.array([low_hz, high_hz]))
+    edges = _slaney_hz(np.linspace(low, high, bands + 2))
     hertz = np.arange(0.5, edges[-1], 1.0)
     rising = (hertz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - hertz) / (edges[2:] - edges[1:-1])[:, None]
