@@ -16,6 +16,7 @@ from wavenet.generation.conditions import Conditions
 from wavenet.generation.sampler import Sampler
 from wavenet.glossary import Pcm, Wav
 from wavenet.model.checkpoint import Model
+from wavenet.model.distributions.base import Sampling
 
 # The most that is resynthesised, because it is all one batch.
 MAX_SECONDS = 10.0  # of each recording
@@ -43,6 +44,7 @@ def resynthesize(
     options: EngineOptions,
     advance: Callable[[int], object] = lambda _: None,
     conditions: Sequence[Conditions] = (),
+    sampling: Sampling | None = None,
 ) -> CopySynthesisScore:
     """Resynthesise recordings, and compare.
 
@@ -60,6 +62,7 @@ def resynthesize(
         options=options,
         labels=[known[label_id] for _, label_id in recordings] if known else [],
         conditions=conditions,
+        sampling=sampling,
     )
     by_model = sampler.collect([len(wav) for wav in wavs], advance)
     by_griffin_lim = [griffin_lim(c.values["mel"], c.samples, rate, config) for c in conditions]

@@ -1,0 +1,178 @@
+"""What makes a vocoder speak: the runs behind docs/learning.md and `vocoder-small`.
+
+    python -m benchmarks.studies.vocoders study FOLDER TEST --change NAME --set SETTING=VALUE
+    python -m benchmarks.studies.vocoders score MODEL TEST
+    python -m benchmarks.studies.vocoders table
+
+`study` trains the preset with the settings of each --set on FOLDER, for --steps with a schedule of
+its own, and makes the recordings of TEST again from their frames. Every run appends a line to
+docs/learning/vocoders.jsonl, or to --runs FILE; `table` prints what is there. `score` prints how a
+trained model makes the recordings of TEST again, each of them and their mean, beside Griffin-Lim.
+Copies are made with one seed at each of the --temperatures.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import wavenet
+from benchmarks.studies.learning import record
+from wavenet.config import loading
+from wavenet.data.pcm_cache import index_folder
+from wavenet.engines.options import EngineOptions
+from wavenet.evaluation.copy_synthesis import MAX_SECONDS, CopySynthesisScore, resynthesize
+from wavenet.evaluation.metrics import CopyMetrics
+from wavenet.model.checkpoint import Model
+from wavenet.model.distributions.base import Sampling
+from wavenet.system.machine import machine
+
+RUNS = Path(__file__).parents[2] / "docs" / "learning" / "vocoders.jsonl"
+COMMON = ("train.sample_seconds=0", "train.precision=fp32")
+FIGURES = {
+    "stoi": "STOI",
+    "pesq": "PESQ",
+    "mel_db": "mel dB",
+    "pitch_accuracy": "F0 %",
+    "voicing_error": "V/UV %",
+}
+SHARES = ("pitch_accuracy", "voicing_error")
+
+
+def copies(
+    model: Model, test: Path, temperature: float
+) -> Iterator[tuple[str, CopySynthesisScore]]:
+    """The score of every recording in `test`, by its name, of which the beginning is made again."""
+    index = index_folder(test, model.config.audio, trim=False)
+    longest, sampling = round(MAX_SECONDS * index.sample_rate), Sampling(temperature=temperature)
+    for recording in index.recordings:
+        excerpt = [(index.pcm(recording)[:longest], 0)]
+        options = EngineOptions(precision="auto")
+        yield recording.name, resynthesize(model, excerpt, "numba", options, sampling=sampling)
+
+
+def mean(scores: list[CopyMetrics]) -> dict[str, float]:
+    """The figures, each the mean over recordings."""
+    rows = [asdict(score) for score in scores]
+    return {name: round(statistics.fmean(row[name] for row in rows), 4) for name in FIGURES}
+
+
+def figures_of(model: Model, test: Path, temperatures: list[float]) -> dict[str, dict[str, float]]:
+    """The means at each temperature, and of Griffin-Lim."""
+    means = {}
+    for temperature in temperatures:
+        scores = [score for _, score in copies(model, test, temperature)]
+        means[f"{temperature:g}"] = mean([score.model for score in scores])
+        means["Griffin-Lim"] = mean([score.griffin_lim for score in scores])
+    return means
+
+
+def study(options: argparse.Namespace) -> None:
+    for seed in options.seeds:
+        overrides = loading.parse_assignments([*COMMON, *options.set])
+        began = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            model = wavenet.train(
+                options.folder,
+                options.preset,
+                init_from=options.begin,
+                out=options.out or folder,
+                steps=options.steps,
+                seed=seed,
+                overrides=overrides,
+            )
+        minutes = (time.process_time() - began) / torch.get_num_threads() / 60
+        means = figures_of(model, options.test, options.temperatures)
+        show(f"{options.change}, seed {seed}", means)
+        record(
+            options.runs,
+            change=options.change,
+            folder=options.folder.name,
+            test=options.test.name,
+            preset=options.preset,
+            begin=options.begin,
+            steps=options.steps,
+            seed=seed,
+            set=options.set,
+            minutes=round(minutes, 2),
+            threads=torch.get_num_threads(),
+            machine=machine(),
+            figures=means,
+        )
+
+
+def score(options: argparse.Namespace) -> None:
+    model = wavenet.load(options.folder)
+    for temperature in options.temperatures:
+        scores = dict(copies(model, options.test, temperature))
+        for name, each in scores.items():
+            show(name, {f"{temperature:g}": mean([each.model])})
+        both = {
+            f"{temperature:g}": mean([each.model for each in scores.values()]),
+            "Griffin-Lim": mean([each.griffin_lim for each in scores.values()]),
+        }
+        show("mean", both)
+
+
+def show(name: str, means: dict[str, dict[str, float]]) -> None:
+    for temperature, figures in means.items():
+        cells = (f"{title} {_cell(key, figures[key])}" for key, title in FIGURES.items())
+        print(f"{name:32} {temperature:12} {'  '.join(cells)}", flush=True)
+
+
+def _cell(name: str, value: float) -> str:
+    return f"{100 * value:.1f}" if name in SHARES else f"{value:.3f}"
+
+
+def table(options: argparse.Namespace) -> None:
+    """A row for each change and temperature: the mean over seeds."""
+    runs = [json.loads(line) for line in options.runs.read_text().splitlines()]
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for each in runs:
+        rows[each["folder"], each["steps"], each["change"]].append(each)
+    print(f"|  | steps | seeds | temperature | {' | '.join(FIGURES.values())} |")
+    print("| -- " * (4 + len(FIGURES)) + "|")
+    for (_, steps, change), same in rows.items():
+        for temperature in same[0]["figures"]:
+            if temperature == "Griffin-Lim":
+                continue
+            cells = [
+                _cell(key, statistics.fmean(each["figures"][temperature][key] for each in same))
+                for key in FIGURES
+            ]
+            print(f"| {change} | {steps} | {len(same)} | {temperature} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["study", "score", "table"])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("test", type=Path, nargs="?")
+    parser.add_argument("--change", default="as it is")
+    parser.add_argument("--preset", default="vocoder-small")
+    parser.add_argument("--begin", default=None)
+    parser.add_argument("--steps", type=int, default=860)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.8])
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    options = parser.parse_intermixed_args()
+    if options.what != "table" and options.test is None:
+        parser.error("name a folder or a model, and a folder of recordings to test it on")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    {"study": study, "score": score, "table": table}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
