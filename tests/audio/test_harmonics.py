@@ -9,6 +9,8 @@ from tests.helpers import STARTER
 from wavenet.audio import harmonics, mel, pitch
 from wavenet.config import ModelConfig
 
+RATE = 16000
+
 
 def test_bands_lie_on_slaneys_scale() -> None:
     hertz = np.linspace(0, 11_000, 100)
@@ -43,3 +45,15 @@ def test_bands_without_harmonics_have_combs_of_numbers(
 ) -> None:
     assert np.isfinite(harmonics.combs(5, bands, low_hz, high_hz)).all()
     assert harmonics.combs(0, bands, low_hz, high_hz).shape == (0, bands)
+
+
+def test_harmonics_stand_out_of_a_voice_and_not_of_noise() -> None:
+    model = ModelConfig(mel_bands=80)
+    generator = np.random.default_rng(0)
+    noise = (0.1 * generator.standard_normal(RATE)).astype(np.float32)
+    voice = sum(np.sin(2 * np.pi * 150 * k * np.arange(RATE) / RATE) / k for k in range(1, 30))
+    for wav, low, high in ((noise, 0.2, 1.5), (0.1 * np.asarray(voice, np.float32), 3, 12)):
+        frames = mel.frames_of(wav, RATE, model)
+        stands_out = harmonics.prominence(frames, 0.0, 8000.0)
+        assert stands_out.shape == (len(frames),)
+        assert low < np.median(stands_out) < high

@@ -11,6 +11,7 @@ import pytest
 import wavenet
 from tests.helpers import VOCODER, as_checkpoint, network, noisy, tone, write_recordings
 from tests.helpers import wavenet as command
+from wavenet.audio import mel
 from wavenet.config import Config, ModelConfig
 from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
@@ -19,6 +20,7 @@ from wavenet.engines import create_engine
 from wavenet.errors import ConfigError
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.sampler import Sampler
+from wavenet.generation.voicing import Concentration
 from wavenet.glossary import Array, Samples
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.distributions.registry import distribution_for
@@ -135,3 +137,15 @@ def test_a_run_with_linear_prediction_trains_plays_and_is_scored(
 def test_linear_prediction_needs_mel_frames() -> None:
     with pytest.raises(ConfigError, match="needs model\\.mel_bands above 0"):
         ModelConfig(linear_prediction=16)
+
+
+def test_draws_are_held_together_where_harmonics_stand_out() -> None:
+    model = ModelConfig(mel_bands=80, mel_high_hz=4000.0)
+    time = np.arange(2 * RATE) / RATE
+    voice = sum(np.sin(2 * np.pi * 150 * k * time) / k for k in range(1, 20))
+    wav = np.where(time < 1, 0.1 * np.asarray(voice), noisy(2.0, RATE)).astype(np.float32)
+    concentration = Concentration(mel.frames_of(wav, RATE, model), model)
+    factors = concentration(0, len(wav) + 1000)
+    assert np.median(factors[:7000]) == pytest.approx(0.6, abs=0.02)
+    assert np.median(factors[9000:]) > 0.9
+    assert (concentration(5000, 6000) == factors[5000:6000]).all()

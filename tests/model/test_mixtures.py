@@ -170,3 +170,30 @@ def test_the_config_chooses() -> None:
     assert distribution_for(ModelConfig(output="gaussian", mixtures=3)) == GaussianMixture(3)
     assert distribution_for(ModelConfig(levels=64)).levels == 64
     assert LogisticMixture(3) != GaussianMixture(3)
+
+
+@pytest.mark.parametrize("kind", [LogisticMixture, GaussianMixture])
+def test_concentrated_noise_draws_as_many_times_nearer_to_the_mean(
+    kind: type[LogisticMixture] | type[GaussianMixture],
+) -> None:
+    d, generator = kind(1), np.random.default_rng(0)
+    noise = generator.uniform(0.001, 0.999, (2, 500, d.n_noise)).astype(np.float32)
+    before = noise.copy()
+    factors = generator.uniform(0.1, 1, (2, 500))
+    # A mean of 0.125, and a scale at which rounding to codes is small.
+    params = np.broadcast_to([0.0, 4.0, -4.0], (2, 500, 3))
+    far, near = (
+        d.decode(d.draw(params, n, Sampling())) - 0.125
+        for n in (noise, d.concentrated(noise, factors))
+    )
+    np.testing.assert_allclose(near, factors * far, atol=1e-4)
+    assert (noise == before).all()
+    for least in (np.float32(2**-24), np.float32(1 - 2**-24)):
+        extreme = np.full((1, 3, d.n_noise), least, np.float32)
+        left = d.concentrated(extreme, np.array([[0.0, 1.0, 3.0]]))
+        assert ((left > 0) & (left < 1)).all()
+
+
+def test_levels_have_no_components_to_concentrate() -> None:
+    noise = np.random.default_rng(0).uniform(size=(1, 5, 1)).astype(np.float32)
+    assert (distribution_for(ModelConfig()).concentrated(noise, np.zeros((1, 5))) == noise).all()

@@ -11,6 +11,8 @@ import numpy as np
 from wavenet.glossary import Array
 
 LOWEST_HZ, HIGHEST_HZ = 65.0, 600.0
+# Half a semitone and a little more apart.
+PITCHES = 64
 # Harmonics lie closer to each other than bands from here on, at a low pitch even before.
 FADES_HZ, ENDS_HZ = 1000.0, 3000.0
 # Slaney's scale: so many Hz to a mel, and from 1000 Hz on a ratio.
@@ -38,6 +40,17 @@ def combs(count: int, bands: int, low_hz: float, high_hz: float) -> Array:
     norms = np.linalg.norm(weights, axis=1, keepdims=True)
     scaled: Array = (weights / np.maximum(norms, 1e-9)).astype(np.float32)
     return scaled
+
+
+def prominence(frames: Array, low_hz: float, high_hz: float) -> Array:
+    """How far harmonics stand out of each log-mel frame: (frames, bands) -> (frames,).
+
+    The largest sum of any comb, over three frames: about 1 in noise, 2 to 7 in most voices.
+    """
+    weights = combs(PITCHES, frames.shape[1], low_hz, high_hz)
+    largest = np.pad((frames @ weights.T).max(axis=1), 1, mode="edge")
+    smoothed: Array = largest[:-2] / 4 + largest[1:-1] / 2 + largest[2:] / 4
+    return smoothed
 
 
 def _slaney_mels(hertz: Array) -> Array:

@@ -17,6 +17,7 @@ from wavenet.errors import UsageError
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
+from wavenet.generation.voicing import Concentration
 from wavenet.glossary import Samples, Wav
 from wavenet.model.arguments import integer_list, require_integer, require_type
 from wavenet.model.checkpoint import Model
@@ -148,11 +149,13 @@ class Sampler:
         self._prompt_samples = len(prompt.x)
         self._projection = Projection(config, model.weights)
         self._features = [self._projection.features(**s.values) for s in self.streams]
-        # What streams excite, if that is what the network predicts.
+        # Of streams whose network predicts an excitation.
+        self._concentration: list[Concentration] = []
         self._synthesis: list[Callable[[Wav], Wav]] = [lambda wav: wav] * self.count
         if config.linear_prediction:
             rate = model.sample_rate
             self._synthesis = [Synthesis(s.values["mel"], rate, config) for s in self.streams]
+            self._concentration = [Concentration(s.values["mel"], config) for s in self.streams]
         self.state = self._after(prompt.x)
 
     def collect(
@@ -196,6 +199,10 @@ class Sampler:
             steps = min(block, min(samples[i] for i in left) - (self.time - start))
             numbers, n_noise = [self.streams[i].noise for i in left], self.distribution.n_noise
             noise = noise_for(self.seed, numbers, self.time, steps, n_noise)
+            if self._concentration:
+                span = self.time, self.time + steps
+                factors = np.stack([self._concentration[i](*span) for i in left])
+                noise = self.distribution.concentrated(noise, factors)
             conditioning = self._conditioning(left, self._prompt_samples + self.time, steps)
             x = self.engine.generate(self.state, noise, self.sampling, conditioning)
             self.time += steps

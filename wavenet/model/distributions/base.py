@@ -138,6 +138,13 @@ class Distribution(Protocol):
         be missing where a draw takes one number.
         """
 
+    def concentrated(self, noise: Noise, factors: Array) -> Noise:
+        """Noise of draws so many times as far from the middle of their component: a temperature.
+
+        noise (..., n_noise), factors (...) -> (..., n_noise), still above 0 and below 1. Without
+        components it is the noise as it was.
+        """
+
     def check(self, sampling: Sampling) -> None:
         """Raise UsageError when this kind does not support the options."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wavenet.audio import quantization
-from wavenet.glossary import Array, Params, Samples, Wav
+from wavenet.glossary import Array, Noise, Params, Samples, Wav
 from wavenet.model import machine_code
 from wavenet.model.arguments import (
     audio_array,
@@ -105,6 +105,10 @@ class Categorical(Distribution):
         log_sum = np.log(np.exp(logits - largest[:, None]).sum(axis=1)) + largest
         nats: Array = log_sum - logits[np.arange(len(x)), x]
         return nats
+
+    def concentrated(self, noise: Noise, factors: Array) -> Noise:
+        """The noise as it was: levels have no components."""
+        return noise
 
     def draw(self, params: Array, noise: Array, sampling: Sampling) -> Samples:
         """Sample codes: params (..., levels), noise (..., 1) -> (...).

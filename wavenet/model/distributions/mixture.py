@@ -7,7 +7,7 @@ import numpy as np
 
 from wavenet.audio import quantization
 from wavenet.errors import UsageError
-from wavenet.glossary import Array, Params, Samples, Wav
+from wavenet.glossary import Array, Noise, Params, Samples, Wav
 from wavenet.model.arguments import (
     audio_array,
     code_array,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # The initial scales of a mixture's components lie between these two. They differ, so that the
 # components do not all learn the same.
 WIDEST, NARROWEST = 0.3, 0.003
+# What is above 0, and as far below 1, in float32.
+LEAST_NOISE = 2**-24
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,16 @@ class _Mixture(Distribution):
         standard = self._standard_sample(noise[..., 1:])
         return quantization.encode_16bit(mean + scale * sampling.temperature * standard)
 
+    def concentrated(self, noise: Noise, factors: Array) -> Noise:
+        """Noise of draws so many times as far from their component's mean: a temperature.
+
+        noise (..., n_noise), factors (...) -> (..., n_noise), still above 0 and below 1.
+        """
+        first = self._nearer(noise[..., 1].astype(np.float64), factors)
+        nearer = noise.copy()
+        nearer[..., 1] = first.clip(LEAST_NOISE, 1 - LEAST_NOISE)
+        return nearer
+
     def check(self, sampling: Sampling) -> None:
         """Raise UsageError for top_k and top_p: a mixture is sampled with a temperature only."""
         reason = "chooses among mu-law levels, and this model has none"
@@ -152,6 +164,10 @@ class _Mixture(Distribution):
 
     def _standard_sample(self, noise: Array) -> Array:
         """Samples of the density with mean 0 and scale 1: noise (..., n_noise - 1) -> (...)."""
+        raise NotImplementedError
+
+    def _nearer(self, uniform: Array, factors: Array) -> Array:
+        """The uniform after the one that selects, of a sample `factors` times as far from 0."""
         raise NotImplementedError
 
 
@@ -191,6 +207,9 @@ class LogisticMixture(_Mixture):
         drawn: Array = np.log(noise[..., 0] / (1 - noise[..., 0]))
         return drawn
 
+    def _nearer(self, uniform: Array, factors: Array) -> Array:
+        return 1 / (1 + ((1 - uniform) / uniform) ** factors)
+
 
 class GaussianMixture(_Mixture):
     """A mixture of normal densities over 16-bit samples.
@@ -219,3 +238,7 @@ class GaussianMixture(_Mixture):
     def _standard_sample(self, noise: Array) -> Array:
         drawn: Array = np.sqrt(-2 * np.log(noise[..., 0])) * np.cos(2 * np.pi * noise[..., 1])
         return drawn
+
+    def _nearer(self, uniform: Array, factors: Array) -> Array:
+        nearer: Array = uniform ** (factors**2)
+        return nearer
