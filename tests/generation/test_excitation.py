@@ -17,7 +17,7 @@ from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.pcm_cache import index_folder
 from wavenet.engines import create_engine
-from wavenet.errors import ConfigError
+from wavenet.errors import ConfigError, UsageError
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.sampler import Sampler
 from wavenet.generation.voicing import Concentration
@@ -149,3 +149,11 @@ def test_draws_are_held_together_where_harmonics_stand_out() -> None:
     assert np.median(factors[:7000]) == pytest.approx(0.6, abs=0.02)
     assert np.median(factors[9000:]) > 0.9
     assert (concentration(5000, 6000) == factors[5000:6000]).all()
+
+
+def test_audio_is_no_prompt_for_an_excitation() -> None:
+    wav, model = recording(), as_checkpoint(network(EXCITED))
+    conditions = [Conditions.from_audio(wav, model, "wav")]
+    prompt = wavenet.read_prompt(wav, model)
+    with pytest.raises(UsageError, match="predicts an excitation"):
+        Sampler(model, seed=0, prompt=prompt, conditions=conditions)

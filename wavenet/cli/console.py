@@ -307,8 +307,7 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
     yield f"level      {level_line(index, config)}"
     yield from conditioning_lines(corpus, is_new)
     if order := config.model.linear_prediction:
-        filtered = f"a filter of {order} coefficients from mel frames (model.linear_prediction)"
-        yield f"predicts   what excites {filtered}"
+        yield f"predicts   what excites a filter of {order} taps (model.linear_prediction)"
     if most := config.train.input_noise:
         where = "what the network reads, in validation too (train.input_noise)"
         yield f"noise      of up to {most:g} mu-law levels on {where}"

@@ -160,9 +160,11 @@ class WindowDataset:
             peaks = [f.peak(inputs.values[f.name]) for f in self._front_ends]
             gain = max(1.0, min(gain, 32767 / max(peak(inside), *peaks, 1)))
         louder = {f.name: f.with_gain(inputs.values[f.name], gain) for f in self._front_ends}
-        wav = from_pcm16(scaled(inside, gain))
         if model.linear_prediction:
+            # However loud the recording is played, it is the same.
             wav = target_of(model, corpus.index.sample_rate, source, begin, stop)
+        else:
+            wav = from_pcm16(scaled(inside, gain))
         x[begin - first : stop - first] = corpus.distribution.encode(wav)
         noisy, most = None, corpus.config.train.input_noise
         if most and rng is not None:

@@ -62,6 +62,20 @@ class Stream(NamedTuple):
     kind: int
 
 
+def _streams(
+    values: Sequence[dict[str, Any]], first: int, gain: float, conditions: Sequence[Conditions]
+) -> list[Stream]:
+    """The streams from number `first` on, with their own values and those of `conditions`, if any.
+
+    `gain` is the prompt's.
+    """
+    if not conditions:
+        own = enumerate(values)
+        return [Stream(first + i, gain, value, kind=value.get("label", 0)) for i, value in own]
+    pairs = enumerate(zip(values, conditions, strict=True))
+    return [Stream(0, c.gain, {**value, **c.values}, i) for i, (value, c) in pairs]
+
+
 class Sampler:
     """Streams of audio from one model: iterate `blocks`, or `collect` all of it.
 
@@ -129,17 +143,13 @@ class Sampler:
         label_ids = in_turn(labels, config.labels, range(first, first + self.count))
         self.labels = [config.labels[i] for i in label_ids]
         values: list[dict[str, Any]] = [{"label": i} for i in label_ids] or [{}] * self.count
-        self.streams = [
-            Stream(first + i, prompt.gain, own, kind=own.get("label", 0))
-            for i, own in enumerate(values)
-        ]
-        if conditions:
-            pairs = enumerate(zip(values, conditions, strict=True))
-            self.streams = [Stream(0, c.gain, {**own, **c.values}, i) for i, (own, c) in pairs]
+        self.streams = _streams(values, first, prompt.gain, conditions)
         self.distribution = distribution_for(config)
         self.distribution.check(self.sampling)
         _require_same("Hz", prompt.sample_rate, model.sample_rate)
         _require_same("levels", prompt.levels, self.distribution.levels)
+        if len(prompt.x) and config.linear_prediction:
+            raise UsageError("prompt", None, "is audio, and this model predicts an excitation")
         if isinstance(engine, str):
             options = options or EngineOptions(precision="auto")
             engine = create_engine(engine, config, model.weights, options)
