@@ -12,7 +12,7 @@ from scipy.ndimage import uniform_filter
 
 from tests.helpers import STARTER
 from wavenet.audio import mel, mel_files, mel_scales
-from wavenet.audio.mel_files import FrameFormat
+from wavenet.audio.mel_files import FrameFormat, MelFormat
 from wavenet.audio.mel_scales import MelStatistics, recognise
 from wavenet.config import ModelConfig
 from wavenet.errors import UsageError
@@ -207,20 +207,21 @@ def test_scales_of_power_are_converted_to_within_a_decibel(
 
 def test_a_scale_that_frames_are_not_of_is_refused() -> None:
     logs = ln(speech()[0][0])
-    format = FrameFormat(MODEL, RATE, "linear", trained=SPEECH)
+    format = FrameFormat(MODEL, RATE, MelFormat("linear"), trained=SPEECH)
     problem = format.problem(logs)
     assert problem is not None
     assert "below 0" in problem.reason
-    assert format._replace(scale="db").problem(logs / 10) is not None
-    assert format._replace(scale="log10").problem(np.log10(speech()[0][0] + 1e-5)) is None
+    assert format._replace(made=MelFormat("db")).problem(logs / 10) is not None
+    right = format._replace(made=MelFormat("log10"))
+    assert right.problem(np.log10(speech()[0][0] + 1e-5)) is None
 
 
 def test_scales_and_offsets_that_there_are_not_are_refused() -> None:
     for wrong in ({"scale": "htk"}, {"offset": 1025}, {"offset": -1025}):
         with pytest.raises(UsageError) as e:
-            FrameFormat(MODEL, RATE)._replace(**wrong).check()
+            MelFormat()._replace(**wrong).check(MODEL, RATE)
         assert e.value.parameter == f"mel_{next(iter(wrong))}"
-    FrameFormat(MODEL, RATE, offset=-1024).check()
+    MelFormat(offset=-1024).check(MODEL, RATE)
 
 
 def test_frames_come_by_time_or_by_band_and_in_a_batch_of_one() -> None:
@@ -239,7 +240,7 @@ def test_frames_that_are_centred_elsewhere_become_those_that_are_centred_as_ours
 ) -> None:
     wav = sf.read(STARTER / "speech" / "allison" / "hello-world.flac", dtype="float32")[0]
     centred, elsewhere = ln(spectra(wav)[0]), ln(spectra(wav, offset)[0])
-    format = FrameFormat(MODEL, RATE, offset=offset)
+    format = FrameFormat(MODEL, RATE, MelFormat(offset=offset))
     ours = format.ours(elsewhere)
     assert ours.shape == centred.shape
     inside = slice(4, -4)
@@ -251,7 +252,7 @@ def test_frames_that_are_centred_elsewhere_become_those_that_are_centred_as_ours
     if offset % MODEL.frame_hop == 0:
         np.testing.assert_allclose(ours[inside], centred[inside], atol=1e-2)
     # The wrong way is worse than nothing.
-    wrong = format._replace(offset=-offset).ours(elsewhere)
+    wrong = format._replace(made=MelFormat(offset=-offset)).ours(elsewhere)
     assert np.sqrt(((wrong - centred)[inside] ** 2).mean()) > before
 
 

@@ -61,6 +61,7 @@ def test_the_first_line_says_how_frames_of_another_program_were_taken(tmp_path: 
         ("", own, ()),
         (", frames of base-10 logarithms", own / np.log(10), ("--mel-scale", "log10")),
         (", first frame centred on sample 8", own[1:], ("--mel-offset", 8)),
+        (", bands from 80 to 3600.5 Hz", own, ("--mel-range", "80-3600.5")),
     ):
         # Tensors of a batch of one, by band.
         np.save(frames, array.T[None])
@@ -70,6 +71,7 @@ def test_the_first_line_says_how_frames_of_another_program_were_taken(tmp_path: 
     np.testing.assert_allclose(audio[0], audio[1], atol=1e-3)
     # One frame fewer, and the first one holds before itself.
     assert len(audio[2]) == len(audio[0]) - VOCODER.frame_hop
+    assert (audio[3] != audio[0]).any()
 
 
 @pytest.mark.parametrize("suffix", writing.WRITABLE)

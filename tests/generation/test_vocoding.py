@@ -158,7 +158,9 @@ def test_frames_of_other_scales_and_shapes_make_the_same_audio(model: Model) -> 
     assert (a == b).all()
     moved = np.asarray(wavenet.vocode(model, frames, seed=2, mel_offset=3))
     assert (moved != expected).any()
-    for wrong in ({"mel_scale": "mel"}, {"mel_offset": 33}):
+    as_it_is = (VOCODER.mel_low_hz, VOCODER.mel_high_hz)
+    assert (np.asarray(wavenet.vocode(model, frames, seed=2, mel_range=as_it_is)) == expected).all()
+    for wrong in ({"mel_scale": "mel"}, {"mel_offset": 33}, {"mel_range": (80, 4001)}):
         with pytest.raises(UsageError):
             wavenet.vocode(model, frames, **wrong)
 

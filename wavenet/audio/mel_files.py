@@ -1,11 +1,12 @@
 """Mel frames that another program made: opened, checked and brought into the form of ours."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from wavenet.audio import mel_filters
 from wavenet.audio.mel_scales import SCALES, MelStatistics, converted, recognise, shifted
 from wavenet.config import ModelConfig
 from wavenet.errors import AudioError, UsageError
@@ -21,26 +22,40 @@ class Problem(NamedTuple):
     advice: str
 
 
+class MelFormat(NamedTuple):
+    """How the program that made mel frames makes them; by default as this one does."""
+
+    # One of SCALES.
+    scale: str = "ln"
+    # The sample that the first frame is centred on.
+    offset: int = 0
+    # Where the bands begin and end, in Hz; None where the model's do.
+    range: tuple[float, float] | None = None
+
+    def check(self, model: ModelConfig, sample_rate: int) -> None:
+        """Raise UsageError for a scale, an offset or a range that there is not."""
+        if self.scale not in SCALES:
+            raise UsageError("mel_scale", str(self.scale), f"must be one of {', '.join(SCALES)}")
+        window, nyquist = model.frame_window, sample_rate / 2
+        if not isinstance(self.offset, Integral) or abs(self.offset) > window:
+            rule = f"must be a sample from -{window} to {window}, the length of the window"
+            raise UsageError("mel_offset", repr(self.offset), rule)
+        if self.range is not None and not _is_range(self.range, nyquist):
+            rule = f"must be two frequencies from 0 to {nyquist:g} Hz, the lower first"
+            raise UsageError("mel_range", repr(self.range), rule)
+
+
+OURS = MelFormat()
+
+
 class FrameFormat(NamedTuple):
     """What a model takes frames to be."""
 
     model: ModelConfig
     sample_rate: int
-    # One of SCALES.
-    scale: str = "ln"
-    # The sample that the first frame is centred on.
-    offset: int = 0
+    made: MelFormat = OURS
     # What the model was trained on, where that is known.
     trained: MelStatistics | None = None
-
-    def check(self) -> None:
-        """Raise UsageError for a scale or an offset that there is not."""
-        if self.scale not in SCALES:
-            raise UsageError("mel_scale", str(self.scale), f"must be one of {', '.join(SCALES)}")
-        window = self.model.frame_window
-        if not isinstance(self.offset, Integral) or abs(self.offset) > window:
-            rule = f"must be a sample from -{window} to {window}, the length of the window"
-            raise UsageError("mel_offset", repr(self.offset), rule)
 
     @property
     def like(self) -> str:
@@ -58,28 +73,36 @@ class FrameFormat(NamedTuple):
         if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
             reason = "holds something other than finite numbers"
             return Problem(reason, f"this model follows {self.like}")
-        if self.scale == "ln":
+        if self.made.scale == "ln":
             foreign = recognise(by_time, self.trained)
             if foreign is None:
                 return None
             return Problem(f"looks like {foreign.noun}, not {self.like}", foreign.advice)
-        noun, advice = SCALES[self.scale].noun, "choose another `mel_scale`"
-        if SCALES[self.scale].positive and frames.min() < 0:
-            return Problem(f"holds numbers below 0, which are no {noun}", advice)
+        scale, advice = SCALES[self.made.scale], "choose another `mel_scale`"
+        if scale.positive and frames.min() < 0:
+            return Problem(f"holds numbers below 0, which are no {scale.noun}", advice)
         if recognise(self._logs(by_time), self.trained) is None:
             return None
         if recognise(by_time, self.trained) is None:
             advice = "leave `mel_scale` out"
-        return Problem(f"does not look like {noun}", advice)
+        return Problem(f"does not look like {scale.noun}", advice)
 
     def ours(self, frames: Array) -> Array:
-        """Frames without a problem as (n, bands), float32, of our scale and at our places."""
+        """Frames without a problem as (n, bands), float32, of our scale, bands and places."""
         by_time = arranged(frames, self.model.mel_bands)
         assert by_time is not None
-        return shifted(self._logs(by_time), self.offset / self.model.frame_hop)
+        logs = self._logs(by_time)
+        if self.made.range:
+            logs = mel_filters.moved(logs, *self.made.range, self.model)
+        return shifted(logs, self.made.offset / self.model.frame_hop)
 
     def _logs(self, by_time: Array) -> Array:
-        return converted(by_time, self.scale, self.model.frame_window / self.sample_rate)
+        return converted(by_time, self.made.scale, self.model.frame_window / self.sample_rate)
+
+
+def _is_range(edges: Any, nyquist: float) -> bool:
+    several = isinstance(edges, tuple | list) and all(isinstance(edge, Real) for edge in edges)
+    return several and len(edges) == 2 and 0 <= edges[0] < edges[1] <= nyquist
 
 
 def read(path: Path) -> Array:

@@ -3,6 +3,8 @@
 import warnings
 from functools import lru_cache
 
+import numpy as np
+
 from wavenet.config import ModelConfig
 from wavenet.errors import ConfigError
 from wavenet.glossary import Array
@@ -38,3 +40,24 @@ def filters(sample_rate: int, model: ModelConfig) -> Array:
     # The cache hands the same array to everybody.
     weights.flags.writeable = False
     return weights
+
+
+def moved(frames: Array, low_hz: float, high_hz: float, model: ModelConfig) -> Array:
+    """Log-mel frames (n, bands) of bands from `low_hz` to `high_hz` as those of the model's bands.
+
+    At the middle of each of its bands lies what lies on a straight line between the middles of
+    theirs; below their first it is the first, above their last the last. Such bands weigh a
+    spectrum to its mean, so that what varies little within a band comes out as it is.
+    """
+    theirs = _middles(model.mel_bands, low_hz, high_hz)
+    ours = _middles(model.mel_bands, model.mel_low_hz, model.mel_high_hz)
+    shares = np.stack([np.interp(ours, theirs, band) for band in np.eye(len(theirs))])
+    there: Array = (frames @ shares).astype(np.float32)
+    return there
+
+
+def _middles(bands: int, low_hz: float, high_hz: float) -> Array:
+    import librosa
+
+    edges: Array = librosa.mel_frequencies(n_mels=bands + 2, fmin=low_hz, fmax=high_hz)
+    return edges[1:-1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from wavenet.cli.outputs import unread_is_fine
 from wavenet.errors import AudioError, EngineError, UsageError, printable
 
 if TYPE_CHECKING:
+    from wavenet.audio.mel_files import MelFormat
     from wavenet.generation.conditions import Conditions
     from wavenet.model.checkpoint import Model
 
@@ -57,6 +58,14 @@ def vocode(
             "hop as in HiFi-GAN."
         ),
     ] = 0,
+    mel_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW-HIGH",
+            help="Where the bands in .npy begin and end, in Hz, such as 80-7600. Default: as the "
+            "model's.",
+        ),
+    ] = None,
     temperature: options.TemperatureOption = 1.0,
     top_k: options.TopKOption = 0,
     top_p: options.TopPOption = 1.0,
@@ -81,6 +90,7 @@ def vocode(
 ) -> None:
     """Make audio from mel frames: those of recordings, or made elsewhere."""
     with terminal.loading("the engine"):
+        from wavenet.audio.mel_files import MelFormat
         from wavenet.cli import follow, standard_input
         from wavenet.cli.destinations import Destination
         from wavenet.generation import mel_frames
@@ -94,7 +104,8 @@ def vocode(
     sampling = Sampling(temperature, top_k, top_p)
     trained = load(model)
     config, rate = trained.config, trained.config.audio.sample_rate
-    mel_frames.require_mel(config)
+    made = MelFormat(mel_scale, mel_offset, range_of(mel_range))
+    mel_frames.frame_format(trained, made)
     labels = [] if label is None else [label]
     # A wrong label is noticed before all inputs are read.
     choose(labels, config.model.labels)
@@ -110,8 +121,8 @@ def vocode(
         paths = follow.outputs(files, folder, RESULT, names if into_folder else None)
         destination.check(paths, rate)
         are_frames = [mel_frames.is_file_of_frames(path) for path in files]
-        _check_options(any(are_frames), mel_scale, mel_offset)
-        readable, skipped = read(files, trained, mel_scale, mel_offset, copy)
+        _check_options(any(are_frames), mel_scale, mel_offset, mel_range)
+        readable, skipped = read(files, trained, made, copy)
     sources = [
         follow.Followed(
             each,
@@ -136,7 +147,7 @@ def vocode(
         seed,
         label,
         made_from="" if no_tag else "mel frames",
-        about=_about_frames(mel_scale, mel_offset),
+        about=_about_frames(made),
         lines=lines,
         skipped=skipped,
     )
@@ -174,8 +185,7 @@ def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def read(
     files: Sequence[Path],
     model: "Model",
-    mel_scale: str,
-    mel_offset: int,
+    made: "MelFormat",
     copy: Path | None = None,
 ) -> tuple[dict[int, "Conditions"], list[dict[str, str]]]:
     """The inputs that can be read, by number, and for JSON the others; of several each has a line.
@@ -189,7 +199,7 @@ def read(
     for i, path in enumerate(files):
         try:
             with named(copy):
-                readable[i] = mel_frames.read(path, model, mel_scale, mel_offset)
+                readable[i] = mel_frames.read(path, model, made)
         except (AudioError, EngineError) as e:
             if len(files) == 1:
                 raise
@@ -200,19 +210,38 @@ def read(
     return readable, skipped
 
 
-def _check_options(has_frames: bool, mel_scale: str, mel_offset: int) -> None:
+def range_of(text: str | None) -> tuple[float, float] | None:
+    """The two frequencies of LOW-HIGH. Raises UsageError."""
+    if text is None:
+        return None
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        rule = "must be two frequencies in Hz, such as 80-7600"
+        raise UsageError("mel_range", text, rule) from None
+
+
+def _check_options(
+    has_frames: bool, mel_scale: str, mel_offset: int, mel_range: str | None
+) -> None:
     """Raise UsageError for an option about frames that nobody gave."""
-    given = {"mel_scale": (mel_scale, "ln"), "mel_offset": (mel_offset, 0)}
+    given: dict[str, tuple[Any, Any]] = {
+        "mel_scale": (mel_scale, "ln"),
+        "mel_offset": (mel_offset, 0),
+        "mel_range": (mel_range, None),
+    }
     for name, (value, default) in given.items():
         if value != default and not has_frames:
             reason = "is of frames in .npy, and these are recordings"
             raise UsageError(name, value, reason, "leave it out")
 
 
-def _about_frames(mel_scale: str, mel_offset: int) -> str:
+def _about_frames(made: "MelFormat") -> str:
     """How frames that came in files were taken, for the first line."""
     from wavenet.audio.mel_scales import SCALES
 
-    scale = f", frames of {SCALES[mel_scale].noun}" if mel_scale != "ln" else ""
-    offset = f", first frame centred on sample {mel_offset}" if mel_offset else ""
-    return scale + offset
+    scale = f", frames of {SCALES[made.scale].noun}" if made.scale != "ln" else ""
+    offset = f", first frame centred on sample {made.offset}" if made.offset else ""
+    edges = f", bands from {made.range[0]:g} to {made.range[1]:g} Hz" if made.range else ""
+    return scale + offset + edges

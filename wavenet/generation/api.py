@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack, overload
 import numpy as np
 
 from wavenet.audio.arrays import as_array
+from wavenet.audio.mel_files import MelFormat
 from wavenet.audio.playable import Audio
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
@@ -135,6 +136,7 @@ class _How(TypedDict, total=False):
     label: str | None
     mel_scale: str
     mel_offset: int
+    mel_range: tuple[float, float] | None
     temperature: float
     engine: str
     precision: str
@@ -164,6 +166,7 @@ def vocode(
     label: str | None = None,
     mel_scale: str = "ln",
     mel_offset: int = 0,
+    mel_range: tuple[float, float] | None = None,
     temperature: float = 1.0,
     engine: str = "auto",
     precision: str = "auto",
@@ -182,6 +185,7 @@ def vocode(
                       "db-power" or "power"
         mel_offset    the sample that the first frame is centred on, -`frame_window` to
                       `frame_window`: 0 as librosa has it, half a hop as HiFi-GAN has it
+        mel_range     where the bands begin and end, in Hz, where that is not as in the model
 
     The other arguments are those of `generate`.
 
@@ -195,14 +199,15 @@ def vocode(
     >>> wavenet.vocode(vocoder, frames).shape
     (800,)
     """
-    model, seed, how = as_model(model), given_or_new(seed), (mel_scale, mel_offset)
-    mel_frames.frame_format(model, *how)
+    model, seed = as_model(model), given_or_new(seed)
+    made = MelFormat(mel_scale, mel_offset, mel_range)
+    mel_frames.frame_format(model, made)
     several = isinstance(wav_or_frames, list)
     sources: Any = wav_or_frames if several else [wav_or_frames]
     if not sources:
         return []
     conditions = [
-        _conditions(source, f"wav_or_frames[{i}]" if several else "wav_or_frames", model, *how)
+        _conditions(source, f"wav_or_frames[{i}]" if several else "wav_or_frames", model, made)
         for i, source in enumerate(sources)
     ]
     sampler = Sampler(
@@ -222,12 +227,10 @@ def vocode(
     return wavs if several else wavs[0]
 
 
-def _conditions(
-    source: Any, parameter: str, model: Model, mel_scale: str, mel_offset: int
-) -> Conditions:
+def _conditions(source: Any, parameter: str, model: Model, made: MelFormat) -> Conditions:
     if isinstance(source, str | Path):
-        return mel_frames.read(given_path(parameter, source), model, mel_scale, mel_offset)
+        return mel_frames.read(given_path(parameter, source), model, made)
     if isinstance(source, tuple) or as_array(source).ndim < 2:
         return Conditions.from_audio(source, model, f"`{parameter}`")
     name = f"`{parameter}`"
-    return mel_frames.from_frames(as_array(source), model, name, mel_scale, mel_offset)
+    return mel_frames.from_frames(as_array(source), model, name, made)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from wavenet.audio import mel_files
-from wavenet.audio.mel_files import FrameFormat
+from wavenet.audio.mel_files import OURS, FrameFormat, MelFormat
 from wavenet.config import Config
 from wavenet.errors import EngineError
 from wavenet.generation.conditions import Conditions
@@ -13,45 +13,39 @@ from wavenet.glossary import Array
 from wavenet.model.checkpoint import Model
 
 
-def read(path: Path, model: Model, mel_scale: str = "ln", mel_offset: int = 0) -> Conditions:
+def read(path: Path, model: Model, made: MelFormat = OURS) -> Conditions:
     """The frames of a recording, or those in a .npy file. Raises AudioError or EngineError.
 
-    `mel_scale` and `mel_offset` are of a file of frames: see `from_frames`.
+    `made` is how the frames in a file were: see `from_frames`.
     """
     require_mel(model.config)
     if is_file_of_frames(path):
-        return from_frames(mel_files.read(path), model, str(path), mel_scale, mel_offset)
+        return from_frames(mel_files.read(path), model, str(path), made)
     return Conditions.from_audio(path, model, str(path))
 
 
-def from_frames(
-    frames: Array, model: Model, name: str, mel_scale: str = "ln", mel_offset: int = 0
-) -> Conditions:
+def from_frames(frames: Array, model: Model, name: str, made: MelFormat = OURS) -> Conditions:
     """To follow frames (n, bands), or (bands, n) as librosa has them, or a batch of one.
 
-    A square is (n, bands). Each stands for `model.frame_hop` samples, and the first is centred on
-    sample `mel_offset`. Their numbers are of `mel_scale`, one of `audio.mel_scales.SCALES`. Raises
-    UsageError, and EngineError for what cannot be frames of that scale.
+    A square is (n, bands). Each stands for `model.frame_hop` samples. Raises UsageError, and
+    EngineError for what cannot be frames `made` so.
     """
-    format = frame_format(model, mel_scale, mel_offset)
+    format = frame_format(model, made)
     if problem := format.problem(frames):
         raise EngineError(name, *problem)
     ours = np.ascontiguousarray(format.ours(frames))
     return Conditions({"mel": ours}, len(ours) * model.config.model.frame_hop)
 
 
-def frame_format(model: Model, mel_scale: str, mel_offset: int) -> FrameFormat:
-    """What a model takes frames to be; see `from_frames`.
+def frame_format(model: Model, made: MelFormat) -> FrameFormat:
+    """What a model takes frames to be that were `made` so.
 
-    Raises UsageError for a scale or an offset that there is not, EngineError for a model that
-    follows no frames.
+    Raises UsageError where none can be made so, EngineError for a model that follows no frames.
     """
     config = model.config
     require_mel(config)
-    rate, trained = config.audio.sample_rate, model.training.mel
-    format = FrameFormat(config.model, rate, mel_scale, mel_offset, trained)
-    format.check()
-    return format
+    made.check(config.model, config.audio.sample_rate)
+    return FrameFormat(config.model, config.audio.sample_rate, made, model.training.mel)
 
 
 def is_file_of_frames(path: Path) -> bool:
