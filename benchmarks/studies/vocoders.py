@@ -8,7 +8,7 @@
 its own, and makes the recordings of TEST again from their frames. Every run appends a line to
 docs/learning/vocoders.jsonl, or to --runs FILE; `table` prints what is there. `score` prints how a
 trained model makes the recordings of TEST again, each of them and their mean, beside Griffin-Lim.
-Copies are made with one seed at each of the --temperatures.
+Copies are made with one seed at each of the --temperatures. STOI and PESQ want the extra `metrics`.
 """
 
 import argparse
@@ -46,6 +46,9 @@ FIGURES = {
 }
 SHARES = ("pitch_accuracy", "voicing_error")
 
+# By temperature, or of Griffin-Lim: the mean of each figure.
+Figures = dict[str, dict[str, float | None]]
+
 
 def copies(
     model: Model, test: Path, temperature: float
@@ -59,15 +62,20 @@ def copies(
         yield recording.name, resynthesize(model, excerpt, "numba", options, sampling=sampling)
 
 
-def mean(scores: list[CopyMetrics]) -> dict[str, float]:
-    """The figures, each the mean over recordings."""
+def mean(scores: list[CopyMetrics]) -> dict[str, float | None]:
+    """The figures, each the mean over the recordings that have it; None where none has."""
     rows = [asdict(score) for score in scores]
-    return {name: round(statistics.fmean(row[name] for row in rows), 4) for name in FIGURES}
+    return {name: _mean_of([row[name] for row in rows]) for name in FIGURES}
 
 
-def figures_of(model: Model, test: Path, temperatures: list[float]) -> dict[str, dict[str, float]]:
+def _mean_of(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.fmean(known), 4) if known else None
+
+
+def figures_of(model: Model, test: Path, temperatures: list[float]) -> Figures:
     """The means at each temperature, and of Griffin-Lim."""
-    means = {}
+    means: Figures = {}
     for temperature in temperatures:
         scores = [score for _, score in copies(model, test, temperature)]
         means[f"{temperature:g}"] = mean([score.model for score in scores])
@@ -122,13 +130,15 @@ def score(options: argparse.Namespace) -> None:
         show("mean", both)
 
 
-def show(name: str, means: dict[str, dict[str, float]]) -> None:
+def show(name: str, means: Figures) -> None:
     for temperature, figures in means.items():
         cells = (f"{title} {_cell(key, figures[key])}" for key, title in FIGURES.items())
         print(f"{name:32} {temperature:12} {'  '.join(cells)}", flush=True)
 
 
-def _cell(name: str, value: float) -> str:
+def _cell(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
     return f"{100 * value:.1f}" if name in SHARES else f"{value:.3f}"
 
 
@@ -145,7 +155,7 @@ def table(options: argparse.Namespace) -> None:
             if temperature == "Griffin-Lim":
                 continue
             cells = [
-                _cell(key, statistics.fmean(each["figures"][temperature][key] for each in same))
+                _cell(key, _mean_of([each["figures"][temperature][key] for each in same]))
                 for key in FIGURES
             ]
             print(f"| {change} | {steps} | {len(same)} | {temperature} | {' | '.join(cells)} |")
