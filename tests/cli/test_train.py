@@ -221,3 +221,16 @@ def test_what_to_hear_first_goes_by_what_a_network_follows(
 ) -> None:
     model = replace(loading.load(preset).model, **found)
     assert first_audio(model, Run(Path("runs/x"))) == f"wavenet {words}"
+
+
+def test_a_vocoder_is_not_left_to_learn_that_nothing_lies_above_what_was_recorded(
+    make_folder: Callable[..., Path],
+) -> None:
+    recordings = {f"{i}.wav": noisy(1.5, 16000, seed=i) for i in range(3)}
+    folder = make_folder(recordings, rate=16000)
+    call = ("train", folder, "--config", "vocoder-small", "--dry-run", "--set", "train.batch=1")
+    lines = wavenet(*call).output.splitlines()
+    advised = lines.index("resampled  3 from 16000 Hz") + 1
+    assert lines[advised].endswith("--set audio.sample_rate=16000 speaks sooner")
+    for settings in ("audio.sample_rate=16000", "model.linear_prediction=0"):
+        assert "speaks sooner" not in wavenet(*call, "--set", settings).output
