@@ -1,14 +1,15 @@
 """What makes a vocoder speak: the runs behind docs/learning.md and `vocoder-small`.
 
-    python -m benchmarks.studies.vocoders study FOLDER TEST --change NAME --set SETTING=VALUE
+    python -m benchmarks.studies.vocoders study FOLDER TEST [--only CHANGE ...] [--set KEY=VALUE]
     python -m benchmarks.studies.vocoders score MODEL TEST
     python -m benchmarks.studies.vocoders table
 
-`study` trains the preset with the settings of each --set on FOLDER, for --steps with a schedule of
-its own, and makes the recordings of TEST again from their frames. Every run appends a line to
-docs/learning/vocoders.jsonl, or to --runs FILE; `table` prints what is there. `score` prints how a
-trained model makes the recordings of TEST again, each of them and their mean, beside Griffin-Lim.
-Copies are made with one seed at each of the --temperatures. STOI and PESQ want the extra `metrics`.
+`study` trains the preset on FOLDER with each change of CHANGES, for --steps with a schedule of its
+own, and makes the recordings of TEST again from their frames. Every run appends a line with its
+curve to docs/learning/vocoders.jsonl, or to --runs FILE; `table` prints what is there. `score`
+prints how a trained model makes the recordings of TEST again, each of them and their mean, beside
+Griffin-Lim. Copies are made with one seed at each of the --temperatures. STOI and PESQ want the
+extra `metrics`.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,31 @@ from wavenet.evaluation.metrics import CopyMetrics
 from wavenet.model.checkpoint import Model
 from wavenet.model.distributions.base import Sampling
 from wavenet.system.machine import machine
+from wavenet.training.run_folder import Run
 
 RUNS = Path(__file__).parents[2] / "docs" / "learning" / "vocoders.jsonl"
 COMMON = ("train.sample_seconds=0", "train.precision=fp32")
+CHANGES: dict[str, tuple[str, ...]] = {
+    "as it is": (),
+    "predicts audio": ("model.linear_prediction=0",),
+    "no noise on what is heard": ("train.input_noise=0",),
+    "noise of up to 2 levels": ("train.input_noise=2",),
+    "noise of up to 16 levels": ("train.input_noise=16",),
+    "a Gaussian mixture": ("model.output=gaussian",),
+    "one logistic distribution": ("model.mixtures=1",),
+    "256 mu-law levels": ("model.output=mulaw",),
+    "hears 255 samples": ("model.layers=14", "model.dilation_cycle=64"),
+    "hears 511 samples": ("model.layers=16", "model.dilation_cycle=128"),
+    "hears 2,047 samples": ("model.layers=20", "model.dilation_cycle=512"),
+    "64 residual channels": ("model.residual_channels=64", "model.gate_channels=128"),
+    "32 residual channels": ("model.residual_channels=32", "model.gate_channels=64"),
+    "64 channels of frames": ("model.frame_channels=64",),
+    "no frames to either side": ("model.frame_context=0",),
+    "a rate of 1e-3": ("train.learning_rate=1e-3",),
+    "a rate of 1e-2": ("train.learning_rate=1e-2",),
+    "2 windows a step": ("train.batch=2",),
+    "2 windows of half a second": ("train.batch=2", "train.segment_seconds=0.5"),
+}
 FIGURES = {
     "stoi": "STOI",
     "pesq": "PESQ",
@@ -84,36 +108,40 @@ def figures_of(model: Model, test: Path, temperatures: list[float]) -> Figures:
 
 
 def study(options: argparse.Namespace) -> None:
-    for seed in options.seeds:
-        overrides = loading.parse_assignments([*COMMON, *options.set])
+    for change, seed in product(options.only or CHANGES, options.seeds):
+        settings = [*COMMON, *CHANGES[change], *options.set]
         began = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
+            run = Run(Path(folder) / "run")
             model = wavenet.train(
                 options.folder,
                 options.preset,
                 init_from=options.begin,
-                out=options.out or folder,
+                out=run.folder,
                 steps=options.steps,
                 seed=seed,
-                overrides=overrides,
+                overrides=loading.parse_assignments(settings),
             )
+            curve = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
         minutes = (time.process_time() - began) / torch.get_num_threads() / 60
         means = figures_of(model, options.test, options.temperatures)
-        show(f"{options.change}, seed {seed}", means)
+        name = ", ".join([change, *options.set])
+        show(f"{name}, seed {seed}", means)
         record(
             options.runs,
-            change=options.change,
+            change=name,
             folder=options.folder.name,
             test=options.test.name,
             preset=options.preset,
             begin=options.begin,
             steps=options.steps,
             seed=seed,
-            set=options.set,
+            set=settings,
             minutes=round(minutes, 2),
             threads=torch.get_num_threads(),
             machine=machine(),
             figures=means,
+            curve=[[line["step"], line["train_bits"]] for line in curve if "train_bits" in line],
         )
 
 
@@ -166,7 +194,7 @@ def main() -> None:
     parser.add_argument("what", choices=["study", "score", "table"])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("test", type=Path, nargs="?")
-    parser.add_argument("--change", default="as it is")
+    parser.add_argument("--only", nargs="+", choices=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--preset", default="vocoder-small")
     parser.add_argument("--begin", default=None)
     parser.add_argument("--steps", type=int, default=860)
@@ -174,7 +202,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.8])
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--runs", type=Path, default=RUNS)
     options = parser.parse_intermixed_args()
     if options.what != "table" and options.test is None:
