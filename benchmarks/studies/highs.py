@@ -2,10 +2,10 @@
 
     python -m benchmarks.studies.highs FOLDER OUT [--rate 22050]
 
-writes those of FOLDER to OUT at --rate. Above what their own rate holds lies noise, as loud in each
-10 ms as their highest octave's third, falling as that of a microphone of full band does. Without
-it, what a vocoder predicts would be silent up there, which is most of what it then learns
-(docs/learning.md).
+writes those of FOLDER to OUT at --rate, which is to be a third higher than theirs or more. Above
+what their own rate holds lies noise, in each moment as loud as the third of an octave below, and
+falling as recordings of the whole band do. Without it, what a vocoder predicts would be silent up
+there, which is most of what it then learns.
 """
 
 import argparse
@@ -61,8 +61,8 @@ def main() -> None:
     options = parser.parse_args()
     for file in audio_files(options.folder)[0]:
         wav, rate = sf.read(file.path, always_2d=True)
-        if rate >= options.rate:
-            parser.error(f"{file.name} has {rate} Hz already")
+        if 4 * rate > 3 * options.rate:
+            parser.error(f"{file.name} has {rate} Hz, which leaves too little above")
         path = (options.out / file.name).with_suffix(".flac")
         path.parent.mkdir(parents=True, exist_ok=True)
         sf.write(path, with_highs(wav.mean(axis=1), rate, options.rate), options.rate)

@@ -61,6 +61,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "2 windows a step": ("train.batch=2",),
     "2 windows of half a second": ("train.batch=2", "train.segment_seconds=0.5"),
 }
+# Of runs in one row of the table.
+ALIKE = ("folder", "test", "preset", "begin", "steps", "change")
 FIGURES = {
     "stoi": "STOI",
     "pesq": "PESQ",
@@ -171,22 +173,21 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def table(options: argparse.Namespace) -> None:
-    """A row for each change and temperature: the mean over seeds."""
+    """A row for each change and temperature: the mean over the seeds of runs alike else."""
     runs = [json.loads(line) for line in options.runs.read_text().splitlines()]
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for each in runs:
-        rows[each["folder"], each["steps"], each["change"]].append(each)
-    print(f"|  | steps | seeds | temperature | {' | '.join(FIGURES.values())} |")
-    print("| -- " * (4 + len(FIGURES)) + "|")
-    for (_, steps, change), same in rows.items():
-        for temperature in same[0]["figures"]:
-            if temperature == "Griffin-Lim":
-                continue
-            cells = [
-                _cell(key, _mean_of([each["figures"][temperature][key] for each in same]))
-                for key in FIGURES
-            ]
-            print(f"| {change} | {steps} | {len(same)} | {temperature} | {' | '.join(cells)} |")
+        rows[tuple(str(each[key]) for key in ALIKE)].append(each)
+    print(f"| folder |  | steps | seeds | temperature | {' | '.join(FIGURES.values())} |")
+    print("| -- " * (5 + len(FIGURES)) + "|")
+    for same in rows.values():
+        folder, change, steps = (same[0][key] for key in ("folder", "change", "steps"))
+        means = [each["figures"] for each in same]
+        for temperature in dict.fromkeys(t for of_run in means for t in of_run):
+            these = [of_run[temperature] for of_run in means if temperature in of_run]
+            cells = [_cell(key, _mean_of([each[key] for each in these])) for key in FIGURES]
+            row = [folder, change, str(steps), str(len(these)), temperature, *cells]
+            print(f"| {' | '.join(row)} |")
 
 
 def main() -> None:

@@ -234,3 +234,10 @@ def test_a_vocoder_is_not_left_to_learn_that_nothing_lies_above_what_was_recorde
     assert lines[advised].endswith("--set audio.sample_rate=16000 speaks sooner")
     for settings in ("audio.sample_rate=16000", "model.linear_prediction=0"):
         assert "speaks sooner" not in wavenet(*call, "--set", settings).output
+    slow = make_folder({f"{i}.wav": noisy(1.5, 11025, seed=i) for i in range(3)}, rate=11025)
+    call = ("train", slow, *call[2:])
+    advice = next(line for line in wavenet(*call).output.splitlines() if "speaks sooner" in line)
+    settings = re.findall(r"--set \S+", advice)
+    assert len(settings) == 2
+    followed = wavenet(*call, *" ".join(settings).split())
+    assert followed.exit_code == 0, followed.output

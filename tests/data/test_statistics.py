@@ -38,13 +38,13 @@ def test_the_unigram_baseline_is_not_the_silence_at_the_starts_of_many_recording
     bits = unigram_bits(corpus)
     monkeypatch.setattr(statistics, "STATISTICS_SPANS", 5)
     lengths: list[int] = []
-    wav = Corpus.wav
+    target = Corpus.target
 
     def noting(self: Corpus, span: Span) -> Wav:
         lengths.append(len(span))
-        return wav(self, span)
+        return target(self, span)
 
-    monkeypatch.setattr(Corpus, "wav", noting)
+    monkeypatch.setattr(Corpus, "target", noting)
     assert unigram_bits(corpus) == pytest.approx(bits, abs=0.1)
     assert 3 <= len(lengths) <= 5
     lengths.clear()

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wavenet.audio.mel_filters import filters as mel_filters
+from wavenet.audio.mel_scales import HIGHEST
 from wavenet.config import ModelConfig
 from wavenet.glossary import Array, Wav
 
@@ -62,43 +63,60 @@ def filters(
     """
     blocks = np.arange(start // BLOCK_SAMPLES, -(-stop // BLOCK_SAMPLES))
     place = (blocks + 0.5) * BLOCK_SAMPLES / model.frame_hop - first
-    place = np.clip(place, 0, len(frames) - 1)
-    before = place.astype(np.int64)
-    after = np.minimum(before + 1, len(frames) - 1)
-    share = (place - before)[:, None]
-    between = (1 - share) * frames[before] + share * frames[after]
-    to_logs, offset, to_correlations = _envelope(sample_rate, model)
-    power = np.exp(2 * (between.astype(np.float64) @ to_logs + offset))
-    coefficients, error = _levinson(power @ to_correlations)
+    # Frames of others may have values that no sound has.
+    of_blocks = np.minimum(_on_lines(frames, place), HIGHEST)
+    # Not by products of matrices, which wake threads that the network is trained with.
+    envelope = _envelope(sample_rate, model)
+    logs = _on_lines(of_blocks.T, envelope.bands).T + envelope.offset
+    correlations = np.fft.irfft(np.exp(2 * logs), model.frame_window, axis=1)
+    order = model.linear_prediction
+    coefficients, error = _levinson(correlations[:, : order + 1] * envelope.lag_window)
     # What is left is emphasised, so it is louder than the error.
     gains = np.sqrt(error / (1 - EMPHASIS**2)) / RMS
     return Filters(coefficients, gains, int(blocks[0]) * BLOCK_SAMPLES)
 
 
-@lru_cache(maxsize=8)
-def _envelope(sample_rate: int, model: ModelConfig) -> tuple[Array, Array, Array]:
-    """What makes autocorrelations (order + 1) of log-mel frames (bands), in two steps.
+def _on_lines(rows: Array, place: Array) -> Array:
+    """The rows (n, columns) at each place (m,), on straight lines between them: float64.
 
-    To logarithms of a spectrum's magnitudes (bands, bins), to be added to (bins,): on straight
-    lines between the middles of bands, and level beyond the outer ones. Then from power, under the
-    Hann window of frames, to autocorrelations (bins, order + 1).
+    Beyond the outer rows these hold.
     """
+    place = np.clip(place, 0, len(rows) - 1)
+    before = place.astype(np.int64)
+    after = np.minimum(before + 1, len(rows) - 1)
+    share = (place - before)[:, None]
+    between: Array = (1 - share) * rows[before] + share * rows[after]
+    return between
+
+
+class _Envelope(NamedTuple):
+    """What makes autocorrelations of log-mel frames."""
+
+    # Between which bands each bin of a spectrum lies (bins,): at 1.5, amid the second and third.
+    bands: Array
+    # Added to what lies there (bins,), it makes logarithms of magnitudes.
+    offset: Array
+    # Of autocorrelations (order + 1,), under the Hann window of frames.
+    lag_window: Array
+
+
+@lru_cache(maxsize=8)
+def _envelope(sample_rate: int, model: ModelConfig) -> _Envelope:
     window = model.frame_window
     weights = mel_filters(sample_rate, model).astype(np.float64)
     bins = np.fft.rfftfreq(window, 1 / sample_rate)
     total = weights.sum(axis=1)
-    middles = weights @ bins / total
-    to_logs = np.stack([np.interp(bins, middles, unit) for unit in np.eye(len(middles))])
+    middles = (weights * bins).sum(axis=1) / total
+    bands = np.interp(bins, middles, np.arange(len(middles)))
     emphasis = np.abs(1 - EMPHASIS * np.exp(-2j * np.pi * bins / sample_rate))
     # A magnitude of noise is smaller, in the mean, than the root of its power.
-    offset = -np.log(total) @ to_logs + math.log(4 / math.pi) / 2 + np.log(emphasis)
+    offset = math.log(4 / math.pi) / 2 + np.log(emphasis)
+    offset -= _on_lines(np.log(total)[:, None], bands)[:, 0]
     lags = np.arange(model.linear_prediction + 1)
-    both_sides = np.where((bins == 0) | (2 * bins == sample_rate), 1, 2)[:, None]
-    cosines = both_sides * np.cos(2 * np.pi * bins[:, None] * lags / sample_rate)
     lag_window = np.exp(-((2 * np.pi * LAG_WINDOW_HZ * lags / sample_rate) ** 2) / 2)
     lag_window[0] += NOISE_FLOOR
     energy = np.square(np.hanning(window + 1)[:-1]).sum()
-    return to_logs, offset, cosines * lag_window / (window * energy)
+    return _Envelope(bands, offset, lag_window / energy)
 
 
 def _levinson(correlations: Array) -> tuple[Array, Array]:
@@ -128,9 +146,13 @@ def excitation(wav: Wav, begin: int, start: int, filters: Filters) -> Wav:
     padded = np.pad(wav[max(0, start - begin - order) :], (max(0, order - start + begin), 0))
     # (time, order + 1), the newest sample first.
     around = np.lib.stride_tricks.sliding_window_view(padded.astype(np.float64), order + 1)[:, ::-1]
-    coefficients, gains = filters.of_samples(start, start + len(around))
-    predicted = np.einsum("to,to->t", coefficients, around[:, 1:])
-    left: Wav = ((around[:, 0] - predicted) / gains).astype(np.float32)
+    left = np.empty(len(around), np.float32)
+    piece = PIECE_BLOCKS * BLOCK_SAMPLES
+    for at in range(0, len(around), piece):
+        samples = around[at : at + piece]
+        coefficients, gains = filters.of_samples(start + at, start + at + len(samples))
+        predicted = np.einsum("to,to->t", coefficients, samples[:, 1:])
+        left[at : at + piece] = (samples[:, 0] - predicted) / gains
     return left
 
 

@@ -42,7 +42,8 @@ class MelFormat(NamedTuple):
             raise UsageError("mel_offset", repr(self.offset), rule)
         if self.range is not None and not _is_range(self.range, nyquist):
             rule = f"must be two frequencies from 0 to {nyquist:g} Hz, the lower first"
-            raise UsageError("mel_range", repr(self.range), rule)
+            shown = "-".join(map(str, self.range)) if _is_pair(self.range) else repr(self.range)
+            raise UsageError("mel_range", shown, rule)
 
 
 OURS = MelFormat()
@@ -92,7 +93,7 @@ class FrameFormat(NamedTuple):
         by_time = arranged(frames, self.model.mel_bands)
         assert by_time is not None
         logs = self._logs(by_time)
-        if self.made.range:
+        if self.made.range is not None:
             logs = mel_filters.moved(logs, *self.made.range, self.model)
         return shifted(logs, self.made.offset / self.model.frame_hop)
 
@@ -101,8 +102,14 @@ class FrameFormat(NamedTuple):
 
 
 def _is_range(edges: Any, nyquist: float) -> bool:
-    several = isinstance(edges, tuple | list) and all(isinstance(edge, Real) for edge in edges)
-    return several and len(edges) == 2 and 0 <= edges[0] < edges[1] <= nyquist
+    return _is_pair(edges) and 0 <= edges[0] < edges[1] <= nyquist
+
+
+def _is_pair(edges: Any) -> bool:
+    """Whether these are two numbers."""
+    if not isinstance(edges, tuple | list | np.ndarray) or len(edges) != 2:
+        return False
+    return all(isinstance(edge, Real) and not isinstance(edge, bool) for edge in edges)
 
 
 def read(path: Path) -> Array:

@@ -30,7 +30,7 @@ def corpus_lines(corpus: Corpus, is_new: bool = True) -> Iterator[str]:
     more = f"; {counted(duplicates, 'duplicate')}" if duplicates else ""
     length = f"{duration(index.seconds)} at {index.sample_rate} Hz"
     yield f"recordings {index.selection}: {count}, {length}{more}"
-    yield from rate_lines(index, config)
+    yield from rate_lines(index, config, is_new)
     if config.trims:
         trimmed = sum(r.trimmed_seconds for r in index.recordings)
         yield f"trimmed    {duration(trimmed)} of silence at their ends (audio.trim)"
@@ -77,7 +77,7 @@ def _listed(heading: str, files: list[tuple[str, str]]) -> Iterator[str]:
         yield f"           {name}: {reason}"
 
 
-def rate_lines(index: Index, config: Config) -> Iterator[str]:
+def rate_lines(index: Index, config: Config, is_new: bool) -> Iterator[str]:
     """What was resampled, and which presets would keep what that takes away."""
     rates = Counter(r.rate for r in index.recordings if r.rate not in (0, index.sample_rate))
     if not rates:
@@ -87,9 +87,13 @@ def rate_lines(index: Index, config: Config) -> Iterator[str]:
     yield f"resampled  {', '.join(each)}{more}"
     usual = rates.most_common(1)[0][0]
     are_most = 2 * rates[usual] > len(index.recordings)
-    if are_most and usual < index.sample_rate and config.model.linear_prediction:
+    is_free = is_new and not config.train.init_from and not config.train.frames_from
+    if are_most and usual < index.sample_rate and config.model.linear_prediction and is_free:
         empty = f"nothing lies above {usual / 2000:g} kHz, which it would have to learn first"
-        yield f"           {empty}: --set audio.sample_rate={usual} speaks sooner"
+        settings = f"--set audio.sample_rate={usual}"
+        if config.model.mel_high_hz > usual / 2:
+            settings += f" --set model.mel_high_hz={usual // 2}"
+        yield f"           {empty}: {settings} speaks sooner"
     others = ((name, load(name)) for name in preset_names())
     is_kind = attrgetter("model.conditioning")
     keep = [

@@ -266,11 +266,11 @@ def _score_lines(
     length = f"{score.samples:,} samples ({score.samples / index.sample_rate:.1f} s)"
     bits, bits_16bit = score.bits_per_sample, score.bits_per_16bit_sample
     unit = "16-bit sample" if bits_16bit == bits else "sample"
+    if excited:
+        unit += " of the excitation"
     yield f"{bits:.3f} bits per {unit} over {length}: {what}"
     if bits_16bit != bits:
         how_so = "with those of one level alike: to compare with 16-bit models"
-        if excited:
-            how_so = "of the recordings: the other figures are of their excitations"
         yield f"{bits_16bit:.3f} bits per 16-bit sample, {how_so}"
     before = f"{score.bigram_bits:.3f} knowing the sample before ({how})"
     yield f"{score.unigram_bits:.3f} by how often each level occurs, {before}"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from wavenet.audio.quantization import from_pcm16
 from wavenet.config import Config
 from wavenet.data import given_features, labels, tracks
 from wavenet.data.pcm_cache import Index
@@ -113,6 +114,10 @@ class Corpus(Split):
         return source_of(self.index, span, self.tracks)
 
     def wav(self, span: Span) -> Wav:
-        """What is predicted of a span: its audio, at its level in the cache, or its excitation."""
+        """A span's audio, at its level in the cache."""
+        return from_pcm16(self.source(span).pcm[span.start : span.stop])
+
+    def target(self, span: Span) -> Wav:
+        """What is predicted of a span: its audio or, with linear prediction, its excitation."""
         model, rate = self.config.model, self.index.sample_rate
         return target_of(model, rate, self.source(span), span.start, span.stop)

@@ -33,7 +33,7 @@ def unigram_bits(corpus: Corpus) -> float:
     for span in few:
         start = span.start + max(0, len(span) - each) // 2
         middle = replace(span, start=start, stop=min(start + each, span.stop))
-        counts += np.bincount(codes.encode(corpus.wav(middle)), minlength=len(counts))
+        counts += np.bincount(codes.encode(corpus.target(middle)), minlength=len(counts))
     p = counts / counts.sum()
     seen = p > 0
     refinement_bits = baselines.refinement_bits(corpus.distribution)
@@ -56,4 +56,4 @@ def _pair_blocks(corpus: Corpus, spans: list[Span]) -> Iterator[Samples]:
     for span in spans:
         for start in range(max(1, span.start), span.stop, BLOCK_SAMPLES):
             block = replace(span, start=start - 1, stop=min(start + BLOCK_SAMPLES, span.stop))
-            yield corpus.distribution.baseline_codes.encode(corpus.wav(block))
+            yield corpus.distribution.baseline_codes.encode(corpus.target(block))

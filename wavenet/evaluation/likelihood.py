@@ -24,7 +24,7 @@ from wavenet.glossary import Array, Samples, Wav
 from wavenet.model import known_labels
 from wavenet.model.distributions.base import Distribution
 from wavenet.model.distributions.registry import distribution_for
-from wavenet.model.target import log2_gains, target_of
+from wavenet.model.target import target_of
 from wavenet.system.text import counted
 
 BLOCK_SAMPLES = 1 << 15
@@ -57,7 +57,7 @@ class Score:
     """
 
     bits_per_sample: float
-    """Of all scored samples together."""
+    """Of all scored samples together, or of their excitations with `model.linear_prediction`."""
 
     bits_per_16bit_sample: float
     """With the bits that tell the 16-bit samples of one code apart."""
@@ -128,7 +128,6 @@ class Likelihood:
             x = self._distribution.encode(target_of(model, rate, source, begin, end))
             nats += self._scorer(ScoredSegment(source, begin, x, at - begin))
             bits_to_16bit += float(self._distribution.bits_to_16bit(x[at - begin :]).sum())
-            bits_to_16bit += float(log2_gains(model, rate, source, at, end).sum())
             advance(end - at)
         target = partial(target_of, model, rate, source)
         pairs, lpc_bits = self._baselines(target, span.start, span.recording.samples)

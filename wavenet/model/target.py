@@ -3,13 +3,11 @@
 See `audio.linear_prediction`, whose `Synthesis` is the way back.
 """
 
-import numpy as np
-
 from wavenet.audio import linear_prediction
 from wavenet.audio.linear_prediction import Filters
 from wavenet.audio.quantization import from_pcm16
 from wavenet.config import ModelConfig
-from wavenet.glossary import Array, Wav
+from wavenet.glossary import Wav
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.conditioning.mel import MelFrontEnd
 
@@ -28,23 +26,13 @@ def target_of(model: ModelConfig, sample_rate: int, source: Source, start: int, 
     return linear_prediction.excitation(wav, begin, start, filters)
 
 
-def log2_gains(
-    model: ModelConfig, sample_rate: int, source: Source, start: int, stop: int
-) -> Array:
-    """log2 of how much louder samples are than what is predicted of them: (time,).
-
-    So many bits more per sample it costs to tell the recording than to tell what is predicted.
-    """
-    if not model.linear_prediction:
-        return np.zeros(stop - start)
-    gains = _filters_of(model, sample_rate, source, start, stop).of_samples(start, stop)[1]
-    return np.log2(gains)
-
-
 def _filters_of(
     model: ModelConfig, sample_rate: int, source: Source, start: int, stop: int
 ) -> Filters:
-    begin = start - start % model.frame_hop
-    frames, before = MelFrontEnd(model).value_of(source, sample_rate, begin, stop - begin)
-    first = begin // model.frame_hop - before
+    # A filter is that of its block's middle, which may lie outside.
+    hop = model.frame_hop
+    begin = max(0, start - linear_prediction.BLOCK_SAMPLES) // hop * hop
+    rows = stop + linear_prediction.BLOCK_SAMPLES - begin
+    frames, before = MelFrontEnd(model).value_of(source, sample_rate, begin, rows)
+    first = begin // hop - before
     return linear_prediction.filters(frames, sample_rate, model, start, stop, first)

@@ -80,6 +80,10 @@ def config_from(
         where, given = settings_for(config)
         given = loading.flatten(given)
         if config in loading.preset_names():
+            if given.get("model.linear_prediction") and not base.model.linear_prediction:
+                reason = f"{name} predicts audio, and a model of {config} what excites a filter"
+                advice = "leave out `config`, or begin from another model"
+                raise ConfigError("train.init_from", reason, advice)
             # What it says of the network's sizes gives way too. Frames stay as long in seconds.
             longer = base.audio.sample_rate / given.get(
                 "audio.sample_rate", AudioConfig.sample_rate

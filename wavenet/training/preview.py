@@ -41,7 +41,7 @@ def render_validation_sample(
     try:
         if config.model.follows_frames:
             excerpt = replace(span, stop=min(span.stop, span.start + samples))
-            lead, samples = corpus.wav(excerpt)[:0], len(excerpt)
+            lead, samples = np.zeros(0, np.float32), len(excerpt)
             source = corpus.source(span)
             conditions = Conditions.from_source(source, excerpt.start, samples, config)
             sampler = sampler_of(conditions=[conditions])
