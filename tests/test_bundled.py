@@ -6,6 +6,7 @@ import shlex
 from itertools import pairwise
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile as sf
@@ -13,6 +14,7 @@ import soundfile as sf
 from tests.helpers import wavenet
 from wavenet.config import loading
 from wavenet.errors import CheckpointError
+from wavenet.evaluation.metrics import compare
 from wavenet.generation.api import load
 from wavenet.model import checkpoint, locate
 from wavenet.model.cost import model_cost
@@ -161,6 +163,19 @@ def test_a_file_of_that_name_comes_first_and_other_names_are_refused(
         with pytest.raises(CheckpointError) as e:
             load(name)
         assert str(e.value.subject) == name
+
+
+def test_a_voice_that_the_vocoder_never_heard_is_made_again(tmp_path: Path) -> None:
+    recording, copy = SPEECH / "allison" / "vm-intro.flac", tmp_path / "copy.wav"
+    said = wavenet("vocode", "demo-vocoder", recording, "--seed", 1, "-o", copy)
+    assert said.exit_code == 0, said.stderr
+    made, rate = sf.read(copy, dtype="float32")
+    wav = librosa.load(recording, sr=rate)[0][: len(made)]
+    likeness = compare(wav, made, rate, load("demo-vocoder").config.model)
+    assert likeness.stoi is not None
+    assert likeness.pitch_accuracy is not None
+    assert likeness.stoi > 0.8
+    assert likeness.pitch_accuracy > 0.6
 
 
 @pytest.mark.slow

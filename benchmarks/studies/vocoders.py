@@ -61,8 +61,6 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "2 windows a step": ("train.batch=2",),
     "2 windows of half a second": ("train.batch=2", "train.segment_seconds=0.5"),
 }
-# Of runs in one row of the table.
-ALIKE = ("folder", "test", "preset", "begin", "steps", "change")
 FIGURES = {
     "stoi": "STOI",
     "pesq": "PESQ",
@@ -173,21 +171,30 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def table(options: argparse.Namespace) -> None:
-    """A row for each change and temperature: the mean over the seeds of runs alike else."""
+    """A table for what is made again, with a row for each change and temperature.
+
+    A row is the mean over the seeds of runs that are alike else; the last is Griffin-Lim.
+    """
     runs = [json.loads(line) for line in options.runs.read_text().splitlines()]
-    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-    for each in runs:
-        rows[tuple(str(each[key]) for key in ALIKE)].append(each)
-    print(f"| folder |  | steps | seeds | temperature | {' | '.join(FIGURES.values())} |")
-    print("| -- " * (5 + len(FIGURES)) + "|")
-    for same in rows.values():
-        folder, change, steps = (same[0][key] for key in ("folder", "change", "steps"))
-        means = [each["figures"] for each in same]
-        for temperature in dict.fromkeys(t for of_run in means for t in of_run):
-            these = [of_run[temperature] for of_run in means if temperature in of_run]
-            cells = [_cell(key, _mean_of([each[key] for each in these])) for key in FIGURES]
-            row = [folder, change, str(steps), str(len(these)), temperature, *cells]
-            print(f"| {' | '.join(row)} |")
+    for test in dict.fromkeys(run["test"] for run in runs):
+        heads = ["learnt from", "after", "change", "steps", "seeds", "temperature"]
+        print(f"\n{test}:\n\n| {' | '.join([*heads, *FIGURES.values()])} |")
+        print("| -- " * (len(heads) + len(FIGURES)) + "|")
+        rows: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        for run in (run for run in runs if run["test"] == test):
+            about = [run["folder"], run["begin"] or "nothing", run["change"], str(run["steps"])]
+            for temperature, figures in run["figures"].items():
+                named = (*about, temperature)
+                rows[named if temperature != "Griffin-Lim" else (temperature,)].append(figures)
+        others = rows.pop(("Griffin-Lim",))
+        for (*about, temperature), figures in rows.items():
+            _print_row([*about, str(len(figures)), temperature], figures)
+        _print_row(["Griffin-Lim", *[""] * (len(heads) - 1)], others)
+
+
+def _print_row(about: list[str], figures: list[dict[str, float | None]]) -> None:
+    cells = [_cell(key, _mean_of([each[key] for each in figures])) for key in FIGURES]
+    print(f"| {' | '.join([*about, *cells])} |")
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def offered(line: str, folder: Path) -> list[str]:
         ("wavenet train x --config sm", ["small", "small-44k"]),
         ("wavenet train x --set train.le", ["train.learning_rate="]),
         ("wavenet evaluate x y --split ", ["all", "tails"]),
-        ("wavenet generate demo", ["demo-flute", "demo-voice"]),
+        ("wavenet generate demo", ["demo-flute", "demo-vocoder", "demo-voice"]),
         ("wavenet generate runs/", ["runs/a"]),
         # Nothing is a file, which the shell offers itself.
         ("wavenet generate ./", []),

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
 
-from benchmarks.studies import fine_tuning, gallery, learning
+from benchmarks.studies import fine_tuning, gallery, learning, vocoders
 from docs.tools import commands
 from wavenet.cli.main import app
 from wavenet.config.loading import known_keys
@@ -130,7 +130,7 @@ def test_the_readme_is_one_page_and_leads_to_every_other() -> None:
 def test_the_tables_of_what_is_learnt_are_those_of_the_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for script in (learning, fine_tuning):
+    for script in (learning, fine_tuning, vocoders):
         monkeypatch.setattr("sys.argv", ["a script", "table"])
         script.main()
     rows = {cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")}

@@ -75,7 +75,7 @@ def wavenet_vocoder(wav: Wav) -> Array:
 
 
 def old_wavenet_vocoder(wav: Wav) -> Array:
-    """By r9y9 before, and Tacotron-2 by Rayhane-mamah after it: of lws, in 0 ... 1."""
+    """By r9y9 before: of lws, in 0 ... 1."""
     # What lws takes for a window where only its length is given, with frames a quarter apart.
     window = np.sin(np.pi * (np.arange(WINDOW) + 0.5) / WINDOW) / np.sqrt(2)
     padded = np.pad(wav, (WINDOW - HOP, WINDOW))

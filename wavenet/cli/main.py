@@ -104,6 +104,7 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
         "wavenet play runs/x tune.mid --transpose 12 --tempo 1.2",
     ),
     vocode: (
+        "wavenet vocode demo-vocoder my-voice.wav",
         "wavenet vocode runs/x a.wav b.npy -o vocoded/",
         "wavenet vocode runs/x - -o - < a.wav > b.wav",
     ),

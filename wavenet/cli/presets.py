@@ -80,7 +80,7 @@ def _table(entries: list[_Entry]) -> list[str]:
         hears = (f"{cost.receptive_field:,}", f"{cost.receptive_field_ms:.0f}")
         figures = (*hears, f"{cost.parameters:,}", f"{rate / 1000:g}")
         rows[entry.kind].append([entry.name, *figures, entry.purpose])
-    play = "purpose; hear it with `wavenet generate` or `play`, train on with --init-from"
+    play = "purpose; hear it with `wavenet generate`, `play` or `vocode`, train on with --init-from"
     heads = ["model", *(column.head for column in columns[1:-1]), play]
     return terminal.table(columns, [*rows["preset"], heads, *rows["model"]])
 

@@ -61,4 +61,4 @@ def require_mel(config: Config) -> None:
         instead = (
             "`play` plays it" if model.follows_frames else "`generate` makes new audio with it"
         )
-        raise EngineError("", reason, instead)
+        raise EngineError("", reason, f"{instead}, and demo-vocoder follows frames")
