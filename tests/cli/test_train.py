@@ -231,12 +231,12 @@ def test_a_vocoder_is_not_left_to_learn_that_nothing_lies_above_what_was_recorde
     call = ("train", folder, "--config", "vocoder-small", "--dry-run", "--set", "train.batch=1")
     lines = wavenet(*call).output.splitlines()
     advised = lines.index("resampled  3 from 16000 Hz") + 1
-    assert lines[advised].endswith("--set audio.sample_rate=16000 speaks sooner")
+    assert lines[advised].endswith("consider --set audio.sample_rate=16000")
     for settings in ("audio.sample_rate=16000", "model.linear_prediction=0"):
-        assert "speaks sooner" not in wavenet(*call, "--set", settings).output
+        assert "would have to learn first" not in wavenet(*call, "--set", settings).output
     slow = make_folder({f"{i}.wav": noisy(1.5, 11025, seed=i) for i in range(3)}, rate=11025)
     call = ("train", slow, *call[2:])
-    advice = next(line for line in wavenet(*call).output.splitlines() if "speaks sooner" in line)
+    advice = next(line for line in wavenet(*call).output.splitlines() if "to learn first" in line)
     settings = re.findall(r"--set \S+", advice)
     assert len(settings) == 2
     followed = wavenet(*call, *" ".join(settings).split())

@@ -93,7 +93,7 @@ def rate_lines(index: Index, config: Config, is_new: bool) -> Iterator[str]:
         settings = f"--set audio.sample_rate={usual}"
         if config.model.mel_high_hz > usual / 2:
             settings += f" --set model.mel_high_hz={usual // 2}"
-        yield f"           {empty}: {settings} speaks sooner"
+        yield f"           {empty}: consider {settings}"
     others = ((name, load(name)) for name in preset_names())
     is_kind = attrgetter("model.conditioning")
     keep = [
