@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "no noise on what is heard": ("train.input_noise=0",),
     "noise of up to 2 levels": ("train.input_noise=2",),
     "noise of up to 16 levels": ("train.input_noise=16",),
+    "noise of up to 32 levels": ("train.input_noise=32",),
+    "noise of up to 16 levels, of 2 later": ("train.input_noise=16",),
     "a Gaussian mixture": ("model.output=gaussian",),
     "one logistic distribution": ("model.mixtures=1",),
     "256 mu-law levels": ("model.output=mulaw",),
@@ -54,6 +57,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "hears 2,047 samples": ("model.layers=20", "model.dilation_cycle=512"),
     "64 residual channels": ("model.residual_channels=64", "model.gate_channels=128"),
     "32 residual channels": ("model.residual_channels=32", "model.gate_channels=64"),
+    "pitch beside the mel frames": ("model.conditioning=['mel', 'pitch']",),
+    "frames of 2,048 samples": ("model.frame_window=2048",),
     "64 channels of frames": ("model.frame_channels=64",),
     "no frames to either side": ("model.frame_context=0",),
     "a rate of 1e-3": ("train.learning_rate=1e-3",),
@@ -61,6 +66,11 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "2 windows a step": ("train.batch=2",),
     "2 windows of half a second": ("train.batch=2", "train.segment_seconds=0.5"),
 }
+# What some set for the last LATER_SHARE of their steps.
+LATER: dict[str, tuple[str, ...]] = {
+    "noise of up to 16 levels, of 2 later": ("train.input_noise=2",),
+}
+LATER_SHARE = 0.4
 FIGURES = {
     "stoi": "STOI",
     "pesq": "PESQ",
@@ -107,21 +117,35 @@ def figures_of(model: Model, test: Path, temperatures: list[float]) -> Figures:
     return means
 
 
+def trained(
+    options: argparse.Namespace, out: Path, settings: list[str], seed: int, later: tuple[str, ...]
+) -> Model:
+    """A model with these settings, whose last steps have those of `later` besides."""
+    train = partial(
+        wavenet.train,
+        options.folder,
+        options.preset,
+        init_from=options.begin,
+        out=out,
+        steps=options.steps,
+        seed=seed,
+    )
+    overrides = loading.parse_assignments(settings)
+    if not later:
+        return train(overrides=overrides)
+    first = round((1 - LATER_SHARE) * options.steps)
+    train(overrides=overrides, on_step=lambda step, _: step >= first)
+    overrides |= loading.parse_assignments(later)
+    return train(overrides=overrides, accept_changes=True)
+
+
 def study(options: argparse.Namespace) -> None:
     for change, seed in product(options.only or CHANGES, options.seeds):
         settings = [*COMMON, *CHANGES[change], *options.set]
         began = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             run = Run(Path(folder) / "run")
-            model = wavenet.train(
-                options.folder,
-                options.preset,
-                init_from=options.begin,
-                out=run.folder,
-                steps=options.steps,
-                seed=seed,
-                overrides=loading.parse_assignments(settings),
-            )
+            model = trained(options, run.folder, settings, seed, LATER.get(change, ()))
             curve = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
         minutes = (time.process_time() - began) / torch.get_num_threads() / 60
         means = figures_of(model, options.test, options.temperatures)
@@ -173,28 +197,41 @@ def _cell(name: str, value: float | None) -> str:
 def table(options: argparse.Namespace) -> None:
     """A table for what is made again, with a row for each change and temperature.
 
-    A row is the mean over the seeds of runs that are alike else; the last is Griffin-Lim.
+    A row is the mean over the seeds of runs that are alike else, with the least and the most; the
+    last are Griffin-Lim's, each with the first change that has its frames. Minutes are of
+    processor time, over the threads.
     """
     runs = [json.loads(line) for line in options.runs.read_text().splitlines()]
     for test in dict.fromkeys(run["test"] for run in runs):
-        heads = ["learnt from", "after", "change", "steps", "seeds", "temperature"]
-        print(f"\n{test}:\n\n| {' | '.join([*heads, *FIGURES.values()])} |")
-        print("| -- " * (len(heads) + len(FIGURES)) + "|")
+        heads = ["learnt from", "after", "change", "steps", "seeds", "minutes", *FIGURES.values()]
+        print(f"\n{test}:\n\n| {' | '.join(heads)} |\n{'| -- ' * len(heads)}|")
         rows: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+        griffin_lim: dict[str, str] = {}
         for run in (run for run in runs if run["test"] == test):
-            about = [run["folder"], run["begin"] or "nothing", run["change"], str(run["steps"])]
+            others = run["figures"].pop("Griffin-Lim")
+            griffin_lim.setdefault(json.dumps(others), run["change"])
             for temperature, figures in run["figures"].items():
-                named = (*about, temperature)
-                rows[named if temperature != "Griffin-Lim" else (temperature,)].append(figures)
-        others = rows.pop(("Griffin-Lim",))
-        for (*about, temperature), figures in rows.items():
-            _print_row([*about, str(len(figures)), temperature], figures)
-        _print_row(["Griffin-Lim", *[""] * (len(heads) - 1)], others)
+                at = "" if temperature == "1" else f", temperature {temperature}"
+                begin, change = run["begin"] or "nothing", run["change"] + at
+                row = rows[run["folder"], begin, change, str(run["steps"])]
+                row.append(figures | {"minutes": run["minutes"]})
+        for about, figures in rows.items():
+            minutes = statistics.fmean(each["minutes"] for each in figures)
+            _print_row([*about, str(len(figures)), f"{minutes:.1f}"], figures)
+        for others, change in griffin_lim.items():
+            _print_row(["Griffin-Lim", "", change, "", "", ""], [json.loads(others)])
 
 
 def _print_row(about: list[str], figures: list[dict[str, float | None]]) -> None:
-    cells = [_cell(key, _mean_of([each[key] for each in figures])) for key in FIGURES]
+    cells = [_spread(key, [each[key] for each in figures]) for key in FIGURES]
     print(f"| {' | '.join([*about, *cells])} |")
+
+
+def _spread(name: str, values: list[float | None]) -> str:
+    """The mean, and where there is more than one value the least and the most."""
+    known = [value for value in values if value is not None]
+    both = f" ({_cell(name, min(known))} to {_cell(name, max(known))})" if len(known) > 1 else ""
+    return _cell(name, _mean_of(values)) + both
 
 
 def main() -> None:
