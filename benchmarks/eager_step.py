@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from wavenet.config import ModelConfig
-from wavenet.engines.gpu.torch_sampling import draw_for
+from wavenet.engines.gpu.torch_sampling import Samplings, draw_for
 from wavenet.glossary import Array, Noise
 from wavenet.model.distributions.base import Sampling, noise_columns
 from wavenet.model.distributions.registry import distribution_for
@@ -69,7 +69,9 @@ class EagerStep:
 
         Returns the last codes (batch,), on the CPU.
         """
-        sampling = Sampling()
+        samplings = Samplings.of(
+            [Sampling()] * len(noise), self.distribution, self.embedding.dtype, self.last.device
+        )
         uniforms = torch.from_numpy(noise_columns(noise, self.distribution.n_noise))
         for u in uniforms.transpose(0, 1).contiguous().to(self.last.device):
             x = self.distribution.embed(self.last, self.embedding)  # (batch, R)
@@ -85,6 +87,6 @@ class EagerStep:
                 if residual is not None:
                     x = x + linear(z, *residual)
             hidden = linear(skips.relu(), *self.hidden)
-            self.last = self.draw(linear(hidden.relu(), *self.output), u, sampling)
+            self.last = self.draw(linear(hidden.relu(), *self.output), u, samplings)
             self.time += 1
         return self.last.cpu()

@@ -31,9 +31,11 @@ from wavenet.engines.gpu.triton_engine import (
 from wavenet.engines.gpu.triton_kernels import advance
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int32: "*i32"}
-# Types of the kernel's parameters after the weights: rings ... frames, then time ... top_p.
+# Types of the kernel's parameters after the weights: rings ... frames, times ... top_ps, and then
+# steps ... hop.
 MEMORY = ["*fp32", "*fp32", "*i64", "*i32", "*fp32", "*fp32"]
-NUMBERS = ["i32"] * 5 + ["fp32", "i32", "fp32"]
+MEMORY += ["*i32", "*i32", "*fp32", "*i32", "*fp32"]
+NUMBERS = ["i32"] * 3
 # A constant that a Gaussian mixture's cosine reads for large angles.
 COSINE_TABLE = "__cudart_i2opi_f"
 

@@ -94,15 +94,16 @@ class Streams:
     def __init__(self, engine: Engine | str, model: WaveNet, numbers: Sequence[int] = (0,)) -> None:
         if isinstance(engine, str):
             engine = create_engine(engine, model.config, arrays(model))
-        self.engine, self.model, self.numbers, self.time = engine, model, numbers, 0
+        self.engine, self.model, self.numbers = engine, model, list(numbers)
+        self.times = np.zeros(len(self.numbers), np.int64)
         self._conditioning = StreamConditioning(model, numbers)
         self.state = engine.init_state(len(numbers), self._conditioning.conditioning(0, 0))
 
     def _next(self, steps: int) -> Any:
-        self.time += steps
-        return self._conditioning.conditioning(self.time - steps, steps)
+        self.times += steps
+        return self._conditioning.conditioning(self.times - steps, steps)
 
-    def generate(self, noise: Array, sampling: Sampling = PLAIN) -> Array:
+    def generate(self, noise: Array, sampling: Sampling | Sequence[Sampling] = PLAIN) -> Array:
         """noise (batch, time, n_noise) -> codes (batch, time)."""
         return self.engine.generate(self.state, noise, sampling, self._next(noise.shape[1]))
 
@@ -113,8 +114,17 @@ class Streams:
     def select(self, places: Sequence[int]) -> Self:
         """Streams that go on from those in the given places."""
         selected = type(self)(self.engine, self.model, [self.numbers[i] for i in places])
-        selected.state, selected.time = self.engine.select(self.state, places), self.time
+        selected.state = self.engine.select(self.state, places)
+        selected.times = self.times[list(places)]
         return selected
+
+    def merge(self, *others: Self) -> Self:
+        """These streams and then those of others of the same engine, which all go on."""
+        every = (self, *others)
+        merged = type(self)(self.engine, self.model, [i for each in every for i in each.numbers])
+        merged.state = self.engine.merge([each.state for each in every])
+        merged.times = np.concatenate([each.times for each in every])
+        return merged
 
 
 class Shared(ThreadScheduler):

@@ -49,7 +49,9 @@ def compiled(name: str) -> tuple[list[str], int]:
         for steps in (1, 16, 257):
             for sampling in [PLAIN] if model.distribution.scalar_input else SAMPLINGS:
                 noise = noise_of(model, 1, batch, steps)
-                engine._launch(state, noise, sampling, conditioning.conditioning(0, steps))
+                engine._launch(
+                    state, noise, [sampling] * batch, conditioning.conditioning(0, steps)
+                )
     return told, len(advance.device_caches[0][0])
 
 

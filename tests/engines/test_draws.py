@@ -20,9 +20,9 @@ MIXTURES = [LogisticMixture(4), GaussianMixture(4)]
 
 def drawn(d: Distribution, params: Array, sampling: Sampling) -> tuple[Array, Array]:
     """Codes by the compiled draw and by the oracle, for params (COUNT, n_params)."""
-    noise, settings = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_settings(d, sampling)
+    noise, settings = noise_for(0, [0], 0, COUNT, d.n_noise)[0], draw_settings(d, [sampling])
     params = params.astype(np.float32)
-    codes = np.array([draw(p, u, settings) for p, u in zip(params, noise, strict=True)])
+    codes = np.array([draw(p, u, settings, 0) for p, u in zip(params, noise, strict=True)])
     return codes, d.draw(params, noise, sampling)
 
 

@@ -47,7 +47,7 @@ from wavenet.model.network import WaveNet
 
 OUTPUTS = ("mulaw", "logistic", "gaussian")
 # Tests of all engines and networks, and those of them that are quick even in an interpreter.
-TESTS = ("forward", "blocks", "companions", "selection", "reference")
+TESTS = ("forward", "blocks", "companions", "selection", "merging", "reference")
 QUICK = ("forward", "reference")
 
 
@@ -194,6 +194,32 @@ def test_streams_go_on_without_those_that_are_done(engine_name: str, model: Wave
     streams.generate(noise[:, :some])
     codes = streams.select([2, 0]).generate(noise[[2, 0], some:])
     assert (codes == expected[[2, 0], some:]).all()
+
+
+@cases("merging")
+def test_streams_that_join_late_draw_as_they_would_alone(engine_name: str, model: WaveNet) -> None:
+    """Each has its own time and its own sampling, and those that were there notice nothing."""
+    # No two differ by a multiple of the steps that a kernel computes ahead.
+    ages, more = (few(engine_name, 31, 3), few(engine_name, 10, 1), 0), few(engine_name, 40, 3)
+    limits = {} if model.distribution.scalar_input else {"top_k": 5}
+    samplings = [Sampling(), Sampling(0.7, **limits), Sampling(0)]
+    noise = noise_of(model, 1, 3, max(ages) + more)
+    alone = [Streams(engine_name, model, [i]) for i in range(3)]
+    engine = alone[0].engine
+    parted = [Streams(engine, model, [i]) for i in range(3)]
+    for i, age in enumerate(ages):
+        for streams in (alone[i], parted[i]):
+            if age:
+                streams.generate(noise[i : i + 1, :age], samplings[i])
+    rest = np.stack([noise[i, age : age + more] for i, age in enumerate(ages)])
+    together = parted[0].merge(*parted[1:])
+    codes = together.generate(rest, samplings)
+    for i in range(3):
+        assert (codes[i] == alone[i].generate(rest[i : i + 1], samplings[i])[0]).all(), i
+    # What was merged has stayed as it was, and what goes on alone again is as if it always had.
+    assert (parted[1].generate(rest[1:2], samplings[1]) == codes[1]).all()
+    left = together.select([1]).generate(rest[:1], samplings[1])
+    assert (left == alone[1].generate(rest[:1], samplings[1])).all()
 
 
 @pytest.mark.parametrize("name", CONDITIONED)

@@ -36,6 +36,13 @@ CALLS: dict[str, tuple[Callable[[Engine, Any], Any], str]] = {
         r"`noise` \(1,\): must be of shape \(batch, time, 1\)",
     ),
     "sampling": (lambda e, s: e.generate(s, NOISE, 0.9), "`sampling` of type float"),
+    "samplings": (lambda e, s: e.generate(s, NOISE, [Sampling(), 1]), "`sampling` of type int"),
+    "3 samplings": (
+        lambda e, s: e.generate(s, NOISE, [Sampling()] * 3),
+        "`sampling`: must be one, or one for each of 2 streams",
+    ),
+    "no states": (lambda e, _: e.merge([]), "`states`: must be one state or more"),
+    "half a state": (lambda e, s: e.merge([s, 1]), "`state` of type int"),
     "stream 2": (lambda e, s: e.select(s, [0, 2]), "`streams` 2: must be 0 to 1"),
     "a stream": (lambda e, s: e.select(s, 1), "`streams` of type int"),
 }

@@ -18,11 +18,12 @@ from wavenet.model.conditioning.registry import front_ends
 
 
 def require_conditioning(
-    config: ModelConfig, conditioning: Conditioning | None, batch: int, time: int, steps: int
+    config: ModelConfig, conditioning: Conditioning | None, batch: int, time: Any, steps: int
 ) -> None:
     """Raises EngineError unless `conditioning` is what the model needs.
 
-    It must fit `batch` streams and cover `steps` samples from sample `time` on.
+    It must fit `batch` streams and cover `steps` samples from sample `time` on, which is one number
+    or (batch,).
     """
     required = front_ends(config)
     if not required:
@@ -39,11 +40,12 @@ def require_conditioning(
     if frames.shape != shape:
         wanted = f"(streams, frames, layers, gate channels) are {shape}"
         raise EngineError("", f"conditions of shape {frames.shape} do not fit: {wanted}")
-    end = conditioning.start + (frames.shape[1] - 1) * conditioning.hop
-    if not conditioning.start <= time <= time + steps <= end:
-        first = conditioning.start // conditioning.hop
-        covered = f"conditions of {shape[1]} frames from frame {first} on"
-        raise EngineError("", f"{covered} do not cover samples {time} to {time + steps}")
+    starts, times = np.broadcast_to(conditioning.start, batch), np.broadcast_to(time, batch)
+    ends = starts + (frames.shape[1] - 1) * conditioning.hop
+    for start, now, end in zip(starts, times, ends, strict=True):
+        if not start <= now <= now + steps <= end:
+            covered = f"conditions of {shape[1]} frames from frame {start // conditioning.hop} on"
+            raise EngineError("", f"{covered} do not cover samples {now} to {now + steps}")
 
 
 class Projection:
@@ -94,19 +96,23 @@ class Projection:
         ]
         return np.concatenate([no_channels, *wide], axis=1).astype(np.float32)
 
-    def conditioning(self, features: Sequence[Array], time: int, steps: int) -> Conditioning | None:
-        """The conditioning of samples `time` to `time + steps - 1`.
+    def conditioning(self, features: Sequence[Array], time: Any, steps: int) -> Conditioning | None:
+        """The conditioning of samples `time` to `time + steps - 1`; each stream may have its time.
 
         There is a stream for each recording's `features` (F, C). After a recording's last frame the
         last one holds.
         """
         if not self._front_ends:
             return None
-        first = time // self.hop
+        times = np.broadcast_to(time, len(features))
+        first = times // self.hop
         # The last sample lies between two frames.
-        last = (time + max(steps, 1) - 1) // self.hop + 1
-        numbers = np.arange(first, last + 1)
-        rows = [recording[np.minimum(numbers, len(recording) - 1)] for recording in features]
+        last = (times + max(steps, 1) - 1) // self.hop + 1
+        numbers = first[:, None] + np.arange(1 + max(last - first))
+        rows = [
+            recording[np.minimum(of_stream, len(recording) - 1)]
+            for recording, of_stream in zip(features, numbers, strict=True)
+        ]
         # A product for each frame gives the same bits whatever frames are computed beside it.
         projected = [[row @ self._matrix for row in recording] for recording in rows]
         frames = np.array(projected, np.float32)  # (batch, F, L 2G)

@@ -75,8 +75,11 @@ class ReferenceEngine(Engine):
     def _select(self, state: State, streams: Sequence[int]) -> State:
         return [copy.deepcopy(state[i]) for i in streams]
 
-    def _position(self, state: State) -> tuple[int, int]:
-        return len(state), state[0].time
+    def _merge(self, states: Sequence[State]) -> State:
+        return [copy.deepcopy(stream) for state in states for stream in state]
+
+    def _times(self, state: State) -> Array:
+        return np.array([stream.time for stream in state])
 
     def _prefill(self, state: State, x: Samples, conditioning: Conditioning | None) -> Params:
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
@@ -86,12 +89,16 @@ class ReferenceEngine(Engine):
         return params
 
     def _generate(
-        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+        self,
+        state: State,
+        noise: Noise,
+        samplings: Sequence[Sampling],
+        conditioning: Conditioning | None,
     ) -> Samples:
         x = np.empty(noise.shape[:2], np.int64)
         for b, i in np.ndindex(x.shape):
             params = self._predict(state[b], b, conditioning)
-            state[b].last = int(self.distribution.draw(params, noise[b, i], sampling))
+            state[b].last = int(self.distribution.draw(params, noise[b, i], samplings[b]))
             x[b, i] = state[b].last
         return x
 
@@ -159,7 +166,8 @@ def _conditioning_at(conditioning: Conditioning | None, stream: int, time: int) 
     """One stream's conditioning at one sample, on the straight line between two frames: (L, 2G)."""
     if conditioning is None:
         return None
-    frame, offset = divmod(time - conditioning.start, conditioning.hop)
+    start = int(np.broadcast_to(conditioning.start, len(conditioning.frames))[stream])
+    frame, offset = divmod(time - start, conditioning.hop)
     low, high = conditioning.frames[stream, frame : frame + 2].astype(np.float64)
     interpolated: Array = low + offset / conditioning.hop * (high - low)
     return interpolated

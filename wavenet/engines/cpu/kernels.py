@@ -34,9 +34,9 @@ The memory of one stream. A row has R' channels (R filled up to whole vectors), 
     frames   | frame 0: layer 0, layer 1, ... | frame 1: ...
              time t lies between frame t // hop - first and the next
 
-Any number of streams advance together: each is a row of every product. Every sum is formed in the
-same order whatever the number of streams, threads or steps in a call, so none of these changes a
-single bit of the result.
+Any number of streams advance together, each at its own time: they are rows of every product. Every
+sum is formed in the same order whatever the number of streams, threads or steps in a call, so none
+of these changes a single bit of the result.
 
 In the functions below, `sizes` is a `Sizes`, `w` a `Weights` and `s` a `Scratch` of pointers. All
 other arguments that stand for arrays are pointers too, unless a docstring says otherwise.
@@ -210,13 +210,12 @@ def precompute_older_taps(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def add_conditioning(sizes, layer, ahead, conditioning, frames, t, h):  # type: ignore[no-untyped-def]
-    """h = ahead + conditioning of one stream at time t, whose first frame is at `frames`."""
+def add_conditioning(sizes, layer, ahead, start, hop, frames, t, h):  # type: ignore[no-untyped-def]
+    """h = ahead + conditioning of one stream at time t, whose first frame, of `start`, is given."""
     width = 2 * sizes.g_vectors * LANES
-    frame = (t - conditioning.start) // conditioning.hop
-    low = move(frames, (frame * sizes.layers + layer) * width)
+    low = move(frames, ((t - start) // hop * sizes.layers + layer) * width)
     high = move(low, sizes.layers * width)
-    weight = np.float32(t % conditioning.hop) / np.float32(conditioning.hop)
+    weight = np.float32(t % hop) / np.float32(hop)
     add_interpolated(ahead, low, high, weight, h, 2 * sizes.g_vectors)
 
 
@@ -260,9 +259,10 @@ def add_skip(sizes, w, layer, z, rows, out, total):  # type: ignore[no-untyped-d
 
 
 @subroutine
-def add_context(sizes, w, lags, t, rows, total, ring, sums, space, out):  # type: ignore[no-untyped-def]
+def add_context(sizes, w, lags, times, step, rows, total, ring, sums, space, out):  # type: ignore[no-untyped-def]
     """total += the context module's output, from u = relu(total) now and before.
 
+        t = times + step
         ring[t] = u
         sums += u - u[t - window];  mean = sums / window
         branch i = relu(u[t - lag i] and u side by side @ branches[i] + bias)
@@ -276,6 +276,7 @@ def add_context(sizes, w, lags, t, rows, total, ring, sums, space, out):  # type
     means, mixed = move(space, rows * 2 * s), move(space, rows * 3 * s)
     width = (sizes.branches + 1) * p
     for row in range(rows):
+        t = times[row] + step
         u = move(ring, row * ring_step + (t & (sizes.context_rows - 1)) * s)
         relu(move(total, row * s), u, sizes.s_vectors)
         leaving = move(ring, row * ring_step + ((t - sizes.window) & (sizes.context_rows - 1)) * s)
@@ -287,6 +288,7 @@ def add_context(sizes, w, lags, t, rows, total, ring, sums, space, out):  # type
             mean[i] = np.float32(running[i] / sizes.window)
     for branch in range(sizes.branches):
         for row in range(rows):
+            t = times[row] + step
             memory, pair = move(ring, row * ring_step), move(space, row * 2 * s)
             past = ((t - lags[branch]) & (sizes.context_rows - 1)) * s
             copy(move(memory, past), pair, sizes.s_vectors)
@@ -327,12 +329,12 @@ def head(sizes, w, total, rows, hidden, predicted):  # type: ignore[no-untyped-d
 
 def advance_streams(  # type: ignore[no-untyped-def]
     sizes, weights, plan, scratch, settings, ring, ahead, skips, sums, last,
-    time, x, noise, params, conditioning, begin, end,
+    times, x, noise, params, conditioning, begin, end,
 ):  # fmt: skip
     """Advance all streams over steps begin ... end - 1 of x (rows, steps).
 
-    The first column of x is at `time`. With noise (rows, steps, n_noise), x is drawn, as `settings`
-    (a `DrawSettings`) says; without, x is read, and predictions are written to params
+    The first column of x is at `times` (rows,). With noise (rows, steps, n_noise), x is drawn, as
+    `settings` (a `DrawSettings`) says; without, x is read, and predictions are written to params
     (rows, steps, n_params).
 
     The streams' memory: `ring` (rows, all rings), `ahead` (rows, L, 8, 2 G'), the context module's
@@ -344,15 +346,19 @@ def advance_streams(  # type: ignore[no-untyped-def]
     rows = len(last)
     channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
     ring_step, ahead_step = sizes.ring_rows * channels, sizes.layers * BLOCK * width
+    # Then all streams have what was computed ahead in the same place.
+    in_phase = True
+    for row in range(rows):
+        in_phase = in_phase and (times[row] - times[0]) & (BLOCK - 1) == 0
     for i in range(begin, end):
-        t = time + i
         for row in range(rows):
             embed(sizes, w, last[row], move(s.x, row * channels))
         scratch.total[: rows * sizes.s_vectors * LANES] = 0
         for layer in range(sizes.layers):
             first_tap, taps, first_row, mask, block, stagger = layers[layer]
-            slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
             for row in range(rows):
+                t = times[row] + i
+                slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
                 memory = at(ring, row * ring_step + first_row * channels)
                 present = move(memory, (t & mask) * channels)
                 copy(move(s.x, row * channels), present, sizes.r_vectors)
@@ -361,14 +367,21 @@ def advance_streams(  # type: ignore[no-untyped-def]
                         sizes, w, layer, first_tap, taps, at(lags, first_tap), t, mask, block,
                         memory, at(ahead, row * ahead_step + slot * width), s.gathered,
                     )  # fmt: skip
+            slot = layer * BLOCK + ((times[0] + i + stagger) & (BLOCK - 1))
             start, start_step = at(ahead, slot * width), ahead_step
-            if conditioning.hop > 0:
+            if conditioning.hop > 0 or not in_phase:
                 for row in range(rows):
-                    frames = row * conditioning.frames.shape[1] * sizes.layers * width
-                    add_conditioning(
-                        sizes, layer, move(start, row * ahead_step), conditioning,
-                        at(conditioning.frames, frames), t, move(s.h, row * width),
-                    )  # fmt: skip
+                    t = times[row] + i
+                    slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
+                    older, h = at(ahead, row * ahead_step + slot * width), move(s.h, row * width)
+                    if conditioning.hop > 0:
+                        frames = row * conditioning.frames.shape[1] * sizes.layers * width
+                        add_conditioning(
+                            sizes, layer, older, conditioning.start[row], conditioning.hop,
+                            at(conditioning.frames, frames), t, h,
+                        )  # fmt: skip
+                    else:
+                        copy(older, h, 2 * sizes.g_vectors)
                 start, start_step = s.h, width
             gated_activation(sizes, w, layer, s.x, start, start_step, rows, s.h, s.z)
             if layer + 1 < sizes.layers:
@@ -376,7 +389,7 @@ def advance_streams(  # type: ignore[no-untyped-def]
             add_skip(sizes, w, layer, s.z, rows, s.out, s.total)
         if sizes.branches > 0:
             add_context(
-                sizes, w, at(plan.context_lags, 0), t, rows, s.total,
+                sizes, w, at(plan.context_lags, 0), at(times, 0), i, rows, s.total,
                 at(skips, 0), at(sums, 0), s.context, s.out,
             )  # fmt: skip
         head(sizes, w, s.total, rows, s.hidden, s.predicted)
@@ -384,7 +397,7 @@ def advance_streams(  # type: ignore[no-untyped-def]
             start_of_row = row * sizes.param_vectors * LANES
             predicted = scratch.predicted[start_of_row:][: sizes.n_params]
             if noise.shape[1] > 0:
-                x[row, i] = draw(predicted, noise[row, i], settings)
+                x[row, i] = draw(predicted, noise[row, i], settings, row)
             else:
                 params[row, i] = predicted
             last[row] = x[row, i]

@@ -41,7 +41,7 @@ MIN_PIPELINED_BYTES = 1 << 19
 
 @dataclass
 class State:
-    """The memory of all streams, their last samples, and the time they have reached.
+    """The memory of all streams, their last samples, and the times they have reached.
 
     `kernels` says how `ring` and `ahead` are laid out. `skips` is the context module's ring, and
     `sums` adds up a window of it. `intact` is False once a step was interrupted.
@@ -52,7 +52,7 @@ class State:
     skips: Array  # (batch, context rows, S')
     sums: Array  # (batch, S') float64
     last: Array  # (batch,)
-    time: int
+    times: Array  # (batch,) int64
     intact: bool = True
 
     @property
@@ -63,7 +63,7 @@ class State:
 class Work(NamedTuple):
     """What `advance_streams` and `produce_stream` take from `ring` on; they say what it means.
 
-    Steps `begin` to `end` of x, whose first column is at `time`. In all arrays, streams come first.
+    Steps `begin` to `end` of x, whose first column is at `times`. In all arrays streams come first.
     """
 
     ring: Array
@@ -71,7 +71,7 @@ class Work(NamedTuple):
     skips: Array
     sums: Array
     last: Array
-    time: int
+    times: Array
     x: Samples  # (batch, steps)
     noise: Noise  # (batch, steps or 0, n_noise)
     params: Params  # (batch, steps or 0, n_params)
@@ -86,8 +86,8 @@ class Work(NamedTuple):
             for name, value in self._asdict().items()
             if isinstance(value, np.ndarray)
         }
-        frames = self.conditioning.frames[rows]
-        return self._replace(**parts, conditioning=self.conditioning._replace(frames=frames))
+        frames, starts, hop = self.conditioning
+        return self._replace(**parts, conditioning=Conditioning(frames[rows], starts[rows], hop))
 
 
 class NumbaEngine(Engine):
@@ -121,7 +121,16 @@ class NumbaEngine(Engine):
         ring, ahead, skips, sums, last = (
             panels.aligned_copy(array[rows]) for array in state.memory
         )
-        return State(ring, ahead, skips, sums, last, state.time, state.intact)
+        return State(ring, ahead, skips, sums, last, state.times[rows], state.intact)
+
+    def _merge(self, states: Sequence[State]) -> State:
+        ring, ahead, skips, sums, last = (
+            panels.aligned_copy(np.concatenate(arrays))
+            for arrays in zip(*(state.memory for state in states), strict=True)
+        )
+        times = np.concatenate([state.times for state in states])
+        intact = all(state.intact for state in states)
+        return State(ring, ahead, skips, sums, last, times, intact)
 
     def _after_silence(self, frames: Array) -> State:
         n, silence = self._sizes, self.distribution.silence
@@ -136,7 +145,8 @@ class NumbaEngine(Engine):
             ahead[stream, ..., : n.g] = older.reshape(n.layers, 1, 2, n.g)
             skips[stream, :, : n.s] = total
         sums = panels.aligned_copy(skips[:, : n.window].sum(1, dtype=np.float64))
-        state = State(ring, ahead, skips, sums, np.full(len(frames), silence, np.int64), 0)
+        last, times = np.full(len(frames), silence, np.int64), np.zeros(len(frames), np.int64)
+        state = State(ring, ahead, skips, sums, last, times)
         self._compile(state)
         return state
 
@@ -145,12 +155,12 @@ class NumbaEngine(Engine):
         batch = len(state.last)
         x, none = np.zeros((batch, 0), np.int64), np.zeros((batch, 0, 0), np.float32)
         conditioning = panels.laid_out_conditioning(None, batch)
-        work = Work(*state.memory, 0, x, none, none, conditioning, 0, 0)
+        work = Work(*state.memory, state.times, x, none, none, conditioning, 0, 0)
         with reporting(self.options.report):
-            self._run_alone(work, Sampling())
+            self._run_alone(work, [Sampling()] * batch)
             if self._threads(1) > 1:
                 scratch, flags = allocate_scratch(self._sizes, 1), panels.aligned(FLAGS, np.int64)
-                settings = draw_settings(self.distribution, Sampling())
+                settings = draw_settings(self.distribution, [Sampling()])
                 produce(*self._network, scratch, flags, settings, *work)
                 self._consume(scratch, flags, work)
 
@@ -158,16 +168,20 @@ class NumbaEngine(Engine):
         params = np.empty((*x.shape, self.distribution.n_params), np.float32)
         no_noise = np.zeros((len(x), 0, self.distribution.n_noise), np.float32)
         x = np.array(x, np.int64, order="C")
-        self._run(state, x, no_noise, params, Sampling(), conditioning)
+        self._run(state, x, no_noise, params, [Sampling()] * len(x), conditioning)
         return params
 
     def _generate(
-        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+        self,
+        state: State,
+        noise: Noise,
+        samplings: Sequence[Sampling],
+        conditioning: Conditioning | None,
     ) -> Samples:
         x = np.empty(noise.shape[:2], np.int64)
         no_params = np.zeros((len(x), 0, 0), np.float32)
         noise = np.array(noise, np.float32, order="C")
-        self._run(state, x, noise, no_params, sampling, conditioning)
+        self._run(state, x, noise, no_params, samplings, conditioning)
         return x
 
     def _run(
@@ -176,7 +190,7 @@ class NumbaEngine(Engine):
         x: Samples,
         noise: Noise,
         params: Params,
-        sampling: Sampling,
+        samplings: Sequence[Sampling],
         conditioning: Conditioning | None,
     ) -> None:
         """Do the work in segments, each in one thread or in several, whichever was faster lately.
@@ -189,7 +203,8 @@ class NumbaEngine(Engine):
             raise EngineError("", interrupted, "start from another")
         batch, steps = x.shape
         frames = panels.laid_out_conditioning(conditioning, batch)
-        work = Work(*state.memory, state.time, x, noise, params, frames, 0, 0)
+        # The kernels count on from the times at which x begins.
+        work = Work(*state.memory, state.times.copy(), x, noise, params, frames, 0, 0)
         threads = self._threads(batch)
         while work.end < steps:
             count, parallel = steps - work.end, False
@@ -200,15 +215,15 @@ class NumbaEngine(Engine):
             with self._scheduler.measuring(count, parallel):
                 helpers = self._pool if parallel else None
                 if helpers is None:
-                    predicted = self._run_alone(work, sampling)
+                    predicted = self._run_alone(work, samplings)
                 elif batch == 1:
-                    predicted = self._run_pipelined(work, sampling, helpers)
+                    predicted = self._run_pipelined(work, samplings, helpers)
                 else:
-                    predicted = self._run_split(work, sampling, helpers, threads)
-            state.time += count
+                    predicted = self._run_split(work, samplings, helpers, threads)
+            state.times += count
             state.intact = True
             if not np.isfinite(predicted).all():
-                raise overflow(state.time)
+                raise overflow(state.times)
 
     def _threads(self, batch: int) -> int:
         """The most threads that may advance `batch` streams."""
@@ -218,32 +233,35 @@ class NumbaEngine(Engine):
         large_enough = sum(array.nbytes for array in self._weights) >= MIN_PIPELINED_BYTES
         return 2 if most > 1 and AVAILABLE and large_enough else 1
 
-    def _run_alone(self, work: Work, sampling: Sampling) -> Array:
+    def _run_alone(self, work: Work, samplings: Sequence[Sampling]) -> Array:
         """Do the work in this thread. Returns the predictions of the last step, flat."""
         scratch = allocate_scratch(self._sizes, len(work.x))
-        advance(*self._network, scratch, draw_settings(self.distribution, sampling), *work)
+        advance(*self._network, scratch, draw_settings(self.distribution, samplings), *work)
         return scratch.predicted
 
     def _run_split(
-        self, work: Work, sampling: Sampling, helpers: ThreadPoolExecutor, threads: int
+        self, work: Work, samplings: Sequence[Sampling], helpers: ThreadPoolExecutor, threads: int
     ) -> Array:
         """Do the work in several threads, each with some of the streams."""
         bounds = np.linspace(0, len(work.x), threads + 1).astype(int)
-        first, *rest = (work.part(slice(a, b)) for a, b in pairwise(bounds))
+        rows = [slice(a, b) for a, b in pairwise(bounds)]
+        first, *rest = ((work.part(r), samplings[r]) for r in rows)
         futures: list[Future[Array]] = []
         try:
             for part in rest:
-                futures.append(helpers.submit(self._run_alone, part, sampling))
-            predicted = self._run_alone(first, sampling)
+                futures.append(helpers.submit(self._run_alone, *part))
+            predicted = self._run_alone(*first)
         finally:
             # After Ctrl-C too, no thread may go on writing into the state.
             wait(futures)
         return np.concatenate([predicted, *(future.result() for future in futures)])
 
-    def _run_pipelined(self, work: Work, sampling: Sampling, helpers: ThreadPoolExecutor) -> Array:
+    def _run_pipelined(
+        self, work: Work, samplings: Sequence[Sampling], helpers: ThreadPoolExecutor
+    ) -> Array:
         """Do the work of one stream in two threads; see `pipeline`."""
         scratch, flags = allocate_scratch(self._sizes, 1), panels.aligned(FLAGS, np.int64)
-        settings = draw_settings(self.distribution, sampling)
+        settings = draw_settings(self.distribution, samplings)
         consumer: Future[None] | None = None
         try:
             consumer = helpers.submit(self._consume, scratch, flags, work)
@@ -256,7 +274,7 @@ class NumbaEngine(Engine):
         return scratch.predicted
 
     def _consume(self, scratch: Scratch, flags: Array, work: Work) -> None:
-        memory = (work.ring, work.ahead, work.time, work.begin, work.end)
+        memory = (work.ring, work.ahead, work.times, work.begin, work.end)
         try:
             consume(*self._network, scratch, flags, *memory)
         except BaseException:

@@ -333,9 +333,11 @@ def state_after_silence(
 def laid_out_conditioning(conditioning: Conditioning | None, batch: int) -> Conditioning:
     """Conditioning for the kernels: each half of the gate is filled up to whole vectors.
 
-    Without any, the hop is 0.
+    Every stream has its own `start`. Without any, the hop is 0.
     """
     if conditioning is None:
-        return Conditioning(np.zeros((batch, 0, 0, 0), np.float32), 0, 0)
+        none = np.zeros((batch, 0, 0, 0), np.float32)
+        return Conditioning(none, np.zeros(batch, np.int64), 0)
     frames = widened_halves(np.asarray(conditioning.frames, np.float32), padded_gate)
-    return conditioning._replace(frames=aligned_copy(frames))
+    starts = np.array(np.broadcast_to(conditioning.start, batch), np.int64)
+    return Conditioning(aligned_copy(frames), starts, conditioning.hop)

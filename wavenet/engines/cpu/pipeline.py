@@ -56,7 +56,7 @@ def _wait(flags, index, count):  # type: ignore[no-untyped-def]
 
 def produce_stream(  # type: ignore[no-untyped-def]
     sizes, weights, plan, scratch, flags, settings, ring, ahead, skips, sums, last,
-    time, x, noise, params, conditioning, begin, end,
+    times, x, noise, params, conditioning, begin, end,
 ):  # fmt: skip
     """Advance one stream as `advance_streams` does, x (1, steps), with the help of a consumer.
 
@@ -68,7 +68,7 @@ def produce_stream(  # type: ignore[no-untyped-def]
     layers = plan.layers
     consumed = 0
     for i in range(begin, end):
-        t = time + i
+        t = times[0] + i
         kernels.embed(sizes, w, last[0], s.x)
         for layer in range(sizes.layers):
             _, _, first_row, mask, _, stagger = layers[layer]
@@ -82,7 +82,8 @@ def produce_stream(  # type: ignore[no-untyped-def]
             start = at(ahead, (layer * BLOCK + ((t + stagger) & (BLOCK - 1))) * width)
             if conditioning.hop > 0:
                 frames = at(conditioning.frames, 0)
-                kernels.add_conditioning(sizes, layer, start, conditioning, frames, t, s.h)
+                first, hop = conditioning.start[0], conditioning.hop
+                kernels.add_conditioning(sizes, layer, start, first, hop, frames, t, s.h)
                 start = s.h
             kernels.gated_activation(sizes, w, layer, s.x, start, 0, 1, s.h, z)
             publish(move(f, PRODUCED), count)
@@ -98,19 +99,19 @@ def produce_stream(  # type: ignore[no-untyped-def]
         total = move(s.total, (i & 1) * sizes.s_vectors * LANES)
         if sizes.branches > 0:
             kernels.add_context(
-                sizes, w, at(plan.context_lags, 0), t, 1, total,
+                sizes, w, at(plan.context_lags, 0), at(times, 0), i, 1, total,
                 at(skips, 0), at(sums, 0), s.context, s.out,
             )  # fmt: skip
         kernels.head(sizes, w, total, 1, s.hidden, s.predicted)
         predicted = scratch.predicted[: sizes.n_params]
         if noise.shape[1] > 0:
-            x[0, i] = draw(predicted, noise[0, i], settings)
+            x[0, i] = draw(predicted, noise[0, i], settings, 0)
         else:
             params[0, i] = predicted
         last[0] = x[0, i]
 
 
-def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, time, begin, end):  # type: ignore[no-untyped-def]
+def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, times, begin, end):  # type: ignore[no-untyped-def]
     """Compute what `produce_stream` waits for, over the same steps. Returns early at STOP."""
     w, s, f = kernels.weight_pointers(weights), kernels.scratch_pointers(scratch), at(flags, 0)
     channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
@@ -137,7 +138,7 @@ def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, time, begi
                 kernels.add_skip(sizes, w, layer, z, 1, out, move(s.total, total))
                 if layer + 1 == sizes.layers:
                     publish(move(f, SKIPPED), i - begin + 1)
-            t = time + i + 1
+            t = times[0] + i + 1
             if i + 1 < end and (t + stagger) & (block - 1) == 0:
                 slot = layer * BLOCK + ((t + stagger) & (BLOCK - 1))
                 kernels.precompute_older_taps(

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,58 +20,59 @@ from wavenet.simd.writer import LANES, at, subroutine
 
 
 class DrawSettings(NamedTuple):
-    """How to draw, and memory for it.
+    """How to draw for each stream, and memory for it.
 
     The fields of `Sampling`, but for `top_k`: here it is at most `n_params`, never 0 for all.
     """
 
     kind: int
-    temperature: float
-    top_k: int
-    top_p: float
+    temperature: Array  # (rows,)
+    top_k: Array  # (rows,) int64
+    top_p: Array  # (rows,)
     p: Array  # (n_params,)
     heap: Array  # (n_params,) int64
 
 
-def draw_settings(distribution: Distribution, sampling: Sampling) -> DrawSettings:
-    """The settings and memory with which kernels draw from this distribution."""
+def draw_settings(distribution: Distribution, samplings: Sequence[Sampling]) -> DrawSettings:
+    """The settings and memory with which kernels draw from this distribution, for each stream."""
     n = distribution.n_params
     return DrawSettings(
         kind=KINDS[distribution.kind],
-        temperature=float(sampling.temperature),
-        top_k=min(sampling.top_k or n, n),
-        top_p=float(sampling.top_p),
+        temperature=np.array([s.temperature for s in samplings], np.float64),
+        top_k=np.array([min(s.top_k or n, n) for s in samplings], np.int64),
+        top_p=np.array([s.top_p for s in samplings], np.float64),
         p=aligned(n),
         heap=aligned(n, np.int64),
     )
 
 
 @subroutine
-def draw(params, noise, settings):  # type: ignore[no-untyped-def]
-    """One code, from the arrays params (n_params,) and noise (n_noise,)."""
+def draw(params, noise, settings, row):  # type: ignore[no-untyped-def]
+    """One code of a stream, from the arrays params (n_params,) and noise (n_noise,)."""
     if settings.kind == CATEGORICAL:
-        return _categorical(params, noise[0], settings)
-    return _mixture(params, noise, settings)
+        return _categorical(params, noise[0], settings, row)
+    return _mixture(params, noise, settings.kind, settings.temperature[row])
 
 
 @subroutine
-def _categorical(logits, noise, settings):  # type: ignore[no-untyped-def]
+def _categorical(logits, noise, settings, row):  # type: ignore[no-untyped-def]
     """A code drawn as `Categorical.draw` does, in float32.
 
     With p = exp((logits - largest) / temperature), and p = 0 for codes that top-k or top-p leave
     out, it is the first code at which the sum of p exceeds noise * the sum of all p.
     """
     levels, p = len(logits), settings.p
+    top_k, top_p = settings.top_k[row], settings.top_p[row]
     top = 0
     for i in range(levels):
         if logits[i] > logits[top]:
             top = i
-    if settings.temperature == 0:
+    if settings.temperature[row] == 0:
         return top
-    temperature = np.float32(settings.temperature)
+    temperature = np.float32(settings.temperature[row])
     exponentials(at(logits, 0), logits[top], temperature, at(p, 0), levels // LANES)
-    if settings.top_k < levels or settings.top_p < 1:
-        _keep_likeliest(p, settings.top_k, settings.top_p, settings.heap)
+    if top_k < levels or top_p < 1:
+        _keep_likeliest(p, top_k, top_p, settings.heap)
     total = 0.0
     for i in range(0, levels, LANES):
         total += sum_of(at(p, i))
@@ -141,19 +143,19 @@ def _sift_down(p, heap, i, size):  # type: ignore[no-untyped-def]
 
 
 @subroutine
-def _mixture(params, noise, settings):  # type: ignore[no-untyped-def]
+def _mixture(params, noise, kind, temperature):  # type: ignore[no-untyped-def]
     """A code drawn as `LogisticMixture.draw` and `GaussianMixture.draw` do, in float64.
 
     `params` holds the logits of all components' weights, then their means, then their log-scales.
     """
     components = len(params) // 3
-    if settings.temperature == 0:
+    if temperature == 0:
         chosen = _highest_peak(params, components)
     else:
-        chosen = _component(params, components, np.float64(noise[0]), settings.temperature)
-    scale = _scale(params, components, chosen) * settings.temperature
+        chosen = _component(params, components, np.float64(noise[0]), temperature)
+    scale = _scale(params, components, chosen) * temperature
     mean = np.float64(params[components + chosen]) * MEAN_UNIT
-    wav = mean + scale * _standard(settings.kind, noise)
+    wav = mean + scale * _standard(kind, noise)
     return int(min(max(np.rint(wav * FULL_SCALE), -FULL_SCALE), FULL_SCALE - 1)) + FULL_SCALE
 
 

@@ -13,20 +13,22 @@ The graph is replayed for every sample. It computes in double precision, for all
     t, i = t + 1, i + 1
 
 A graph reads and writes the same memory each time. So the state is copied there before a block of
-steps and back after it, and the time is a number on the device. The engine takes every model that
-the reference takes, but for those with a context module. Nothing is fused: a step starts some ten
-small kernels for each layer. With the batch, only the last of sixteen digits changes.
+steps and back after it, and the streams' times and samplings lie on the device. The engine takes
+every model that the reference takes, but for those with a context module. Nothing is fused: a step
+starts some ten small kernels for each layer. With the batch, only the last of sixteen digits
+changes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wavenet.config import ModelConfig
 from wavenet.engines.engine import overflow
 from wavenet.engines.gpu.network import DeviceEngine, Network, State, device_for, device_name
-from wavenet.engines.gpu.torch_sampling import draw_for
+from wavenet.engines.gpu.torch_sampling import Samplings, draw_for, is_limited
 from wavenet.engines.options import DEFAULTS, EngineOptions
 from wavenet.errors import UnsupportedModelError
 from wavenet.glossary import Array, Noise, Samples
@@ -58,11 +60,15 @@ class CudaGraphEngine(DeviceEngine):
 
     @torch.no_grad()
     def _generate(
-        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+        self,
+        state: State,
+        noise: Noise,
+        samplings: Sequence[Sampling],
+        conditioning: Conditioning | None,
     ) -> Samples:
         batch, steps = noise.shape[:2]
         conditioning = self._network.conditioning(conditioning)
-        kind = (batch, sampling, conditioning.hop if conditioning else 0)
+        kind = (batch, conditioning.hop if conditioning else 0, any(map(is_limited, samplings)))
         if self._step is None or self._step.kind != kind:
             # Each holds memory for all its streams, which is free before the next one takes some.
             self._step = None
@@ -73,9 +79,9 @@ class CudaGraphEngine(DeviceEngine):
         codes = torch.empty(steps, batch, dtype=torch.int64, device=device)
         for i in range(0, steps, BLOCK_STEPS):
             block = by_step[i : i + BLOCK_STEPS]  # (time, batch, n_noise)
-            codes[i : i + BLOCK_STEPS] = step.run(state, block, conditioning)
+            codes[i : i + BLOCK_STEPS] = step.run(state, block, samplings, conditioning)
         if not torch.isfinite(step.params).all():
-            raise overflow(state.time)
+            raise overflow(state.times)
         x: Samples = codes.t().contiguous().cpu().numpy()
         return x
 
@@ -83,12 +89,12 @@ class CudaGraphEngine(DeviceEngine):
 class Step:
     """One step of `batch` streams, and the memory that it works in.
 
-    `hop` is the conditioning's, 0 without any.
+    `hop` is the conditioning's, 0 without any; `limited` says whether top-k or top-p is looked at.
     """
 
-    def __init__(self, network: Network, batch: int, sampling: Sampling, hop: int) -> None:
-        self.kind = (batch, sampling, hop)
-        self._network, self._sampling, self._hop = network, sampling, hop
+    def __init__(self, network: Network, batch: int, hop: int, limited: bool) -> None:
+        self.kind = (batch, hop, limited)
+        self._network, self._hop = network, hop
         n = network
 
         def numbers(*shape: int) -> Tensor:
@@ -99,11 +105,14 @@ class Step:
 
         self._rings = numbers(batch, n.ring_rows, n.r)
         self._last = counters(batch)
-        self._time = counters(1)
+        self._times = counters(batch, 1)
         # The step's number within a block.
         self._index = counters(1)
         # Samples from the first of `_frames` to the present.
-        self._frame_offset = counters(1)
+        self._frame_offsets = counters(batch)
+        self._streams = torch.arange(batch, device=n.device)
+        self._samplings = Samplings.of([Sampling()] * batch, n.distribution, n.dtype, n.device)
+        self._samplings = self._samplings._replace(limited=limited)
         # Uniforms lie strictly inside (0, 1), also those of steps before the capture.
         self._noise = numbers(BLOCK_STEPS, batch, n.distribution.n_noise) + 0.5
         self._codes = counters(BLOCK_STEPS, batch)
@@ -113,7 +122,13 @@ class Step:
         self._draw = draw_for(n.distribution)
         self._replay = self._captured() if n.device.type == "cuda" else self._advance
 
-    def run(self, state: State, noise: Tensor, conditioning: Conditioning | None) -> Tensor:
+    def run(
+        self,
+        state: State,
+        noise: Tensor,
+        samplings: Sequence[Sampling],
+        conditioning: Conditioning | None,
+    ) -> Tensor:
         """Advance the state by a step for each row of the noise, at most BLOCK_STEPS.
 
         noise (steps, batch, n_noise) -> codes (steps, batch). The frames are on the device.
@@ -122,19 +137,30 @@ class Step:
         self._rings.copy_(state.rings)
         self._last.copy_(state.last)
         self._noise[:steps] = noise
-        self._time.fill_(state.time)
+        self._times.copy_(torch.from_numpy(state.times)[:, None])
         self._index.zero_()
+        given = Samplings.of(
+            samplings, self._network.distribution, self._network.dtype, self._network.device
+        )
+        for name in ("temperature", "top_k", "top_p"):
+            getattr(self._samplings, name).copy_(getattr(given, name))
         if conditioning is not None:
-            first, offset = divmod(state.time - conditioning.start, conditioning.hop)
-            block = conditioning.frames[:, first : first + self._frames.shape[1]]
-            self._frames[:, : block.shape[1]] = block
-            self._frame_offset.fill_(offset)
+            self._place_frames(state.times, conditioning)
         for _ in range(steps):
             self._replay()
         state.rings.copy_(self._rings)
         state.last = self._last.clone()
-        state.time += steps
+        state.times += steps
         return self._codes[:steps]
+
+    def _place_frames(self, times: Array, conditioning: Conditioning) -> None:
+        """Copy the frames that each stream's next steps lie between."""
+        frames, starts, hop = conditioning
+        first, offsets = np.divmod(times - starts, hop)
+        numbers = first[:, None] + np.arange(self._frames.shape[1])
+        numbers = torch.from_numpy(numbers.clip(max=frames.shape[1] - 1)).to(frames.device)
+        self._frames.copy_(frames[self._streams[:, None], numbers])
+        self._frame_offsets.copy_(torch.from_numpy(offsets))
 
     def _captured(self) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
@@ -154,22 +180,22 @@ class Step:
     def _advance(self) -> None:
         n, w = self._network, self._network.weights
         # The ring rows that each layer's taps read, the present one last.
-        ring_rows = self._time - w.offsets & w.ring_masks[:, None]
-        rows = w.ring_starts[:, None] + ring_rows  # (L, T)
+        ring_rows = self._times[..., None] - w.offsets & w.ring_masks[:, None]
+        rows = w.ring_starts[:, None] + ring_rows  # (batch, L, T)
         conditioning_now = self._conditioning_now()
         x = n.distribution.embed(self._last, w.embedding)  # (batch, R)
         total = torch.zeros_like(self._rings[:, 0, :1])
         for layer in range(n.layers):
-            self._rings.index_copy_(1, rows[layer, -1:], x[:, None])
-            taps = self._rings.index_select(1, rows[layer]).flatten(1)  # (batch, T R)
+            self._rings[self._streams, rows[:, layer, -1]] = x
+            taps = self._rings[self._streams[:, None], rows[:, layer]].flatten(1)  # (batch, T R)
             conditioning = None if conditioning_now is None else conditioning_now[:, layer]
             x, skip = n.layer(layer, x, taps, conditioning)
             total = total + skip
         self.params.copy_(n.head(total))
         noise = self._noise.index_select(0, self._index)[0]  # (batch, n_noise)
-        self._last.copy_(self._draw(self.params, noise, self._sampling))
+        self._last.copy_(self._draw(self.params, noise, self._samplings))
         self._codes.index_copy_(0, self._index, self._last[None])
-        for counter in (self._time, self._index, self._frame_offset):
+        for counter in (self._times, self._index, self._frame_offsets):
             counter += 1
 
     def _conditioning_now(self) -> Tensor | None:
@@ -177,8 +203,8 @@ class Step:
         hop = self._hop
         if hop == 0:
             return None
-        frame = self._frame_offset // hop
-        low = self._frames.index_select(1, frame)[:, 0]
-        high = self._frames.index_select(1, frame + 1)[:, 0]
-        interp_weight = (self._frame_offset % hop).to(self._network.dtype) / hop
-        return torch.lerp(low, high, interp_weight)
+        frame = self._frame_offsets // hop
+        low = self._frames[self._streams, frame]
+        high = self._frames[self._streams, frame + 1]
+        interp_weight = (self._frame_offsets % hop).to(self._network.dtype) / hop
+        return torch.lerp(low, high, interp_weight[:, None, None])

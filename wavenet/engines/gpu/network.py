@@ -78,10 +78,10 @@ class Ring(NamedTuple):
 
 @dataclass
 class State:
-    """The state of all streams, which are at the same time."""
+    """The state of all streams. Their times are on the host."""
 
     rings: Tensor  # (batch, rows, R)
-    time: int
+    times: Array  # (batch,) int64
     last: Tensor  # (batch,) int64: codes of the last samples
 
 
@@ -223,11 +223,18 @@ class DeviceEngine(Engine):
             for layer, ring in enumerate(n.rings):
                 rings[stream, ring.start : ring.start + ring.mask + 1] = x
                 x, _ = n.layer(layer, x, x.repeat(1, n.taps), conditioning[layer])
-        return State(rings, 0, silence)
+        return State(rings, np.zeros(len(frames), np.int64), silence)
 
     def _select(self, state: State, streams: Sequence[int]) -> State:
         indices = torch.tensor(streams, device=self._network.device)
-        return State(state.rings[indices], state.time, state.last[indices])
+        return State(state.rings[indices], state.times[list(streams)], state.last[indices])
+
+    def _merge(self, states: Sequence[State]) -> State:
+        return State(
+            torch.cat([state.rings for state in states]),
+            np.concatenate([state.times for state in states]),
+            torch.cat([state.last for state in states]),
+        )
 
     @torch.no_grad()
     def _prefill(self, state: State, x: Samples, conditioning: Conditioning | None) -> Params:
@@ -239,11 +246,12 @@ class DeviceEngine(Engine):
             steps = block.shape[1]
             for b in range(len(x)):
                 previous = torch.cat([state.last[b : b + 1], block[b, :-1]])
-                interpolated = _interpolated(conditioning, b, state.time, steps)
-                predicted = self._parallel_pass(state.rings[b], state.time, previous, interpolated)
+                time = int(state.times[b])
+                interpolated = _interpolated(conditioning, b, time, steps)
+                predicted = self._parallel_pass(state.rings[b], time, previous, interpolated)
                 predicted = predicted[:, : self.distribution.n_params]
                 params[b, start : start + steps] = predicted.cpu().numpy()
-            state.time += steps
+            state.times += steps
             state.last = block[:, -1].clone()
         return params
 
@@ -276,7 +284,8 @@ def _interpolated(
     if conditioning is None:
         return None
     frames = conditioning.frames[stream].transpose(0, 1)  # (L, F, 2G)
-    offsets = np.arange(steps) + (time - conditioning.start)
+    start = int(np.broadcast_to(conditioning.start, len(conditioning.frames))[stream])
+    offsets = np.arange(steps) + (time - start)
     low, rest = np.divmod(offsets, conditioning.hop)
     frame = torch.tensor(low, device=frames.device)
     weight = torch.tensor(rest / conditioning.hop, dtype=frames.dtype, device=frames.device)

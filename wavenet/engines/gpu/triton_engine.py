@@ -4,8 +4,9 @@ Every stream has a program of its own. `triton_kernels` holds the loop and says 
 out; `network` holds states between calls, and prefills them in one parallel pass.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -157,21 +158,29 @@ class TritonEngine(DeviceEngine):
         state = super()._after_silence(frames)
         no_noise = np.zeros((len(frames), 0, self.distribution.n_noise), np.float32)
         with reporting(self.options.report):
-            self._launch(state, no_noise, Sampling(), None)
+            self._launch(state, no_noise, [Sampling()] * len(frames), None)
         return state
 
     def _generate(
-        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+        self,
+        state: State,
+        noise: Noise,
+        samplings: Sequence[Sampling],
+        conditioning: Conditioning | None,
     ) -> Samples:
-        codes, params = self._launch(state, noise, sampling, conditioning)
-        state.time += noise.shape[1]
+        codes, params = self._launch(state, noise, samplings, conditioning)
+        state.times += noise.shape[1]
         if not torch.isfinite(params).all():
-            raise overflow(state.time)
+            raise overflow(state.times)
         x: Samples = codes.cpu().numpy().astype(np.int64)
         return x
 
     def _launch(
-        self, state: State, noise: Noise, sampling: Sampling, conditioning: Conditioning | None
+        self,
+        state: State,
+        noise: Noise,
+        samplings: Sequence[Sampling],
+        conditioning: Conditioning | None,
     ) -> tuple[Tensor, Tensor]:
         """Start the kernel. It draws codes (batch, time) and leaves the last params (batch, N)."""
         batch, steps = noise.shape[:2]
@@ -183,18 +192,29 @@ class TritonEngine(DeviceEngine):
         uniforms = torch.tensor(noise, dtype=torch.float32, device=device)
         # A model without conditioning reads no frames, but the kernel takes a pointer. A label's
         # only frame holds for ever.
-        frames, n_frames, hop, frame_offset = scratch, 0, TIME_MODULUS, 0
+        frames, n_frames, hop, frame_offsets = scratch, 0, TIME_MODULUS, np.zeros(batch, np.int64)
         if conditioning is not None:
             frames = interleaved(self._network.frames(conditioning.frames)).contiguous()
             n_frames = frames.shape[1]
             if conditioning.hop <= TIME_MODULUS:
-                hop, frame_offset = conditioning.hop, state.time - conditioning.start
+                hop, frame_offsets = conditioning.hop, state.times - conditioning.start
         memory = (state.rings, scratch, state.last, codes, uniforms, frames)
-        times = (state.time % TIME_MODULUS, steps, n_frames, frame_offset, hop)
-        top_k = min(sampling.top_k or n_params, n_params)
-        limits = (float(sampling.temperature), top_k, float(sampling.top_p))
+
+        def of_streams(values: Any, dtype: torch.dtype) -> Tensor:
+            return torch.tensor(values, dtype=dtype, device=device)
+
+        times = (
+            of_streams(state.times % TIME_MODULUS, torch.int32),
+            of_streams(frame_offsets, torch.int32),
+        )
+        limits = (
+            of_streams([s.temperature for s in samplings], torch.float32),
+            of_streams([min(s.top_k or n_params, n_params) for s in samplings], torch.int32),
+            of_streams([s.top_p for s in samplings], torch.float32),
+        )
+        lengths = (steps, n_frames, hop)
         with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
             advance[(batch,)](
-                *self._weights, *memory, *times, *limits, **sizes, **self._compile_options
+                *self._weights, *memory, *times, *limits, *lengths, **sizes, **self._compile_options
             )
         return codes, scratch[:, -sizes["N"] :]

@@ -31,7 +31,8 @@ or bfloat16, everything else is float32 or an integer:
                                                    row of time t: ring_start + (t & ring_mask)
     scratch        (streams, L G + S + H + N)      z of all layers | total | hidden | params
     frames         (streams, F, L, 2G)             frames around step i of a call: number
-                                                   (frame_offset + i) // hop, and the next
+                                                   (frame offset + i) // hop, and the next
+    times          (streams,)                      and the frame offsets, and the sampling's numbers
     conv           (L, T, R, 2G)                   taps oldest first
     conv_bias      (L, 2G)                         its columns, those of conv and those of frames:
                                                    one of the filter, one of the gate, and so on
@@ -201,9 +202,7 @@ def draw_mixture(
 
 
 # The calls of a stream differ in these.
-CHANGING = [
-    "time", "steps", "n_frames", "frame_offset", "hop", "temperature", "top_k", "top_p",
-]  # fmt: skip
+CHANGING = ["steps", "n_frames", "hop"]
 
 
 @triton.jit(do_not_specialize=CHANGING)
@@ -211,19 +210,23 @@ def advance(
     embedding, conv, conv_bias, residual, residual_bias, skip, skip_bias,
     hidden, hidden_bias, output, output_bias, offsets, ring_starts, ring_masks,
     rings, scratch, last, codes, noise, frames,
-    time, steps, n_frames, frame_offset, hop, temperature, top_k, top_p,
+    times, frame_offsets, temperatures, top_ks, top_ps,
+    steps, n_frames, hop,
     KIND: tl.constexpr, CONDITIONED: tl.constexpr, N_NOISE: tl.constexpr, N_PARAMS: tl.constexpr,
     RING_ROWS: tl.constexpr, L: tl.constexpr, T: tl.constexpr, R: tl.constexpr, G: tl.constexpr,
     S: tl.constexpr, H: tl.constexpr, N: tl.constexpr, TILE: tl.constexpr,
     PREFETCH: tl.constexpr,
 ):  # fmt: skip
-    """Advance a stream by `steps` samples from `time` on.
+    """Advance a stream by `steps` samples from its own of the `times` on.
 
     Draws codes (streams, steps) with noise (streams, steps, N_NOISE). Of the params, N wide, the
-    first N_PARAMS are predicted. `time` may be given modulo a power of two that no ring is longer
-    than. The first step lies `frame_offset` samples after the first of `n_frames` frames.
+    first N_PARAMS are predicted. Times may be given modulo a power of two that no ring is longer
+    than. The first step lies a stream's frame offset after the first of its `n_frames` frames.
     """
     stream = tl.program_id(0).to(tl.int64)
+    time, frame_offset = tl.load(times + stream), tl.load(frame_offsets + stream)
+    temperature = tl.load(temperatures + stream)
+    top_k, top_p = tl.load(top_ks + stream), tl.load(top_ps + stream)
     rings += stream * RING_ROWS * R
     scratch += stream * (L * G + S + H + N)
     z_all = scratch

@@ -56,9 +56,10 @@ class Conditioning(NamedTuple):
     least 2.
 
     `start` is the sample at which the first frame lies: counted from the one that the first row
-    predicts, or for engines from a stream's first. `hop` is the samples from frame to frame.
+    predicts, or for engines from a stream's first, where each stream may have its own: (batch,).
+    `hop` is the samples from frame to frame.
     """
 
     frames: Any
-    start: int
+    start: Any
     hop: int
