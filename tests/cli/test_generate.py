@@ -108,7 +108,7 @@ def test_clips_that_got_no_sample_leave_no_file(
     uninterrupted = Sampler.variable_length_blocks
 
     def interrupted(self: Sampler, *args: Any) -> Iterator[object]:
-        if self.streams[0].noise == 2:
+        if self.streams[0].number == 2:
             raise KeyboardInterrupt
         return uninterrupted(self, *args)
 

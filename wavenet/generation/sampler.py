@@ -1,27 +1,23 @@
-"""Streams of new audio: noise -> engine -> blocks of audio.
+"""Streams of new audio that begin together: noise -> engine -> blocks of audio.
 
 Random numbers are an input of the engines. They come from a counter-based generator keyed by (seed,
 stream, time), so the same seed gives the same audio for any block size and any batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from wavenet.audio.linear_prediction import Synthesis
-from wavenet.engines import Engine, create_engine
-from wavenet.engines.conditioning import Projection
+from wavenet.engines import Engine
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import UsageError
 from wavenet.generation.conditions import Conditions
-from wavenet.generation.noise import noise_for
 from wavenet.generation.prompt import Prompt
-from wavenet.generation.voicing import Concentration
+from wavenet.generation.streams import Generator
 from wavenet.glossary import Samples, Wav
 from wavenet.model.arguments import integer_list, require_integer, require_type
 from wavenet.model.checkpoint import Model
-from wavenet.model.conditioning.carriers import Conditioning
 from wavenet.model.distributions.base import Sampling
 from wavenet.model.distributions.registry import distribution_for
 from wavenet.model.known_labels import in_turn, labels_line
@@ -48,32 +44,6 @@ def _require_conditions(conditions: Any) -> None:
     listed = isinstance(conditions, list | tuple)
     if not listed or not all(isinstance(getattr(c, "values", None), Mapping) for c in conditions):
         raise UsageError("conditions", None, "must be a list of Conditions")
-
-
-class Stream(NamedTuple):
-    """What sets one stream apart: its noise, its level, and a value for each front end.
-
-    Streams of one `kind` are conditioned alike, so they are the same until they draw.
-    """
-
-    noise: int
-    gain: float
-    values: dict[str, Any]
-    kind: int
-
-
-def _streams(
-    values: Sequence[dict[str, Any]], first: int, gain: float, conditions: Sequence[Conditions]
-) -> list[Stream]:
-    """The streams from number `first` on, with their own values and those of `conditions`, if any.
-
-    `gain` is the prompt's.
-    """
-    if not conditions:
-        own = enumerate(values)
-        return [Stream(first + i, gain, value, kind=value.get("label", 0)) for i, value in own]
-    pairs = enumerate(zip(values, conditions, strict=True))
-    return [Stream(0, c.gain, {**value, **c.values}, i) for i, (value, c) in pairs]
 
 
 class Sampler:
@@ -129,9 +99,6 @@ class Sampler:
         ):
             if given is not None:
                 require_type(name, given, kind)
-        if not isinstance(engine, str):
-            advice = "give a name, or what `wavenet.create_engine` makes"
-            require_type("engine", engine, Engine, advice)
         config = model.config.model
         _require_conditions(conditions)
         if conditions and config.labels and not labels:
@@ -142,31 +109,30 @@ class Sampler:
         self.count = len(conditions) or count
         label_ids = in_turn(labels, config.labels, range(first, first + self.count))
         self.labels = [config.labels[i] for i in label_ids]
-        values: list[dict[str, Any]] = [{"label": i} for i in label_ids] or [{}] * self.count
-        self.streams = _streams(values, first, prompt.gain, conditions)
-        self.distribution = distribution_for(config)
-        self.distribution.check(self.sampling)
+        distribution = distribution_for(config)
+        distribution.check(self.sampling)
         _require_same("Hz", prompt.sample_rate, model.sample_rate)
-        _require_same("levels", prompt.levels, self.distribution.levels)
+        _require_same("levels", prompt.levels, distribution.levels)
         if len(prompt.x) and config.linear_prediction:
             raise UsageError("prompt", None, "is audio, and this model predicts an excitation")
-        if isinstance(engine, str):
-            options = options or EngineOptions(precision="auto")
-            engine = create_engine(engine, config, model.weights, options)
-        self.engine = engine
+        self.generator = Generator(model, engine, options)
+        self.engine = self.generator.engine
         self.time = 0
         self._going = list(range(self.count))
-        self._prompt_samples = len(prompt.x)
-        self._projection = Projection(config, model.weights)
-        self._features = [self._projection.features(**s.values) for s in self.streams]
-        # Of streams whose network predicts an excitation.
-        self._concentration: list[Concentration] = []
-        self._synthesis: list[Callable[[Wav], Wav]] = [lambda wav: wav] * self.count
-        if config.linear_prediction:
-            rate = model.sample_rate
-            self._synthesis = [Synthesis(s.values["mel"], rate, config) for s in self.streams]
-            self._concentration = [Concentration(s.values["mel"], config) for s in self.streams]
-        self.state = self._after(prompt.x)
+        values: list[dict[str, Any]] = [{"label": i} for i in label_ids] or [{}] * self.count
+        about = {"sampling": self.sampling, "prompt_samples": len(prompt.x)}
+        numbers, gains = list(range(first, first + self.count)), [prompt.gain] * self.count
+        # Streams of one kind are conditioned alike, so they are the same until they draw.
+        kinds = label_ids or [0] * self.count
+        if conditions:
+            values = [{**v, **c.values} for v, c in zip(values, conditions, strict=True)]
+            numbers, gains = [0] * self.count, [c.gain for c in conditions]
+            kinds = list(range(self.count))
+        self.streams = [
+            self.generator.stream(seed, number, value, gain=gain, **about)
+            for number, value, gain in zip(numbers, values, gains, strict=True)
+        ]
+        self.state = self._after(prompt.x, kinds)
 
     def collect(
         self, samples: Sequence[int], advance: Callable[[int], object] = lambda _samples: None
@@ -207,35 +173,18 @@ class Sampler:
                 self.state = self.engine.select(self.state, [self._going.index(i) for i in left])
                 self._going = left
             steps = min(block, min(samples[i] for i in left) - (self.time - start))
-            numbers, n_noise = [self.streams[i].noise for i in left], self.distribution.n_noise
-            noise = noise_for(self.seed, numbers, self.time, steps, n_noise)
-            if self._concentration:
-                span = self.time, self.time + steps
-                factors = np.stack([self._concentration[i](*span) for i in left])
-                noise = self.distribution.concentrated(noise, factors)
-            conditioning = self._conditioning(left, self._prompt_samples + self.time, steps)
-            x = self.engine.generate(self.state, noise, self.sampling, conditioning)
+            wavs = self.generator.advance(self.state, [self.streams[i] for i in left], steps)
             self.time += steps
-            yield [
-                (i, np.clip(self._synthesis[i](wav) / np.float32(self.streams[i].gain), -1, 1))
-                for i, wav in zip(left, self.distribution.decode(x), strict=True)
-            ]
+            yield list(zip(left, wavs, strict=True))
 
     def _require_lengths(self, samples: Sequence[int]) -> None:
         """Raise UsageError unless that is a number of samples for each stream."""
         if len(integer_list("samples", samples, 0)) != self.count:
             raise UsageError("samples", None, f"must list one for each of {self.count} streams")
 
-    def _after(self, prompt: Samples) -> Any:
+    def _after(self, prompt: Samples, kinds: Sequence[int]) -> Any:
         """A state of all streams, after the prompt, which one stream of each kind reads for all."""
-        kinds = [stream.kind for stream in self.streams]
         distinct = list(dict.fromkeys(kinds))
-        readers = [kinds.index(kind) for kind in distinct]
-        state = self.engine.init_state(len(readers), self._conditioning(readers, 0, 0))
-        for start in range(0, len(prompt), BLOCK_SAMPLES):
-            x = np.tile(prompt[start : start + BLOCK_SAMPLES], (len(readers), 1))
-            self.engine.prefill(state, x, self._conditioning(readers, start, x.shape[1]))
+        readers = [self.streams[kinds.index(kind)] for kind in distinct]
+        state = self.generator.after(prompt, readers)
         return self.engine.select(state, [distinct.index(kind) for kind in kinds])
-
-    def _conditioning(self, streams: Sequence[int], time: int, steps: int) -> Conditioning | None:
-        return self._projection.conditioning([self._features[i] for i in streams], time, steps)
