@@ -27,6 +27,7 @@ RANKS: list[set[str]] = [
     {"generation"},
     {"training", "bench"},
     {"evaluation", "analysis"},
+    {"studio"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -63,7 +63,8 @@ def run(installed: Path, cwd: Path, *args: str, how: str = "-mwavenet") -> str:
 def test_the_wheel_holds_the_package_with_presets_and_models_and_nothing_else(
     installed: Path,
 ) -> None:
-    package = {p.relative_to(ROOT).as_posix() for p in (ROOT / "wavenet").rglob("*.py")}
+    pages = (ROOT / "wavenet" / "studio" / "static").iterdir()
+    package = {p.relative_to(ROOT).as_posix() for p in [*(ROOT / "wavenet").rglob("*.py"), *pages]}
     sources = {"presets": "configs", "models": "models"}
     resources = {
         f"wavenet/resources/{name}/{p.name}"

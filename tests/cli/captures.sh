@@ -4,6 +4,7 @@ wavenet train --help
 wavenet generate --help
 wavenet vocode --help
 wavenet play --help
+wavenet studio --help
 wavenet demo --help
 wavenet evaluate --help
 wavenet plot --help

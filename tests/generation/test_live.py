@@ -18,12 +18,12 @@ NONE = np.zeros(0, np.int64)
 MODEL = as_checkpoint(network(SMALL))
 
 
-def live_streams(keep_every: int = 50) -> LiveStreams:
-    return LiveStreams(Generator(MODEL, "numba"), keep_every, most_moments=20)
+def live_streams() -> LiveStreams:
+    return LiveStreams(Generator(MODEL, "numba"))
 
 
-def joined(live: LiveStreams, seed: int) -> LiveStream:
-    return live.join(live.generator.stream(seed, 0, {}), NONE)
+def joined(live: LiveStreams, seed: int, keep_every: int = 50) -> LiveStream:
+    return live.join(live.generator.stream(seed, 0, {}), NONE, keep_every)
 
 
 def expected(seed: int, samples: int, **how: float) -> Array:
@@ -52,7 +52,7 @@ def test_streams_that_come_and_go_do_not_change_each_other() -> None:
 
 
 def test_a_stream_that_goes_back_makes_the_same_again() -> None:
-    live = live_streams(keep_every=50)
+    live = live_streams()
     stream, other = joined(live, 4), joined(live, 5)
     before = heard([live.advance([stream, other], 25)[0] for _ in range(8)])
     moment = live.moment(stream, 90)
@@ -66,8 +66,8 @@ def test_a_stream_that_goes_back_makes_the_same_again() -> None:
 
 
 def test_a_changed_sampling_holds_from_the_moment_on() -> None:
-    live = live_streams(keep_every=10)
-    stream, other = joined(live, 4), joined(live, 5)
+    live = live_streams()
+    stream, other = joined(live, 4, keep_every=10), joined(live, 5)
     first = heard([live.advance([stream, other], 50)[0] for _ in range(4)])
     live.go_on_from(stream, live.moment(stream, 100))
     stream.now.sampling = Sampling(0.0)
@@ -83,7 +83,7 @@ def test_a_changed_sampling_holds_from_the_moment_on() -> None:
 
 
 def test_one_moment_has_many_futures() -> None:
-    live = live_streams(keep_every=50)
+    live = live_streams()
     stream = joined(live, 4)
     live.advance([stream], 50)
     branch = live.moment(stream, 50)
@@ -98,8 +98,8 @@ def test_one_moment_has_many_futures() -> None:
 
 
 def test_moments_are_forgotten_when_they_were_heard_and_when_there_are_many() -> None:
-    live = live_streams(keep_every=10)
-    stream = joined(live, 1)
+    live = live_streams()
+    stream = joined(live, 1, keep_every=10)
     for _ in range(50):
         live.advance([stream], 10)
     assert len(stream.moments) == 20

@@ -24,6 +24,7 @@ from wavenet.cli.presets import presets
 from wavenet.cli.receptive_field import receptive_field
 from wavenet.cli.runs import runs
 from wavenet.cli.settings import settings
+from wavenet.cli.studio import studio
 from wavenet.cli.train import train
 from wavenet.cli.vocode import vocode
 from wavenet.version import __version__
@@ -108,6 +109,7 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
         "wavenet vocode runs/x a.wav b.npy -o vocoded/",
         "wavenet vocode runs/x - -o - < a.wav > b.wav",
     ),
+    studio: ("wavenet studio", "wavenet studio runs/x --port 8000 --no-browser"),
     evaluate: ("wavenet evaluate runs/x recordings --split tails",),
     runs: ("wavenet runs", "wavenet runs runs/x runs/y"),
     info: ("wavenet info runs/x", "wavenet info new.wav", "wavenet info base-speech"),
@@ -124,7 +126,7 @@ EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {
     demo: ("wavenet demo --minutes 1", "wavenet demo --what voice -o runs/voice"),
 }
 PANELS = (
-    Panel("Learn and make audio", (train, generate, play, vocode, demo)),
+    Panel("Learn and make audio", (train, generate, play, vocode, studio, demo)),
     Panel("Look into models and runs", (runs, info, plot, evaluate, receptive_field)),
     Panel("What there is", (presets, settings, cache, bench)),
 )

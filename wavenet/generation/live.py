@@ -14,6 +14,9 @@ from typing import Any
 from wavenet.generation.streams import Generator, Stream
 from wavenet.glossary import Samples, Wav
 
+# That are kept of a stream. Each is as large as the state of an engine.
+MOST_MOMENTS = 20
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -34,6 +37,9 @@ class LiveStream:
     now: Stream
     # Of this stream alone, and never changed; None while it is part of a joint one.
     state: Any
+    keep_every: int
+    """Samples that lie between two kept moments, at least."""
+
     moments: deque[Moment] = field(default_factory=deque)
     """What was kept of its future, that is of what nobody has heard, the oldest first."""
 
@@ -46,19 +52,18 @@ class LiveStream:
 class LiveStreams:
     """Streams of one generator, which advance as one batch, a block at a time.
 
-    Each draws as it would alone, whoever joins or leaves. `keep_every` is how many samples lie
-    between two kept moments, at least, and of a stream there are at most `most_moments`.
+    Each draws as it would alone, whoever joins or leaves.
     """
 
-    def __init__(self, generator: Generator, keep_every: int, most_moments: int) -> None:
-        self.generator, self.keep_every, self.most_moments = generator, keep_every, most_moments
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
         # Those that advanced last, whose states are one.
         self._joined: list[LiveStream] = []
         self._state: Any = None
 
-    def join(self, stream: Stream, prompt: Samples) -> LiveStream:
+    def join(self, stream: Stream, prompt: Samples, keep_every: int) -> LiveStream:
         """A stream from its first sample on, after a prompt of codes (time,), maybe of none."""
-        return LiveStream(stream, self.generator.after(prompt, [stream]))
+        return LiveStream(stream, self.generator.after(prompt, [stream]), keep_every)
 
     def leave(self, live: LiveStream) -> None:
         """Forget a stream."""
@@ -71,11 +76,11 @@ class LiveStreams:
         if self._joined != list(streams):
             self._join(streams)
         for i, live in enumerate(streams):
-            last = live.moments[-1].stream.time if live.moments else -self.keep_every
-            if live.now.time - last >= self.keep_every:
+            last = live.moments[-1].stream.time if live.moments else -live.keep_every
+            if live.now.time - last >= live.keep_every:
                 state = self.generator.engine.select(self._state, [i])
                 live.moments.append(Moment(live.now.copy(), state))
-            while len(live.moments) > self.most_moments:
+            while len(live.moments) > MOST_MOMENTS:
                 live.moments.popleft()
         return self.generator.advance(self._state, [live.now for live in streams], steps)
 

@@ -211,9 +211,10 @@ class NumbaEngine(Engine):
             if threads > 1:
                 count, parallel = self._scheduler.next(count)
             work = work._replace(begin=work.end, end=work.end + count)
+            # Before the clock starts: it is no fault of several threads that they have to begin.
+            helpers = self._pool if parallel else None
             state.intact = False
             with self._scheduler.measuring(count, parallel):
-                helpers = self._pool if parallel else None
                 if helpers is None:
                     predicted = self._run_alone(work, samplings)
                 elif batch == 1:

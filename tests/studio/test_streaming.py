@@ -1,0 +1,367 @@
+"""What a page hears is what `wavenet generate` makes, whatever it changes and whoever joins."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from starlette.testclient import TestClient, WebSocketTestSession
+
+import wavenet
+from tests.helpers import SMALL, VOICES, as_checkpoint, network, tone
+from wavenet.config import ModelConfig
+from wavenet.glossary import Array
+from wavenet.studio import models, streaming
+from wavenet.studio.player import MOST_VOICES, Player
+from wavenet.studio.recordings import identity
+from wavenet.studio.server import create_app
+from wavenet.studio.studio import Studio
+
+FLUTE = "demo-flute"
+# The client's own host has another name, which the studio does not answer to.
+STREAM = "ws://127.0.0.1/api/stream"
+
+
+def saved(path: Path, config: ModelConfig) -> Path:
+    as_checkpoint(network(config)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "plain": saved(folder / "plain.safetensors", SMALL),
+        "labels": saved(folder / "labels.safetensors", VOICES),
+    }
+
+
+@pytest.fixture(scope="module")
+def log() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def client(places: Mapping[str, Path], log: list[str], tmp_path_factory: Any) -> Iterator[Any]:
+    root = tmp_path_factory.mktemp("root")
+    app = create_app(Studio(root, list(places.values()), log.append))
+    # A page that has just left may still have its place, and a busy machine has few of them.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Player, "_timed_capacity", lambda self: 100)
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            yield client
+    assert log == []
+
+
+class Page:
+    """A page with its stream. `wav` is what was sent so far, `told` the messages."""
+
+    def __init__(self, socket: WebSocketTestSession, model: str, **settings: Any) -> None:
+        self._socket = socket
+        self.wav, self.told = np.zeros(0, np.float32), list[dict[str, Any]]()
+        self.say("start", model=model, **settings)
+
+    def say(self, kind: str, **message: Any) -> None:
+        self._socket.send_text(json.dumps({"type": kind, **message}))
+
+    def hear(self) -> dict[str, Any] | None:
+        """What comes next: samples, or the message that is returned."""
+        message = self._socket.receive()
+        if message.get("bytes") is not None:
+            self.wav = np.concatenate([self.wav, np.frombuffer(message["bytes"], "<f4")])
+            return None
+        told: dict[str, Any] = json.loads(message["text"])
+        self.told.append(told)
+        if told["type"] == "from":
+            self.wav = self.wav[: told["sample"]]
+        return told
+
+    def wait_for(self, kind: str) -> dict[str, Any]:
+        while True:
+            told = self.hear()
+            if told is not None and told["type"] == kind:
+                return told
+            assert told is None or told["type"] not in ("error", "refused"), told
+
+    def until(self, samples: int) -> Array:
+        """What is heard until a sample."""
+        self.say("credit", until=samples, heard=len(self.wav))
+        while len(self.wav) < samples:
+            self.hear()
+        return self.wav[:samples]
+
+
+def expected(path: Path | str, samples: int, seed: int = 7, **how: Any) -> Array:
+    model = wavenet.load(path)
+    return np.asarray(wavenet.generate(model, samples / model.sample_rate, seed, **how))
+
+
+@pytest.fixture
+def page(client: TestClient, places: Mapping[str, Path]) -> Iterator[Page]:
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, identity(places["plain"]), seed=7)
+        page.wait_for("started")
+        yield page
+
+
+def test_what_is_carried_is_what_generate_makes(page: Page, places: Mapping[str, Path]) -> None:
+    assert (page.until(5001) == expected(places["plain"], 5001)).all()
+    about = page.told[0]
+    assert (about["seed"], about["rate"], about["lead_in"], about["samples"]) == (7, 8000, 0, None)
+    assert "seed 7" in about["comment"]
+    assert about["listeners"] == 1
+    # Nothing is made beyond what there is room for.
+    time.sleep(0.05)
+    page.say("credit", until=6000, heard=5001)
+    assert (page.until(6000) == expected(places["plain"], 6000)).all()
+
+
+def test_a_length_ends_a_stream_exactly(client: TestClient, places: Mapping[str, Path]) -> None:
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, identity(places["plain"]), seed=7, seconds=0.1234)
+        assert page.wait_for("started")["samples"] == 987
+        page.say("credit", until=20_000, heard=0)
+        page.wait_for("end")
+        assert (page.wav == expected(places["plain"], 987)).all()
+
+
+def test_settings_and_labels_are_those_of_generate(
+    client: TestClient, places: Mapping[str, Path]
+) -> None:
+    how = {"temperature": 0.8, "top_k": 9, "top_p": 0.9}
+    for label in (VOICES.labels[0], VOICES.labels[-1]):
+        with client.websocket_connect(STREAM) as socket:
+            page = Page(socket, identity(places["labels"]), seed=3, label=label, **how)
+            wav = page.until(2000)
+            assert (wav == expected(places["labels"], 2000, 3, label=label, **how)).all()
+
+
+def test_a_change_holds_soon_and_before_it_nothing_changes(
+    page: Page, places: Mapping[str, Path]
+) -> None:
+    before = page.until(8000).copy()
+    page.say("change", heard=4000, temperature=0.0)
+    begins = page.wait_for("from")["sample"]
+    # What is on its way may be heard, and the next moment that was kept comes soon after that.
+    assert 4000 <= begins <= 4000 + 0.15 * 8000
+    after = page.until(8000)
+    assert (after[:begins] == before[:begins]).all()
+    assert (after[begins:] != before[begins:]).any()
+    assert (before == expected(places["plain"], 8000)).all()
+
+
+def test_a_label_is_changed_while_it_sounds(client: TestClient, places: Mapping[str, Path]) -> None:
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, identity(places["labels"]), seed=3, label=VOICES.labels[0])
+        before = page.until(8000).copy()
+        page.say("change", heard=2000, label=VOICES.labels[1])
+        begins = page.wait_for("from")["sample"]
+        after = page.until(8000)
+        assert (after[:begins] == before[:begins]).all()
+        assert (after[begins:] != before[begins:]).any()
+
+
+def test_one_past_has_two_futures(page: Page, places: Mapping[str, Path]) -> None:
+    whole = expected(places["plain"], 8000)
+    page.until(8000)
+    page.say("branch", heard=4000, seed=99)
+    branch = page.wait_for("from")
+    other = page.until(8000).copy()
+    begins = branch["sample"]
+    assert (other[:begins] == whole[:begins]).all()
+    assert (other[begins:] != whole[begins:]).any()
+    page.say("resume", number=branch["branch"], seed=7)
+    assert page.wait_for("from")["sample"] == begins
+    assert (page.until(8000) == whole).all()
+    page.say("resume", number=branch["branch"], seed=99)
+    page.wait_for("from")
+    assert (page.until(8000) == other).all()
+
+
+def test_a_prompt_is_heard_and_continued(
+    client: TestClient, places: Mapping[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "prompt.wav"
+    sf.write(path, tone(4.0), 8000, subtype="FLOAT")
+    sent = client.post("/api/uploads?name=prompt.wav", content=path.read_bytes()).json()
+    assert (sent["name"], sent["seconds"]) == ("prompt.wav", 4.0)
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, identity(places["plain"]), seed=7, prompt=sent["id"])
+        lead = page.wait_for("started")["lead_in"]
+        assert lead == 3 * 8000
+        wav = page.until(lead + 4000)
+        np.testing.assert_allclose(wav[:lead], tone(4.0)[-lead:], atol=1e-6)
+        assert (wav[lead:] == expected(places["plain"], 4000, prompt=path)).all()
+
+
+def test_typed_notes_are_played_as_play_does(client: TestClient) -> None:
+    notes = "C5:0.2 E5"
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, FLUTE, seed=7, text=notes)
+        samples = page.wait_for("started")["samples"]
+        wav = np.asarray(wavenet.play(FLUTE, notes, 7))
+        assert samples == len(wav)
+        page.say("credit", until=samples, heard=0)
+        page.wait_for("end")
+        assert (page.wav == wav).all()
+
+
+def test_keys_are_heard_within_a_moment(client: TestClient) -> None:
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, FLUTE, seed=7, live=True)
+        quiet = page.until(1600).copy()
+        page.say("keys", heard=800, pressed=[[76, 90]], released=[])
+        begins = page.wait_for("from")["sample"]
+        assert 800 <= begins <= 800 + 0.05 * 16_000
+        note = page.until(begins + 8000)[begins + 2000 :]
+        assert np.abs(quiet).max() < 0.02 < np.abs(note).max()
+        page.say("keys", heard=begins + 8000, pressed=[], released=[76])
+        page.wait_for("from")
+        rest = page.until(begins + 24_000)[begins + 16_000 :]
+        assert np.abs(rest).max() < 0.02
+
+
+def test_listeners_come_and_go_and_hear_what_they_would_alone(
+    client: TestClient, places: Mapping[str, Path]
+) -> None:
+    model = identity(places["labels"])
+    with client.websocket_connect(STREAM) as a, client.websocket_connect(STREAM) as b:
+        one = Page(a, model, seed=1, temperature=0.7)
+        one.until(1000)
+        two = Page(b, model, seed=2, label=VOICES.labels[1])
+        two.until(700)
+        with client.websocket_connect(STREAM) as c:
+            three = Page(c, model, seed=3)
+            for samples in (1500, 2500):
+                for page in (three, one, two):
+                    page.say("credit", until=samples, heard=len(page.wav))
+                for page in (one, two, three):
+                    page.until(samples)
+        two.until(4000)
+        first = VOICES.labels[0]
+        how = {"label": first, "temperature": 0.7}
+        assert (one.until(4000) == expected(places["labels"], 4000, 1, **how)).all()
+        assert (two.wav == expected(places["labels"], 4000, 2, label=VOICES.labels[1])).all()
+        assert (three.wav == expected(places["labels"], 2500, 3, label=first)).all()
+
+
+def test_one_listener_too_many_is_refused_kindly_until_another_leaves(
+    tmp_path: Path, places: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Player, "_timed_capacity", lambda self: 2)
+    app = create_app(Studio(tmp_path, list(places.values()), print))
+    plain, labels = (identity(place) for place in places.values())
+    with (
+        TestClient(app, base_url="http://127.0.0.1") as client,
+        client.websocket_connect(STREAM) as a,
+    ):
+        Page(a, plain, seed=1).wait_for("started")
+        with client.websocket_connect(STREAM) as b:
+            # Models share the machine.
+            Page(b, labels, seed=1).wait_for("started")
+            for model in (plain, labels):
+                with client.websocket_connect(STREAM) as c:
+                    told = Page(c, model, seed=1).hear()
+                    assert told is not None
+                    assert told["type"] == "refused"
+                    assert "keeps 2 streams of" in told["message"]
+                    assert "1 to " in told["message"]
+        # Whoever leaves gives the place back, soon.
+        for _ in range(100):
+            with client.websocket_connect(STREAM) as c:
+                told = Page(c, plain, seed=1).hear()
+            if told is not None and told["type"] == "started":
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the place was not given back")
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"temperature": -1}, "`temperature` -1.0: must be 0"),
+        ({"top_p": 0.0}, "`top_p` 0.0: must be above 0"),
+        ({"seconds": 1e6}, "`seconds` 1e+06: must be above 0 and at most a day"),
+        ({"seed": -4}, "`seed`: must be 0 to"),
+        ({"prompt": "nothing"}, "no longer here"),
+        ({"text": "C5"}, "without pitch, notes or features to follow"),
+        ({"live": True}, "without pitch"),
+        ({"model": "../../etc/passwd"}, "no such model"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_the_page_may_try_again(
+    client: TestClient, places: Mapping[str, Path], settings: dict[str, Any], line: str
+) -> None:
+    with client.websocket_connect(STREAM) as socket:
+        model = settings.pop("model", identity(places["plain"]))
+        told = Page(socket, model, **settings).hear()
+        assert told is not None
+        assert told["type"] == "error"
+        assert line in told["message"]
+        # The same page may try again.
+        page = Page(socket, identity(places["plain"]), seed=7)
+        assert (page.until(100) == expected(places["plain"], 100)).all()
+
+
+def test_a_labelled_model_refuses_a_label_that_it_does_not_know(
+    client: TestClient, places: Mapping[str, Path]
+) -> None:
+    with client.websocket_connect(STREAM) as socket:
+        told = Page(socket, identity(places["labels"]), label="nobody").hear()
+        assert told == {
+            "type": "error",
+            "message": "`label` nobody: is not one that this model knows",
+        }
+
+
+def test_models_are_listed_with_what_a_page_needs(
+    client: TestClient, places: Mapping[str, Path]
+) -> None:
+    listed = {model["id"]: model for model in client.get("/api/models").json()["models"]}
+    plain, flute = listed[identity(places["plain"])], listed[FLUTE]
+    assert (plain["levels"], plain["follows"], plain["comes_with"]) == (32, [], False)
+    assert flute["follows"] == ["pitch", "loudness"]
+    assert flute["notes"][0] < 70 < flute["notes"][1]
+    assert listed["demo-vocoder"]["levels"] == 0
+    assert "`" not in flute["about"]
+    assert flute["about"]
+
+
+def test_a_player_knows_how_many_streams_it_keeps_in_real_time(
+    tmp_path: Path, places: Mapping[str, Path]
+) -> None:
+    """A small network at 8000 Hz: at least ten, and no more than are ever promised."""
+    played = models.Models(Studio(tmp_path, list(places.values()), print))
+    player = played.take(identity(places["plain"]))
+    assert 10 <= player.capacity <= MOST_VOICES
+    played.close()
+
+
+def test_players_that_nobody_listens_to_end(
+    tmp_path: Path, places: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "MOST_IDLE", 0)
+    played = models.Models(Studio(tmp_path, list(places.values()), print))
+    first = played.take(identity(places["plain"]))
+    played.release(first)
+    second = played.take(identity(places["labels"]))
+    assert not first._thread.is_alive()
+    assert played.take(identity(places["labels"])) is second
+    played.close()
+    assert not second._thread.is_alive()
+
+
+def test_a_page_may_not_have_hours_made_ahead(page: Page) -> None:
+    page.say("credit", until=10**9, heard=0)
+    most = int(streaming.MOST_AHEAD_SECONDS * 8000)
+    while len(page.wav) < most:
+        page.hear()
+    page.say("change", heard=0, temperature=1.0)
+    # Had more been made, it would come before the answer.
+    page.wait_for("from")
+    assert len(page.wav) <= most

@@ -1,0 +1,221 @@
+"""A model that plays to its listeners: one thread, in which all of its streams advance together.
+
+Whoever wants something of a stream has it done in that thread, between two blocks. A stream is
+advanced as far as its listener has room for, its credit, and then waits.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wavenet.engines.options import EngineOptions
+from wavenet.errors import printable
+from wavenet.generation.live import LiveStream, LiveStreams
+from wavenet.generation.live_notes import LiveNotes
+from wavenet.generation.streams import Generator, Stream
+from wavenet.glossary import Samples, Wav
+from wavenet.model.checkpoint import Model
+from wavenet.model.conditioning.registry import front_ends
+
+# What is made at once: for those who listen, and for those who play and want to hear it at once.
+LISTENING_SECONDS, PLAYING_SECONDS = 0.04, 0.01
+# From one moment that a listener's change can go back to to the next.
+KEEP_SECONDS = 0.12
+# The part of what the engine makes that is promised to listeners.
+PROMISED = 0.9
+# Streams that are timed together, and how often. Nobody is promised more than this many.
+TIMED_STREAMS, TIMED_BLOCKS, MOST_VOICES = 8, 6, 200
+# The engine has found out by then whether several threads are faster.
+TIMED_SECONDS = 0.6
+# Times are never more than a day of samples.
+FOREVER = 2**62
+
+
+@dataclass(eq=False)
+class Voice:
+    """A stream and its listener, up to sample `end`, in blocks of `block` samples.
+
+    `deliver` is called in the player's thread with what was made, None at the end, or the error
+    that ended it.
+    """
+
+    live: LiveStream
+    block: int
+    end: int
+    deliver: Callable[[Wav | Exception | None], None]
+    notes: LiveNotes | None = None
+    # The sample until which its listener has room.
+    credit: int = 0
+
+    @property
+    def wants(self) -> bool:
+        return self.live.now.time < min(self.credit, self.end)
+
+    @property
+    def left(self) -> int:
+        """Samples that may be made now. More than a block is not waited for."""
+        return min(self.block, min(self.credit, self.end) - self.live.now.time)
+
+
+class Player:
+    """Plays one model. `capacity` is how many streams it keeps in real time on this machine.
+
+    `listeners` counts those that have a place, which `Models` gives.
+    """
+
+    def __init__(self, model: Model, report: Callable[[str], None]) -> None:
+        """Loads, compiles and times the engine, which may take some seconds."""
+        self.model, self._report = model, report
+        self.generator = Generator(model, options=EngineOptions(precision="auto"))
+        self.live = LiveStreams(self.generator)
+        self.voices: list[Voice] = []
+        self.listeners = 0
+        self.capacity = self._timed_capacity()
+        self.engine = self.generator.engine.describe(1)
+        self._wishes: deque[tuple[Callable[[], None], Future[None]]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="wavenet-player", daemon=True)
+        self._thread.start()
+
+    def ask(self, wish: Callable[[], None]) -> Future[None]:
+        """Have something done between two blocks; what it raises is in what this returns.
+
+        Whoever waits for that before the next wish has one of them in a block, as everybody has,
+        and cannot keep the others waiting for their sound.
+        """
+        done = Future[None]()
+        with self._changed:
+            if self._closed:
+                done.cancel()
+            else:
+                self._wishes.append((wish, done))
+            self._changed.notify()
+        return done
+
+    def close(self) -> None:
+        """End the thread, after the block that it is at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+        for _, done in self._wishes:
+            done.cancel()
+
+    def samples(self, seconds: float) -> int:
+        return max(1, round(seconds * self.model.sample_rate))
+
+    def begin(
+        self,
+        stream: Stream,
+        prompt: Samples,
+        deliver: Callable[[Wav | Exception | None], None],
+        *,
+        end: int = FOREVER,
+        notes: LiveNotes | None = None,
+    ) -> Voice:
+        """A new voice; in the player's thread."""
+        seconds = LISTENING_SECONDS if notes is None else PLAYING_SECONDS
+        keep = self.samples(KEEP_SECONDS if notes is None else PLAYING_SECONDS)
+        live = self.live.join(stream, prompt, keep)
+        voice = Voice(live, self.samples(seconds), end, deliver, notes)
+        self.voices.append(voice)
+        return voice
+
+    def leave(self, voice: Voice) -> None:
+        """Forget a voice; in the player's thread."""
+        if voice not in self.voices:
+            return
+        self.voices.remove(voice)
+        try:
+            self.live.leave(voice.live)
+        except Exception as e:
+            self._end_all([], e)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wishes and not self._closed and not self._ready():
+                    self._changed.wait()
+                if self._closed:
+                    return
+                wishes = list(self._wishes)
+                self._wishes.clear()
+            for wish, done in wishes:
+                self._do(wish, done)
+            if ready := self._ready():
+                self._advance(ready)
+
+    def _do(self, wish: Callable[[], None], done: "Future[None]") -> None:
+        """Whatever one listener's wish leads to, the others are played to."""
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            wish()
+        except Exception as e:
+            done.set_exception(e)
+        else:
+            done.set_result(None)
+
+    def _ready(self) -> list[Voice]:
+        return [voice for voice in self.voices if voice.wants]
+
+    def _advance(self, ready: Sequence[Voice]) -> None:
+        steps = min(voice.left for voice in ready)
+        try:
+            wavs = self.live.advance([voice.live for voice in ready], steps)
+        except Exception as e:
+            self._end_all(ready, e)
+            return
+        # Those that have come to their end stay: their listeners may go back.
+        for voice, wav in zip(ready, wavs, strict=True):
+            voice.deliver(wav)
+            if voice.live.now.time >= voice.end:
+                voice.deliver(None)
+
+    def _end_all(self, voices: Sequence[Voice], error: Exception) -> None:
+        """End some, and all whose states were one: nobody knows how these are.
+
+        Those that waited on their own, and those who come, are played to.
+        """
+        self._report(f"{self.model.name} cannot go on: {type(error).__name__}: {printable(error)}")
+        ended = [v for v in self.voices if v in voices or v.live.state is None]
+        self.voices = [v for v in self.voices if v not in ended]
+        self.live = LiveStreams(self.generator)
+        for voice in ended:
+            voice.deliver(error)
+
+    def _timed_capacity(self) -> int:
+        """How many streams the engine makes in real time, less what is kept in reserve."""
+        alone, together = (self._seconds_for(count) for count in (1, TIMED_STREAMS))
+        allowed = PROMISED * LISTENING_SECONDS
+        if together <= allowed:
+            count = TIMED_STREAMS * allowed / together
+        else:
+            # Between the two, what a block takes lies on a line.
+            count = 1 + (TIMED_STREAMS - 1) * (allowed - alone) / max(together - alone, 1e-9)
+        return int(min(max(count, 1), MOST_VOICES))
+
+    def _seconds_for(self, count: int) -> float:
+        """The seconds that a block of so many streams takes, once the engine knows its threads."""
+        streams = [self.generator.stream(0, i, self._some_values()) for i in range(count)]
+        live = LiveStreams(self.generator)
+        none, keep = np.zeros(0, np.int64), self.samples(KEEP_SECONDS)
+        joined = [live.join(stream, none, keep) for stream in streams]
+        times = list[float]()
+        until = time.perf_counter() + (TIMED_SECONDS if count > 1 else TIMED_SECONDS / 4)
+        while time.perf_counter() < until or len(times) < TIMED_BLOCKS:
+            started = time.perf_counter()
+            live.advance(joined, self.samples(LISTENING_SECONDS))
+            times.append(time.perf_counter() - started)
+        return float(np.mean(times[-TIMED_BLOCKS:]))
+
+    def _some_values(self) -> dict[str, Any]:
+        generator = np.random.default_rng(0)
+        return {f.name: f.random_value(generator, 20) for f in front_ends(self.model.config.model)}

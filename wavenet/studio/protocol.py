@@ -1,0 +1,164 @@
+"""What a page says of a stream over its WebSocket, and what it is told.
+
+A page says, in JSON objects with a `type`:
+
+    start     begin a stream of a `model`: `seed`, settings, and what it continues or follows
+    credit    make audio until sample `until`, and then wait; `heard` is where the page is
+    change    other settings from what is heard at sample `heard` on
+    keys      `pressed`, pairs of a note and a velocity, and `released`, notes
+    branch    go on from `heard` with another `seed`; that moment is kept, and has a number
+    resume    go back to the moment of branch `number` and go on with a `seed`
+
+and is told `started`, `from` (what follows begins at that `sample`, in place of what was sent
+before), `end`, `refused` and `error`. Between these, binary messages hold samples, float32 with the
+least byte first. Samples are counted from the first that is sent, which may be a prompt's.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from wavenet.errors import UsageError
+from wavenet.generation.api import given_or_new
+from wavenet.model.distributions.base import Sampling
+
+# Of one message, and of keys that are pressed or released in one.
+MOST_CHARACTERS, MOST_KEYS = 20_000, 32
+DAY_SECONDS = 86_400.0
+
+
+class MalformedError(Exception):
+    """A page said something that no page of the studio says."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a stream is to be."""
+
+    model: str
+    seed: int
+    sampling: Sampling
+    label: str | None
+    # The recording that is continued.
+    prompt: str | None
+    # What is followed: a recording or a file that was sent, a text of notes or segments, or keys.
+    upload: str | None
+    text: str | None
+    is_live: bool
+    transpose: float
+    seconds: float | None
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Start":
+        """Raises MalformedError and UsageError."""
+        seconds = optional(given, "seconds", float)
+        if seconds is not None and not 0 < seconds <= DAY_SECONDS:
+            raise UsageError("seconds", f"{seconds:g}", "must be above 0 and at most a day")
+        return cls(
+            model=required(given, "model", str),
+            seed=seed_of(given),
+            sampling=sampling_of(given, Sampling()),
+            label=optional(given, "label", str),
+            prompt=optional(given, "prompt", str),
+            upload=optional(given, "upload", str),
+            text=optional(given, "text", str),
+            is_live=bool(optional(given, "live", bool)),
+            transpose=optional(given, "transpose", float) or 0.0,
+            seconds=seconds,
+        )
+
+
+def message_of(text: object) -> dict[str, Any]:
+    """The object that a page sent. Raises MalformedError."""
+    if not isinstance(text, str) or len(text) > MOST_CHARACTERS:
+        raise MalformedError("a message that is no text, or too long")
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        raise MalformedError("a message that is not JSON") from None
+    if not isinstance(given, dict):
+        raise MalformedError("a message that is no object")
+    return given
+
+
+def seed_of(given: dict[str, Any]) -> int:
+    """The seed that a page gives, or a new one. Raises MalformedError and UsageError."""
+    seed = given_or_new(optional(given, "seed", int))
+    if not 0 <= seed < 2**64:
+        raise UsageError("seed", None, "must be 0 to 2^64 - 1")
+    return seed
+
+
+def sampling_of(given: dict[str, Any], before: Sampling) -> Sampling:
+    """The sampling that a page asks for; where it says nothing, that of before.
+
+    Raises MalformedError and UsageError.
+    """
+    temperature, top_p = optional(given, "temperature", float), optional(given, "top_p", float)
+    top_k = optional(given, "top_k", int)
+    return Sampling(
+        before.temperature if temperature is None else temperature,
+        before.top_k if top_k is None else top_k,
+        before.top_p if top_p is None else top_p,
+    )
+
+
+def keys_of(given: dict[str, Any]) -> tuple[list[tuple[float, int]], list[float]]:
+    """The notes that are pressed, each with its velocity, and those that are released.
+
+    Raises MalformedError.
+    """
+    pressed, released = (optional(given, name, list) or [] for name in ("pressed", "released"))
+    if len(pressed) + len(released) > MOST_KEYS:
+        raise MalformedError("too many keys at once")
+    pairs = []
+    for pair in pressed:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise MalformedError("a key that is no pair of a note and a velocity")
+        note, velocity = pair
+        pairs.append((_key("note", note), _of_kind("velocity", velocity, int)))
+    return pairs, [_key("note", note) for note in released]
+
+
+def _key(name: str, value: Any) -> float:
+    note: float = _of_kind(name, value, float)
+    # Of notes in between there are so many that a page could hold ever more of them.
+    if not note.is_integer():
+        raise MalformedError(f"`{name}` is of no keyboard")
+    return note
+
+
+def sample_of(given: dict[str, Any], name: str) -> int:
+    """The number of a sample. Raises MalformedError."""
+    sample: int = required(given, name, int)
+    if not 0 <= sample < 2**53:
+        raise MalformedError(f"`{name}` is no number of a sample")
+    return sample
+
+
+def optional(given: dict[str, Any], name: str, kind: type) -> Any:
+    """A value of a message, None where it is missing.
+
+    Raises MalformedError for one of another kind.
+    """
+    value = given.get(name)
+    return None if value is None else _of_kind(name, value, kind)
+
+
+def required(given: dict[str, Any], name: str, kind: type) -> Any:
+    """A value of a message. Raises MalformedError where it is missing or of another kind."""
+    if given.get(name) is None:
+        raise MalformedError(f"`{name}` is missing")
+    return _of_kind(name, given[name], kind)
+
+
+def _of_kind(name: str, value: Any, kind: type) -> Any:
+    # JSON does not tell 1 from 1.0, and Python takes True for 1.
+    if kind is float and type(value) is int and abs(value) < 2**53:
+        value = float(value)
+    if type(value) is not kind:
+        raise MalformedError(f"`{name}` is no {kind.__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MalformedError(f"`{name}` is not finite")
+    return value

@@ -1,0 +1,31 @@
+// What the server is asked for. Errors have the server's own words.
+
+async function answer(response) {
+  const isJson = (response.headers.get("content-type") || "").startsWith("application/json");
+  const body = isJson ? await response.json() : null;
+  if (!response.ok) throw new Error((body && body.error) || `the studio answered ${response.status}`);
+  return body;
+}
+
+async function ask(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch {
+    throw new Error("the studio does not answer; is `wavenet studio` still running?");
+  }
+}
+
+/** The JSON of an address under /api, such as get("models"). */
+export async function get(name, parameters = {}, options = {}) {
+  const query = new URLSearchParams(parameters).toString();
+  return answer(await ask(`api/${name}${query ? `?${query}` : ""}`, options));
+}
+
+/** Send an object, or a File or Blob as it is, and return the JSON of the answer. */
+export async function post(name, body = {}, parameters = {}) {
+  const query = new URLSearchParams(parameters).toString();
+  const isFile = body instanceof Blob;
+  const headers = { "content-type": isFile ? "application/octet-stream" : "application/json" };
+  const options = { method: "POST", headers, body: isFile ? body : JSON.stringify(body) };
+  return answer(await ask(`api/${name}${query ? `?${query}` : ""}`, options));
+}

@@ -1,0 +1,158 @@
+// A keyboard on the page, the computer's own keys, and MIDI: notes that are pressed and released.
+
+import { element, notice } from "./dom.js";
+
+const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
+// Where hands lie on the computer's keys, by their places, whatever letters these have.
+const PLACES = ["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH",
+  "KeyU", "KeyJ", "KeyK", "KeyO", "KeyL", "KeyP", "Semicolon"];
+const VELOCITY = 90;
+
+export function nameOf(note) {
+  return `${NAMES[note % 12]}${Math.floor(note / 12) - 1}`;
+}
+
+export class Keyboard {
+  /** `range` is the lowest and the highest note; `told(pressed, released)` hears of all keys. */
+  constructor(range, told) {
+    this.told = told;
+    this.range = range;
+    this.held = new Map();
+    this.octaves = window.innerWidth < 700 ? 1 : 2;
+    const [low, high] = range;
+    this.first = 12 * Math.round((low + high) / 24 - this.octaves / 2);
+    this.keys = element("div", { class: "keys", role: "group", "aria-label": "Keyboard" });
+    this.span = element("span", { class: "quiet" });
+    const shift = (by) => () => this.shift(by);
+    this.made = element("div", { class: "keyboard" },
+      element("div", { class: "row" },
+        element("button", { type: "button", onclick: shift(-1) }, "Octave down"),
+        element("button", { type: "button", onclick: shift(1) }, "Octave up"), this.span),
+      this.keys,
+      element("p", { class: "hint" },
+        "Keys A W S E D F … of your computer play too, Z and X move by an octave."));
+    this.onkey = (event) => this.typed(event);
+    window.addEventListener("keydown", this.onkey);
+    window.addEventListener("keyup", this.onkey);
+    this.onblur = () => this.releaseAll();
+    window.addEventListener("blur", this.onblur);
+    this.draw();
+  }
+
+  draw() {
+    this.releaseAll();
+    const [low, high] = this.range;
+    const notes = Array.from({ length: 12 * this.octaves + 1 }, (_, i) => this.first + i);
+    this.keys.replaceChildren(...notes.map((note) => this.key(note)));
+    this.span.textContent = `${nameOf(notes[0])} to ${nameOf(notes.at(-1))}; ` +
+      `the model knows ${nameOf(Math.round(low))} to ${nameOf(Math.round(high))}`;
+  }
+
+  key(note) {
+    const isBlack = NAMES[note % 12].length > 1;
+    const isKnown = note >= this.range[0] - 1 && note <= this.range[1] + 1;
+    const key = element("button", {
+      type: "button", class: `${isBlack ? "black" : "white"}${isKnown ? "" : " beyond"}`,
+      "data-note": note, "aria-label": nameOf(note),
+    }, isBlack ? "" : element("span", { "aria-hidden": "true" }, nameOf(note)));
+    key.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      key.setPointerCapture(event.pointerId);
+      // The lower on a key, the louder.
+      const { top, height } = key.getBoundingClientRect();
+      const depth = Math.min(1, Math.max(0, (event.clientY - top) / height));
+      this.press(note, Math.round(45 + 75 * depth));
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      key.addEventListener(end, () => this.release(note));
+    }
+    const isEnter = ({ key: name }) => name === "Enter" || name === " ";
+    key.addEventListener("keydown", (event) => {
+      if (!isEnter(event)) return;
+      event.preventDefault();
+      if (!event.repeat) this.press(note, VELOCITY);
+    });
+    key.addEventListener("keyup", (event) => { if (isEnter(event)) this.release(note); });
+    key.addEventListener("blur", () => this.release(note));
+    return key;
+  }
+
+  typed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.target.matches?.("input, select, textarea") && event.target.type !== "range") return;
+    const isDown = event.type === "keydown";
+    if (isDown && (event.code === "KeyZ" || event.code === "KeyX")) {
+      this.shift(event.code === "KeyZ" ? -1 : 1);
+      return;
+    }
+    const place = PLACES.indexOf(event.code);
+    if (place < 0) return;
+    const note = this.first + place;
+    if (isDown) this.press(note, VELOCITY);
+    else this.release(note);
+  }
+
+  shift(by) {
+    const first = this.first + 12 * by;
+    if (first < 12 || first + 12 * this.octaves > 120) return;
+    this.first = first;
+    this.draw();
+  }
+
+  press(note, velocity) {
+    if (this.held.has(note)) return;
+    this.held.set(note, velocity);
+    this.show(note, true);
+    this.told([[note, Math.min(127, Math.max(1, velocity))]], []);
+  }
+
+  release(note) {
+    if (!this.held.delete(note)) return;
+    this.show(note, false);
+    this.told([], [note]);
+  }
+
+  releaseAll() {
+    for (const note of [...this.held.keys()]) this.release(note);
+  }
+
+  show(note, isHeld) {
+    this.keys.querySelector(`[data-note="${note}"]`)?.classList.toggle("held", isHeld);
+  }
+
+  /** Let every MIDI keyboard that is plugged in play, now or later. */
+  async listenToMidi() {
+    if (!navigator.requestMIDIAccess) {
+      throw new Error("this browser gives no MIDI to this page");
+    }
+    const access = await navigator.requestMIDIAccess()
+      .catch(() => { throw new Error("the browser was not allowed to use MIDI"); });
+    const listen = () => {
+      for (const input of access.inputs.values()) {
+        input.onmidimessage = ({ data }) => this.midi(data);
+      }
+    };
+    access.onstatechange = listen;
+    listen();
+    this.access = access;
+    const count = access.inputs.size;
+    notice(count ? `${count} MIDI ${count === 1 ? "input plays" : "inputs play"}`
+      : "no MIDI keyboard yet: plug one in");
+  }
+
+  midi([status, note, velocity]) {
+    const kind = status & 0xf0;
+    if (kind === 0x90 && velocity) this.press(note, velocity);
+    else if (kind === 0x80 || kind === 0x90) this.release(note);
+  }
+
+  close() {
+    window.removeEventListener("keydown", this.onkey);
+    window.removeEventListener("keyup", this.onkey);
+    window.removeEventListener("blur", this.onblur);
+    if (this.access) {
+      this.access.onstatechange = null;
+      for (const input of this.access.inputs.values()) input.onmidimessage = null;
+    }
+  }
+}

@@ -1,0 +1,178 @@
+// A stream from the server that is heard while it comes.
+//
+// The page tells the server where it is and until where it has room, so that only little is made
+// ahead; what is changed is then soon heard. What the messages mean, studio/protocol.py says.
+
+import { Recording } from "./recording.js";
+
+// What is kept ahead of what is heard, and waited for before it begins, in seconds. What is made
+// ahead delays nothing, since it is made anew where something changes; but a model that is played
+// keeps fewer moments to go back to.
+export const LISTENING = { ahead: 0.5, enough: 0.08 };
+export const PLAYING = { ahead: 0.18, enough: 0.06 };
+
+let shared = null;
+
+/** A running AudioContext of a rate. There is one at a time, since browsers allow only a few. */
+async function contextOf(rate) {
+  if (!window.AudioContext || !window.AudioWorkletNode) {
+    throw new Error("this browser plays no live sound here; open the page from this machine");
+  }
+  if (shared && (shared.context.sampleRate !== rate || shared.context.state === "closed")) {
+    shared.context.close();
+    shared = null;
+  }
+  if (!shared) {
+    const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
+    shared = { context, ready: context.audioWorklet.addModule("static/playback.js") };
+  }
+  await shared.ready;
+  await shared.context.resume();
+  return shared.context;
+}
+
+/** Have the page's sound ready: to be called in answer to a click, before anything is awaited. */
+export function wake(rate) {
+  return contextOf(rate);
+}
+
+export class Stream {
+  /** `told` has functions to call: started, status, from, end, refused, failed. */
+  constructor(told) {
+    this.told = told;
+    this.recording = null;
+    this.about = null;
+    this.status = null;
+    this.granted = 0;
+    this.isClosed = false;
+  }
+
+  /** Begin. `settings` are those of a `start` message, `pace` how much is kept ahead. */
+  async start(settings, rate, pace = LISTENING) {
+    this.pace = pace;
+    this.context = await contextOf(rate);
+    if (this.isClosed) return;
+    const processorOptions = { enough: Math.round(pace.enough * rate) };
+    this.node = new AudioWorkletNode(this.context, "playback", {
+      numberOfInputs: 0, outputChannelCount: [1], processorOptions,
+    });
+    this.analyser = this.context.createAnalyser();
+    this.node.connect(this.analyser).connect(this.context.destination);
+    this.node.port.onmessage = ({ data }) => this.played(data);
+    this.recording = new Recording(rate);
+    const address = new URL("api/stream", location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.hash = "";
+    address.search = "";
+    this.socket = new WebSocket(address);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => this.say({ type: "start", ...settings });
+    this.socket.onmessage = ({ data }) => this.hear(data);
+    this.socket.onclose = () => this.lost();
+  }
+
+  /** Other settings from here on. */
+  change(settings) {
+    this.say({ type: "change", heard: this.heard(), ...settings });
+  }
+
+  keys(pressed, released) {
+    this.keyTime = this.now();
+    this.say({ type: "keys", heard: this.heard(), pressed, released });
+  }
+
+  branch(seed) {
+    this.say({ type: "branch", heard: this.heard(), seed });
+  }
+
+  resume(number, seed) {
+    this.say({ type: "resume", number, seed });
+  }
+
+  /** End, keeping what was heard. */
+  stop() {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    if (this.socket) {
+      this.socket.onclose = null;
+      this.socket.close();
+    }
+    if (this.node) {
+      this.node.disconnect();
+      this.node.port.onmessage = null;
+    }
+  }
+
+  /** The number of the sample that is played now. */
+  heard() {
+    const { status } = this;
+    if (!status) return 0;
+    const since = (this.now() - status.time) * this.context.sampleRate;
+    return Math.min(status.end, status.position + Math.max(0, Math.round(since)));
+  }
+
+  now() {
+    return this.context.currentTime;
+  }
+
+  say(message) {
+    if (this.socket && this.socket.readyState === WebSocket.OPEN) {
+      this.socket.send(JSON.stringify(message));
+    }
+  }
+
+  hear(data) {
+    if (data instanceof ArrayBuffer) {
+      const samples = new Float32Array(data);
+      this.recording.add(samples);
+      this.node.port.postMessage({ samples }, [data]);
+      return;
+    }
+    const message = JSON.parse(data);
+    if (message.type === "started") {
+      this.about = message;
+      this.told.started?.(message);
+      this.grant(0);
+    } else if (message.type === "from") {
+      this.recording.goOnFrom(message.sample);
+      this.node.port.postMessage({ from: message.sample });
+      if (this.keyTime !== undefined && this.status) {
+        const ahead = (message.sample - this.heard()) / this.context.sampleRate;
+        this.keyLatency = this.now() - this.keyTime + Math.max(0, ahead)
+          + (this.context.outputLatency || this.context.baseLatency);
+        this.keyTime = undefined;
+      }
+      this.granted = 0;
+      this.grant(Math.min(this.heard(), message.sample));
+      this.told.from?.(message);
+    } else if (message.type === "end") {
+      this.node.port.postMessage({ ends: this.recording.end });
+      this.told.end?.();
+    } else {
+      this.stop();
+      (message.type === "refused" ? this.told.refused : this.told.failed)?.(message.message);
+    }
+  }
+
+  /** What the audio thread reports. */
+  played(status) {
+    this.status = status;
+    this.grant(status.position);
+    this.told.status?.(status);
+  }
+
+  grant(position) {
+    const rate = this.context.sampleRate;
+    const until = position + Math.round(this.pace.ahead * rate);
+    // Not for every block of 128 samples.
+    if (!this.about || until < this.granted + 0.15 * this.pace.ahead * rate) return;
+    this.granted = until;
+    this.say({ type: "credit", until, heard: position });
+  }
+
+  lost() {
+    if (this.isClosed) return;
+    this.stop();
+    this.told.failed?.("the stream has ended; is `wavenet studio` still running?");
+  }
+}

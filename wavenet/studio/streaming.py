@@ -1,0 +1,373 @@
+"""A stream of audio to a page, over a WebSocket; `protocol` says what is said there.
+
+Whoever says something else is cut off, and so is who does not read. The audio is that of
+`wavenet generate` with the same seed, sample for sample.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from wavenet.errors import UsageError, WavenetError, printable
+from wavenet.generation.live import Moment
+from wavenet.generation.provenance import synthetic_tags
+from wavenet.model.conditioning.registry import followed
+from wavenet.studio.models import Models, NoPlaceError
+from wavenet.studio.player import FOREVER, Player, Voice
+from wavenet.studio.preparation import Prepared, label_number, prepared
+from wavenet.studio.protocol import (
+    MalformedError,
+    Start,
+    keys_of,
+    message_of,
+    optional,
+    required,
+    sample_of,
+    sampling_of,
+    seed_of,
+)
+from wavenet.studio.uploads import Uploads
+
+# A page may have so much more made than it has heard, and what is sent must leave within so long.
+MOST_AHEAD_SECONDS, SEND_SECONDS = 5.0, 20.0
+# What waits to be sent of one stream. More does where a page asks for it and does not read.
+MOST_QUEUED, MOST_QUEUED_BYTES = 5000, 8_000_000
+# A page has so long to say what it wants to hear. Once it hears it and says nothing for so long, it
+# gives its place to others.
+START_SECONDS, IDLE_SECONDS = 60.0, 600.0
+MOST_BRANCHES, MOST_ERROR = 12, 300
+# Connections at once, and of these those whose streams are being prepared.
+MOST_SESSIONS, MOST_PREPARED = 100, 4
+# From what a page hears while it asks for a change to where that begins: what was made for it is on
+# its way until then.
+MARGIN_SECONDS = 0.03
+# Why the WebSocket itself may have been closed, by its codes.
+_DAMAGE = {1002: "what is no message", 1007: "text that is not UTF-8", 1009: "too long a message"}
+
+
+def routes(models: Models, uploads: Uploads, report: Callable[[str], None]) -> list[BaseRoute]:
+    sessions = set[Session]()
+    preparing = asyncio.Semaphore(MOST_PREPARED)
+
+    async def stream(websocket: WebSocket) -> None:
+        if len(sessions) >= MOST_SESSIONS:
+            report(f"a page was turned away: {MOST_SESSIONS} are connected already")
+            await websocket.close(1013)
+            return
+        session = Session(websocket, models, uploads, report, preparing)
+        sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            sessions.discard(session)
+
+    return [WebSocketRoute("/stream", stream)]
+
+
+class Session:
+    """A page's connection, and its stream from the time that it was started."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        models: Models,
+        uploads: Uploads,
+        report: Callable[[str], None],
+        preparing: asyncio.Semaphore,
+    ) -> None:
+        self._websocket, self._models, self._uploads = websocket, models, uploads
+        self._report, self._preparing = report, preparing
+        self._loop = asyncio.get_running_loop()
+        # None is the end.
+        self._outgoing: asyncio.Queue[bytes | dict[str, Any] | None] = asyncio.Queue()
+        self._queued_bytes, self._is_overfull = 0, asyncio.Event()
+        self._player: Player | None = None
+        self._voice: Voice | None = None
+        # A page may leave while a thread gets its place or its voice.
+        self._lock, self._has_left = threading.Lock(), False
+        # Samples of the prompt that are heard first.
+        self._lead_in = 0
+        self._branches: list[Moment] = []
+
+    async def run(self) -> None:
+        """Serve the page until it leaves, or is cut off."""
+        await self._websocket.accept()
+        try:
+            async with anyio.create_task_group() as group:
+                for work in (self._listen, self._send, self._watch):
+                    group.start_soon(self._until_it_ends, work, group.cancel_scope)
+        finally:
+            self._leave()
+        with suppress(RuntimeError, WebSocketDisconnect, OSError), anyio.move_on_after(1):
+            await self._websocket.close(1008)
+
+    async def _until_it_ends(
+        self, work: Callable[[], Awaitable[None]], scope: anyio.CancelScope
+    ) -> None:
+        """Do one part of the work; with it the others end."""
+        try:
+            await work()
+        except WebSocketDisconnect:
+            pass
+        except (MalformedError, TimeoutError) as e:
+            self._report(f"a page was cut off: {e}")
+        except Exception as e:
+            self._report(f"a stream ended: {type(e).__name__}: {printable(e)}")
+        finally:
+            scope.cancel()
+
+    async def _listen(self) -> None:
+        handlers = {
+            "start": self._start,
+            "credit": self._credit,
+            "change": self._change,
+            "keys": self._keys,
+            "branch": self._branch,
+            "resume": self._resume,
+        }
+        while True:
+            try:
+                with anyio.fail_after(START_SECONDS if self._voice is None else IDLE_SECONDS):
+                    message = await self._websocket.receive()
+            except TimeoutError:
+                raise TimeoutError("it has said nothing for too long") from None
+            if message["type"] == "websocket.disconnect":
+                if damage := _DAMAGE.get(message.get("code", 0)):
+                    raise MalformedError(damage)
+                raise WebSocketDisconnect
+            given = message_of(message.get("text"))
+            handler = handlers.get(required(given, "type", str))
+            if handler is None:
+                raise MalformedError("a message of an unknown type")
+            try:
+                await handler(given)
+            except NoPlaceError as e:
+                self._tell(type="refused", message=str(e))
+            except WavenetError as e:
+                # It may quote what the page sent.
+                self._tell(type="error", message=f"{e!s:.{MOST_ERROR}}")
+            except HTTPException as e:
+                self._tell(type="error", message=e.detail)
+
+    async def _send(self) -> None:
+        while (item := await self._outgoing.get()) is not None:
+            self._queued_bytes -= len(item) if isinstance(item, bytes) else 0
+            try:
+                with anyio.fail_after(SEND_SECONDS):
+                    if isinstance(item, bytes):
+                        await self._websocket.send_bytes(item)
+                    else:
+                        await self._websocket.send_text(json.dumps(item))
+            except TimeoutError:
+                raise TimeoutError("it does not read what it asked for") from None
+
+    async def _watch(self) -> None:
+        await self._is_overfull.wait()
+        raise TimeoutError("it does not read what it asked for")
+
+    def _tell(self, **message: Any) -> None:
+        self._put(message)
+
+    def _put(self, *items: bytes | dict[str, Any] | None) -> None:
+        """Have something sent, in turn."""
+        for item in items:
+            self._queued_bytes += len(item) if isinstance(item, bytes) else 0
+            self._outgoing.put_nowait(item)
+        if self._queued_bytes > MOST_QUEUED_BYTES or self._outgoing.qsize() > MOST_QUEUED:
+            self._is_overfull.set()
+
+    def _deliver(self, item: Any) -> None:
+        """Send something from the player's thread. After an error nothing more comes."""
+        items: list[Any] = [item]
+        if isinstance(item, np.ndarray):
+            items = [item.astype("<f4").tobytes()]
+        elif item is None:
+            items = [{"type": "end"}]
+        elif isinstance(item, Exception):
+            items = [{"type": "error", "message": f"the stream has ended: {printable(item)}"}, None]
+        # The studio may be ending.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._put, *items)
+
+    async def _start(self, given: dict[str, Any]) -> None:
+        if self._player is not None:
+            raise MalformedError("a second stream on one connection")
+        start = Start.of(given)
+        try:
+            async with self._preparing:
+                player = await run_in_threadpool(self._take, start.model)
+                begins = await run_in_threadpool(prepared, player, self._uploads, start)
+            await self._begin(player, start, begins)
+        except BaseException:
+            self._give_back()
+            raise
+
+    async def _begin(self, player: Player, start: Start, begins: Prepared) -> None:
+        stream, prompt, lead_in, end, notes = begins
+        self._lead_in = len(lead_in)
+        finite = end != FOREVER
+        made_from = followed(player.model.config.model)
+        tags = synthetic_tags(player.model.name, player.model, start.seed, made_from=made_from)
+        about = {
+            "type": "started",
+            "seed": start.seed,
+            "rate": player.model.sample_rate,
+            "samples": self._lead_in + end if finite else None,
+            "lead_in": self._lead_in,
+            "engine": player.engine,
+            "listeners": player.listeners,
+            "capacity": player.capacity,
+            "comment": tags["comment"],
+        }
+
+        def begin() -> None:
+            voice = player.begin(stream, prompt.x, self._deliver, end=end, notes=notes)
+            with self._lock:
+                self._voice = voice
+                has_left = self._has_left
+            if has_left:
+                player.leave(voice)
+                return
+            self._deliver(about)
+            if len(lead_in):
+                self._deliver(lead_in)
+
+        await _done(player.ask(begin))
+
+    def _take(self, name: str) -> Player:
+        """A place among a model's listeners, which is given back at once if the page has left."""
+        player = self._models.take(name)
+        with self._lock:
+            self._player, has_left = player, self._has_left
+        if has_left:
+            self._give_back()
+        return player
+
+    async def _credit(self, given: dict[str, Any]) -> None:
+        player, voice = self._playing()
+        until, heard = sample_of(given, "until"), sample_of(given, "heard")
+        until = min(until, heard + player.samples(MOST_AHEAD_SECONDS))
+
+        def grant() -> None:
+            voice.credit = until - self._lead_in
+            voice.live.heard(heard - self._lead_in)
+
+        await _done(player.ask(grant))
+
+    async def _change(self, given: dict[str, Any]) -> None:
+        player, voice = self._playing()
+        labels, label = player.model.config.model.labels, optional(given, "label", str)
+        features: Any = None
+        if label is not None:
+            number = label_number(labels, label)
+            if player.model.config.model.follows_frames:
+                raise UsageError("label", label, "holds for all of what is followed")
+            features = player.generator.projection.features(label=number)
+        # Checked here, where errors are told.
+        sampling = sampling_of(given, voice.live.now.sampling)
+        player.generator.distribution.check(sampling)
+
+        def change() -> None:
+            voice.live.now.sampling = sampling_of(given, voice.live.now.sampling)
+            if features is not None:
+                voice.live.now.features = features
+
+        await self._go_back(given, change)
+
+    async def _keys(self, given: dict[str, Any]) -> None:
+        _, voice = self._playing()
+        notes, (pressed, released) = voice.notes, keys_of(given)
+        if notes is None:
+            raise MalformedError("keys of a stream that has none")
+
+        def play() -> None:
+            time = voice.live.now.time
+            for note in released:
+                notes.release(time, note)
+            for note, velocity in pressed:
+                with suppress(UsageError):
+                    notes.press(time, note, velocity)
+
+        await self._go_back(given, play)
+
+    async def _branch(self, given: dict[str, Any]) -> None:
+        player, voice = self._playing()
+        seed, number = seed_of(given), len(self._branches)
+        if number == MOST_BRANCHES:
+            raise UsageError("branch", None, f"there are {MOST_BRANCHES} already", "start again")
+
+        def branch() -> None:
+            self._branches.append(player.live.moment(voice.live, voice.live.now.time))
+            voice.live.now.seed = seed
+
+        await self._go_back(given, branch, seed=seed, branch=number)
+
+    async def _resume(self, given: dict[str, Any]) -> None:
+        player, voice = self._playing()
+        seed, number = seed_of(given), required(given, "number", int)
+        if not 0 <= number < len(self._branches):
+            raise MalformedError("a branch that there is not")
+        moment = self._branches[number]
+
+        def resume() -> None:
+            sampling = voice.live.now.sampling
+            player.live.go_on_from(voice.live, moment)
+            voice.live.now.seed, voice.live.now.sampling = seed, sampling
+            sample = self._lead_in + voice.live.now.time
+            voice.credit = max(voice.credit, voice.live.now.time)
+            self._deliver({"type": "from", "sample": sample, "seed": seed, "branch": number})
+
+        await _done(player.ask(resume))
+
+    async def _go_back(
+        self, given: dict[str, Any], change: Callable[[], None], **told: Any
+    ) -> None:
+        """Change a stream where its listener is, and make anew what lies after that."""
+        player, voice = self._playing()
+        heard = sample_of(given, "heard") - self._lead_in
+
+        def go_back() -> None:
+            moment = player.live.moment(voice.live, heard + player.samples(MARGIN_SECONDS))
+            player.live.go_on_from(voice.live, moment)
+            change()
+            sample = self._lead_in + voice.live.now.time
+            self._deliver({"type": "from", "sample": sample, **told})
+
+        await _done(player.ask(go_back))
+
+    def _playing(self) -> tuple[Player, Voice]:
+        if self._player is None or self._voice is None:
+            raise MalformedError("something of a stream that has not started")
+        return self._player, self._voice
+
+    def _leave(self) -> None:
+        """Give the place back, now or as soon as there is one."""
+        with self._lock:
+            self._has_left = True
+        self._give_back()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            player, voice = self._player, self._voice
+            self._player = self._voice = None
+        if player is None:
+            return
+        if voice is not None:
+            player.ask(lambda: player.leave(voice))
+        self._models.release(player)
+
+
+async def _done(wish: "Future[None]") -> None:
+    """Wait until a player has done something. Whoever says much waits with it for each block."""
+    await asyncio.wrap_future(wish)
