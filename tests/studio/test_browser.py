@@ -247,6 +247,19 @@ def test_keys_play_an_instrument(open_page: Callable[..., Any]) -> None:
     assert "press a key" in page.locator(".numbers").inner_text() or page.locator(".held").count()
 
 
+def test_a_copy_is_made_beside_its_recording(open_page: Callable[..., Any], root: Path) -> None:
+    page = open_page("vocode?model=demo-vocoder")
+    page.get_by_label("Recording", exact=True).set_input_files(root / "prompt.wav")
+    wait_until(page, "window.wavenetPair", 60)
+    page.get_by_text("The copy is made").first.wait_for(state="attached", timeout=60_000)
+    press(page, "Play")
+    press(page, "Copy")
+    page.wait_for_timeout(500)
+    assert (
+        page.get_by_role("button", name="Copy", exact=True).get_attribute("aria-pressed") == "true"
+    )
+
+
 def test_the_stack_view_names_gaps(open_page: Callable[..., Any]) -> None:
     page = open_page("stack")
     page.get_by_role("textbox", name="Dilations").first.fill("4, 4, 4, 4")

@@ -29,3 +29,30 @@ export async function post(name, body = {}, parameters = {}) {
   const options = { method: "POST", headers, body: isFile ? body : JSON.stringify(body) };
   return answer(await ask(`api/${name}${query ? `?${query}` : ""}`, options));
 }
+
+/**
+ * A connection on which a stream of these settings is started. `hear` is given every message,
+ * `lost` is called where it ends before it is closed.
+ */
+export class Connection {
+  constructor(settings, { hear, lost }) {
+    const address = new URL("api/stream", location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    address.hash = "";
+    address.search = "";
+    this.socket = new WebSocket(address);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => this.say({ type: "start", ...settings });
+    this.socket.onmessage = ({ data }) => hear(data);
+    this.socket.onclose = () => lost("the stream has ended; is `wavenet studio` still running?");
+  }
+
+  say(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  close() {
+    this.socket.onclose = null;
+    this.socket.close();
+  }
+}

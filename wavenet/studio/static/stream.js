@@ -3,6 +3,7 @@
 // The page tells the server where it is and until where it has room, so that only little is made
 // ahead; what is changed is then soon heard. What the messages mean, studio/protocol.py says.
 
+import { Connection } from "./api.js";
 import { Recording } from "./recording.js";
 
 // What is kept ahead of what is heard, and waited for before it begins, in seconds. What is made
@@ -15,8 +16,8 @@ let shared = null;
 
 /** A running AudioContext of a rate. There is one at a time, since browsers allow only a few. */
 async function contextOf(rate) {
-  if (!window.AudioContext || !window.AudioWorkletNode) {
-    throw new Error("this browser plays no live sound here; open the page from this machine");
+  if (!window.isSecureContext) {
+    throw new Error("the browser withholds live sound from this page; see the line at the top");
   }
   if (shared && (shared.context.sampleRate !== rate || shared.context.state === "closed")) {
     shared.context.close();
@@ -60,15 +61,13 @@ export class Stream {
     this.node.connect(this.analyser).connect(this.context.destination);
     this.node.port.onmessage = ({ data }) => this.played(data);
     this.recording = new Recording(rate);
-    const address = new URL("api/stream", location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    address.hash = "";
-    address.search = "";
-    this.socket = new WebSocket(address);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () => this.say({ type: "start", ...settings });
-    this.socket.onmessage = ({ data }) => this.hear(data);
-    this.socket.onclose = () => this.lost();
+    this.connection = new Connection(settings, {
+      hear: (data) => this.hear(data),
+      lost: (text) => {
+        this.stop();
+        this.told.failed?.(text);
+      },
+    });
   }
 
   /** Other settings from here on. */
@@ -93,10 +92,7 @@ export class Stream {
   stop() {
     if (this.isClosed) return;
     this.isClosed = true;
-    if (this.socket) {
-      this.socket.onclose = null;
-      this.socket.close();
-    }
+    this.connection?.close();
     if (this.node) {
       this.node.disconnect();
       this.node.port.onmessage = null;
@@ -116,9 +112,7 @@ export class Stream {
   }
 
   say(message) {
-    if (this.socket && this.socket.readyState === WebSocket.OPEN) {
-      this.socket.send(JSON.stringify(message));
-    }
+    this.connection?.say(message);
   }
 
   hear(data) {
@@ -168,11 +162,5 @@ export class Stream {
     if (!this.about || until < this.granted + 0.15 * this.pace.ahead * rate) return;
     this.granted = until;
     this.say({ type: "credit", until, heard: position });
-  }
-
-  lost() {
-    if (this.isClosed) return;
-    this.stop();
-    this.told.failed?.("the stream has ended; is `wavenet studio` still running?");
   }
 }

@@ -1,5 +1,6 @@
 // A copy as it is made, and two recordings of which one or the other sounds at the same place.
 
+import { Connection } from "./api.js";
 import { Recording } from "./recording.js";
 import { wake } from "./stream.js";
 
@@ -55,16 +56,9 @@ export class Making {
     this.recording = null;
     this.granted = 0;
     this.isOver = false;
-    const address = new URL("api/stream", location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    address.hash = "";
-    address.search = "";
-    this.socket = new WebSocket(address);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () => this.say({ type: "start", ...settings });
-    this.socket.onmessage = ({ data }) => this.hear(data);
-    this.socket.onclose = () =>
-      this.fail("the stream has ended; is `wavenet studio` still running?");
+    this.connection = new Connection(settings, {
+      hear: (data) => this.hear(data), lost: (text) => this.fail(text),
+    });
   }
 
   /** How many times as fast as it sounds it was made, and in how many seconds. */
@@ -76,18 +70,13 @@ export class Making {
   /** End, with what there is. */
   stop() {
     this.isOver = true;
-    this.socket.onclose = null;
-    this.socket.close();
+    this.connection.close();
   }
 
   fail(text) {
     if (this.isOver) return;
     this.stop();
     this.told.failed(text);
-  }
-
-  say(message) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
   hear(data) {
@@ -119,7 +108,7 @@ export class Making {
     const until = heard + AHEAD_SECONDS * rate;
     if (until < this.granted + TELL_SECONDS * rate) return;
     this.granted = until;
-    this.say({ type: "credit", until, heard });
+    this.connection.say({ type: "credit", until, heard });
   }
 }
 
