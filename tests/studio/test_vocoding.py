@@ -156,8 +156,8 @@ def test_no_more_is_made_than_a_page_has_room_for(page: Page, tmp_path: Path) ->
             come += len(socket.receive_bytes()) // 4
         assert come == most
         # The next to come is what was made after this, or else it would have come before.
-        socket.send_json({"type": "credit", "until": come + 10, "heard": come})
-        assert len(socket.receive_bytes()) == 4 * 10
+        socket.send_json({"type": "credit", "until": come + 80, "heard": come})
+        assert len(socket.receive_bytes()) == 4 * 80
 
 
 def test_the_original_is_as_long_as_the_copy_and_at_its_level(

@@ -53,14 +53,17 @@ class Voice:
     # The sample until which its listener has room.
     credit: int = 0
 
-    @property
-    def wants(self) -> bool:
-        return self.live.now.time < min(self.credit, self.end)
+    # Fewer samples are not made at once, but for the last ones: who grants little would slow all.
+    least: int = 1
 
     @property
-    def left(self) -> int:
-        """Samples that may be made now. More than a block is not waited for."""
+    def room(self) -> int:
+        """Samples that may be made now, of a block at most."""
         return min(self.block, min(self.credit, self.end) - self.live.now.time)
+
+    @property
+    def wants(self) -> bool:
+        return self.room >= (1 if self.credit >= self.end else self.least)
 
 
 class Player:
@@ -124,7 +127,8 @@ class Player:
         seconds = LISTENING_SECONDS if notes is None else PLAYING_SECONDS
         keep = self.samples(KEEP_SECONDS if notes is None else PLAYING_SECONDS)
         live = self.live.join(stream, prompt, keep)
-        voice = Voice(live, self.samples(seconds), end, deliver, notes)
+        least = self.samples(PLAYING_SECONDS)
+        voice = Voice(live, self.samples(seconds), end, deliver, notes, least=least)
         self.voices.append(voice)
         return voice
 
@@ -167,7 +171,7 @@ class Player:
         return [voice for voice in self.voices if voice.wants]
 
     def _advance(self, ready: Sequence[Voice]) -> None:
-        steps = min(voice.left for voice in ready)
+        steps = min(voice.room for voice in ready)
         try:
             wavs = self.live.advance([voice.live for voice in ready], steps)
         except Exception as e:

@@ -3,7 +3,8 @@
 A page says, in JSON objects with a `type`:
 
     start     begin a stream of a `model`: `seed`, settings, and what it continues or follows
-    credit    make audio until sample `until`, and then wait; `heard` is where the page is
+    credit    make audio until sample `until`, ten milliseconds at least, and then wait; `heard` is
+              where the page is
     change    other settings from what is heard at sample `heard` on
     keys      `pressed`, pairs of a note and a velocity, and `released`, notes
     branch    go on from `heard` with another `seed`; that moment is kept, and has a number
