@@ -30,10 +30,15 @@ from wavenet.bench.measure import SECONDS, cases
 from wavenet.system.machine import machine
 
 # What a page keeps ahead, and waits for before it begins and after a gap.
-AHEAD_SECONDS, ENOUGH_SECONDS, TICK_SECONDS = 0.5, 0.08, 0.05
+AHEAD_SECONDS, ENOUGH_SECONDS, TICK_SECONDS = 0.5, 0.08, 0.075
 STARTS, KEYS = 15, 15
-# The studio keeps some of what the engine makes in reserve.
-BATCH = 16
+# A studio that refuses nobody.
+LETTING_ALL_IN = """
+from wavenet.__main__ import main
+from wavenet.studio.player import Player
+Player._timed_capacity = lambda self: 200
+main()
+"""
 
 
 @dataclass
@@ -131,7 +136,8 @@ async def keys(address: str, rate: int, model: str) -> list[float]:
     page = await started(address, rate, model=model, seed=1, live=True)
     position, seconds = 0, []
     for i in range(KEYS):
-        while page.end < position + rate // 8:
+        # In parts of ten milliseconds, and the last one may wait for more credit.
+        while page.end < position + rate // 8 - rate // 100:
             await page.say("credit", until=position + rate // 8, heard=position)
             await page.hear()
         await page.say("keys", heard=position, pressed=[[72 + i % 8, 90]], released=[])
@@ -184,6 +190,8 @@ def main() -> None:
     print(f"{machine()}; {options.model}")
     alone = engine_streams(model)
     command = [sys.executable, "-u", "-m", "wavenet", "studio", "--no-browser", "--port", "0"]
+    if options.streams:
+        command = [sys.executable, "-u", "-c", LETTING_ALL_IN, *command[4:]]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as studio,
@@ -193,7 +201,7 @@ def main() -> None:
         address = page.replace("http", "ws") + "api/stream"
         settings: dict[str, Any] = {"model": options.model}
         if follows:
-            settings["text"] = " ".join(["C5:4 E5 G5 C6"] * 1000)
+            settings["text"] = " ".join(["C5:4 E5 G5 C6"] * 30)
         try:
             sounds, capacity = asyncio.run(first_sounds(address, rate, **settings))
             report("first samples", sounds)

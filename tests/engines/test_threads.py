@@ -57,6 +57,22 @@ def engines(
     return alone, shared
 
 
+def test_streams_of_a_batch_are_always_split_where_that_is_asked_for() -> None:
+    model = network(SMALL)
+    noise = noise_of(model, 1, 5, 400)
+    alone = Streams(NumbaEngine(SMALL, arrays(model), EngineOptions(threads=1)), model, range(5))
+    options = EngineOptions(threads=3, always_split=True)
+    engine = NumbaEngine(SMALL, arrays(model), options)
+    split = Streams(engine, model, range(5))
+    assert (split.generate(noise) == alone.generate(noise)).all()
+    # One thread alone was never tried.
+    assert np.isnan(engine._scheduler.seconds[False])
+    # A single thread is not split.
+    one = NumbaEngine(SMALL, arrays(model), replace(options, threads=1))
+    again = Streams(engine, model, range(5)).generate(noise)
+    assert (Streams(one, model, range(5)).generate(noise) == again).all()
+
+
 # The kernels are compiled once more for bf16.
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("batch", [1, 5])

@@ -21,6 +21,9 @@ class EngineOptions:
     `precision` is that of the weights: fp32, bf16, or auto, which is bf16 in every engine that can
     round weights. `threads` is the largest number of threads, 0 for as many as help. `report` is
     called with a line of text about whatever takes long; by default see `wavenet.system.notices`.
+    An engine that may use several threads tries now and then whether one is faster; `always_split`
+    shares the streams of a batch among all of them without trying, since a trial that fails makes
+    those that are heard meanwhile wait.
 
     >>> import wavenet
     >>> wavenet.EngineOptions("bf16", threads=1).most_threads
@@ -30,6 +33,7 @@ class EngineOptions:
     precision: str = "fp32"
     threads: int = 0
     report: Callable[[str], object] = tell
+    always_split: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", *PRECISIONS):

@@ -24,15 +24,11 @@ from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import front_ends
 
 # What is made at once: for those who listen, and for those who play and want to hear it at once.
-LISTENING_SECONDS, PLAYING_SECONDS = 0.04, 0.01
-# From one moment that a listener's change can go back to to the next.
-KEEP_SECONDS = 0.12
+LISTENING_SECONDS, PLAYING_SECONDS = 0.08, 0.01
 # The part of what the engine makes that is promised to listeners.
 PROMISED = 0.9
 # Streams that are timed together, and how often. Nobody is promised more than this many.
-TIMED_STREAMS, TIMED_BLOCKS, MOST_VOICES = 8, 6, 200
-# The engine has found out by then whether several threads are faster.
-TIMED_SECONDS = 0.6
+TIMED_STREAMS, TIMED_BLOCKS, MOST_VOICES = 8, 5, 200
 # Times are never more than a day of samples.
 FOREVER = 2**62
 
@@ -50,8 +46,9 @@ class Voice:
     end: int
     deliver: Callable[[Wav | Exception | None], None]
     notes: LiveNotes | None = None
-    # The sample until which its listener has room.
+    # The sample until which its listener has room, and where it is.
     credit: int = 0
+    heard: int = 0
 
     # Fewer samples are not made at once, but for the last ones: who grants little would slow all.
     least: int = 1
@@ -75,7 +72,8 @@ class Player:
     def __init__(self, model: Model, report: Callable[[str], None]) -> None:
         """Loads, compiles and times the engine, which may take some seconds."""
         self.model, self._report = model, report
-        self.generator = Generator(model, options=EngineOptions(precision="auto"))
+        options = EngineOptions(precision="auto", always_split=True)
+        self.generator = Generator(model, options=options)
         self.live = LiveStreams(self.generator)
         self.voices: list[Voice] = []
         self.listeners = 0
@@ -102,6 +100,12 @@ class Player:
             self._changed.notify()
         return done
 
+    def grant(self, voice: Voice, credit: int, heard: int) -> None:
+        """Let a voice be made until a sample, of which its listener hears another."""
+        with self._changed:
+            voice.credit, voice.heard = credit, heard
+            self._changed.notify()
+
     def close(self) -> None:
         """End the thread, after the block that it is at."""
         with self._changed:
@@ -125,8 +129,8 @@ class Player:
     ) -> Voice:
         """A new voice; in the player's thread."""
         seconds = LISTENING_SECONDS if notes is None else PLAYING_SECONDS
-        keep = self.samples(KEEP_SECONDS if notes is None else PLAYING_SECONDS)
-        live = self.live.join(stream, prompt, keep)
+        # A change holds from the beginning of a block.
+        live = self.live.join(stream, prompt, keep_every=self.samples(seconds))
         least = self.samples(PLAYING_SECONDS)
         voice = Voice(live, self.samples(seconds), end, deliver, notes, least=least)
         self.voices.append(voice)
@@ -172,6 +176,8 @@ class Player:
 
     def _advance(self, ready: Sequence[Voice]) -> None:
         steps = min(voice.room for voice in ready)
+        for voice in ready:
+            voice.live.heard(voice.heard)
         try:
             wavs = self.live.advance([voice.live for voice in ready], steps)
         except Exception as e:
@@ -207,18 +213,17 @@ class Player:
         return int(min(max(count, 1), MOST_VOICES))
 
     def _seconds_for(self, count: int) -> float:
-        """The seconds that a block of so many streams takes, once the engine knows its threads."""
+        """The seconds that a block of so many streams takes."""
         streams = [self.generator.stream(0, i, self._some_values()) for i in range(count)]
         live = LiveStreams(self.generator)
-        none, keep = np.zeros(0, np.int64), self.samples(KEEP_SECONDS)
+        none, keep = np.zeros(0, np.int64), self.samples(LISTENING_SECONDS)
         joined = [live.join(stream, none, keep) for stream in streams]
-        times = list[float]()
-        until = time.perf_counter() + (TIMED_SECONDS if count > 1 else TIMED_SECONDS / 4)
-        while time.perf_counter() < until or len(times) < TIMED_BLOCKS:
+        times = []
+        for _ in range(1 + TIMED_BLOCKS):
             started = time.perf_counter()
             live.advance(joined, self.samples(LISTENING_SECONDS))
             times.append(time.perf_counter() - started)
-        return float(np.mean(times[-TIMED_BLOCKS:]))
+        return float(np.median(times[1:]))
 
     def _some_values(self) -> dict[str, Any]:
         generator = np.random.default_rng(0)

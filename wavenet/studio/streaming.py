@@ -49,9 +49,9 @@ START_SECONDS, IDLE_SECONDS = 60.0, 600.0
 MOST_BRANCHES, MOST_ERROR = 12, 300
 # Connections at once, and of these those whose streams are being prepared.
 MOST_SESSIONS, MOST_PREPARED = 100, 4
-# From what a page hears while it asks for a change to where that begins: what was made for it is on
-# its way until then.
-MARGIN_SECONDS = 0.03
+# From what a page hears while it asks for a change to where that begins: what is made for it is on
+# its way until then. Where many listen, a block takes nearly as long as it sounds.
+LISTENING_MARGIN, PLAYING_MARGIN = 0.08, 0.03
 # Why the WebSocket itself may have been closed, by its codes.
 _DAMAGE = {1002: "what is no message", 1007: "text that is not UTF-8", 1009: "too long a message"}
 
@@ -234,9 +234,10 @@ class Session:
         def begin() -> None:
             voice = player.begin(stream, prompt.x, self._deliver, end=end, notes=notes)
             with self._lock:
-                self._voice = voice
-                has_left = self._has_left
-            if has_left:
+                # It is not there any more where the page has left, or gave up to wait for this.
+                is_wanted = self._player is player
+                self._voice = voice if is_wanted else None
+            if not is_wanted:
                 player.leave(voice)
                 return
             self._deliver(about)
@@ -258,12 +259,7 @@ class Session:
         player, voice = self._playing()
         until, heard = sample_of(given, "until"), sample_of(given, "heard")
         until = min(until, heard + player.samples(MOST_AHEAD_SECONDS))
-
-        def grant() -> None:
-            voice.credit = until - self._lead_in
-            voice.live.heard(heard - self._lead_in)
-
-        await _done(player.ask(grant))
+        player.grant(voice, until - self._lead_in, heard - self._lead_in)
 
     async def _change(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
@@ -336,9 +332,10 @@ class Session:
         """Change a stream where its listener is, and make anew what lies after that."""
         player, voice = self._playing()
         heard = sample_of(given, "heard") - self._lead_in
+        margin = player.samples(LISTENING_MARGIN if voice.notes is None else PLAYING_MARGIN)
 
         def go_back() -> None:
-            moment = player.live.moment(voice.live, heard + player.samples(MARGIN_SECONDS))
+            moment = player.live.moment(voice.live, heard + margin)
             player.live.go_on_from(voice.live, moment)
             change()
             sample = self._lead_in + voice.live.now.time

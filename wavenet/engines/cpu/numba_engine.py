@@ -195,6 +195,7 @@ class NumbaEngine(Engine):
     ) -> None:
         """Do the work in segments, each in one thread or in several, whichever was faster lately.
 
+        The options may ask for several throughout.
         With noise, x is drawn. Where `noise` has no steps, x is read and predictions go to
         `params`. Raises EngineError when one overflows.
         """
@@ -208,7 +209,9 @@ class NumbaEngine(Engine):
         threads = self._threads(batch)
         while work.end < steps:
             count, parallel = steps - work.end, False
-            if threads > 1:
+            if threads > 1 and batch > 1 and self.options.always_split:
+                parallel = True
+            elif threads > 1:
                 count, parallel = self._scheduler.next(count)
             work = work._replace(begin=work.end, end=work.end + count)
             # Before the clock starts: it is no fault of several threads that they have to begin.
