@@ -112,6 +112,12 @@ export function send(file) {
   return post("uploads", file, { name: file.name });
 }
 
+/** The view that a model is for. */
+export function viewOf({ follows }) {
+  if (follows.includes("mel")) return "vocode";
+  return follows.includes("pitch") ? "play" : "listen";
+}
+
 /**
  * A recording to be chosen, dropped or recorded. `onready` is given {id, name, seconds} and the
  * file, or null when it is taken away again.

@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { attempt, element } from "./dom.js";
+import { models, viewOf } from "./models.js";
 
 const STATES = {
   starting: "starting", training: "training", stopping: "stopping",
@@ -78,6 +79,13 @@ export function runCard(view) {
   const stop = element("button", { type: "button", onclick: () => act("stop") }, "Stop");
   const resume = element("button", { type: "button", onclick: () => act("resume") }, "Resume");
   const hint = element("p", { class: "hint" });
+  const listen = element("button", { type: "button", onclick: () => attempt(hear) }, "Hear it");
+
+  async function hear() {
+    const model = (await models(() => true)).find(({ id }) => id === view.chosen);
+    if (!model) throw new Error("it has no checkpoint to hear yet");
+    location.hash = `${viewOf(model)}?model=${model.id}`;
+  }
 
   async function act(what) {
     stop.disabled = resume.disabled = true;
@@ -117,7 +125,7 @@ export function runCard(view) {
   }
   const root = element("section", { class: "card" },
     element("div", { class: "head" }, title, state), status, progress, error, list,
-    element("div", { class: "row act" }, stop, resume), hint);
+    element("div", { class: "row act" }, listen, stop, resume), hint);
   return { root, update, title };
 }
 
