@@ -159,6 +159,14 @@ def test_a_note_may_be_held_for_minutes() -> None:
     assert len(notes._features) < 2000
 
 
+def test_time_may_go_back_before_all_notes() -> None:
+    notes, rate = live_notes(), FLUTE.sample_rate
+    quiet = notes[np.arange(100, 110)]
+    notes.press(20 * rate, 72, 80)
+    assert np.abs(notes[np.arange(2050, 2060)] - quiet).max() > 0.1
+    assert (notes[np.arange(100, 110)] == quiet).all()
+
+
 def test_a_key_that_is_none_and_a_model_without_pitch_are_refused() -> None:
     with pytest.raises(UsageError, match="pitch 300"):
         live_notes().press(0, 300, 80)

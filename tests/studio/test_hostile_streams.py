@@ -263,6 +263,16 @@ def test_a_page_that_asks_and_never_reads_is_cut_off(
     page.close()
 
 
+def test_credit_that_is_taken_back_ends_nobody(server: Served, other: Listener) -> None:
+    page = server.listener(seed=3)
+    for i in range(2000):
+        page.say("credit", until=4000 if i % 2 else 0, heard=0)
+        if i % 100 == 0:
+            other.hear(800)
+    page.close()
+    assert server.log == []
+
+
 def test_frames_without_end_are_cut_off(server: Served, other: Listener) -> None:
     page = raw_websocket(server)
 

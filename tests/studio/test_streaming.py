@@ -14,6 +14,8 @@ from starlette.testclient import TestClient, WebSocketTestSession
 import wavenet
 from tests.helpers import SMALL, VOICES, as_checkpoint, network, tone
 from wavenet.config import ModelConfig
+from wavenet.generation.live_notes import LiveNotes
+from wavenet.generation.streams import Generator
 from wavenet.glossary import Array
 from wavenet.studio import models, streaming
 from wavenet.studio.player import MOST_VOICES, Player
@@ -225,6 +227,45 @@ def test_keys_are_heard_within_a_moment(client: TestClient) -> None:
         page.wait_for("from")
         rest = page.until(begins + 24_000)[begins + 16_000 :]
         assert np.abs(rest).max() < 0.02
+
+
+def test_what_cannot_be_changed_is_told_and_the_sound_goes_on(
+    page: Page, places: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "MOST_BRANCHES", 1)
+    page.until(8000)
+    page.say("branch", heard=4000, seed=7)
+    assert page.wait_for("from")["comment"].endswith("seed 7")
+    page.say("branch", heard=5000, seed=8)
+    assert "there are 1 already" in page.wait_for("notice")["message"]
+    page.say("change", heard=5000, temperature=200.0)
+    assert "`temperature` 200.0: must be" in page.wait_for("notice")["message"]
+    assert (page.until(9000) == expected(places["plain"], 9000)).all()
+
+
+def test_after_going_back_only_as_much_is_made_as_the_page_asks_for(page: Page) -> None:
+    page.until(4000)
+    page.say("branch", heard=500, seed=8)
+    begins = page.wait_for("from")["sample"]
+    page.until(8000)
+    page.say("resume", number=0, seed=9)
+    assert page.wait_for("from")["again"]
+    # What was asked for before is of no account, and the next answer is not behind any sound.
+    page.say("change", heard=begins, temperature=0.5)
+    page.wait_for("from")
+    assert len(page.wav) <= begins + 2 * LEAST
+
+
+def test_a_label_changes_the_instrument_while_it_is_played(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = LiveNotes(wavenet.load(FLUTE), Generator(wavenet.load(FLUTE)).projection)
+    notes.press(0, 72, 80)
+    before = notes[np.arange(10)]
+    notes.tell(0)
+    # That model knows none, but all is computed anew.
+    assert notes._last == -1
+    assert (notes[np.arange(10)] == before).all()
 
 
 def test_listeners_come_and_go_and_hear_what_they_would_alone(

@@ -67,7 +67,7 @@ class LiveStreams:
 
     def leave(self, live: LiveStream) -> None:
         """Forget a stream."""
-        self._part([other for other in self._joined if other is not live])
+        self._alone(live)
         live.state = None
         live.moments.clear()
 
@@ -89,14 +89,12 @@ class LiveStreams:
         for moment in live.moments:
             if moment.stream.time >= time:
                 return moment
-        if live.state is None:
-            self._part([other for other in self._joined if other is not live])
+        self._alone(live)
         return Moment(live.now.copy(), live.state)
 
     def go_on_from(self, live: LiveStream, moment: Moment) -> None:
         """Let a stream be as it was at a moment, and forget what it made after that."""
-        if live.state is None:
-            self._part([other for other in self._joined if other is not live])
+        self._alone(live)
         live.now, live.state = moment.stream.copy(), moment.state
         while live.moments and live.moments[-1].stream.time >= moment.stream.time:
             live.moments.pop()
@@ -109,6 +107,11 @@ class LiveStreams:
         self._joined = list(streams)
         for live in streams:
             live.state = None
+
+    def _alone(self, live: LiveStream) -> None:
+        """Give a stream a state of its own, if it is part of the joint one."""
+        if live in self._joined:
+            self._part([other for other in self._joined if other is not live])
 
     def _part(self, staying: Sequence[LiveStream]) -> None:
         """Give all joined streams states of their own, but for those that stay."""

@@ -12,7 +12,7 @@ from wavenet.model.checkpoint import Model
 from wavenet.scores.notes import Note
 
 # So far ahead of the present a note that is held is taken to sound, and silence to last.
-AHEAD_SECONDS = 5.0
+AHEAD_SECONDS = 1.0
 # A note has faded so long after its end, and its attack is over so long after its start.
 FADED_SECONDS = 3.0
 # Shorter notes than this are made so long: somebody wanted to hear them.
@@ -53,12 +53,16 @@ class LiveNotes:
     def __getitem__(self, frames: Array) -> Array:
         """The features of frames, by their numbers: (len(frames), C)."""
         if frames[-1] > self._last or frames[0] < self._first:
-            self._render(int(frames[0]))
+            self._render(int(frames[0]), int(frames[-1]))
         features: Array = self._features[(frames - self._first).clip(0, len(self._features) - 1)]
         return features
 
     def __len__(self) -> int:
         return 2**62
+
+    def tell(self, label: int) -> None:
+        """Have another label from here on, by its number."""
+        self.label, self._last = label, -1
 
     def press(self, time: int, pitch: float, velocity: int) -> None:
         """Begin a note at a sample: `pitch` is a MIDI note number, `velocity` 1 to 127.
@@ -98,17 +102,19 @@ class LiveNotes:
             note = self._notes[-1]
             note.end = max(time / self._rate, note.start + SHORTEST_SECONDS)
 
-    def _render(self, first: int) -> None:
-        """Compute the features from frame `first` on."""
+    def _render(self, first: int, last: int) -> None:
+        """Compute the features of frames `first` to `last`, and some more."""
         now = first * self._hop / self._rate
         self._notes = [n for n in self._notes if n.end is None or n.end > now - FADED_SECONDS]
         begin = max(0.0, now - 2 * FADED_SECONDS)
         # Features begin at a whole frame.
         self._first = int(begin * self._rate) // self._hop
         begin = self._first * self._hop / self._rate
-        until = now + AHEAD_SECONDS
+        until = last * self._hop / self._rate + AHEAD_SECONDS
         notes: list[Note] = []
         for n in self._notes:
+            if n.start >= until:
+                break
             start = max(0.0, n.start - begin)
             if notes and notes[-1].end > start:
                 notes[-1] = Note(notes[-1].start, start, notes[-1].pitch, notes[-1].velocity)
@@ -118,6 +124,11 @@ class LiveNotes:
         values = self._silence()
         if notes:
             values = dict(from_notes(notes, self._model, How(), "").values)
+            # What was is over, but for what frames are condensed with.
+            spare = first - self._first - self._model.config.model.frame_context
+            spare = max(0, min(spare, min(map(len, values.values())) - 1))
+            values = {kind: value[spare:] for kind, value in values.items()}
+            self._first += spare
         if self.label is not None:
             values["label"] = self.label
         self._features = self._projection.features(**values)

@@ -157,8 +157,7 @@ class Player:
                 self._wishes.clear()
             for wish, done in wishes:
                 self._do(wish, done)
-            if ready := self._ready():
-                self._advance(ready)
+            self._advance()
 
     def _do(self, wish: Callable[[], None], done: "Future[None]") -> None:
         """Whatever one listener's wish leads to, the others are played to."""
@@ -174,10 +173,16 @@ class Player:
     def _ready(self) -> list[Voice]:
         return [voice for voice in self.voices if voice.wants]
 
-    def _advance(self, ready: Sequence[Voice]) -> None:
-        steps = min(voice.room for voice in ready)
-        for voice in ready:
-            voice.live.heard(voice.heard)
+    def _advance(self) -> None:
+        """Make a block for all whose listeners have room."""
+        with self._changed:
+            # Of one moment: what is granted next may be less.
+            ready = self._ready()
+            steps = min((voice.room for voice in ready), default=0)
+            for voice in ready:
+                voice.live.heard(voice.heard)
+        if not ready:
+            return
         try:
             wavs = self.live.advance([voice.live for voice in ready], steps)
         except Exception as e:

@@ -11,8 +11,9 @@ A page says, in JSON objects with a `type`:
     resume    go back to the moment of branch `number` and go on with a `seed`
 
 and is told `started`, `from` (what follows begins at that `sample`, in place of what was sent
-before), `end`, `refused` and `error`. Between these, binary messages hold samples, float32 with the
-least byte first. Samples are counted from the first that is sent, which may be a prompt's.
+before), `end`, `refused`, `error`, and `notice` of what could not be changed. Between these, binary
+messages hold samples, float32 with the least byte first. Samples are counted from the first that is
+sent, which may be a prompt's.
 """
 
 import json

@@ -22,7 +22,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wavenet.errors import UsageError, WavenetError, printable
 from wavenet.generation.live import Moment
 from wavenet.generation.provenance import synthetic_tags
+from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
+from wavenet.model.distributions.base import Sampling
 from wavenet.studio.models import Models, NoPlaceError
 from wavenet.studio.player import FOREVER, Player, Voice
 from wavenet.studio.preparation import Prepared, label_number, prepared
@@ -99,6 +101,8 @@ class Session:
         # Samples of the prompt that are heard first.
         self._lead_in = 0
         self._branches: list[Moment] = []
+        # As the page has chosen it last.
+        self._sampling = Sampling()
 
     async def run(self) -> None:
         """Serve the page until it leaves, or is cut off."""
@@ -154,11 +158,12 @@ class Session:
                 await handler(given)
             except NoPlaceError as e:
                 self._tell(type="refused", message=str(e))
-            except WavenetError as e:
+            except (WavenetError, HTTPException) as e:
+                # Where a stream is there already, it goes on as it was.
+                kind = "error" if self._voice is None else "notice"
+                line = e.detail if isinstance(e, HTTPException) else str(e)
                 # It may quote what the page sent.
-                self._tell(type="error", message=f"{e!s:.{MOST_ERROR}}")
-            except HTTPException as e:
-                self._tell(type="error", message=e.detail)
+                self._tell(type=kind, message=line[:MOST_ERROR])
 
     async def _send(self) -> None:
         while (item := await self._outgoing.get()) is not None:
@@ -205,8 +210,9 @@ class Session:
             raise MalformedError("a second stream on one connection")
         start = Start.of(given)
         try:
+            # Models are loaded one after the other, for whose end nobody else waits.
+            player = await run_in_threadpool(self._take, start.model)
             async with self._preparing:
-                player = await run_in_threadpool(self._take, start.model)
                 begins = await run_in_threadpool(prepared, player, self._uploads, start)
             await self._begin(player, start, begins)
         except BaseException:
@@ -215,10 +221,8 @@ class Session:
 
     async def _begin(self, player: Player, start: Start, begins: Prepared) -> None:
         stream, prompt, lead_in, end, notes = begins
-        self._lead_in = len(lead_in)
+        self._lead_in, self._sampling = len(lead_in), start.sampling
         finite = end != FOREVER
-        made_from = followed(player.model.config.model)
-        tags = synthetic_tags(player.model.name, player.model, start.seed, made_from=made_from)
         about = {
             "type": "started",
             "seed": start.seed,
@@ -228,7 +232,7 @@ class Session:
             "engine": player.engine,
             "listeners": player.listeners,
             "capacity": player.capacity,
-            "comment": tags["comment"],
+            "comment": _comment(player.model, start.seed),
         }
 
         def begin() -> None:
@@ -263,21 +267,25 @@ class Session:
 
     async def _change(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
-        labels, label = player.model.config.model.labels, optional(given, "label", str)
-        features: Any = None
+        notes, label = voice.notes, optional(given, "label", str)
+        number, features = 0, None
         if label is not None:
-            number = label_number(labels, label)
-            if player.model.config.model.follows_frames:
-                raise UsageError("label", label, "holds for all of what is followed")
-            features = player.generator.projection.features(label=number)
+            number = label_number(player.model.config.model.labels, label)
+            if notes is None and player.model.config.model.follows_frames:
+                raise UsageError("label", label, "is heard from the next start on")
+            if notes is None:
+                features = player.generator.projection.features(label=number)
         # Checked here, where errors are told.
-        sampling = sampling_of(given, voice.live.now.sampling)
+        sampling = sampling_of(given, self._sampling)
         player.generator.distribution.check(sampling)
+        self._sampling = sampling
 
         def change() -> None:
-            voice.live.now.sampling = sampling_of(given, voice.live.now.sampling)
+            voice.live.now.sampling = sampling
             if features is not None:
                 voice.live.now.features = features
+            if label is not None and notes is not None:
+                notes.tell(number)
 
         await self._go_back(given, change)
 
@@ -300,6 +308,8 @@ class Session:
     async def _branch(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
         seed, number = seed_of(given), len(self._branches)
+        if voice.notes is not None:
+            raise MalformedError("a branch of keys, whose past is not kept")
         if number == MOST_BRANCHES:
             raise UsageError("branch", None, f"there are {MOST_BRANCHES} already", "start again")
 
@@ -307,7 +317,8 @@ class Session:
             self._branches.append(player.live.moment(voice.live, voice.live.now.time))
             voice.live.now.seed = seed
 
-        await self._go_back(given, branch, seed=seed, branch=number)
+        comment = _comment(player.model, seed)
+        await self._go_back(given, branch, seed=seed, branch=number, comment=comment)
 
     async def _resume(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
@@ -316,13 +327,17 @@ class Session:
             raise MalformedError("a branch that there is not")
         moment = self._branches[number]
 
+        comment = _comment(player.model, seed)
+
         def resume() -> None:
-            sampling = voice.live.now.sampling
+            # What the listener has chosen since holds.
+            sampling, features = voice.live.now.sampling, voice.live.now.features
             player.live.go_on_from(voice.live, moment)
-            voice.live.now.seed, voice.live.now.sampling = seed, sampling
-            sample = self._lead_in + voice.live.now.time
-            voice.credit = max(voice.credit, voice.live.now.time)
-            self._deliver({"type": "from", "sample": sample, "seed": seed, "branch": number})
+            now = voice.live.now
+            now.seed, now.sampling, now.features = seed, sampling, features
+            player.grant(voice, now.time, now.time)
+            told = {"seed": seed, "branch": number, "comment": comment, "again": True}
+            self._deliver({"type": "from", "sample": self._lead_in + now.time, **told})
 
         await _done(player.ask(resume))
 
@@ -363,6 +378,12 @@ class Session:
         if voice is not None:
             player.ask(lambda: player.leave(voice))
         self._models.release(player)
+
+
+def _comment(model: Model, seed: int) -> str:
+    """What a file of such a stream says of its origin."""
+    made_from = followed(model.config.model)
+    return synthetic_tags(model.name, model, seed, made_from=made_from)["comment"]
 
 
 async def _done(wish: "Future[None]") -> None:

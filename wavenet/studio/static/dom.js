@@ -75,3 +75,8 @@ export function sharpContext(canvas) {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   return { context, width, height };
 }
+
+/** Let the address name what a view shows, unless another view has been opened meanwhile. */
+export function remember(view, address) {
+  if (view.isConnected) history.replaceState(null, "", address);
+}

@@ -18,6 +18,8 @@ export class Keyboard {
     this.told = told;
     this.range = range;
     this.held = new Map();
+    // The notes of keys of the computer that are down.
+    this.places = new Map();
     this.octaves = window.innerWidth < 700 ? 1 : 2;
     const [low, high] = range;
     this.first = 12 * Math.round((low + high) / 24 - this.octaves / 2);
@@ -78,18 +80,23 @@ export class Keyboard {
   }
 
   typed(event) {
+    if (event.type === "keyup") {
+      // Wherever one writes by now, and whatever else is down.
+      if (this.places.has(event.code)) this.release(this.places.get(event.code));
+      this.places.delete(event.code);
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.target.matches?.("input, select, textarea") && event.target.type !== "range") return;
-    const isDown = event.type === "keydown";
-    if (isDown && (event.code === "KeyZ" || event.code === "KeyX")) {
+    const takesKeys = "select, textarea, input:not([type=range], [type=file])";
+    if (event.target.matches?.(takesKeys)) return;
+    if ((event.code === "KeyZ" || event.code === "KeyX")) {
       this.shift(event.code === "KeyZ" ? -1 : 1);
       return;
     }
     const place = PLACES.indexOf(event.code);
     if (place < 0) return;
-    const note = this.first + place;
-    if (isDown) this.press(note, VELOCITY);
-    else this.release(note);
+    this.places.set(event.code, this.first + place);
+    this.press(this.first + place, VELOCITY);
   }
 
   shift(by) {
@@ -132,7 +139,10 @@ export class Keyboard {
         input.onmidimessage = ({ data }) => this.midi(data);
       }
     };
-    access.onstatechange = listen;
+    access.onstatechange = ({ port }) => {
+      if (port.state === "disconnected") this.releaseAll();
+      listen();
+    };
     listen();
     this.access = access;
     const count = access.inputs.size;

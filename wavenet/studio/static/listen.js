@@ -1,9 +1,9 @@
 // Listen: a model sounds, and what is changed is heard at once.
 
-import { element, field, notice } from "./dom.js";
+import { element, field, notice, remember } from "./dom.js";
 import { aboutModel, labelChoice, modelChoice, models, newSeed, recordingField, samplingControls,
   seedField } from "./models.js";
-import { LISTENING, wake } from "./stream.js";
+import { LISTENING } from "./stream.js";
 import { Transport } from "./transport.js";
 
 // Notes to begin with, for a model that plays some.
@@ -47,10 +47,11 @@ class Listen {
 
   select(id) {
     this.transport.stop();
+    this.file?.stop();
     this.chosen = id;
-    this.prompt = null;
+    this.prompt = this.upload = null;
     const { model } = this;
-    history.replaceState(null, "", `#listen?model=${encodeURIComponent(id)}`);
+    remember(this.stage, `#listen?model=${encodeURIComponent(id)}`);
     const changed = () => this.change();
     this.sampling = samplingControls(model, changed);
     this.label = labelChoice(model, changed);
@@ -70,11 +71,12 @@ class Listen {
     const isOfSegments = model.follows.includes("segments");
     const text = isOfSegments ? model.segments.slice(0, 8).map((l) => `${l}:0.4`).join(" ") : TUNE;
     const isTyped = isOfSegments || model.follows.includes("pitch");
-    this.text = element("input", { type: "text", value: text, spellcheck: "false" });
-    this.upload = null;
+    const later = () => { if (this.transport.isPlaying) notice("heard from the next Play on"); };
+    this.text = element("input", { type: "text", value: text, spellcheck: "false",
+      onchange: later });
     const hint = isTyped ? "Played in place of the notes: hummed, MIDI or a recording."
       : `This model follows ${model.follows.join(" and ")}: send a file to follow.`;
-    this.file = recordingField("Recording or file", hint, (about) => { this.upload = about; },
+    this.file = recordingField("Recording or file", hint, (about) => { this.upload = about; later(); },
       "audio/*,.mid,.midi,.csv,.txt,.TextGrid,.npy");
     const name = isOfSegments ? "Segments" : "Notes";
     return [...(isTyped ? [field(name, this.text, "A name, and behind a colon its seconds.")] : []),
@@ -102,17 +104,17 @@ class Listen {
     this.lead = about.lead_in;
     this.branches.replaceChildren();
     this.futures = new Map();
+    this.current = about.seed;
   }
 
   change() {
     if (!this.transport.isPlaying) return;
     const settings = this.sampling.values();
-    if (this.label && !this.model.follows.length) settings.label = this.label.value;
+    if (this.label) settings.label = this.label.value;
     this.transport.stream.change(settings);
   }
 
   again() {
-    wake(this.model.rate);
     this.transport.start();
   }
 
@@ -126,10 +128,7 @@ class Listen {
       notice("press Play first; a branch goes on from what is heard");
       return;
     }
-    const { stream } = this.transport;
-    this.from = this.current ?? stream.about.seed;
-    this.waiting = newSeed();
-    stream.branch(this.waiting);
+    this.transport.stream.branch(newSeed());
   }
 
   /** A branch was made, or gone back to. */
@@ -143,7 +142,7 @@ class Listen {
         element("h2", {}, `From ${seconds} s`), futures,
         element("button", { type: "button", onclick: () => this.resume(number, newSeed()) },
           "One more")));
-      this.addFuture(number, this.from);
+      this.addFuture(number, this.current);
     }
     this.addFuture(number, seed);
     for (const button of this.branches.querySelectorAll("button[data-seed]")) {

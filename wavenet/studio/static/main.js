@@ -33,9 +33,9 @@ async function show() {
   const mine = ++opening;
   close();
   close = () => {};
-  const root = document.getElementById("view");
-  root.className = `view-${chosen}`;
-  root.replaceChildren();
+  // Of its own, so that a view that is there too late fills nothing that is seen.
+  const root = element("div", { class: `view-${chosen}` });
+  document.getElementById("view").replaceChildren(root);
   try {
     const view = await load();
     const stop = await view.open(root, new URLSearchParams(query || ""));
@@ -54,6 +54,10 @@ if (!window.isSecureContext) {
   const banner = document.getElementById("insecure");
   banner.textContent = WITHHELD;
   banner.hidden = false;
+}
+// A file that misses its field does not take the page's place.
+for (const kind of ["dragover", "drop"]) {
+  window.addEventListener(kind, (event) => event.preventDefault());
 }
 window.addEventListener("hashchange", show);
 show();

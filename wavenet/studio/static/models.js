@@ -100,7 +100,8 @@ export function seedField() {
   const made = element("div", { class: "field" }, element("span", { class: "label" }, "Seed"),
     element("div", { class: "row seed" }, input, button),
     element("span", { class: "hint" }, "The same seed gives the same audio."));
-  return { made, input, value: () => Math.max(0, Math.round(Number(input.value)) || 0) };
+  const value = () => Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.round(input.value) || 0));
+  return { made, input, value };
 }
 
 export function newSeed() {
@@ -130,10 +131,12 @@ export function recordingField(label, hint, onready, accept = "audio/*,video/*")
   const made = element("div", { class: "field drop" }, element("span", { class: "label" }, label),
     element("div", { class: "row" }, file, record, clear), said);
 
+  let isWanted = true;
   const take = (chosen) => attempt(async () => {
     said.textContent = `sending ${chosen.name} …`;
     try {
       const about = await send(chosen);
+      if (!isWanted) return;
       const length = about.seconds === null ? "" : `, ${about.seconds.toFixed(1)} s`;
       said.textContent = `${about.name}${length}`;
       clear.hidden = false;
@@ -155,7 +158,12 @@ export function recordingField(label, hint, onready, accept = "audio/*,video/*")
     said.textContent = hint;
     onready(null, null);
   });
-  return { made, take, stop: recorder(record, take) };
+  const stopRecording = recorder(record, take);
+  const stop = () => {
+    isWanted = false;
+    stopRecording();
+  };
+  return { made, take, stop };
 }
 
 /**

@@ -1,12 +1,14 @@
 // Play: a model that follows pitch as an instrument, under keys, MIDI, or a hum.
 
-import { attempt, element, field } from "./dom.js";
+import { attempt, element, field, remember } from "./dom.js";
 import { Keyboard, nameOf } from "./keyboard.js";
 import { aboutModel, labelChoice, modelChoice, models, newSeed, recordingField,
   samplingControls } from "./models.js";
 import { LISTENING, PLAYING } from "./stream.js";
 import { Transport, describe, gapsOf } from "./transport.js";
 
+// How long a key sounds that was let go before the model was there.
+const TAP_MS = 250;
 // Of a model that does not say what it was trained on.
 const USUAL_RANGE = [48, 84];
 
@@ -29,6 +31,7 @@ class Play {
   constructor(all) {
     this.all = all;
     this.waiting = [];
+    this.released = [];
     this.transport = new Transport(() => this.begin(), {
       started: () => this.flush(),
       line: (stream, now) => this.line(stream, now),
@@ -48,12 +51,13 @@ class Play {
 
   select(id) {
     this.transport.stop();
+    this.hum?.stop();
     this.keyboard?.close();
     this.chosen = id;
     const { model } = this;
-    history.replaceState(null, "", `#play?model=${encodeURIComponent(id)}`);
+    remember(this.stage, `#play?model=${encodeURIComponent(id)}`);
     this.sampling = samplingControls(model, () => this.change());
-    this.label = labelChoice(model, () => this.transport.stop());
+    this.label = labelChoice(model, () => this.change());
     this.hum = recordingField("Hum", "Hum or whistle a tune, or send a recording or a MIDI file: " +
       "it is played when it is there.", (about) => { if (about) this.playBack(about); },
     "audio/*,.mid,.midi");
@@ -88,7 +92,8 @@ class Play {
       return;
     }
     if (!pressed.length) {
-      this.waiting = this.waiting.filter(([note]) => !released.includes(note));
+      // Who taps a key while the model comes hears it all the same.
+      this.released.push(...released);
       return;
     }
     // The first key starts the instrument.
@@ -97,12 +102,20 @@ class Play {
   }
 
   flush() {
-    if (this.isLive && this.waiting.length) this.transport.stream.keys(this.waiting, []);
+    const { stream } = this.transport;
+    const { waiting, released } = this;
     this.waiting = [];
+    this.released = [];
+    if (!this.isLive || !waiting.length) return;
+    stream.keys(waiting, []);
+    if (released.length) setTimeout(() => stream.keys([], released), TAP_MS);
   }
 
   change() {
-    if (this.transport.isPlaying) this.transport.stream.change(this.sampling.values());
+    if (!this.transport.isPlaying) return;
+    const settings = this.sampling.values();
+    if (this.label) settings.label = this.label.value;
+    this.transport.stream.change(settings);
   }
 
   line(stream, now) {

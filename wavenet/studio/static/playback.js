@@ -1,7 +1,8 @@
 // The audio thread's part: plays samples in the order of their numbers, and says where it is.
 //
-// It is sent {samples}, which go on where the last ones ended; {from}, after which samples begin
-// at that number, in place of those that were there; and {ends}, the number after the last one. A
+// It is sent {samples}, which go on where the last ones ended; {from, take}, after which samples
+// begin at that number, in place of those that were there, and with {again} are heard from there;
+// {ends}, the number after the last one; and {stop}. Its reports name the take that they are of. A
 // gap is counted where samples ran out while there should have been some. Those that are replaced
 // are still played where their replacement comes too late, which is counted as well.
 
@@ -20,6 +21,8 @@ class Playback extends AudioWorkletProcessor {
     this.enough = options.processorOptions.enough;
     this.waiting = true;
     this.ends = Infinity;
+    this.number = 0;
+    this.isStopped = false;
     this.gaps = 0;
     this.late = 0;
     this.blocks = 0;
@@ -31,20 +34,24 @@ class Playback extends AudioWorkletProcessor {
       this.chunks.push({ start: this.end, samples: data.samples });
       this.end += data.samples.length;
     } else if (data.from !== undefined) {
-      this.goOnFrom(data.from);
+      this.number = data.take;
+      this.goOnFrom(data.from, data.again);
+    } else if (data.stop) {
+      this.isStopped = true;
     } else if (data.ends !== undefined) {
       this.ends = data.ends;
     }
   }
 
-  goOnFrom(number) {
-    if (number < this.position - sampleRate / 2) {
+  goOnFrom(number, again) {
+    if (again) {
       // It goes back to what was heard before.
       this.position = number;
       this.waiting = true;
       this.replaced = [];
       this.chunks = [];
-    } else {
+    } else if (!this.replaced.length || this.endOf(this.chunks) > this.endOf(this.replaced)) {
+      // Of several changes at once, the first has left what bridges the time until they are there.
       this.replaced = this.chunks;
     }
     this.chunks = this.chunks
@@ -52,6 +59,11 @@ class Playback extends AudioWorkletProcessor {
       .map(({ start, samples }) => ({ start, samples: samples.subarray(0, number - start) }));
     this.end = number;
     this.ends = Infinity;
+  }
+
+  endOf(chunks) {
+    const last = chunks.at(-1);
+    return last ? last.start + last.samples.length : 0;
   }
 
   /** Fill the output from number `position` on with samples of these chunks: how many. */
@@ -91,11 +103,12 @@ class Playback extends AudioWorkletProcessor {
     }
     this.blocks += 1;
     if (this.blocks % REPORT_EVERY === 0) {
-      const { position, end, gaps, late, ends } = this;
-      this.port.postMessage({ position, end, gaps, late, time: currentTime,
+      const { position, end, gaps, late, ends, number } = this;
+      this.port.postMessage({ position, end, gaps, late, take: number, time: currentTime,
         isOver: position >= ends });
     }
-    return true;
+    // Else it would run for as long as the page is open.
+    return !this.isStopped;
   }
 }
 

@@ -21,7 +21,9 @@ export class Recording {
 
   /** What follows begins at a number, in place of what there is. */
   goOnFrom(number) {
-    this.end = Math.max(this.begin, Math.min(this.end, number));
+    // What is no longer kept is made again.
+    if (number < this.begin) this.begin = this.end = number;
+    else this.end = Math.min(this.end, number);
   }
 
   /** The samples from one number to another; 0 where there are none. */

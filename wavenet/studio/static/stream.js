@@ -14,8 +14,11 @@ export const PLAYING = { ahead: 0.18, enough: 0.06 };
 
 let shared = null;
 
-/** A running AudioContext of a rate. There is one at a time, since browsers allow only a few. */
-async function contextOf(rate) {
+/**
+ * A running AudioContext of a rate, to be asked for in answer to a click, before anything else is
+ * awaited. There is one at a time, since browsers allow only a few.
+ */
+export async function contextOf(rate) {
   if (!window.isSecureContext) {
     throw new Error("the browser withholds live sound from this page; see the line at the top");
   }
@@ -27,24 +30,28 @@ async function contextOf(rate) {
     const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
     shared = { context, ready: context.audioWorklet.addModule("static/playback.js") };
   }
-  await shared.ready;
-  await shared.context.resume();
-  return shared.context;
-}
-
-/** Have the page's sound ready: to be called in answer to a click, before anything is awaited. */
-export function wake(rate) {
-  return contextOf(rate);
+  const mine = shared;
+  try {
+    await mine.ready;
+    await mine.context.resume();
+  } catch (error) {
+    // The next click tries again.
+    if (shared === mine) shared = null;
+    throw error;
+  }
+  return mine.context;
 }
 
 export class Stream {
-  /** `told` has functions to call: started, status, from, end, refused, failed. */
+  /** `told` may have functions to call: started, status, from, end, noticed, failed. */
   constructor(told) {
     this.told = told;
     this.recording = null;
     this.about = null;
     this.status = null;
     this.granted = 0;
+    // Counts how often what is to come was replaced: reports of an earlier take are of no use.
+    this.take = 0;
     this.isClosed = false;
   }
 
@@ -76,7 +83,8 @@ export class Stream {
   }
 
   keys(pressed, released) {
-    this.keyTime = this.now();
+    // Of the first key that has not been answered yet.
+    if (pressed.length && this.keyTime === undefined) this.keyTime = this.now();
     this.say({ type: "keys", heard: this.heard(), pressed, released });
   }
 
@@ -91,17 +99,21 @@ export class Stream {
   /** End, keeping what was heard. */
   stop() {
     if (this.isClosed) return;
+    this.stoppedAt = this.heard();
     this.isClosed = true;
     this.connection?.close();
     if (this.node) {
-      this.node.disconnect();
+      this.node.port.postMessage({ stop: true });
       this.node.port.onmessage = null;
+      this.node.disconnect();
+      this.analyser.disconnect();
     }
   }
 
   /** The number of the sample that is played now. */
   heard() {
     const { status } = this;
+    if (this.isClosed) return this.stoppedAt;
     if (!status) return 0;
     const since = (this.now() - status.time) * this.context.sampleRate;
     return Math.min(status.end, status.position + Math.max(0, Math.round(since)));
@@ -118,6 +130,7 @@ export class Stream {
   hear(data) {
     if (data instanceof ArrayBuffer) {
       const samples = new Float32Array(data);
+      this.answerKey();
       this.recording.add(samples);
       this.node.port.postMessage({ samples }, [data]);
       return;
@@ -128,28 +141,40 @@ export class Stream {
       this.told.started?.(message);
       this.grant(0);
     } else if (message.type === "from") {
-      this.recording.goOnFrom(message.sample);
-      this.node.port.postMessage({ from: message.sample });
-      if (this.keyTime !== undefined && this.status) {
-        const ahead = (message.sample - this.heard()) / this.context.sampleRate;
-        this.keyLatency = this.now() - this.keyTime + Math.max(0, ahead)
-          + (this.context.outputLatency || this.context.baseLatency);
-        this.keyTime = undefined;
-      }
+      const { sample, again } = message;
+      const heard = Math.min(this.heard(), sample);
+      this.recording.goOnFrom(sample);
+      this.take += 1;
+      this.node.port.postMessage({ from: sample, take: this.take, again });
+      if (again) this.status = { ...this.status, position: sample, end: sample, time: this.now() };
+      if (message.comment) Object.assign(this.about, { comment: message.comment });
       this.granted = 0;
-      this.grant(Math.min(this.heard(), message.sample));
+      this.grant(again ? sample : heard);
       this.told.from?.(message);
     } else if (message.type === "end") {
       this.node.port.postMessage({ ends: this.recording.end });
       this.told.end?.();
+    } else if (message.type === "notice") {
+      this.told.noticed?.(message.message);
     } else {
       this.stop();
-      (message.type === "refused" ? this.told.refused : this.told.failed)?.(message.message);
+      this.told.failed?.(message.message);
     }
+  }
+
+  /** The first samples after a key: it is heard where they begin, or later if that is over. */
+  answerKey() {
+    if (this.keyTime === undefined || !this.status || this.answered === this.take) return;
+    this.answered = this.take;
+    const ahead = (this.recording.end - this.heard()) / this.context.sampleRate;
+    this.keyLatency = this.now() - this.keyTime + Math.max(0, ahead) +
+      (this.context.outputLatency || this.context.baseLatency);
+    this.keyTime = undefined;
   }
 
   /** What the audio thread reports. */
   played(status) {
+    if (status.take !== this.take) return;
     this.status = status;
     this.grant(status.position);
     this.told.status?.(status);

@@ -65,7 +65,7 @@ export class Transport {
         if (status.isOver) this.stop();
       },
       from: (message) => this.told.from?.(message),
-      refused: (text) => this.failed(text),
+      noticed: (text) => notice(text),
       failed: (text) => this.failed(text),
     });
     this.stream = stream;
@@ -75,7 +75,8 @@ export class Transport {
     try {
       await stream.start({ ...settings, ...more }, rate, pace);
     } catch (error) {
-      this.failed(error.message);
+      // Another may have been started meanwhile.
+      if (this.stream === stream) this.failed(error.message);
       return;
     }
     // Others may look at what sounds: tests, and the curious.
@@ -134,5 +135,5 @@ export function describe({ about, status, recording }, now) {
   const gaps = gapsOf(status);
   const all = about.samples ? ` of ${(about.samples / recording.rate).toFixed(1)}` : "";
   return `${seconds.toFixed(1)}${all} s, ${ahead.toFixed(2)} s ahead${gaps}; ` +
-    `seed ${about.seed}, ${about.listeners} of ${about.capacity} streams`;
+    `seed ${about.seed}; up to ${about.capacity} streams at once here`;
 }

@@ -1,6 +1,6 @@
 // Vocode: a recording, and beside it the copy that a vocoder makes of it.
 
-import { attempt, download, element, field, notice } from "./dom.js";
+import { attempt, download, element, field, notice, remember } from "./dom.js";
 import { aboutModel, labelChoice, modelChoice, models, recordingField, seedField, slider }
   from "./models.js";
 import { wavFile } from "./recording.js";
@@ -153,7 +153,7 @@ class Vocode {
   select(id) {
     this.chosen = id;
     const { model } = this;
-    history.replaceState(null, "", `#vocode?model=${encodeURIComponent(id)}`);
+    remember(this.made, `#vocode?model=${encodeURIComponent(id)}`);
     const changed = () => this.update();
     this.label = labelChoice(model, changed);
     this.temperature = slider("Temperature", { min: 0, max: 2, step: 0.01, value: 1,

@@ -2,7 +2,7 @@
 
 import { Connection } from "./api.js";
 import { Recording } from "./recording.js";
-import { wake } from "./stream.js";
+import { contextOf } from "./stream.js";
 
 // How far a copy may get ahead of what the page has, which the server limits to as much, and how
 // often that is told.
@@ -179,7 +179,7 @@ export class Pair {
     this.isPlaying = true;
     this.changed();
     try {
-      const context = await wake(this.original.rate);
+      const context = await contextOf(this.original.rate);
       if (context !== this.context) this.sides = null;
       this.context = context;
     } catch (error) {
