@@ -19,6 +19,7 @@ from wavenet.generation.streams import Generator
 from wavenet.glossary import Array
 from wavenet.studio import models, streaming
 from wavenet.studio.player import MOST_VOICES, Player
+from wavenet.studio.processes import log_of
 from wavenet.studio.recordings import identity
 from wavenet.studio.server import create_app
 from wavenet.studio.studio import Studio
@@ -384,6 +385,23 @@ def test_a_player_knows_how_many_streams_it_keeps_in_real_time(
     player = played.take(identity(places["plain"]))
     assert 10 <= player.capacity <= MOST_VOICES
     played.close()
+
+
+def test_runs_that_the_studio_made_are_models_wherever_else_it_looks(
+    tmp_path: Path, places: Mapping[str, Path], client: TestClient
+) -> None:
+    for name in ("made", "other"):
+        run = tmp_path / "runs" / name
+        saved_in = run / "checkpoints"
+        saved_in.mkdir(parents=True)
+        (run / "config.toml").write_text("")
+        as_checkpoint(network(SMALL), step=3).save(saved_in / "step-00000003.safetensors")
+    log = log_of(tmp_path / "runs" / "made")
+    log.parent.mkdir()
+    log.touch()
+    played = models.Models(Studio(tmp_path, [places["plain"], Path("demo-flute")], print))
+    listed = {model["name"] for model in played.list() if not model["comes_with"]}
+    assert listed == {"made", str(places["plain"])}
 
 
 def test_players_that_nobody_listens_to_end(

@@ -14,16 +14,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from wavenet.errors import EngineError, RunError, WavenetError, printable
+from wavenet.errors import EngineError, WavenetError
 from wavenet.generation.api import load
 from wavenet.model import cards, checkpoint, locate
 from wavenet.model.conditioning.registry import frame_front_ends
 from wavenet.model.distributions.registry import distribution_for
+from wavenet.studio.places import name_of, run_folders
 from wavenet.studio.player import Player
 from wavenet.studio.recordings import identity
 from wavenet.studio.studio import Studio
 from wavenet.system.text import counted
-from wavenet.training.run_summary import runs_in
 
 # Players that are kept ready while nobody listens to them: each is a model with its engine.
 MOST_IDLE = 3
@@ -67,13 +67,11 @@ class Models:
     def sources(self) -> dict[str, Source]:
         """All there are, by what pages call them."""
         found: dict[str, Source] = {}
-        for place in self.studio.places or [self.studio.root / "runs"]:
-            paths: Sequence[Path] = [place]
-            with suppress(RunError, OSError):
-                paths = list(runs_in(place))
-            for path in paths:
-                with suppress(WavenetError, OSError):
-                    found[identity(path)] = self._source(path, self._name(path), False)
+        files = [place for place in self.studio.places if place.is_file()]
+        for path in (*files, *run_folders(self.studio)):
+            with suppress(WavenetError, OSError):
+                name = name_of(self.studio, path)
+                found[identity(path)] = self._source(path, name, False)
         for name, path in locate.bundled().items():
             found[name] = self._source(path, name, True)
         return found
@@ -167,11 +165,6 @@ class Models:
     def _source(self, path: Path, name: str, comes_with: bool) -> Source:
         file = locate.find(path)
         return Source(name, path, file, file.stat().st_mtime, comes_with)
-
-    def _name(self, path: Path) -> str:
-        with suppress(ValueError):
-            return printable(path.absolute().relative_to(self.studio.root.absolute()).as_posix())
-        return printable(path)
 
     def _about(self, source: Source) -> dict[str, Any] | None:
         """What a page needs to know of a model; None for one that cannot be read."""

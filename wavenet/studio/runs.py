@@ -14,14 +14,15 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from wavenet.arithmetic import ceil_div
-from wavenet.errors import RunError, printable
+from wavenet.errors import printable
 from wavenet.generation.provenance import model_name
 from wavenet.model.cost import model_cost
+from wavenet.studio.places import name_of, run_folders
 from wavenet.studio.processes import Training, Trainings, reason_of_failure
 from wavenet.studio.recordings import identity
 from wavenet.studio.studio import Studio
 from wavenet.training.run_folder import Run
-from wavenet.training.run_summary import RunSummary, runs_in, summary_of
+from wavenet.training.run_summary import RunSummary, summary_of
 
 # Of each curve, in one answer.
 MOST_POINTS = 1000
@@ -97,22 +98,12 @@ class Runs:
         return self.known(folder)
 
     def _search(self) -> list[Path]:
-        places = self.studio.places or ([self.home] if self.home.is_dir() else [])
-        found: list[Path] = []
         self.problems = []
-        for place in places:
-            try:
-                found += runs_in(place)
-            except (RunError, OSError) as e:
-                self.problems.append(printable(e))
-        return found
+        return run_folders(self.studio, self.problems.append)
 
     def name(self, folder: Path) -> str:
         """What a run is called on the page."""
-        for place in (self.home, self.studio.root):
-            if folder.is_relative_to(place):
-                return printable(folder.relative_to(place).as_posix())
-        return printable(folder)
+        return name_of(self.studio, folder)
 
     def head(self, folder: Path) -> dict[str, Any]:
         """How far a run is, for a line of a list."""

@@ -20,13 +20,14 @@ from starlette.routing import BaseRoute, Route
 
 from wavenet.analysis.report import StackReport
 from wavenet.config import Config, ModelConfig, dilations, loading, reference
-from wavenet.errors import ConfigError, CorpusError, EngineError, UsageError, printable
+from wavenet.errors import ConfigError, CorpusError, EngineError, UsageError
 from wavenet.model import checkpoint, locate
 from wavenet.studio import stack_drawing as drawing
+from wavenet.studio.places import name_of, run_folders
 from wavenet.studio.recordings import identity
 from wavenet.studio.studio import Studio, json_body
 from wavenet.system import resources, shell
-from wavenet.training.run_summary import runs_in, summary_of
+from wavenet.training.run_summary import summary_of
 
 # The settings that the page offers.
 STACK = ("layers", "dilation_cycle", "growth", "dilations", "kernel_size")
@@ -200,12 +201,8 @@ def _newest(given: Mapping[str, str], model: ModelConfig) -> int:
 
 def _runs(studio: Studio) -> list[Start]:
     """The runs that the studio shows."""
-    home = studio.root / "runs"
-    places = studio.places or [home]
-    folders = [folder for place in places if place.is_dir() for folder in runs_in(place)]
-    names = [f.relative_to(home) if f.is_relative_to(home) else f for f in folders]
-    runs = zip(folders, names, strict=True)
-    return [Start("run", identity(f), printable(name), str(f)) for f, name in runs]
+    folders = run_folders(studio)
+    return [Start("run", identity(f), name_of(studio, f), str(f)) for f in folders]
 
 
 def _start(studio: Studio, given: Mapping[str, str]) -> Start:
