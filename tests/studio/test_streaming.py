@@ -18,6 +18,7 @@ from wavenet.generation.live_notes import LiveNotes
 from wavenet.generation.streams import Generator
 from wavenet.glossary import Array
 from wavenet.studio import models, streaming
+from wavenet.studio import player as player_module
 from wavenet.studio.player import MOST_VOICES, Player
 from wavenet.studio.processes import log_of
 from wavenet.studio.recordings import identity
@@ -385,6 +386,33 @@ def test_a_player_knows_how_many_streams_it_keeps_in_real_time(
     player = played.take(identity(places["plain"]))
     assert 10 <= player.capacity <= MOST_VOICES
     played.close()
+
+
+def test_a_stream_takes_only_its_share_while_others_listen(
+    places: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone it is made as fast as it can be."""
+    monkeypatch.setattr(player_module, "MOST_AHEAD_SECONDS", 0.2)
+    is_shared = True
+    model = wavenet.load(places["plain"])
+    player = Player(model, print, lambda: is_shared)
+    made: list[int] = []
+    began = time.monotonic()
+
+    def begin() -> None:
+        stream = player.generator.stream(7, 0, {})
+        voice = player.begin(stream, np.zeros(0, np.int64), lambda wav: made.append(len(wav)))  # type: ignore[arg-type]
+        player.grant(voice, 10**6, 0)
+
+    player.ask(begin).result()
+    for _ in range(20):
+        time.sleep(0.02)
+        assert sum(made) <= player.samples(time.monotonic() - began + 0.2)
+    assert sum(made) > 0
+    is_shared = False
+    while sum(made) < player.samples(time.monotonic() - began + 2):
+        time.sleep(0.01)
+    player.close()
 
 
 def test_runs_that_the_studio_made_are_models_wherever_else_it_looks(

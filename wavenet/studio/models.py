@@ -122,7 +122,7 @@ class Models:
         def load_it() -> None:
             try:
                 model = replace(load(source.file), name=source.name)
-                loaded.set_result(Player(model, self.studio.report))
+                loaded.set_result(Player(model, self.studio.report, self._is_shared))
             except BaseException as e:
                 loaded.set_exception(e)
 
@@ -147,6 +147,10 @@ class Models:
             raise NoPlaceError(player, players)
         player.listeners += 1
         return player
+
+    def _is_shared(self) -> bool:
+        """Whether more than one page listens."""
+        return sum(player.listeners for player in list(self._players.values())) > 1
 
     def release(self, player: Player) -> None:
         """Give back a place."""

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from wavenet.model.conditioning.registry import front_ends
 
 # What is made at once: for those who listen, and for those who play and want to hear it at once.
 LISTENING_SECONDS, PLAYING_SECONDS = 0.08, 0.01
+# While others listen, a stream may be so much ahead of what could be heard.
+MOST_AHEAD_SECONDS = 5.0
 # The part of what the engine makes that is promised to listeners.
 PROMISED = 0.9
 # Streams that are timed together, and how often. Nobody is promised more than this many.
@@ -49,18 +51,19 @@ class Voice:
     # The sample until which its listener has room, and where it is.
     credit: int = 0
     heard: int = 0
-
+    # In seconds of the machine's clock.
+    began: float = field(default_factory=time.monotonic)
     # Fewer samples are not made at once, but for the last ones: who grants little would slow all.
     least: int = 1
 
-    @property
-    def room(self) -> int:
-        """Samples that may be made now, of a block at most."""
-        return min(self.block, min(self.credit, self.end) - self.live.now.time)
+    def room(self, paced: int) -> int:
+        """Samples that may be made now, of a block at most, and none after number `paced`.
 
-    @property
-    def wants(self) -> bool:
-        return self.room >= (1 if self.credit >= self.end else self.least)
+        0 where they are too few.
+        """
+        until = min(self.credit, self.end, paced)
+        room = min(self.block, until - self.live.now.time)
+        return room if room >= (1 if until == self.end else self.least) else 0
 
 
 class Player:
@@ -69,9 +72,18 @@ class Player:
     `listeners` counts those that have a place, which `Models` gives.
     """
 
-    def __init__(self, model: Model, report: Callable[[str], None]) -> None:
-        """Loads, compiles and times the engine, which may take some seconds."""
-        self.model, self._report = model, report
+    def __init__(
+        self,
+        model: Model,
+        report: Callable[[str], None],
+        is_shared: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Compiles and times the engine, which may take some seconds.
+
+        `is_shared` says whether this machine plays to others too: then no stream is made faster
+        than it is heard, but for some seconds.
+        """
+        self.model, self._report, self._is_shared = model, report, is_shared
         options = EngineOptions(precision="auto", always_split=True)
         self.generator = Generator(model, options=options)
         self.live = LiveStreams(self.generator)
@@ -149,8 +161,9 @@ class Player:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._wishes and not self._closed and not self._ready():
-                    self._changed.wait()
+                while not self._wishes and not self._closed and not self._ready()[1]:
+                    # What waits for its pace is not told when it may go on.
+                    self._changed.wait(LISTENING_SECONDS if self.voices else None)
                 if self._closed:
                     return
                 wishes = list(self._wishes)
@@ -170,15 +183,22 @@ class Player:
         else:
             done.set_result(None)
 
-    def _ready(self) -> list[Voice]:
-        return [voice for voice in self.voices if voice.wants]
+    def _ready(self) -> tuple[list[Voice], int]:
+        """The voices that may go on, and by how many samples all of them may."""
+        now, is_shared = time.monotonic(), self._is_shared()
+        rooms = {}
+        for voice in self.voices:
+            seconds = now - voice.began + MOST_AHEAD_SECONDS
+            room = voice.room(self.samples(seconds) if is_shared else FOREVER)
+            if room:
+                rooms[voice] = room
+        return list(rooms), min(rooms.values(), default=0)
 
     def _advance(self) -> None:
         """Make a block for all whose listeners have room."""
         with self._changed:
             # Of one moment: what is granted next may be less.
-            ready = self._ready()
-            steps = min((voice.room for voice in ready), default=0)
+            ready, steps = self._ready()
             for voice in ready:
                 voice.live.heard(voice.heard)
         if not ready:

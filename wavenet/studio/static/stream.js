@@ -9,7 +9,7 @@ import { Recording } from "./recording.js";
 // What is kept ahead of what is heard, and waited for before it begins, in seconds. What is made
 // ahead delays nothing, since it is made anew where something changes; but a model that is played
 // keeps fewer moments to go back to.
-export const LISTENING = { ahead: 0.5, enough: 0.08 };
+export const LISTENING = { ahead: 0.9, enough: 0.08 };
 export const PLAYING = { ahead: 0.18, enough: 0.06 };
 
 let shared = null;
