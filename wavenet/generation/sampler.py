@@ -109,10 +109,10 @@ class Sampler:
         self.count = len(conditions) or count
         label_ids = in_turn(labels, config.labels, range(first, first + self.count))
         self.labels = [config.labels[i] for i in label_ids]
-        distribution = distribution_for(config)
-        distribution.check(self.sampling)
+        self.distribution = distribution_for(config)
+        self.distribution.check(self.sampling)
         _require_same("Hz", prompt.sample_rate, model.sample_rate)
-        _require_same("levels", prompt.levels, distribution.levels)
+        _require_same("levels", prompt.levels, self.distribution.levels)
         if len(prompt.x) and config.linear_prediction:
             raise UsageError("prompt", None, "is audio, and this model predicts an excitation")
         self.generator = Generator(model, engine, options)
