@@ -247,6 +247,29 @@ def test_keys_play_an_instrument(open_page: Callable[..., Any]) -> None:
     assert "press a key" in page.locator(".numbers").inner_text() or page.locator(".held").count()
 
 
+MIDI = """
+const input = { onmidimessage: null };
+window.send = (...data) => input.onmidimessage({ data });
+navigator.requestMIDIAccess = async () => ({ inputs: new Map([["one", input]]) });
+"""
+
+
+def test_midi_plays_an_instrument(open_page: Callable[..., Any]) -> None:
+    page = open_page("stack")
+    # A keyboard that is plugged in, of which this machine has none.
+    page.context.add_init_script(MIDI)
+    page.goto(page.url.partition("#")[0] + "?#play")
+    press(page, "MIDI")
+    page.get_by_text("1 MIDI input plays").wait_for()
+    page.evaluate("send(0x90, 74, 100)")
+    page.locator(".held").wait_for()
+    assert page.locator(".held").get_attribute("aria-label") == "D5"
+    wait_until(page, "window.wavenetStream?.heard() > 16000")
+    assert np.abs(heard(page)[-4000:]).max() > 0.02
+    page.evaluate("send(0x80, 74, 0)")
+    wait_until(page, "!document.querySelector('.held')")
+
+
 def test_a_copy_is_made_beside_its_recording(open_page: Callable[..., Any], root: Path) -> None:
     page = open_page("vocode?model=demo-vocoder")
     page.get_by_label("Recording", exact=True).set_input_files(root / "prompt.wav")

@@ -7,6 +7,8 @@ const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A�
 const PLACES = ["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH",
   "KeyU", "KeyJ", "KeyK", "KeyO", "KeyL", "KeyP", "Semicolon"];
 const VELOCITY = 90;
+// Of the whole page, once its user has allowed it.
+let access = null;
 
 export function nameOf(note) {
   return `${NAMES[note % 12]}${Math.floor(note / 12) - 1}`;
@@ -39,6 +41,7 @@ export class Keyboard {
     this.onblur = () => this.releaseAll();
     window.addEventListener("blur", this.onblur);
     this.draw();
+    if (access) this.attach();
   }
 
   draw() {
@@ -132,22 +135,23 @@ export class Keyboard {
     if (!navigator.requestMIDIAccess) {
       throw new Error("this browser gives no MIDI to this page");
     }
-    const access = await navigator.requestMIDIAccess()
+    access = await navigator.requestMIDIAccess()
       .catch(() => { throw new Error("the browser was not allowed to use MIDI"); });
-    const listen = () => {
-      for (const input of access.inputs.values()) {
-        input.onmidimessage = ({ data }) => this.midi(data);
-      }
-    };
-    access.onstatechange = ({ port }) => {
-      if (port.state === "disconnected") this.releaseAll();
-      listen();
-    };
-    listen();
-    this.access = access;
+    this.attach();
     const count = access.inputs.size;
     notice(count ? `${count} MIDI ${count === 1 ? "input plays" : "inputs play"}`
       : "no MIDI keyboard yet: plug one in");
+  }
+
+  /** Let the MIDI keyboards that are there now, and those that come, play this one. */
+  attach() {
+    for (const input of access.inputs.values()) {
+      input.onmidimessage = ({ data }) => this.midi(data);
+    }
+    access.onstatechange = ({ port }) => {
+      if (port.state === "disconnected") this.releaseAll();
+      this.attach();
+    };
   }
 
   midi([status, note, velocity]) {
@@ -160,9 +164,8 @@ export class Keyboard {
     window.removeEventListener("keydown", this.onkey);
     window.removeEventListener("keyup", this.onkey);
     window.removeEventListener("blur", this.onblur);
-    if (this.access) {
-      this.access.onstatechange = null;
-      for (const input of this.access.inputs.values()) input.onmidimessage = null;
-    }
+    if (!access) return;
+    access.onstatechange = null;
+    for (const input of access.inputs.values()) input.onmidimessage = null;
   }
 }
