@@ -52,6 +52,8 @@ export class Stream {
     this.granted = 0;
     // Counts how often what is to come was replaced: reports of an earlier take are of no use.
     this.take = 0;
+    // Whether the samples that come next are those of a key.
+    this.isAnswering = false;
     this.isClosed = false;
   }
 
@@ -143,6 +145,7 @@ export class Stream {
     } else if (message.type === "from") {
       const { sample, again } = message;
       const heard = Math.min(this.heard(), sample);
+      this.isAnswering = this.keyTime !== undefined;
       this.recording.goOnFrom(sample);
       this.take += 1;
       this.node.port.postMessage({ from: sample, take: this.take, again });
@@ -164,8 +167,8 @@ export class Stream {
 
   /** The first samples after a key: it is heard where they begin, or later if that is over. */
   answerKey() {
-    if (this.keyTime === undefined || !this.status || this.answered === this.take) return;
-    this.answered = this.take;
+    if (!this.isAnswering || !this.status) return;
+    this.isAnswering = false;
     const ahead = (this.recording.end - this.heard()) / this.context.sampleRate;
     this.keyLatency = this.now() - this.keyTime + Math.max(0, ahead) +
       (this.context.outputLatency || this.context.baseLatency);
