@@ -3,11 +3,12 @@
     python -m benchmarks.studio [MODEL] [--streams N] [--minutes 0.5]
 
 `wavenet studio` runs as its users run it, and pages are played by a program of this one: each asks
-for half a second ahead and hears in real time, as a browser does. Printed are the milliseconds from
-the start of a stream to its first samples and, of a model that follows notes, from a key to where
-its sound begins, which a browser adds its own delay to; the streams that the studio says it keeps
-in real time, beside those that the engine alone makes; and while that many play, how often one of
-them had nothing to hear, how little was ahead at worst, and how the memory of the studio grew.
+for half a second ahead, less than a browser does, and hears in real time. Printed are the
+milliseconds from the start of a stream to its first samples and, of a model that follows notes,
+from a key to where its sound begins, which a browser adds its own delay to; the streams that the
+studio says it keeps in real time, beside those that the engine alone makes; and while that many
+play, how often one of them had nothing to hear, how little was ahead at worst, and how the memory
+of the studio grew.
 """
 
 import asyncio

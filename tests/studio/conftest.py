@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import SMALL, VOICES, as_checkpoint, network
 from tests.studio.serving_helpers import Listener, Served, nobody_listens, served, wait_until
+from wavenet.config import ModelConfig
 from wavenet.studio.player import Player
 
 
@@ -48,3 +50,17 @@ def other(server: Served) -> Iterator[Listener]:
     listener.require_undisturbed()
     listener.close()
     wait_until(nobody_listens)
+
+
+def saved(path: Path, config: ModelConfig) -> Path:
+    as_checkpoint(network(config)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "plain": saved(folder / "plain.safetensors", SMALL),
+        "labels": saved(folder / "labels.safetensors", VOICES),
+    }

@@ -27,7 +27,7 @@ def studio(
         ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 7860,
-    browser: Annotated[
+    no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Open no browser.", show_default=False)
     ] = False,
 ) -> None:
@@ -44,5 +44,5 @@ def studio(
             locate.find(place)
     root = Path.cwd()
     shown = Studio(root, places, report=lambda line: terminal.warn(f"studio: {line}"))
-    serving.serve(shown, host, port, opens_browser=not browser, say=terminal.result)
+    serving.serve(shown, host, port, opens_browser=not no_browser, say=terminal.result)
     terminal.status("the studio has stopped; trainings that it started go on")
