@@ -134,7 +134,7 @@ async def first_sounds(address: str, rate: int, **settings: Any) -> tuple[list[f
 
 async def keys(address: str, rate: int, model: str) -> list[float]:
     """Seconds from a key to where its sound begins, while another is heard."""
-    page = await started(address, rate, model=model, seed=1, live=True)
+    page = await started(address, rate, model=model, seed=1, live="keys")
     position, seconds = 0, []
     for i in range(KEYS):
         # In parts of ten milliseconds, and the last one may wait for more credit.

@@ -20,6 +20,7 @@ import soundfile as sf
 
 import wavenet
 from tests.helpers import SMALL, as_checkpoint, network, tone, training_recordings, write_recordings
+from wavenet.audio.pitch import track
 from wavenet.glossary import Array
 from wavenet.studio.recordings import identity
 
@@ -268,6 +269,36 @@ def test_midi_plays_an_instrument(open_page: Callable[..., Any]) -> None:
     assert np.abs(heard(page)[-4000:]).max() > 0.02
     page.evaluate("send(0x80, 74, 0)")
     wait_until(page, "!document.querySelector('.held')")
+
+
+def test_the_microphone_is_followed(browser: Any, address: str, tmp_path: Path) -> None:
+    sf.write(tmp_path / "hum.wav", tone(2.0, 48_000, 440, 0.1), 48_000)
+    hum = f"--use-file-for-fake-audio-capture={tmp_path / 'hum.wav'}"
+    other = browser.browser_type.launch(executable_path=CHROMIUM, args=[*OPTIONS, hum])
+    said: list[str] = []
+    with other.new_page() as page:
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"{address}#play?model=demo-flute")
+        press(page, "Follow microphone")
+        button = page.get_by_role("button", name="Follow microphone", exact=True)
+        page.locator(".held").wait_for()
+        assert page.locator(".held").get_attribute("aria-label") == "A4"
+        begins = page.evaluate("wavenetStream.heard()")
+        wait_until(page, f"wavenetStream.heard() > {begins + 16_000}")
+        pitch = track(heard(page)[-12_000:], 16_000, 160, 65, 2100)
+        assert pitch[:, 1].mean() > 0.8
+        assert abs(np.median(pitch[pitch[:, 1] > 0, 0]) - 69) < 0.5
+        line = page.locator(".numbers").inner_text()
+        behind = int(line.partition(" ms after you")[0].split()[-1])
+        assert line.startswith("A4; ")
+        assert 50 < behind < 400
+        # A key takes over, and the microphone is let go.
+        page.keyboard.down("d")
+        wait_until(page, "document.querySelector('.numbers').innerText.startsWith('E')")
+        assert button.get_attribute("aria-pressed") == "false"
+    other.close()
+    assert said == []
 
 
 def test_a_copy_is_made_beside_its_recording(open_page: Callable[..., Any], root: Path) -> None:

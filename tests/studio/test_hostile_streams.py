@@ -21,7 +21,7 @@ from tests.studio.serving_helpers import (
     wait_until,
 )
 from wavenet.generation.live import LiveStream, LiveStreams, Moment
-from wavenet.studio import serving, streaming
+from wavenet.studio import outgoing, serving, streaming
 
 MALFORMED: list[Any] = [
     *("", "{", "nul", "[]", "1", '"start"', "NaN", "{}", '{"type": 1}', '{"type": null}'),
@@ -69,6 +69,9 @@ MALFORMED_LATER: list[Any] = [
     {"type": "resume", "number": 0},
     {"type": "resume", "number": -1},
     {"type": "resume", "number": True},
+    # Of a microphone that is not followed.
+    b"\0\0",
+    b"\0",
 ]
 # What is wrong in itself is answered, and the page may go on.
 WRONG: list[dict[str, Any]] = [
@@ -83,7 +86,7 @@ WRONG: list[dict[str, Any]] = [
     {"type": "start", "model": "MODEL", "prompt": "../x"},
     {"type": "start", "model": "MODEL", "upload": "\x00" * 1000},
     {"type": "start", "model": "MODEL", "text": "C4 " * 5000},
-    {"type": "start", "model": "MODEL", "live": True},
+    {"type": "start", "model": "MODEL", "live": "keys"},
     {"type": "start", "model": "demo-flute", "text": "C4:86000"},
     {"type": "start", "model": "demo-flute", "text": "C4:1e300"},
     {"type": "start", "model": "demo-flute", "text": ":" * 10_000},
@@ -121,6 +124,28 @@ def test_a_stream_whose_page_says_such_a_thing_ends(
     wait_until(lambda: server.log)
     (line,) = server.log
     assert line.startswith("a page was cut off: ")
+
+
+@pytest.mark.parametrize(
+    ("samples", "line"),
+    [
+        (bytes(3), "samples that are not of 16 bits"),
+        (bytes(40_000), "more samples than a microphone has"),
+    ],
+)
+def test_a_microphone_that_is_none_is_cut_off(
+    server: Served, other: Listener, samples: bytes, line: str
+) -> None:
+    with server.connect() as page:
+        page.send(json.dumps({"type": "start", "model": "demo-flute", "live": "microphone"}))
+        assert json.loads(page.recv(LONGEST_SECONDS))["type"] == "started"
+        with suppress(ConnectionClosed):
+            for _ in range(200):
+                page.send(samples)
+        answers_until_closed(page)
+    wait_until(lambda: server.log)
+    assert server.log == [f"a page was cut off: {line}"]
+    other.require_undisturbed()
 
 
 def test_what_is_wrong_in_itself_is_answered_in_a_line(server: Served, other: Listener) -> None:
@@ -246,7 +271,7 @@ def test_a_page_that_asks_and_never_reads_is_cut_off(
     server: Served, other: Listener, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, float]
 ) -> None:
     """Though it says that it has heard what it never read."""
-    monkeypatch.setattr(streaming, *limit)
+    monkeypatch.setattr(outgoing, *limit)
     monkeypatch.setattr(serving, "WAIT_SECONDS", 0.3)
     page, until = raw_websocket(server), 0
     send_frame(page, {"type": "start", "model": server.model, "seed": 3})

@@ -13,6 +13,8 @@ from starlette.testclient import TestClient, WebSocketTestSession
 
 import wavenet
 from tests.helpers import VOICES, tone
+from wavenet.audio.pitch import track
+from wavenet.audio.quantization import to_pcm16
 from wavenet.generation.live_notes import LiveNotes
 from wavenet.generation.streams import Generator
 from wavenet.glossary import Array
@@ -201,7 +203,7 @@ def test_typed_notes_are_played_as_play_does(client: TestClient) -> None:
 
 def test_keys_are_heard_within_a_moment(client: TestClient) -> None:
     with client.websocket_connect(STREAM) as socket:
-        page = Page(socket, FLUTE, seed=7, live=True)
+        page = Page(socket, FLUTE, seed=7, live="keys")
         quiet = page.until(1600).copy()
         page.say("keys", heard=800, pressed=[[76, 90]], released=[])
         begins = page.wait_for("from")["sample"]
@@ -212,6 +214,26 @@ def test_keys_are_heard_within_a_moment(client: TestClient) -> None:
         page.wait_for("from")
         rest = page.until(begins + 24_000)[begins + 16_000 :]
         assert np.abs(rest).max() < 0.02
+
+
+def test_a_microphone_is_followed(client: TestClient) -> None:
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, FLUTE, seed=7, live="microphone")
+        page.wait_for("started")
+        page.say("credit", until=16_000, heard=0)
+        wav = np.concatenate([np.zeros(4000), tone(0.5, 16_000, 659.26, 0.1), np.zeros(2000)])
+        for at in range(0, len(wav), 250):
+            socket.send_bytes(to_pcm16(wav[at : at + 250].astype(np.float32)).tobytes())
+        # Nothing is made of what has not come.
+        while len(page.wav) < len(wav) - 1024:
+            page.hear()
+        page.say("change", heard=len(page.wav), temperature=0.9)
+        page.wait_for("from")
+        assert len(wav) - 1024 <= len(page.wav) < len(wav) - 512
+        assert [told["note"] for told in page.told if told["type"] == "note"] == [76, None]
+        assert np.abs(page.wav[:3000]).max() < 0.02
+        pitch = track(page.wav[6000:10_000], 16_000, 160, 65, 2100)
+        assert np.abs(np.median(pitch[pitch[:, 1] > 0, 0]) - 76) < 0.5
 
 
 def test_what_cannot_be_changed_is_told_and_the_sound_goes_on(
@@ -247,7 +269,7 @@ def test_a_label_changes_the_instrument_while_it_is_played(
     notes = LiveNotes(wavenet.load(FLUTE), Generator(wavenet.load(FLUTE)).projection)
     notes.press(0, 72, 80)
     before = notes[np.arange(10)]
-    notes.tell(0)
+    notes.change_label(0)
     # That model knows none, but all is computed anew.
     assert notes._last == -1
     assert (notes[np.arange(10)] == before).all()
@@ -319,7 +341,8 @@ def test_one_listener_too_many_is_refused_kindly_until_another_leaves(
         ({"seed": -4}, "`seed`: must be 0 to"),
         ({"prompt": "nothing"}, "no longer here"),
         ({"text": "C5"}, "without pitch, notes or features to follow"),
-        ({"live": True}, "without pitch"),
+        ({"live": "keys"}, "without pitch"),
+        ({"live": "microphone"}, "without pitch"),
         ({"model": "../../etc/passwd"}, "no such model"),
     ],
 )

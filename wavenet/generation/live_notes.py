@@ -46,6 +46,8 @@ class LiveNotes:
         self._model, self._projection = model, projection
         self._hop, self._rate = projection.hop, model.sample_rate
         self.label = label
+        # What will be pressed nobody knows, but what is held goes on.
+        self.until = 2**62
         self._notes: list[_Held] = []
         self._pressed: dict[float, int] = {}
         self._first, self._last, self._features = 0, -1, np.zeros((0, 0), np.float32)
@@ -60,8 +62,8 @@ class LiveNotes:
     def __len__(self) -> int:
         return 2**62
 
-    def tell(self, label: int) -> None:
-        """Have another label from here on, by its number."""
+    def change_label(self, label: int) -> None:
+        """Have another label, by its number, from here on."""
         self.label, self._last = label, -1
 
     def press(self, time: int, pitch: float, velocity: int) -> None:

@@ -18,6 +18,7 @@ from wavenet.engines.options import EngineOptions
 from wavenet.errors import printable
 from wavenet.generation.live import LiveStream, LiveStreams
 from wavenet.generation.live_notes import LiveNotes
+from wavenet.generation.live_recording import LiveRecording
 from wavenet.generation.streams import Generator, Stream
 from wavenet.glossary import Samples, Wav
 from wavenet.model.checkpoint import Model
@@ -34,6 +35,9 @@ TIMED_STREAMS, TIMED_BLOCKS, MOST_VOICES = 8, 5, 200
 # Times are never more than a day of samples.
 FOREVER = 2**62
 
+# What is followed while it comes.
+LiveInput = LiveNotes | LiveRecording
+
 
 @dataclass(eq=False)
 class Voice:
@@ -47,7 +51,7 @@ class Voice:
     block: int
     end: int
     deliver: Callable[[Wav | Exception | None], None]
-    notes: LiveNotes | None = None
+    live_input: LiveInput | None = None
     # The sample until which its listener has room, and where it is.
     credit: int = 0
     heard: int = 0
@@ -62,6 +66,8 @@ class Voice:
         0 where they are too few.
         """
         until = min(self.credit, self.end, paced)
+        if self.live_input is not None:
+            until = min(until, self.live_input.until)
         room = min(self.block, until - self.live.now.time)
         return room if room >= (1 if until == self.end else self.least) else 0
 
@@ -137,14 +143,14 @@ class Player:
         deliver: Callable[[Wav | Exception | None], None],
         *,
         end: int = FOREVER,
-        notes: LiveNotes | None = None,
+        live_input: LiveInput | None = None,
     ) -> Voice:
         """A new voice; in the player's thread."""
-        seconds = LISTENING_SECONDS if notes is None else PLAYING_SECONDS
+        seconds = LISTENING_SECONDS if live_input is None else PLAYING_SECONDS
         # A change holds from the beginning of a block.
         live = self.live.join(stream, prompt, keep_every=self.samples(seconds))
         least = self.samples(PLAYING_SECONDS)
-        voice = Voice(live, self.samples(seconds), end, deliver, notes, least=least)
+        voice = Voice(live, self.samples(seconds), end, deliver, live_input, least=least)
         self.voices.append(voice)
         return voice
 

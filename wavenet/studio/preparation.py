@@ -9,13 +9,14 @@ import numpy as np
 from wavenet.errors import EngineError, ScoreError, UsageError, WavenetError, printable
 from wavenet.generation.conditions import Conditions
 from wavenet.generation.live_notes import LiveNotes
+from wavenet.generation.live_recording import LiveRecording
 from wavenet.generation.prompt import Prompt, read_prompt
 from wavenet.generation.sources import How, from_file, from_text, is_score
 from wavenet.generation.streams import Stream
 from wavenet.glossary import Wav
 from wavenet.model.checkpoint import Model
 from wavenet.scores import midi, notes, segments
-from wavenet.studio.player import FOREVER, Player
+from wavenet.studio.player import FOREVER, LiveInput, Player
 from wavenet.studio.protocol import Start
 from wavenet.studio.uploads import MOST_SECONDS, Uploads
 
@@ -32,8 +33,8 @@ class Prepared(NamedTuple):
     lead_in: Wav
     # The sample at which it ends.
     end: int
-    # Where it is played on a keyboard.
-    notes: LiveNotes | None
+    # Where it is played on a keyboard, or follows a microphone.
+    live_input: LiveInput | None
 
 
 def prepared(player: Player, uploads: Uploads, start: Start) -> Prepared:
@@ -55,9 +56,11 @@ def prepared(player: Player, uploads: Uploads, start: Start) -> Prepared:
     about: dict[str, Any] = {"sampling": start.sampling, "gain": prompt.gain}
     about["prompt_samples"] = len(prompt.x)
     end = FOREVER if start.seconds is None else max(1, round(start.seconds * rate))
-    if start.is_live:
-        keys = LiveNotes(model, generator.projection, values.get("label"))
-        return Prepared(Stream(start.seed, 0, keys, **about), prompt, lead_in, end, keys)
+    if start.live is not None:
+        kind = LiveNotes if start.live == "keys" else LiveRecording
+        live_input = kind(model, generator.projection, values.get("label"))
+        stream = Stream(start.seed, 0, live_input, **about)
+        return Prepared(stream, prompt, lead_in, end, live_input)
     if start.upload is not None or start.text is not None:
         conditions = _conditions(model, uploads, start)
         values |= conditions.values

@@ -10,10 +10,14 @@ A page says, in JSON objects with a `type`:
     branch    go on from `heard` with another `seed`; that moment is kept, and has a number
     resume    go back to the moment of branch `number` and go on with a `seed`
 
-and is told `started`, `from` (what follows begins at that `sample`, in place of what was sent
-before), `end`, `refused`, `error`, and `notice` of what could not be changed. Between these, binary
-messages hold samples, float32 with the least byte first. Samples are counted from the first that is
-sent, which may be a prompt's.
+and, in binary messages, the samples of a microphone where the stream follows one: 16 bits each, at
+the rate of the stream, from its first sample on.
+
+It is told `started`, `from` (what follows begins at that `sample`, in place of what was sent
+before), `end`, `refused`, `error`, `notice` of what could not be changed, and the `note` that a
+microphone's sound is played as, or null. Between these, binary messages hold samples, float32. The
+least byte is first in all of them. Samples are counted from the first that is sent, which may be a
+prompt's.
 """
 
 import json
@@ -21,12 +25,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from wavenet.audio.quantization import from_pcm16
 from wavenet.errors import UsageError
 from wavenet.generation.api import given_or_new
+from wavenet.glossary import Wav
 from wavenet.model.distributions.base import Sampling
 
 # Of one message, and of keys that are pressed or released in one.
 MOST_CHARACTERS, MOST_KEYS = 20_000, 32
+# What a stream may follow that is not there yet.
+LIVE = ("keys", "microphone")
 DAY_SECONDS = 86_400.0
 
 
@@ -44,10 +54,11 @@ class Start:
     label: str | None
     # The recording that is continued.
     prompt: str | None
-    # What is followed: a recording or a file that was sent, a text of notes or segments, or keys.
+    # What is followed: a recording or a file that was sent, a text of notes or segments, or one of
+    # LIVE.
     upload: str | None
     text: str | None
-    is_live: bool
+    live: str | None
     transpose: float
     seconds: float | None
 
@@ -65,7 +76,7 @@ class Start:
             prompt=optional(given, "prompt", str),
             upload=optional(given, "upload", str),
             text=optional(given, "text", str),
-            is_live=bool(optional(given, "live", bool)),
+            live=_live_of(given),
             transpose=optional(given, "transpose", float) or 0.0,
             seconds=seconds,
         )
@@ -121,6 +132,20 @@ def keys_of(given: dict[str, Any]) -> tuple[list[tuple[float, int]], list[float]
         note, velocity = pair
         pairs.append((_key("note", note), _of_kind("velocity", velocity, int)))
     return pairs, [_key("note", note) for note in released]
+
+
+def wav_of(data: bytes) -> Wav:
+    """The samples of a microphone in a message. Raises MalformedError."""
+    if len(data) % 2:
+        raise MalformedError("samples that are not of 16 bits")
+    return from_pcm16(np.frombuffer(data, "<i2"))
+
+
+def _live_of(given: dict[str, Any]) -> str | None:
+    live: str | None = optional(given, "live", str)
+    if live is not None and live not in LIVE:
+        raise MalformedError("something live that there is not")
+    return live
 
 
 def _key(name: str, value: Any) -> float:

@@ -5,15 +5,14 @@ Whoever says something else is cut off, and so is who does not read. The audio i
 """
 
 import asyncio
-import json
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 import anyio
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -21,11 +20,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wavenet.errors import UsageError, WavenetError, printable
 from wavenet.generation.live import Moment
+from wavenet.generation.live_notes import LiveNotes
+from wavenet.generation.live_recording import LiveRecording
 from wavenet.generation.provenance import synthetic_tags
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
 from wavenet.model.distributions.base import Sampling
 from wavenet.studio.models import Models, NoPlaceError
+from wavenet.studio.outgoing import Outgoing
 from wavenet.studio.player import FOREVER, Player, Voice
 from wavenet.studio.preparation import Prepared, label_number, prepared
 from wavenet.studio.protocol import (
@@ -38,13 +40,12 @@ from wavenet.studio.protocol import (
     sample_of,
     sampling_of,
     seed_of,
+    wav_of,
 )
 from wavenet.studio.uploads import Uploads
 
-# A page may have so much more made than it has heard, and what is sent must leave within so long.
-MOST_AHEAD_SECONDS, SEND_SECONDS = 5.0, 20.0
-# What waits to be sent of one stream. More does where a page asks for it and does not read.
-MOST_QUEUED, MOST_QUEUED_BYTES = 5000, 8_000_000
+# A page may have so much more made than it has heard, and send so much more than a microphone has.
+MOST_AHEAD_SECONDS = 5.0
 # A page has so long to say what it wants to hear. Once it hears it and says nothing for so long, it
 # gives its place to others.
 START_SECONDS, IDLE_SECONDS = 60.0, 600.0
@@ -90,10 +91,7 @@ class Session:
     ) -> None:
         self._websocket, self._models, self._uploads = websocket, models, uploads
         self._report, self._preparing = report, preparing
-        self._loop = asyncio.get_running_loop()
-        # None is the end.
-        self._outgoing: asyncio.Queue[bytes | dict[str, Any] | None] = asyncio.Queue()
-        self._queued_bytes, self._is_overfull = 0, asyncio.Event()
+        self._outgoing = Outgoing(websocket)
         self._player: Player | None = None
         self._voice: Voice | None = None
         # A page may leave while a thread gets its place or its voice.
@@ -101,6 +99,8 @@ class Session:
         # Samples of the prompt that are heard first.
         self._lead_in = 0
         self._branches: list[Moment] = []
+        # Samples of the microphone so far.
+        self._recorded = 0
         # As the page has chosen it last.
         self._sampling = Sampling()
 
@@ -109,7 +109,7 @@ class Session:
         await self._websocket.accept()
         try:
             async with anyio.create_task_group() as group:
-                for work in (self._listen, self._send, self._watch):
+                for work in (self._listen, self._outgoing.send, self._outgoing.watch):
                     group.start_soon(self._until_it_ends, work, group.cancel_scope)
         finally:
             self._leave()
@@ -150,6 +150,9 @@ class Session:
                 if damage := _DAMAGE.get(message.get("code", 0)):
                     raise MalformedError(damage)
                 raise WebSocketDisconnect
+            if data := message.get("bytes"):
+                await self._microphone(data)
+                continue
             given = message_of(message.get("text"))
             handler = handlers.get(required(given, "type", str))
             if handler is None:
@@ -157,53 +160,13 @@ class Session:
             try:
                 await handler(given)
             except NoPlaceError as e:
-                self._tell(type="refused", message=str(e))
+                self._outgoing.put({"type": "refused", "message": str(e)})
             except (WavenetError, HTTPException) as e:
                 # Where a stream is there already, it goes on as it was.
                 kind = "error" if self._voice is None else "notice"
                 line = e.detail if isinstance(e, HTTPException) else str(e)
                 # It may quote what the page sent.
-                self._tell(type=kind, message=line[:MOST_ERROR])
-
-    async def _send(self) -> None:
-        while (item := await self._outgoing.get()) is not None:
-            self._queued_bytes -= len(item) if isinstance(item, bytes) else 0
-            try:
-                with anyio.fail_after(SEND_SECONDS):
-                    if isinstance(item, bytes):
-                        await self._websocket.send_bytes(item)
-                    else:
-                        await self._websocket.send_text(json.dumps(item))
-            except TimeoutError:
-                raise TimeoutError("it does not read what it asked for") from None
-
-    async def _watch(self) -> None:
-        await self._is_overfull.wait()
-        raise TimeoutError("it does not read what it asked for")
-
-    def _tell(self, **message: Any) -> None:
-        self._put(message)
-
-    def _put(self, *items: bytes | dict[str, Any] | None) -> None:
-        """Have something sent, in turn."""
-        for item in items:
-            self._queued_bytes += len(item) if isinstance(item, bytes) else 0
-            self._outgoing.put_nowait(item)
-        if self._queued_bytes > MOST_QUEUED_BYTES or self._outgoing.qsize() > MOST_QUEUED:
-            self._is_overfull.set()
-
-    def _deliver(self, item: Any) -> None:
-        """Send something from the player's thread. After an error nothing more comes."""
-        items: list[Any] = [item]
-        if isinstance(item, np.ndarray):
-            items = [item.astype("<f4").tobytes()]
-        elif item is None:
-            items = [{"type": "end"}]
-        elif isinstance(item, Exception):
-            items = [{"type": "error", "message": f"the stream has ended: {printable(item)}"}, None]
-        # The studio may be ending.
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._put, *items)
+                self._outgoing.put({"type": kind, "message": line[:MOST_ERROR]})
 
     async def _start(self, given: dict[str, Any]) -> None:
         if self._player is not None:
@@ -220,7 +183,7 @@ class Session:
             raise
 
     async def _begin(self, player: Player, start: Start, begins: Prepared) -> None:
-        stream, prompt, lead_in, end, notes = begins
+        stream, prompt, lead_in, end, live = begins
         self._lead_in, self._sampling = len(lead_in), start.sampling
         finite = end != FOREVER
         about = {
@@ -236,7 +199,8 @@ class Session:
         }
 
         def begin() -> None:
-            voice = player.begin(stream, prompt.x, self._deliver, end=end, notes=notes)
+            deliver = self._outgoing.deliver
+            voice = player.begin(stream, prompt.x, deliver, end=end, live_input=live)
             with self._lock:
                 # It is not there any more where the page has left, or gave up to wait for this.
                 is_wanted = self._player is player
@@ -244,9 +208,9 @@ class Session:
             if not is_wanted:
                 player.leave(voice)
                 return
-            self._deliver(about)
+            self._outgoing.deliver(about)
             if len(lead_in):
-                self._deliver(lead_in)
+                self._outgoing.deliver(lead_in)
 
         await _done(player.ask(begin))
 
@@ -267,13 +231,13 @@ class Session:
 
     async def _change(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
-        notes, label = voice.notes, optional(given, "label", str)
+        live_input, label = voice.live_input, optional(given, "label", str)
         number, features = 0, None
         if label is not None:
             number = label_number(player.model.config.model.labels, label)
-            if notes is None and player.model.config.model.follows_frames:
+            if live_input is None and player.model.config.model.follows_frames:
                 raise UsageError("label", label, "is heard from the next start on")
-            if notes is None:
+            if live_input is None:
                 features = player.generator.projection.features(label=number)
         # Checked here, where errors are told.
         sampling = sampling_of(given, self._sampling)
@@ -284,15 +248,15 @@ class Session:
             voice.live.now.sampling = sampling
             if features is not None:
                 voice.live.now.features = features
-            if label is not None and notes is not None:
-                notes.tell(number)
+            if label is not None and live_input is not None:
+                live_input.change_label(number)
 
         await self._go_back(given, change)
 
     async def _keys(self, given: dict[str, Any]) -> None:
         _, voice = self._playing()
-        notes, (pressed, released) = voice.notes, keys_of(given)
-        if notes is None:
+        notes, (pressed, released) = voice.live_input, keys_of(given)
+        if not isinstance(notes, LiveNotes):
             raise MalformedError("keys of a stream that has none")
 
         def play() -> None:
@@ -305,11 +269,28 @@ class Session:
 
         await self._go_back(given, play)
 
+    async def _microphone(self, data: bytes) -> None:
+        player, voice = self._playing()
+        recording, wav = voice.live_input, wav_of(data)
+        if not isinstance(recording, LiveRecording):
+            raise MalformedError("samples of a microphone that is not followed")
+        self._recorded += len(wav)
+        if self._recorded > player.samples(time.monotonic() - voice.began + MOST_AHEAD_SECONDS):
+            raise MalformedError("more samples than a microphone has")
+
+        def follow() -> None:
+            before = recording.note
+            recording.add(wav)
+            if recording.note != before:
+                self._outgoing.deliver({"type": "note", "note": recording.note})
+
+        await _done(player.ask(follow))
+
     async def _branch(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
         seed, number = seed_of(given), len(self._branches)
-        if voice.notes is not None:
-            raise MalformedError("a branch of keys, whose past is not kept")
+        if voice.live_input is not None:
+            raise MalformedError("a branch of what is live, whose past is not kept")
         if number == MOST_BRANCHES:
             raise UsageError("branch", None, f"there are {MOST_BRANCHES} already", "start again")
 
@@ -337,7 +318,7 @@ class Session:
             now.seed, now.sampling, now.features = seed, sampling, features
             player.grant(voice, now.time, now.time)
             told = {"seed": seed, "branch": number, "comment": comment, "again": True}
-            self._deliver({"type": "from", "sample": self._lead_in + now.time, **told})
+            self._outgoing.deliver({"type": "from", "sample": self._lead_in + now.time, **told})
 
         await _done(player.ask(resume))
 
@@ -347,14 +328,14 @@ class Session:
         """Change a stream where its listener is, and make anew what lies after that."""
         player, voice = self._playing()
         heard = sample_of(given, "heard") - self._lead_in
-        margin = player.samples(LISTENING_MARGIN if voice.notes is None else PLAYING_MARGIN)
+        margin = player.samples(LISTENING_MARGIN if voice.live_input is None else PLAYING_MARGIN)
 
         def go_back() -> None:
             moment = player.live.moment(voice.live, heard + margin)
             player.live.go_on_from(voice.live, moment)
             change()
             sample = self._lead_in + voice.live.now.time
-            self._deliver({"type": "from", "sample": sample, **told})
+            self._outgoing.deliver({"type": "from", "sample": sample, **told})
 
         await _done(player.ask(go_back))
 

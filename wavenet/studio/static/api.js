@@ -48,7 +48,12 @@ export class Connection {
   }
 
   say(message) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    this.send(JSON.stringify(message));
+  }
+
+  /** Send a text, or samples. */
+  send(data) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(data);
   }
 
   close() {

@@ -2,6 +2,7 @@
 
 import { get, post } from "./api.js";
 import { attempt, element, field, notice } from "./dom.js";
+import { openMicrophone } from "./microphone.js";
 
 /** The models that a view can use, for which `suits` is true. */
 export async function models(suits) {
@@ -176,12 +177,7 @@ function recorder(button, take) {
   const end = () => { if (running && running.state !== "inactive") running.stop(); };
   button.addEventListener("click", () => attempt(async () => {
     if (running) return end();
-    if (!navigator.mediaDevices) {
-      throw new Error("the browser gives no microphone to pages without TLS");
-    }
-    const sound = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    const source = await navigator.mediaDevices.getUserMedia({ audio: sound })
-      .catch(() => { throw new Error("the browser has no microphone, or may not use it"); });
+    const source = await openMicrophone();
     const parts = [];
     if (!isWanted) return source.getTracks().forEach((track) => track.stop());
     running = new MediaRecorder(source);

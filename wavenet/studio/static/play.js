@@ -1,10 +1,11 @@
-// Play: a model that follows pitch as an instrument, under keys, MIDI, or a hum.
+// Play: a model that follows pitch as an instrument, under keys, MIDI, or the microphone.
 
-import { attempt, element, field, remember } from "./dom.js";
+import { attempt, element, field, notice, remember } from "./dom.js";
 import { Keyboard, nameOf } from "./keyboard.js";
 import { aboutModel, labelChoice, modelChoice, models, newSeed, recordingField,
   samplingControls } from "./models.js";
-import { LISTENING, PLAYING } from "./stream.js";
+import { LiveMicrophone } from "./microphone.js";
+import { FOLLOWING, LISTENING, PLAYING } from "./stream.js";
 import { Transport, describe, gapsOf } from "./transport.js";
 
 // How long a key sounds that was let go before the model was there.
@@ -33,16 +34,21 @@ class Play {
     this.waiting = [];
     this.released = [];
     this.transport = new Transport(() => this.begin(), {
-      started: () => this.flush(),
+      started: () => this.started(),
+      stopped: () => this.stopped(),
+      note: (note) => this.light(note),
       line: (stream, now) => this.line(stream, now),
     }, { play: "Start", stop: "Stop" });
     this.controls = element("section", { class: "card", "aria-label": "Settings" });
     const { play, save, line, pictures } = this.transport;
     const midi = element("button", { type: "button",
       onclick: () => attempt(() => this.keyboard.listenToMidi()) }, "MIDI");
+    this.followButton = element("button", { type: "button", "aria-pressed": "false",
+      title: "Hum, whistle or play, and the model follows at once",
+      onclick: () => attempt(() => this.follow()) }, "Follow microphone");
     this.place = element("div");
     this.stage = element("section", { class: "card stage", "aria-label": "Instrument" },
-      element("div", { class: "row" }, play, midi, save), line, this.place, pictures);
+      element("div", { class: "row" }, play, midi, this.followButton, save), line, this.place, pictures);
   }
 
   get model() {
@@ -58,8 +64,8 @@ class Play {
     remember(this.stage, `#play?model=${encodeURIComponent(id)}`);
     this.sampling = samplingControls(model, () => this.change());
     this.label = labelChoice(model, () => this.change());
-    this.hum = recordingField("Hum", "Hum or whistle a tune, or send a recording or a MIDI file: " +
-      "it is played when it is there.", (about) => { if (about) this.playBack(about); },
+    this.hum = recordingField("Hum", "Record a tune that you hum or whistle, or send a recording or " +
+      "a MIDI file: it is played when it is there.", (about) => { if (about) this.playBack(about); },
     "audio/*,.mid,.midi");
     this.controls.replaceChildren(
       field("Model", modelChoice(this.all, id, (other) => this.select(other)), aboutModel(model)),
@@ -74,10 +80,12 @@ class Play {
     const settings = { model: model.id, seed: newSeed(), ...this.sampling.values() };
     if (this.label) settings.label = this.label.value;
     if (upload) settings.upload = upload;
-    else settings.live = true;
+    else settings.live = this.opened ? "microphone" : "keys";
     this.upload = null;
-    this.isLive = settings.live === true;
-    const pace = this.isLive ? PLAYING : LISTENING;
+    this.live = settings.live;
+    this.microphone = this.opened;
+    this.opened = null;
+    const pace = { keys: PLAYING, microphone: FOLLOWING }[this.live] || LISTENING;
     return { settings, rate: model.rate, pace, name: model.name.split("/").pop() };
   }
 
@@ -86,8 +94,51 @@ class Play {
     this.transport.start();
   }
 
+  /** Follow the microphone from now on, or no longer. */
+  async follow() {
+    if (this.microphone) {
+      this.transport.stop();
+      return;
+    }
+    const { model } = this;
+    this.followButton.disabled = true;
+    try {
+      const opened = await LiveMicrophone.open(model.rate);
+      if (this.isClosed || this.model !== model) {
+        opened.close();
+        return;
+      }
+      this.opened = opened;
+    } finally {
+      this.followButton.disabled = false;
+    }
+    this.followButton.setAttribute("aria-pressed", "true");
+    notice("hum, whistle or play; with headphones, else the model follows itself");
+    this.transport.start();
+  }
+
+  started() {
+    const { stream } = this.transport;
+    if (this.microphone) this.microphone.listen((samples) => stream.follow(samples));
+    else this.flush();
+  }
+
+  stopped() {
+    this.microphone?.close();
+    this.microphone = null;
+    this.light(null);
+    if (!this.opened) this.followButton.setAttribute("aria-pressed", "false");
+  }
+
+  /** Show the note that the microphone's sound is played as, or none. */
+  light(note) {
+    if (this.lit != null) this.keyboard.show(this.lit, false);
+    if (note != null) this.keyboard.show(note, true);
+    this.lit = note;
+  }
+
   keys(pressed, released) {
-    if (this.transport.isPlaying && this.isLive && this.transport.stream.about) {
+    if (this.transport.isPlaying && this.live === "keys" && this.transport.stream.about) {
       this.transport.stream.keys(pressed, released);
       return;
     }
@@ -98,7 +149,7 @@ class Play {
     }
     // The first key starts the instrument.
     this.waiting.push(...pressed);
-    if (!this.transport.isPlaying || !this.isLive) this.transport.start();
+    if (!this.transport.isPlaying || this.live !== "keys") this.transport.start();
   }
 
   flush() {
@@ -106,7 +157,7 @@ class Play {
     const { waiting, released } = this;
     this.waiting = [];
     this.released = [];
-    if (!this.isLive || !waiting.length) return;
+    if (this.live !== "keys" || !waiting.length) return;
     stream.keys(waiting, []);
     if (released.length) setTimeout(() => stream.keys([], released), TAP_MS);
   }
@@ -119,14 +170,27 @@ class Play {
   }
 
   line(stream, now) {
-    if (!this.isLive) return describe(stream, now);
+    if (!this.live) return describe(stream, now);
+    if (this.live === "microphone") return this.following(stream, now);
     const latency = stream.keyLatency
       ? `, key to sound ${Math.round(1000 * stream.keyLatency)} ms` : "";
     const held = [...this.keyboard.held.keys()].map(nameOf).join(" ");
     return `${held || "press a key"}${latency}${gapsOf(stream.status)}`;
   }
 
+  following(stream, now) {
+    const { begin, count } = this.microphone || {};
+    if (!count) return "listening";
+    // What is heard now came from the microphone so long ago.
+    const { context } = stream;
+    const behind = context.currentTime - begin - now / context.sampleRate +
+      (context.outputLatency || context.baseLatency);
+    const what = this.lit == null ? "hum, whistle or play" : nameOf(this.lit);
+    return `${what}; ${Math.round(1000 * behind)} ms after you${gapsOf(stream.status)}`;
+  }
+
   close() {
+    this.isClosed = true;
     this.transport.stop();
     this.keyboard?.close();
     this.hum?.stop();

@@ -3,8 +3,9 @@
 // It is sent {samples}, which go on where the last ones ended; {from, take}, after which samples
 // begin at that number, in place of those that were there, and with {again} are heard from there;
 // {ends}, the number after the last one; and {stop}. Its reports name the take that they are of. A
-// gap is counted where samples ran out while there should have been some. Those that are replaced
-// are still played where their replacement comes too late, which is counted as well.
+// gap is counted where samples ran out while there should have been some, and where there are more
+// than `most` and some are left out, but for the first second. Those that are replaced are still
+// played where their replacement comes too late, which is counted as well.
 
 // Between two reports, in blocks of 128 samples.
 const REPORT_EVERY = 2;
@@ -19,6 +20,7 @@ class Playback extends AudioWorkletProcessor {
     this.replaced = [];
     // So many are waited for before playing begins, and after a gap.
     this.enough = options.processorOptions.enough;
+    this.most = options.processorOptions.most;
     this.waiting = true;
     this.ends = Infinity;
     this.number = 0;
@@ -89,6 +91,10 @@ class Playback extends AudioWorkletProcessor {
     const isWhole = this.end >= this.ends;
     if (this.waiting && (this.end - this.position >= this.enough || isWhole)) this.waiting = false;
     let filled = 0;
+    if (!this.waiting && this.end - this.position > this.most) {
+      if (this.position > sampleRate) this.gaps += 1;
+      this.position = this.end - this.enough;
+    }
     if (!this.waiting) {
       filled = this.fill(this.chunks, output, 0);
       if (filled < output.length && this.position < this.ends) {

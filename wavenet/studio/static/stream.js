@@ -8,9 +8,11 @@ import { Recording } from "./recording.js";
 
 // What is kept ahead of what is heard, and waited for before it begins, in seconds. What is made
 // ahead delays nothing, since it is made anew where something changes; but a model that is played
-// keeps fewer moments to go back to.
+// keeps fewer moments to go back to. What follows a microphone is made as that is heard, and where
+// it is `most` behind, some is left out.
 export const LISTENING = { ahead: 0.9, enough: 0.08 };
 export const PLAYING = { ahead: 0.18, enough: 0.06 };
+export const FOLLOWING = { ahead: 0.9, enough: 0.06, most: 0.16 };
 
 let shared = null;
 
@@ -28,7 +30,9 @@ export async function contextOf(rate) {
   }
   if (!shared) {
     const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
-    shared = { context, ready: context.audioWorklet.addModule("static/playback.js") };
+    const parts = ["static/playback.js", "static/capture.js"];
+    shared = { context,
+      ready: Promise.all(parts.map((part) => context.audioWorklet.addModule(part))) };
   }
   const mine = shared;
   try {
@@ -43,7 +47,7 @@ export async function contextOf(rate) {
 }
 
 export class Stream {
-  /** `told` may have functions to call: started, status, from, end, noticed, failed. */
+  /** `told` may have functions to call: started, status, from, end, note, noticed, failed. */
   constructor(told) {
     this.told = told;
     this.recording = null;
@@ -62,7 +66,8 @@ export class Stream {
     this.pace = pace;
     this.context = await contextOf(rate);
     if (this.isClosed) return;
-    const processorOptions = { enough: Math.round(pace.enough * rate) };
+    const processorOptions = { enough: Math.round(pace.enough * rate),
+      most: Math.round((pace.most || Infinity) * rate) };
     this.node = new AudioWorkletNode(this.context, "playback", {
       numberOfInputs: 0, outputChannelCount: [1], processorOptions,
     });
@@ -88,6 +93,11 @@ export class Stream {
     // Of the first key that has not been answered yet.
     if (pressed.length && this.keyTime === undefined) this.keyTime = this.now();
     this.say({ type: "keys", heard: this.heard(), pressed, released });
+  }
+
+  /** Samples of the microphone that is followed: Int16Array. */
+  follow(samples) {
+    this.connection?.send(samples);
   }
 
   branch(seed) {
@@ -157,6 +167,8 @@ export class Stream {
     } else if (message.type === "end") {
       this.node.port.postMessage({ ends: this.recording.end });
       this.told.end?.();
+    } else if (message.type === "note") {
+      this.told.note?.(message.note);
     } else if (message.type === "notice") {
       this.told.noticed?.(message.message);
     } else {

@@ -11,7 +11,7 @@ const SHOWN_SECONDS = 6;
 export class Transport {
   /**
    * `begin()` gives {settings, rate, pace, name} of a new stream. `told` may have functions
-   * `started`, `from` and `stopped`.
+   * `started`, `from`, `note` and `stopped`.
    */
   constructor(begin, told = {}, names = { play: "Play", stop: "Stop" }) {
     this.begin = begin;
@@ -65,6 +65,7 @@ export class Transport {
         if (status.isOver) this.stop();
       },
       from: (message) => this.told.from?.(message),
+      note: (number) => this.told.note?.(number),
       noticed: (text) => notice(text),
       failed: (text) => this.failed(text),
     });
