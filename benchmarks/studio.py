@@ -82,7 +82,7 @@ class Page:
     async def play(self, seconds: float) -> Heard:
         """Hear it in real time."""
         heard, ahead = Heard(), round(AHEAD_SECONDS * self.rate)
-        await self.say("credit", until=ahead, heard=0)
+        await self.say("credit", until=ahead, position=0)
         receiving = asyncio.create_task(self._receive())
         while self.end < ENOUGH_SECONDS * self.rate:
             await asyncio.sleep(0.005)
@@ -94,11 +94,13 @@ class Page:
                 heard.gaps += 1
                 # It waits until there is enough again.
                 while self.end < position + ENOUGH_SECONDS * self.rate:
-                    await self.say("credit", until=round(position) + ahead, heard=round(position))
+                    await self.say(
+                        "credit", until=round(position) + ahead, position=round(position)
+                    )
                     await asyncio.sleep(0.005)
                 began = time.perf_counter() - position / self.rate
             heard.least_ahead = min(heard.least_ahead, (self.end - position) / self.rate)
-            await self.say("credit", until=round(position) + ahead, heard=round(position))
+            await self.say("credit", until=round(position) + ahead, position=round(position))
             await asyncio.sleep(TICK_SECONDS)
         receiving.cancel()
         return heard
@@ -124,7 +126,7 @@ async def first_sounds(address: str, rate: int, **settings: Any) -> tuple[list[f
     for seed in range(1 + STARTS):
         began = time.perf_counter()
         page = await started(address, rate, seed=seed, **settings)
-        await page.say("credit", until=rate // 4, heard=0)
+        await page.say("credit", until=rate // 4, position=0)
         await page.until("samples")
         seconds.append(time.perf_counter() - began)
         capacity = page.capacity
@@ -139,13 +141,13 @@ async def keys(address: str, rate: int, model: str) -> list[float]:
     for i in range(KEYS):
         # In parts of ten milliseconds, and the last one may wait for more credit.
         while page.end < position + rate // 8 - rate // 100:
-            await page.say("credit", until=position + rate // 8, heard=position)
+            await page.say("credit", until=position + rate // 8, position=position)
             await page.hear()
-        await page.say("keys", heard=position, pressed=[[72 + i % 8, 90]], released=[])
+        await page.say("keys", position=position, pressed=[[72 + i % 8, 90]], released=[])
         began = time.perf_counter()
         await page.until("from")
         begins = page.end
-        await page.say("credit", until=begins + rate // 8, heard=position)
+        await page.say("credit", until=begins + rate // 8, position=position)
         await page.until("samples")
         # It cannot sound before its samples have come.
         seconds.append(max((begins - position) / rate, time.perf_counter() - began))

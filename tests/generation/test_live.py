@@ -103,7 +103,7 @@ def test_moments_are_forgotten_when_they_were_heard_and_when_there_are_many() ->
     for _ in range(50):
         live.advance([stream], 10)
     assert len(stream.moments) == 20
-    stream.heard(450)
+    stream.forget_before(450)
     assert [m.stream.time for m in stream.moments] == [450, 460, 470, 480, 490]
     # Nothing later is kept than the present.
     assert live.moment(stream, 10_000).stream.time == 500

@@ -132,7 +132,7 @@ class Listener:
     def hear(self, samples: int) -> Array:
         """So many samples more."""
         until = len(self.wav) + samples
-        self.say("credit", until=until, heard=len(self.wav))
+        self.say("credit", until=until, position=len(self.wav))
         while len(self.wav) < until:
             heard = self.socket.recv(LONGEST_SECONDS)
             assert isinstance(heard, bytes), heard

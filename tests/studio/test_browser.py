@@ -116,7 +116,7 @@ def wait_until(page: Any, condition: str, seconds: float = 20) -> None:
 def heard(page: Any) -> Array:
     """What the page has heard until now."""
     code = """() => { const { recording } = wavenetStream;
-        return Array.from(recording.part(0, wavenetStream.heard())) }"""
+        return Array.from(recording.part(0, wavenetStream.position())) }"""
     return np.array(page.evaluate(code), np.float32)
 
 
@@ -159,12 +159,12 @@ def test_the_temperature_changes_what_sounds(open_page: Callable[..., Any], root
     press(page, "Play")
     wait_until(page, f"window.wavenetStream?.status?.position > {RATE}")
     before = page.evaluate(
-        """() => { wavenetStream.told.from = (message) => { wavenetStream.begins = message.sample };
+        """() => { wavenetStream.handlers.from = (message) => { wavenetStream.begins = message.sample };
         const slider = document.querySelector("input[type=range]");
         slider.value = 0.2; slider.dispatchEvent(new Event("input"));
-        return wavenetStream.heard() }"""
+        return wavenetStream.position() }"""
     )
-    wait_until(page, f"window.wavenetStream.begins + {RATE} < wavenetStream.heard()")
+    wait_until(page, f"window.wavenetStream.begins + {RATE} < wavenetStream.position()")
     wav, begins = heard(page), page.evaluate("wavenetStream.begins")
     # Within 0.3 s, of which the slider waits for some.
     assert before < begins < before + 0.3 * RATE
@@ -206,11 +206,11 @@ def test_a_branch_has_two_futures(open_page: Callable[..., Any], root: Path) -> 
     wait_until(page, f"window.wavenetStream?.status?.position > {RATE}")
     press(page, "Branch here")
     page.get_by_text("Future 2").wait_for()
-    wait_until(page, f"wavenetStream.heard() > {2 * RATE}")
+    wait_until(page, f"wavenetStream.position() > {2 * RATE}")
     other = heard(page)
     page.get_by_text("Future 1").click()
-    wait_until(page, f"wavenetStream.heard() < {2 * RATE}")
-    wait_until(page, f"wavenetStream.heard() > {3 * RATE}")
+    wait_until(page, f"wavenetStream.position() < {2 * RATE}")
+    wait_until(page, f"wavenetStream.position() > {3 * RATE}")
     wav = heard(page)
     assert (wav == expected(root, len(wav))).all()
     assert (other != wav[: len(other)]).any()
@@ -238,7 +238,7 @@ def test_keys_play_an_instrument(open_page: Callable[..., Any]) -> None:
     page = open_page("play?model=demo-flute")
     page.get_by_role("button", name="C5", exact=True).wait_for()
     page.keyboard.down("g")
-    wait_until(page, "window.wavenetStream?.heard() > 24000")
+    wait_until(page, "window.wavenetStream?.position() > 24000")
     page.keyboard.up("g")
     wav = heard(page)[-8000:]
     spectrum = np.abs(np.fft.rfft(wav * np.hanning(len(wav))))
@@ -265,7 +265,7 @@ def test_midi_plays_an_instrument(open_page: Callable[..., Any]) -> None:
     page.evaluate("send(0x90, 74, 100)")
     page.locator(".held").wait_for()
     assert page.locator(".held").get_attribute("aria-label") == "D5"
-    wait_until(page, "window.wavenetStream?.heard() > 16000")
+    wait_until(page, "window.wavenetStream?.position() > 16000")
     assert np.abs(heard(page)[-4000:]).max() > 0.02
     page.evaluate("send(0x80, 74, 0)")
     wait_until(page, "!document.querySelector('.held')")
@@ -284,8 +284,8 @@ def test_the_microphone_is_followed(browser: Any, address: str, tmp_path: Path) 
         button = page.get_by_role("button", name="Follow microphone", exact=True)
         page.locator(".held").wait_for()
         assert page.locator(".held").get_attribute("aria-label") == "A4"
-        begins = page.evaluate("wavenetStream.heard()")
-        wait_until(page, f"wavenetStream.heard() > {begins + 16_000}")
+        begins = page.evaluate("wavenetStream.position()")
+        wait_until(page, f"wavenetStream.position() > {begins + 16_000}")
         pitch = track(heard(page)[-12_000:], 16_000, 160, 65, 2100)
         assert pitch[:, 1].mean() > 0.8
         assert abs(np.median(pitch[pitch[:, 1] > 0, 0]) - 69) < 0.5

@@ -51,7 +51,7 @@ def test_whoever_vanishes_gives_the_place_back(
     for _ in range(5):
         page = raw_websocket(server)
         send_frame(page, {"type": "start", "model": server.model, "seed": 3})
-        send_frame(page, {"type": "credit", "until": 10_000, "heard": 0})
+        send_frame(page, {"type": "credit", "until": 10_000, "position": 0})
         time.sleep(seconds)
         vanish(page)
     wait_until(lambda: player_of().listeners == 1 and len(player_of().voices) == 1)
@@ -111,7 +111,7 @@ def test_a_wish_that_fails_ends_its_stream(
         raise RuntimeError("no such moment")
 
     monkeypatch.setattr(LiveStreams, "moment", fail)
-    listener.say("change", heard=0, temperature=0.5)
+    listener.say("change", position=0, temperature=0.5)
     answers_until_closed(listener.socket)
     monkeypatch.undo()
     assert server.log == ["a stream ended: RuntimeError: no such moment"]
@@ -150,7 +150,7 @@ def test_an_engine_that_fails_ends_those_that_it_advanced(
 
     with monkeypatch.context() as patch:
         patch.setattr(Generator, "advance", fail)
-        advanced.say("credit", until=10_000, heard=400)
+        advanced.say("credit", until=10_000, position=400)
         told = answers_until_closed(advanced.socket)
     assert len(told) == 1
     assert json.loads(told[0])["message"].startswith("the stream has ended: ")

@@ -45,27 +45,27 @@ MALFORMED: list[Any] = [
     {"type": "start", "model": "MODEL", "label": {}},
     {"type": "start", "model": "MODEL", "prompt": ["x"]},
     {"type": "start", "model": "MODEL", "text": 4},
-    {"type": "credit", "until": 100, "heard": 0},
-    {"type": "change", "heard": 0},
-    {"type": "keys", "heard": 0, "pressed": [], "released": []},
-    {"type": "branch", "heard": 0, "seed": 1},
+    {"type": "credit", "until": 100, "position": 0},
+    {"type": "change", "position": 0},
+    {"type": "keys", "position": 0, "pressed": [], "released": []},
+    {"type": "branch", "position": 0, "seed": 1},
     {"type": "resume", "number": 0, "seed": 1},
 ]
 # To a stream that has started.
 MALFORMED_LATER: list[Any] = [
     {"type": "start", "model": "MODEL"},
     {"type": "credit"},
-    {"type": "credit", "until": -1, "heard": 0},
-    {"type": "credit", "until": 1.5, "heard": 0},
-    {"type": "credit", "until": True, "heard": 0},
-    {"type": "credit", "until": 2**53, "heard": 0},
-    {"type": "credit", "until": 10**400, "heard": 0},
-    {"type": "credit", "until": 5, "heard": -1},
-    {"type": "change", "heard": None},
-    {"type": "change", "heard": 0, "temperature": float("nan")},
-    {"type": "keys", "heard": 0, "pressed": [[60, 100]]},
-    {"type": "keys", "heard": 0, "released": [0.5]},
-    {"type": "branch", "heard": "0"},
+    {"type": "credit", "until": -1, "position": 0},
+    {"type": "credit", "until": 1.5, "position": 0},
+    {"type": "credit", "until": True, "position": 0},
+    {"type": "credit", "until": 2**53, "position": 0},
+    {"type": "credit", "until": 10**400, "position": 0},
+    {"type": "credit", "until": 5, "position": -1},
+    {"type": "change", "position": None},
+    {"type": "change", "position": 0, "temperature": float("nan")},
+    {"type": "keys", "position": 0, "pressed": [[60, 100]]},
+    {"type": "keys", "position": 0, "released": [0.5]},
+    {"type": "branch", "position": "0"},
     {"type": "resume", "number": 0},
     {"type": "resume", "number": -1},
     {"type": "resume", "number": True},
@@ -175,20 +175,20 @@ def rubbish(generator: random.Random, depth: int = 0) -> Any:
 
 NAMES = {
     "start": ("model", "seed", "temperature", "top_k", "top_p", "label", "prompt", "upload"),
-    "credit": ("until", "heard"),
-    "change": ("heard", "temperature", "top_k", "top_p", "label"),
-    "keys": ("heard", "pressed", "released"),
-    "branch": ("heard", "seed"),
+    "credit": ("until", "position"),
+    "change": ("position", "temperature", "top_k", "top_p", "label"),
+    "keys": ("position", "pressed", "released"),
+    "branch": ("position", "seed"),
     "resume": ("number", "seed"),
 }
-SENSIBLE = {"model": "MODEL", "seed": 3, "heard": 100, "until": 2000, "number": 0, "top_k": 4}
+SENSIBLE = {"model": "MODEL", "seed": 3, "position": 100, "until": 2000, "number": 0, "top_k": 4}
 
 
 def fuzzed(generator: random.Random) -> str | bytes:
     """A message of which something is wrong, or nothing."""
     kind = generator.choice([*NAMES, rubbish(generator)])
     message: dict[str, Any] = {"type": kind}
-    for name in NAMES.get(kind, ("heard",)) if isinstance(kind, str) else ():
+    for name in NAMES.get(kind, ("position",)) if isinstance(kind, str) else ():
         if name in SENSIBLE and generator.random() < 0.7:
             message[name] = SENSIBLE[name]
         elif generator.random() < 0.6:
@@ -257,7 +257,7 @@ def test_changes_in_a_flood_leave_others_their_sound(
     # So that it does not say something before it is told that it may.
     page.recv(4096)
     for _ in range(1500):
-        send_frame(page, {"type": "change", "heard": 0, "temperature": 0.5})
+        send_frame(page, {"type": "change", "position": 0, "temperature": 0.5})
     started = time.monotonic()
     other.hear(2000)
     assert time.monotonic() - started < 2
@@ -278,7 +278,7 @@ def test_a_page_that_asks_and_never_reads_is_cut_off(
     deadline = time.monotonic() + LONGEST_SECONDS
     while not server.log and time.monotonic() < deadline:
         until += 40_000
-        send_frame(page, {"type": "credit", "until": until, "heard": until})
+        send_frame(page, {"type": "credit", "until": until, "position": until})
         other.hear(80)
     assert server.log == ["a page was cut off: it does not read what it asked for"]
     # Its place is given back, and nothing waits for it to read the rest.
@@ -291,7 +291,7 @@ def test_a_page_that_asks_and_never_reads_is_cut_off(
 def test_credit_that_is_taken_back_ends_nobody(server: Served, other: Listener) -> None:
     page = server.listener(seed=3)
     for i in range(2000):
-        page.say("credit", until=4000 if i % 2 else 0, heard=0)
+        page.say("credit", until=4000 if i % 2 else 0, position=0)
         if i % 100 == 0:
             other.hear(800)
     page.close()

@@ -80,7 +80,7 @@ class Page:
 
     def until(self, samples: int) -> Array:
         """What is heard until a sample, of a little more."""
-        self.say("credit", until=samples + LEAST, heard=len(self.wav))
+        self.say("credit", until=samples + LEAST, position=len(self.wav))
         while len(self.wav) < samples:
             self.hear()
         return self.wav[:samples]
@@ -107,7 +107,7 @@ def test_what_is_carried_is_what_generate_makes(page: Page, places: Mapping[str,
     assert about["listeners"] == 1
     # Nothing is made beyond what there is room for.
     time.sleep(0.05)
-    page.say("credit", until=6000, heard=5001)
+    page.say("credit", until=6000, position=5001)
     assert (page.until(6000) == expected(places["plain"], 6000)).all()
 
 
@@ -115,7 +115,7 @@ def test_a_length_ends_a_stream_exactly(client: TestClient, places: Mapping[str,
     with client.websocket_connect(STREAM) as socket:
         page = Page(socket, identity(places["plain"]), seed=7, seconds=0.1234)
         assert page.wait_for("started")["samples"] == 987
-        page.say("credit", until=20_000, heard=0)
+        page.say("credit", until=20_000, position=0)
         page.wait_for("end")
         assert (page.wav == expected(places["plain"], 987)).all()
 
@@ -135,7 +135,7 @@ def test_a_change_holds_soon_and_before_it_nothing_changes(
     page: Page, places: Mapping[str, Path]
 ) -> None:
     before = page.until(8000).copy()
-    page.say("change", heard=4000, temperature=0.0)
+    page.say("change", position=4000, temperature=0.0)
     begins = page.wait_for("from")["sample"]
     # What is on its way may be heard, and the next moment that was kept comes soon after that.
     assert 4000 <= begins <= 4000 + 0.15 * 8000
@@ -149,7 +149,7 @@ def test_a_label_is_changed_while_it_sounds(client: TestClient, places: Mapping[
     with client.websocket_connect(STREAM) as socket:
         page = Page(socket, identity(places["labels"]), seed=3, label=VOICES.labels[0])
         before = page.until(8000).copy()
-        page.say("change", heard=2000, label=VOICES.labels[1])
+        page.say("change", position=2000, label=VOICES.labels[1])
         begins = page.wait_for("from")["sample"]
         after = page.until(8000)
         assert (after[:begins] == before[:begins]).all()
@@ -159,7 +159,7 @@ def test_a_label_is_changed_while_it_sounds(client: TestClient, places: Mapping[
 def test_one_past_has_two_futures(page: Page, places: Mapping[str, Path]) -> None:
     whole = expected(places["plain"], 8000)
     page.until(8000)
-    page.say("branch", heard=4000, seed=99)
+    page.say("branch", position=4000, seed=99)
     branch = page.wait_for("from")
     other = page.until(8000).copy()
     begins = branch["sample"]
@@ -196,7 +196,7 @@ def test_typed_notes_are_played_as_play_does(client: TestClient) -> None:
         samples = page.wait_for("started")["samples"]
         wav = np.asarray(wavenet.play(FLUTE, notes, 7))
         assert samples == len(wav)
-        page.say("credit", until=samples, heard=0)
+        page.say("credit", until=samples, position=0)
         page.wait_for("end")
         assert (page.wav == wav).all()
 
@@ -205,12 +205,12 @@ def test_keys_are_heard_within_a_moment(client: TestClient) -> None:
     with client.websocket_connect(STREAM) as socket:
         page = Page(socket, FLUTE, seed=7, live="keys")
         quiet = page.until(1600).copy()
-        page.say("keys", heard=800, pressed=[[76, 90]], released=[])
+        page.say("keys", position=800, pressed=[[76, 90]], released=[])
         begins = page.wait_for("from")["sample"]
         assert 800 <= begins <= 800 + 0.05 * 16_000
         note = page.until(begins + 8000)[begins + 2000 :]
         assert np.abs(quiet).max() < 0.02 < np.abs(note).max()
-        page.say("keys", heard=begins + 8000, pressed=[], released=[76])
+        page.say("keys", position=begins + 8000, pressed=[], released=[76])
         page.wait_for("from")
         rest = page.until(begins + 24_000)[begins + 16_000 :]
         assert np.abs(rest).max() < 0.02
@@ -220,14 +220,14 @@ def test_a_microphone_is_followed(client: TestClient) -> None:
     with client.websocket_connect(STREAM) as socket:
         page = Page(socket, FLUTE, seed=7, live="microphone")
         page.wait_for("started")
-        page.say("credit", until=16_000, heard=0)
+        page.say("credit", until=16_000, position=0)
         wav = np.concatenate([np.zeros(4000), tone(0.5, 16_000, 659.26, 0.1), np.zeros(2000)])
         for at in range(0, len(wav), 250):
             socket.send_bytes(to_pcm16(wav[at : at + 250].astype(np.float32)).tobytes())
         # Nothing is made of what has not come.
         while len(page.wav) < len(wav) - 1024:
             page.hear()
-        page.say("change", heard=len(page.wav), temperature=0.9)
+        page.say("change", position=len(page.wav), temperature=0.9)
         page.wait_for("from")
         assert len(wav) - 1024 <= len(page.wav) < len(wav) - 512
         assert [told["note"] for told in page.told if told["type"] == "note"] == [76, None]
@@ -241,24 +241,24 @@ def test_what_cannot_be_changed_is_told_and_the_sound_goes_on(
 ) -> None:
     monkeypatch.setattr(streaming, "MOST_BRANCHES", 1)
     page.until(8000)
-    page.say("branch", heard=4000, seed=7)
+    page.say("branch", position=4000, seed=7)
     assert page.wait_for("from")["comment"].endswith("seed 7")
-    page.say("branch", heard=5000, seed=8)
+    page.say("branch", position=5000, seed=8)
     assert "there are 1 already" in page.wait_for("notice")["message"]
-    page.say("change", heard=5000, temperature=200.0)
+    page.say("change", position=5000, temperature=200.0)
     assert "`temperature` 200.0: must be" in page.wait_for("notice")["message"]
     assert (page.until(9000) == expected(places["plain"], 9000)).all()
 
 
 def test_after_going_back_only_as_much_is_made_as_the_page_asks_for(page: Page) -> None:
     page.until(4000)
-    page.say("branch", heard=500, seed=8)
+    page.say("branch", position=500, seed=8)
     begins = page.wait_for("from")["sample"]
     page.until(8000)
     page.say("resume", number=0, seed=9)
     assert page.wait_for("from")["again"]
     # What was asked for before is of no account, and the next answer is not behind any sound.
-    page.say("change", heard=begins, temperature=0.5)
+    page.say("change", position=begins, temperature=0.5)
     page.wait_for("from")
     assert len(page.wav) <= begins + 2 * LEAST
 
@@ -288,7 +288,7 @@ def test_listeners_come_and_go_and_hear_what_they_would_alone(
             three = Page(c, model, seed=3)
             for samples in (1500, 2500):
                 for page in (three, one, two):
-                    page.say("credit", until=samples, heard=len(page.wav))
+                    page.say("credit", until=samples, position=len(page.wav))
                 for page in (one, two, three):
                     page.until(samples)
         two.until(4000)
@@ -385,11 +385,11 @@ def test_models_are_listed_with_what_a_page_needs(
 
 
 def test_a_page_may_not_have_hours_made_ahead(page: Page) -> None:
-    page.say("credit", until=10**9, heard=0)
+    page.say("credit", until=10**9, position=0)
     most = int(streaming.MOST_AHEAD_SECONDS * 8000)
     while len(page.wav) < most:
         page.hear()
-    page.say("change", heard=0, temperature=1.0)
+    page.say("change", position=0, temperature=1.0)
     # Had more been made, it would come before the answer.
     page.wait_for("from")
     assert len(page.wav) <= most

@@ -71,7 +71,7 @@ class Page:
                     told.messages.append(json.loads(message["text"]))
                 if told.types == ["started"]:
                     until = len(told.wav) + 8000
-                    socket.send_json({"type": "credit", "until": until, "heard": len(told.wav)})
+                    socket.send_json({"type": "credit", "until": until, "position": len(told.wav)})
         return told
 
 
@@ -150,13 +150,13 @@ def test_no_more_is_made_than_a_page_has_room_for(page: Page, tmp_path: Path) ->
     with page.client.websocket_connect(STREAM) as socket:
         socket.send_json(start)
         assert socket.receive_json()["samples"] == 7 * rate
-        socket.send_json({"type": "credit", "until": 7 * rate, "heard": 0})
+        socket.send_json({"type": "credit", "until": 7 * rate, "position": 0})
         come = 0
         while come < most:
             come += len(socket.receive_bytes()) // 4
         assert come == most
         # The next to come is what was made after this, or else it would have come before.
-        socket.send_json({"type": "credit", "until": come + 80, "heard": come})
+        socket.send_json({"type": "credit", "until": come + 80, "position": come})
         assert len(socket.receive_bytes()) == 4 * 80
 
 

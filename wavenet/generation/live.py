@@ -43,7 +43,7 @@ class LiveStream:
     moments: deque[Moment] = field(default_factory=deque)
     """What was kept of its future, that is of what nobody has heard, the oldest first."""
 
-    def heard(self, time: int) -> None:
+    def forget_before(self, time: int) -> None:
         """Forget the moments before sample `time`."""
         while self.moments and self.moments[0].stream.time < time:
             self.moments.popleft()

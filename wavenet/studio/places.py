@@ -10,19 +10,19 @@ from wavenet.studio.studio import Studio
 from wavenet.training.run_summary import runs_in
 
 
-def run_folders(studio: Studio, told: Callable[[str], object] = lambda _: None) -> list[Path]:
+def run_folders(studio: Studio, report: Callable[[str], object] = lambda _: None) -> list[Path]:
     """Those in the places that the user named, or in `runs`; and those that a studio made there.
 
-    `told` is called with a line for each place that cannot be looked into.
+    `report` is called with a line for each place that cannot be looked into.
     """
     home = studio.root / "runs"
     found: dict[Path, None] = {}
     for place in studio.places or [home] * home.is_dir():
         # Checkpoints, and names of models that come with the program, are no folders of runs.
         if not place.is_file() and str(place) not in locate.bundled():
-            found |= dict.fromkeys(_runs(place, told))
+            found |= dict.fromkeys(_runs(place, report))
     if studio.places and home.is_dir():
-        found |= dict.fromkeys(run for run in _runs(home, told) if log_of(run).exists())
+        found |= dict.fromkeys(run for run in _runs(home, report) if log_of(run).exists())
     return list(found)
 
 
@@ -34,9 +34,9 @@ def name_of(studio: Studio, path: Path) -> str:
     return printable(path)
 
 
-def _runs(place: Path, told: Callable[[str], object]) -> list[Path]:
+def _runs(place: Path, report: Callable[[str], object]) -> list[Path]:
     try:
         return list(runs_in(place))
     except (RunError, OSError) as e:
-        told(printable(e))
+        report(printable(e))
         return []

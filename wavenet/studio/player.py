@@ -54,7 +54,7 @@ class Voice:
     live_input: LiveInput | None = None
     # The sample until which its listener has room, and where it is.
     credit: int = 0
-    heard: int = 0
+    position: int = 0
     # In seconds of the machine's clock.
     began: float = field(default_factory=time.monotonic)
     # Fewer samples are not made at once, but for the last ones: who grants little would slow all.
@@ -118,10 +118,10 @@ class Player:
             self._changed.notify()
         return done
 
-    def grant(self, voice: Voice, credit: int, heard: int) -> None:
+    def grant(self, voice: Voice, credit: int, position: int) -> None:
         """Let a voice be made until a sample, of which its listener hears another."""
         with self._changed:
-            voice.credit, voice.heard = credit, heard
+            voice.credit, voice.position = credit, position
             self._changed.notify()
 
     def close(self) -> None:
@@ -206,7 +206,7 @@ class Player:
             # Of one moment: what is granted next may be less.
             ready, steps = self._ready()
             for voice in ready:
-                voice.live.heard(voice.heard)
+                voice.live.forget_before(voice.position)
         if not ready:
             return
         try:

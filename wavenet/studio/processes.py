@@ -163,8 +163,8 @@ def last_lines(folder: Path) -> list[str]:
 def reason_of_failure(folder: Path) -> str:
     """What a training said last, as one line."""
     lines = last_lines(folder)
-    told = [line.removeprefix("wavenet: ") for line in lines if line.startswith("wavenet: ")]
-    return (told or lines or ["it ended without a word"])[-1]
+    errors = [line.removeprefix("wavenet: ") for line in lines if line.startswith("wavenet: ")]
+    return (errors or lines or ["it ended without a word"])[-1]
 
 
 def _hold(handle: int, folder: Path) -> None:

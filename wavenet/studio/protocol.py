@@ -3,11 +3,11 @@
 A page says, in JSON objects with a `type`:
 
     start     begin a stream of a `model`: `seed`, settings, and what it continues or follows
-    credit    make audio until sample `until`, ten milliseconds at least, and then wait; `heard` is
-              where the page is
-    change    other settings from what is heard at sample `heard` on
+    credit    make audio until sample `until`, ten milliseconds at least, and then wait; the page
+              plays sample `position`
+    change    other settings from `position` on
     keys      `pressed`, pairs of a note and a velocity, and `released`, notes
-    branch    go on from `heard` with another `seed`; that moment is kept, and has a number
+    branch    go on from `position` with another `seed`; that moment is kept, and has a number
     resume    go back to the moment of branch `number` and go on with a `seed`
 
 and, in binary messages, the samples of a microphone where the stream follows one: 16 bits each, at

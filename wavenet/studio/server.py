@@ -65,11 +65,11 @@ def create_app(studio: Studio, token: str = "") -> Starlette:
 def _surely(report: Callable[[str], None]) -> Callable[[str], None]:
     """A report that ends nothing where it fails, as on a terminal that was closed."""
 
-    def told(line: str) -> None:
+    def surely(line: str) -> None:
         with suppress(OSError, ValueError):
             report(line)
 
-    return told
+    return surely
 
 
 async def _index(request: Request) -> Response:

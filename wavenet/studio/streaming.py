@@ -225,9 +225,9 @@ class Session:
 
     async def _credit(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
-        until, heard = sample_of(given, "until"), sample_of(given, "heard")
-        until = min(until, heard + player.samples(MOST_AHEAD_SECONDS))
-        player.grant(voice, until - self._lead_in, heard - self._lead_in)
+        until, position = sample_of(given, "until"), sample_of(given, "position")
+        until = min(until, position + player.samples(MOST_AHEAD_SECONDS))
+        player.grant(voice, until - self._lead_in, position - self._lead_in)
 
     async def _change(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()
@@ -317,25 +317,25 @@ class Session:
             now = voice.live.now
             now.seed, now.sampling, now.features = seed, sampling, features
             player.grant(voice, now.time, now.time)
-            told = {"seed": seed, "branch": number, "comment": comment, "again": True}
-            self._outgoing.deliver({"type": "from", "sample": self._lead_in + now.time, **told})
+            fields = {"seed": seed, "branch": number, "comment": comment, "again": True}
+            self._outgoing.deliver({"type": "from", "sample": self._lead_in + now.time, **fields})
 
         await _done(player.ask(resume))
 
     async def _go_back(
-        self, given: dict[str, Any], change: Callable[[], None], **told: Any
+        self, given: dict[str, Any], change: Callable[[], None], **fields: Any
     ) -> None:
         """Change a stream where its listener is, and make anew what lies after that."""
         player, voice = self._playing()
-        heard = sample_of(given, "heard") - self._lead_in
+        position = sample_of(given, "position") - self._lead_in
         margin = player.samples(LISTENING_MARGIN if voice.live_input is None else PLAYING_MARGIN)
 
         def go_back() -> None:
-            moment = player.live.moment(voice.live, heard + margin)
+            moment = player.live.moment(voice.live, position + margin)
             player.live.go_on_from(voice.live, moment)
             change()
             sample = self._lead_in + voice.live.now.time
-            self._outgoing.deliver({"type": "from", "sample": sample, **told})
+            self._outgoing.deliver({"type": "from", "sample": sample, **fields})
 
         await _done(player.ask(go_back))
 

@@ -15,9 +15,9 @@ export function nameOf(note) {
 }
 
 export class Keyboard {
-  /** `range` is the lowest and the highest note; `told(pressed, released)` hears of all keys. */
-  constructor(range, told) {
-    this.told = told;
+  /** `range` is the lowest and the highest note; `onkeys(pressed, released)` hears of keys. */
+  constructor(range, onkeys) {
+    this.onkeys = onkeys;
     this.range = range;
     this.held = new Map();
     // The notes of keys of the computer that are down.
@@ -113,13 +113,13 @@ export class Keyboard {
     if (this.held.has(note)) return;
     this.held.set(note, velocity);
     this.show(note, true);
-    this.told([[note, Math.min(127, Math.max(1, velocity))]], []);
+    this.onkeys([[note, Math.min(127, Math.max(1, velocity))]], []);
   }
 
   release(note) {
     if (!this.held.delete(note)) return;
     this.show(note, false);
-    this.told([], [note]);
+    this.onkeys([], [note]);
   }
 
   releaseAll() {

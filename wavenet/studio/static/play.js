@@ -48,7 +48,8 @@ class Play {
       onclick: () => attempt(() => this.follow()) }, "Follow microphone");
     this.place = element("div");
     this.stage = element("section", { class: "card stage", "aria-label": "Instrument" },
-      element("div", { class: "row" }, play, midi, this.followButton, save), line, this.place, pictures);
+      element("div", { class: "row" }, play, midi, this.followButton, save),
+      line, this.place, pictures);
   }
 
   get model() {
@@ -64,9 +65,10 @@ class Play {
     remember(this.stage, `#play?model=${encodeURIComponent(id)}`);
     this.sampling = samplingControls(model, () => this.change());
     this.label = labelChoice(model, () => this.change());
-    this.hum = recordingField("Hum", "Record a tune that you hum or whistle, or send a recording or " +
-      "a MIDI file: it is played when it is there.", (about) => { if (about) this.playBack(about); },
-    "audio/*,.mid,.midi");
+    const hint = "Record a tune that you hum or whistle, or send a recording or a MIDI file: " +
+      "it is played when it is there.";
+    this.hum = recordingField("Hum", hint, (about) => { if (about) this.playBack(about); },
+      "audio/*,.mid,.midi");
     this.controls.replaceChildren(
       field("Model", modelChoice(this.all, id, (other) => this.select(other)), aboutModel(model)),
       ...(this.label ? [field("Label", this.label)] : []), this.hum.made, this.sampling.made);

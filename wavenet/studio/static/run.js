@@ -100,7 +100,7 @@ export function runCard(view) {
     setText(title, run.name);
     setText(state, STATES[run.state]);
     state.dataset.state = run.state;
-    setText(status, told(run, kept));
+    setText(status, statusOf(run, kept));
     setText(error, [run.error, ...run.problems].filter(Boolean).join(" · "));
     error.hidden = !error.textContent;
     progress.hidden = !run.steps;
@@ -130,7 +130,7 @@ export function runCard(view) {
 }
 
 /** What happens with a run, in a sentence. */
-function told(run, kept) {
+function statusOf(run, kept) {
   if (run.state === "starting") return "Starting: the program loads, and recordings are read.";
   if (run.state === "stopping") return "Stopping: what it has learnt is saved.";
   if (run.state === "stopped" && run.steps) return `Stopped at step ${number(run.step)}.`;

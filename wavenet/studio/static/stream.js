@@ -47,9 +47,9 @@ export async function contextOf(rate) {
 }
 
 export class Stream {
-  /** `told` may have functions to call: started, status, from, end, note, noticed, failed. */
-  constructor(told) {
-    this.told = told;
+  /** `handlers` may have functions to call: started, status, from, end, note, noticed, failed. */
+  constructor(handlers) {
+    this.handlers = handlers;
     this.recording = null;
     this.about = null;
     this.status = null;
@@ -79,20 +79,20 @@ export class Stream {
       hear: (data) => this.hear(data),
       lost: (text) => {
         this.stop();
-        this.told.failed?.(text);
+        this.handlers.failed?.(text);
       },
     });
   }
 
   /** Other settings from here on. */
   change(settings) {
-    this.say({ type: "change", heard: this.heard(), ...settings });
+    this.say({ type: "change", position: this.position(), ...settings });
   }
 
   keys(pressed, released) {
     // Of the first key that has not been answered yet.
     if (pressed.length && this.keyTime === undefined) this.keyTime = this.now();
-    this.say({ type: "keys", heard: this.heard(), pressed, released });
+    this.say({ type: "keys", position: this.position(), pressed, released });
   }
 
   /** Samples of the microphone that is followed: Int16Array. */
@@ -101,7 +101,7 @@ export class Stream {
   }
 
   branch(seed) {
-    this.say({ type: "branch", heard: this.heard(), seed });
+    this.say({ type: "branch", position: this.position(), seed });
   }
 
   resume(number, seed) {
@@ -111,7 +111,7 @@ export class Stream {
   /** End, keeping what was heard. */
   stop() {
     if (this.isClosed) return;
-    this.stoppedAt = this.heard();
+    this.stoppedAt = this.position();
     this.isClosed = true;
     this.connection?.close();
     if (this.node) {
@@ -123,7 +123,7 @@ export class Stream {
   }
 
   /** The number of the sample that is played now. */
-  heard() {
+  position() {
     const { status } = this;
     if (this.isClosed) return this.stoppedAt;
     if (!status) return 0;
@@ -150,11 +150,11 @@ export class Stream {
     const message = JSON.parse(data);
     if (message.type === "started") {
       this.about = message;
-      this.told.started?.(message);
+      this.handlers.started?.(message);
       this.grant(0);
     } else if (message.type === "from") {
       const { sample, again } = message;
-      const heard = Math.min(this.heard(), sample);
+      const position = Math.min(this.position(), sample);
       this.isAnswering = this.keyTime !== undefined;
       this.recording.goOnFrom(sample);
       this.take += 1;
@@ -162,18 +162,18 @@ export class Stream {
       if (again) this.status = { ...this.status, position: sample, end: sample, time: this.now() };
       if (message.comment) Object.assign(this.about, { comment: message.comment });
       this.granted = 0;
-      this.grant(again ? sample : heard);
-      this.told.from?.(message);
+      this.grant(again ? sample : position);
+      this.handlers.from?.(message);
     } else if (message.type === "end") {
       this.node.port.postMessage({ ends: this.recording.end });
-      this.told.end?.();
+      this.handlers.end?.();
     } else if (message.type === "note") {
-      this.told.note?.(message.note);
+      this.handlers.note?.(message.note);
     } else if (message.type === "notice") {
-      this.told.noticed?.(message.message);
+      this.handlers.noticed?.(message.message);
     } else {
       this.stop();
-      this.told.failed?.(message.message);
+      this.handlers.failed?.(message.message);
     }
   }
 
@@ -181,7 +181,7 @@ export class Stream {
   answerKey() {
     if (!this.isAnswering || !this.status) return;
     this.isAnswering = false;
-    const ahead = (this.recording.end - this.heard()) / this.context.sampleRate;
+    const ahead = (this.recording.end - this.position()) / this.context.sampleRate;
     this.keyLatency = this.now() - this.keyTime + Math.max(0, ahead) +
       (this.context.outputLatency || this.context.baseLatency);
     this.keyTime = undefined;
@@ -192,7 +192,7 @@ export class Stream {
     if (status.take !== this.take) return;
     this.status = status;
     this.grant(status.position);
-    this.told.status?.(status);
+    this.handlers.status?.(status);
   }
 
   grant(position) {
@@ -201,6 +201,6 @@ export class Stream {
     // Not for every block of 128 samples.
     if (!this.about || until < this.granted + 0.15 * this.pace.ahead * rate) return;
     this.granted = until;
-    this.say({ type: "credit", until, heard: position });
+    this.say({ type: "credit", until, position });
   }
 }

@@ -10,12 +10,12 @@ const SHOWN_SECONDS = 6;
 
 export class Transport {
   /**
-   * `begin()` gives {settings, rate, pace, name} of a new stream. `told` may have functions
+   * `begin()` gives {settings, rate, pace, name} of a new stream. `handlers` may have functions
    * `started`, `from`, `note` and `stopped`.
    */
-  constructor(begin, told = {}, names = { play: "Play", stop: "Stop" }) {
+  constructor(begin, handlers = {}, names = { play: "Play", stop: "Stop" }) {
     this.begin = begin;
-    this.told = told;
+    this.handlers = handlers;
     this.names = names;
     this.stream = null;
     this.rate = 0;
@@ -56,7 +56,7 @@ export class Transport {
     this.rate = rate;
     this.highest.textContent = `${rate / 2000} kHz`;
     const stream = new Stream({
-      started: (about) => { this.about = about; this.told.started?.(about); },
+      started: (about) => { this.about = about; this.handlers.started?.(about); },
       status: (status) => {
         if (!this.latency && status.position > 0) {
           this.latency = performance.now() - clicked;
@@ -64,8 +64,8 @@ export class Transport {
         }
         if (status.isOver) this.stop();
       },
-      from: (message) => this.told.from?.(message),
-      note: (number) => this.told.note?.(number),
+      from: (message) => this.handlers.from?.(message),
+      note: (number) => this.handlers.note?.(number),
       noticed: (text) => notice(text),
       failed: (text) => this.failed(text),
     });
@@ -90,7 +90,7 @@ export class Transport {
     this.stream.stop();
     cancelAnimationFrame(this.frame);
     this.play.textContent = this.names.play;
-    this.told.stopped?.();
+    this.handlers.stopped?.();
   }
 
   failed(text) {
@@ -107,17 +107,18 @@ export class Transport {
       this.frame = requestAnimationFrame(next);
       if (!stream.about || performance.now() - drawn < (still ? 1000 : 30)) return;
       drawn = performance.now();
-      const now = stream.heard();
+      const now = stream.position();
       this.save.disabled = now === 0;
       this.scroller.draw(stream.recording, now);
-      this.line.textContent = this.told.line?.(stream, now) || describe(stream, now);
+      this.line.textContent = this.handlers.line?.(stream, now) || describe(stream, now);
     };
     next();
   }
 
   download() {
     const { recording, about } = this.stream;
-    const samples = recording.part(recording.begin, Math.max(recording.begin, this.stream.heard()));
+    const end = Math.max(recording.begin, this.stream.position());
+    const samples = recording.part(recording.begin, end);
     const file = wavFile(samples, recording.rate, about.comment);
     download(`${this.name}-${about.seed}.wav`, [file], "audio/wav");
   }

@@ -49,9 +49,9 @@ function samplesOf(file) {
 
 /** What a model makes of something, as fast as it comes. */
 export class Making {
-  /** `told` has functions to call: started, came, ended, failed. */
-  constructor(settings, told) {
-    this.told = told;
+  /** `handlers` has functions to call: started, came, ended, failed. */
+  constructor(settings, handlers) {
+    this.handlers = handlers;
     this.about = null;
     this.recording = null;
     this.granted = 0;
@@ -76,7 +76,7 @@ export class Making {
   fail(text) {
     if (this.isOver) return;
     this.stop();
-    this.told.failed(text);
+    this.handlers.failed(text);
   }
 
   hear(data) {
@@ -85,7 +85,7 @@ export class Making {
     if (data instanceof ArrayBuffer) {
       this.recording.add(new Float32Array(data));
       this.grant();
-      this.told.came();
+      this.handlers.came();
       return;
     }
     const message = JSON.parse(data);
@@ -94,21 +94,21 @@ export class Making {
       this.about = message;
       this.recording = new Recording(message.rate);
       this.grant();
-      this.told.started(message);
+      this.handlers.started(message);
     } else if (message.type === "end") {
       this.stop();
-      this.told.ended();
+      this.handlers.ended();
     } else {
       this.fail(message.message);
     }
   }
 
   grant() {
-    const { end: heard, rate } = this.recording;
-    const until = heard + AHEAD_SECONDS * rate;
+    const { end: position, rate } = this.recording;
+    const until = position + AHEAD_SECONDS * rate;
     if (until < this.granted + TELL_SECONDS * rate) return;
     this.granted = until;
-    this.connection.say({ type: "credit", until, heard });
+    this.connection.say({ type: "credit", until, position });
   }
 }
 
