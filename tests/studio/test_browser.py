@@ -159,7 +159,8 @@ def test_the_temperature_changes_what_sounds(open_page: Callable[..., Any], root
     press(page, "Play")
     wait_until(page, f"window.wavenetStream?.status?.position > {RATE}")
     before = page.evaluate(
-        """() => { wavenetStream.handlers.from = (message) => { wavenetStream.begins = message.sample };
+        """() => {
+        wavenetStream.handlers.from = (message) => { wavenetStream.begins = message.sample };
         const slider = document.querySelector("input[type=range]");
         slider.value = 0.2; slider.dispatchEvent(new Event("input"));
         return wavenetStream.position() }"""
@@ -271,6 +272,17 @@ def test_midi_plays_an_instrument(open_page: Callable[..., Any]) -> None:
     wait_until(page, "!document.querySelector('.held')")
 
 
+OPENED = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.opened = [];
+navigator.mediaDevices.getUserMedia = async (options) => {
+    const media = await open(options);
+    opened.push(...media.getTracks());
+    return media;
+};
+"""
+
+
 def test_the_microphone_is_followed(browser: Any, address: str, tmp_path: Path) -> None:
     sf.write(tmp_path / "hum.wav", tone(2.0, 48_000, 440, 0.1), 48_000)
     hum = f"--use-file-for-fake-audio-capture={tmp_path / 'hum.wav'}"
@@ -279,6 +291,7 @@ def test_the_microphone_is_followed(browser: Any, address: str, tmp_path: Path) 
     with other.new_page() as page:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
+        page.add_init_script(OPENED)
         page.goto(f"{address}#play?model=demo-flute")
         press(page, "Follow microphone")
         button = page.get_by_role("button", name="Follow microphone", exact=True)
@@ -288,15 +301,28 @@ def test_the_microphone_is_followed(browser: Any, address: str, tmp_path: Path) 
         wait_until(page, f"wavenetStream.position() > {begins + 16_000}")
         pitch = track(heard(page)[-12_000:], 16_000, 160, 65, 2100)
         assert pitch[:, 1].mean() > 0.8
-        assert abs(np.median(pitch[pitch[:, 1] > 0, 0]) - 69) < 0.5
+        # Or one of its octaves: flutes have weak fundamentals.
+        assert abs((np.median(pitch[pitch[:, 1] > 0, 0]) - 69 + 6) % 12 - 6) < 0.5
         line = page.locator(".numbers").inner_text()
         behind = int(line.partition(" ms after you")[0].split()[-1])
-        assert line.startswith("A4; ")
+        assert line.startswith("A4, about ")
         assert 50 < behind < 400
         # A key takes over, and the microphone is let go.
         page.keyboard.down("d")
         wait_until(page, "document.querySelector('.numbers').innerText.startsWith('E')")
         assert button.get_attribute("aria-pressed") == "false"
+        released = "opened.every((track) => track.readyState === 'ended')"
+        assert page.evaluate(released)
+        page.keyboard.up("d")
+        # So it is where another view is opened, also while it is being asked for.
+        for wait in (True, False):
+            page.goto(f"{address}#play?model=demo-flute")
+            press(page, "Follow microphone")
+            if wait:
+                page.locator(".held").wait_for()
+                assert not page.evaluate(released)
+            page.goto(f"{address}#stack")
+            wait_until(page, f"opened.length === {3 - wait} && {released}")
     other.close()
     assert said == []
 

@@ -131,6 +131,7 @@ def test_a_stream_whose_page_says_such_a_thing_ends(
     [
         (bytes(3), "samples that are not of 16 bits"),
         (bytes(40_000), "more samples than a microphone has"),
+        (bytes(4000), "more samples than a microphone has"),
     ],
 )
 def test_a_microphone_that_is_none_is_cut_off(

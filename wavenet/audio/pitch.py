@@ -61,6 +61,18 @@ class Range(NamedTuple):
         """The note in the middle of the range."""
         return float(69 + 12 * np.log2(np.sqrt(self.low_hz * self.high_hz) / 440))
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of librosa's `pyin` and `yin`, for samples that nothing is to be padded to."""
+        return {
+            "fmin": self.low_hz,
+            "fmax": self.high_hz,
+            "sr": self.sample_rate,
+            "frame_length": self.window,
+            "hop_length": self.hop,
+            "center": False,
+        }
+
     def check(self) -> None:
         """Raise UsageError where the range cannot be."""
         if self.hop < 1:
@@ -240,14 +252,6 @@ def _track_piece(piece: Piece, found: Range) -> Array:
     import librosa
 
     wav = from_pcm16(piece.samples) if piece.samples.dtype == np.int16 else piece.samples
-    common: dict[str, Any] = dict(
-        fmin=found.low_hz,
-        fmax=found.high_hz,
-        sr=found.sample_rate,
-        frame_length=found.window,
-        hop_length=found.hop,
-        center=False,
-    )
     # librosa rounds to whole semitones from frame to frame, which would be 0 for a small hop, and
     # takes no more of them than the range has.
     semitones = OCTAVES_PER_SECOND * 12 * found.hop / found.sample_rate
@@ -255,13 +259,13 @@ def _track_piece(piece: Piece, found: Range) -> Array:
     semitones = min(max(1, round(semitones)), most - 1)
     hz, voiced, _ = librosa.pyin(
         wav,
-        **common,
+        **found.arguments,
         resolution=1 / STEPS_PER_SEMITONE,
         max_transition_rate=semitones * found.sample_rate / (12 * found.hop),
         fill_na=None,
     )
     notes = librosa.hz_to_midi(hz)
-    fine = librosa.hz_to_midi(librosa.yin(wav, **common))
+    fine = librosa.hz_to_midi(librosa.yin(wav, **found.arguments))
     # YIN alone may be octaves off.
     notes = np.where(np.abs(fine - notes) <= 1 / STEPS_PER_SEMITONE, fine, notes)
     # Rounding errors in what is all but silent can have a pitch.

@@ -1,4 +1,4 @@
-"""The pitch of single frames, which nothing that comes later is needed for.
+"""Pitch frame by frame, without a look at other frames: for recordings that still come.
 
 It is found by YIN (de Cheveigné and Kawahara 2002). Where a whole recording is there, `pitch` tells
 voiced frames from others more surely.
@@ -12,7 +12,7 @@ from wavenet.glossary import Array, Wav
 # The first dip of YIN's difference function below this is the period. With librosa's 0.1 more of
 # the frames of voices and instruments are found an octave too low.
 THRESHOLD = 0.2
-# A frame is voiced where it is so much like itself one period later (correlation, 1 at most).
+# A frame is voiced where its normalised autocorrelation at the period is above this.
 VOICED_CORRELATION = 0.8
 
 
@@ -24,25 +24,16 @@ def frames_of(samples: Wav, found: Range) -> Array:
     """
     import librosa
 
-    hz = librosa.yin(
-        samples,
-        fmin=found.low_hz,
-        fmax=found.high_hz,
-        sr=found.sample_rate,
-        frame_length=found.window,
-        hop_length=found.hop,
-        center=False,
-        trough_threshold=THRESHOLD,
-    )
+    hz = librosa.yin(samples, **found.arguments, trough_threshold=THRESHOLD)
     frames = np.lib.stride_tricks.sliding_window_view(samples, found.window)[:: found.hop]
     periods = np.rint(found.sample_rate / hz).astype(np.int64)
-    alike = [_correlation(frame, period) for frame, period in zip(frames, periods, strict=True)]
-    voiced = np.array(alike) > VOICED_CORRELATION
+    correlations = [_autocorrelation(frame, p) for frame, p in zip(frames, periods, strict=True)]
+    voiced = np.array(correlations) > VOICED_CORRELATION
     return np.stack([librosa.hz_to_midi(hz), voiced], axis=1).astype(np.float32)
 
 
-def _correlation(frame: Wav, lag: int) -> float:
-    """That of a frame with itself `lag` samples later, -1 to 1; 0 for silence."""
+def _autocorrelation(frame: Wav, lag: int) -> float:
+    """Normalised, -1 to 1; 0 for silence."""
     before, after = frame[:-lag].astype(np.float64), frame[lag:].astype(np.float64)
     power = np.sqrt((before @ before) * (after @ after))
     return float(before @ after / power) if power else 0.0

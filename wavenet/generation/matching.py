@@ -1,7 +1,5 @@
 """Pitch and loudness brought into the range that a model was trained on."""
 
-from collections import deque
-
 import numpy as np
 
 from wavenet.audio.spread import Spread
@@ -19,14 +17,6 @@ OCTAVES = sorted(range(-8, 9), key=lambda k: (abs(k), k))
 BEYOND_DB = 6.0
 # What is nowhere louder is silence, in dB.
 SILENT_DB = -80.0
-# Of a recording that comes: by what it has had so long it is matched, in seconds.
-MATCHED_SECONDS = 10.0
-# Frames of a pitch that comes, of which a single one may be found octaves off; and so many of late
-# that their median tells where notes lie, once there are some.
-STEADY_FRAMES, SOME_FRAMES, LATE_FRAMES = 3, 10, 1000
-# What is quieter, in a recording that comes, is the room, in dB; and what is so far below the
-# loudest moment of late.
-ROOM_DB, SOUNDING_DB = -60.0, 40.0
 # Percentiles of loudness while something sounds: those of a `Spread`.
 PERCENTILES = 5, 50, 95
 
@@ -41,13 +31,13 @@ def matched_pitch(pitch: Array, trained: tuple[float, float]) -> tuple[Array, st
     notes = pitch[voiced, 0]
     if not len(notes):
         return pitch, ""
-    best = max(OCTAVES, key=lambda k: round(float(_inside(notes + OCTAVE * k, trained).mean()), 2))
+    best = max(OCTAVES, key=lambda k: round(float(inside(notes + OCTAVE * k, trained).mean()), 2))
     moved = pitch.copy()
     moved[:, 0] += OCTAVE * best
     parts, alone, outside = _notes(moved, voiced), 0, 0
     for start, stop in parts:
         middle = float(np.median(moved[start:stop, 0]))
-        k = _octaves_into(middle, trained)
+        k = octaves_into(middle, trained)
         alone += bool(k)
         outside += _beyond(middle + OCTAVE * k, trained) > 0
         moved[start:stop, 0] += OCTAVE * k
@@ -83,76 +73,13 @@ def matched_loudness(loudness: Array, sounds: Array, trained: Spread) -> tuple[A
     return matched[:, None].astype(np.float32), f"{change:+.0f} dB to match its loudness"
 
 
-class RunningPitch:
-    """Notes that come, moved by octaves into the range that a model was `trained` on.
-
-    All move by the same octaves, those that bring the most of what came of late into the range.
-    What is outside all the same moves on its own.
-    """
-
-    def __init__(self, trained: tuple[float, float] | None) -> None:
-        self._trained = trained
-        self._octaves = 0
-        self._last = (sum(trained) / 2) if trained else 60.0
-        self._recent = deque[float](maxlen=STEADY_FRAMES)
-        self._late = deque[float](maxlen=LATE_FRAMES)
-
-    def __call__(self, note: float | None) -> float:
-        """The note of the next frame; for None, which is not voiced, that of the last one."""
-        if note is None:
-            self._recent.clear()
-            return self._last
-        begins = not self._recent
-        self._recent.append(note)
-        self._late.append(note)
-        # Never within a note, but where it is the first.
-        if self._trained and (begins or len(self._late) <= SOME_FRAMES):
-            self._octaves = self._best(np.array(self._late), self._trained)
-        self._last = float(np.median(self._recent)) + OCTAVE * self._octaves
-        if self._trained:
-            self._last += OCTAVE * _octaves_into(self._last, self._trained)
-        return self._last
-
-    def _best(self, notes: Array, trained: tuple[float, float]) -> int:
-        """By how many octaves most notes come into the range: the present ones, if they do."""
-        distance = sum(trained) / 2 - float(np.median(notes))
-
-        def goodness(octaves: int) -> tuple[float, bool, float]:
-            # A tenth of them is no reason to move the others.
-            inside = round(float(_inside(notes + OCTAVE * octaves, trained).mean()), 1)
-            return inside, octaves == self._octaves, -abs(OCTAVE * octaves - distance)
-
-        return max(OCTAVES, key=goodness)
-
-
-class RunningLoudness:
-    """Levels that come, in dB, moved to where a model was `trained`, by their median of late."""
-
-    def __init__(self, trained: Spread | None, frames_per_second: int) -> None:
-        self._trained = trained or Spread(-40, -30, -20, -90)
-        self._heights = deque[float](maxlen=round(MATCHED_SECONDS * frames_per_second))
-
-    @property
-    def silence(self) -> float:
-        return self._trained.silence
-
-    def __call__(self, level: float, voiced: bool) -> tuple[float, bool]:
-        """The level of the next frame, and whether it sounds: else it is that of silence."""
-        if voiced and level > ROOM_DB:
-            self._heights.append(level)
-        if not self._heights or level < max(ROOM_DB, max(self._heights) - SOUNDING_DB):
-            return self.silence, False
-        moved = level + self._trained.middle - float(np.median(self._heights))
-        return min(moved, self._trained.high), True
-
-
-def _inside(notes: Array, trained: tuple[float, float]) -> Array:
+def inside(notes: Array, trained: tuple[float, float]) -> Array:
     low, high = trained
     inside: Array = (low - BEYOND <= notes) & (notes <= high + BEYOND)
     return inside
 
 
-def _octaves_into(note: float, trained: tuple[float, float]) -> int:
+def octaves_into(note: float, trained: tuple[float, float]) -> int:
     """The fewest octaves that take a note into a range, or next to it."""
     return min(OCTAVES, key=lambda k: round(_beyond(note + OCTAVE * k, trained), 2))
 

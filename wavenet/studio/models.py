@@ -203,6 +203,7 @@ def describe(source: Source) -> dict[str, Any]:
         "notes": list(training.pitch) if training.pitch else None,
         "levels": 0 if is_mixture else config.levels,
         "hears_ms": round(1000 * config.receptive_field / model.sample_rate),
+        "frame_seconds": config.frame_hop / model.sample_rate,
     }
 
 

@@ -45,7 +45,7 @@ class Outgoing:
         raise TimeoutError("it does not read what it asked for")
 
     def put(self, *messages: bytes | dict[str, Any] | None) -> None:
-        """Have messages sent."""
+        """Have messages sent, from the event loop's thread."""
         for message in messages:
             self._bytes += len(message) if isinstance(message, bytes) else 0
             self._messages.put_nowait(message)

@@ -124,6 +124,11 @@ class Player:
             voice.credit, voice.position = credit, position
             self._changed.notify()
 
+    def wake(self) -> None:
+        """Go on where more is known of what a voice follows."""
+        with self._changed:
+            self._changed.notify()
+
     def close(self) -> None:
         """End the thread, after the block that it is at."""
         with self._changed:

@@ -44,8 +44,10 @@ from wavenet.studio.protocol import (
 )
 from wavenet.studio.uploads import Uploads
 
-# A page may have so much more made than it has heard, and send so much more than a microphone has.
+# A page may have so much more made than it has heard.
 MOST_AHEAD_SECONDS = 5.0
+# What it sends of a microphone: at once, before its time, and how fast: no clock is exact.
+MOST_AT_ONCE_SECONDS, MOST_EARLY_SECONDS, MOST_PACE = 0.25, 1.0, 1.05
 # A page has so long to say what it wants to hear. Once it hears it and says nothing for so long, it
 # gives its place to others.
 START_SECONDS, IDLE_SECONDS = 60.0, 600.0
@@ -275,16 +277,16 @@ class Session:
         if not isinstance(recording, LiveRecording):
             raise MalformedError("samples of a microphone that is not followed")
         self._recorded += len(wav)
-        if self._recorded > player.samples(time.monotonic() - voice.began + MOST_AHEAD_SECONDS):
+        most = MOST_EARLY_SECONDS + MOST_PACE * (time.monotonic() - voice.began)
+        if len(wav) > player.samples(MOST_AT_ONCE_SECONDS) or self._recorded > player.samples(most):
             raise MalformedError("more samples than a microphone has")
-
-        def follow() -> None:
-            before = recording.note
-            recording.add(wav)
-            if recording.note != before:
-                self._outgoing.deliver({"type": "note", "note": recording.note})
-
-        await _done(player.ask(follow))
+        before = recording.note, recording.skipped
+        # Not in the player's thread, where others would wait for it.
+        await run_in_threadpool(recording.add, wav, voice.live.now.time)
+        player.wake()
+        note, skipped = recording.note, recording.skipped
+        if (note, skipped) != before:
+            self._outgoing.put({"type": "note", "note": note, "skipped": skipped})
 
     async def _branch(self, given: dict[str, Any]) -> None:
         player, voice = self._playing()

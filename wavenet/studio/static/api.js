@@ -58,6 +58,11 @@ export class Connection {
 
   close() {
     this.socket.onclose = null;
-    this.socket.close();
+    // Browsers report a connection that is closed before it is there as one that failed.
+    if (this.socket.readyState === WebSocket.CONNECTING) {
+      this.socket.onopen = () => this.socket.close();
+    } else {
+      this.socket.close();
+    }
   }
 }

@@ -2,13 +2,13 @@
 //
 // It sends {samples}, 16 bits each, and the {time} of the first; it is sent {stop}.
 
-// Samples that are handed on together.
-const CHUNK = 256;
+// What is handed on together, in seconds.
+const CHUNK_SECONDS = 0.012;
 
 class Capture extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.samples = new Int16Array(CHUNK);
+    this.samples = new Int16Array(Math.ceil(CHUNK_SECONDS * sampleRate));
     this.filled = 0;
     this.time = 0;
     this.isStopped = false;
@@ -16,14 +16,14 @@ class Capture extends AudioWorkletProcessor {
   }
 
   process([[input]]) {
-    // A microphone that was unplugged is silent: what follows it goes on.
+    // Until something is connected there is no channel.
     const block = input || new Float32Array(128);
     for (let i = 0; i < block.length; i += 1) {
       if (!this.filled) this.time = currentTime + i / sampleRate;
       const sample = Math.round(32768 * block[i]);
       this.samples[this.filled] = Math.max(-32768, Math.min(32767, sample));
       this.filled += 1;
-      if (this.filled === CHUNK) {
+      if (this.filled === this.samples.length) {
         this.port.postMessage({ samples: this.samples, time: this.time });
         this.filled = 0;
       }

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { attempt, element, field, notice } from "./dom.js";
-import { openMicrophone } from "./microphone.js";
+import { recorder } from "./microphone.js";
 
 /** The models that a view can use, for which `suits` is true. */
 export async function models(suits) {
@@ -165,39 +165,4 @@ export function recordingField(label, hint, onready, accept = "audio/*,video/*")
     stopRecording();
   };
   return { made, take, stop };
-}
-
-/**
- * Make a button record the microphone: one click begins, the next one ends. The function that this
- * returns ends it without a recording.
- */
-function recorder(button, take) {
-  let running = null;
-  let isWanted = true;
-  const end = () => { if (running && running.state !== "inactive") running.stop(); };
-  button.addEventListener("click", () => attempt(async () => {
-    if (running) return end();
-    const source = await openMicrophone();
-    const parts = [];
-    if (!isWanted) return source.getTracks().forEach((track) => track.stop());
-    running = new MediaRecorder(source);
-    running.ondataavailable = ({ data }) => parts.push(data);
-    running.onstop = () => {
-      const { mimeType } = running;
-      running = null;
-      source.getTracks().forEach((track) => track.stop());
-      button.textContent = "Record";
-      button.setAttribute("aria-pressed", "false");
-      const suffix = mimeType.includes("mp4") ? "m4a" : mimeType.includes("ogg") ? "ogg" : "webm";
-      if (isWanted) take(new File(parts, `recorded.${suffix}`, { type: mimeType }));
-    };
-    running.start();
-    button.textContent = "Stop recording";
-    button.setAttribute("aria-pressed", "true");
-    notice("recording");
-  }));
-  return () => {
-    isWanted = false;
-    end();
-  };
 }

@@ -5,7 +5,7 @@ import { Keyboard, nameOf } from "./keyboard.js";
 import { aboutModel, labelChoice, modelChoice, models, newSeed, recordingField,
   samplingControls } from "./models.js";
 import { LiveMicrophone } from "./microphone.js";
-import { FOLLOWING, LISTENING, PLAYING } from "./stream.js";
+import { LISTENING, PLAYING, following } from "./stream.js";
 import { Transport, describe, gapsOf } from "./transport.js";
 
 // How long a key sounds that was let go before the model was there.
@@ -87,7 +87,12 @@ class Play {
     this.live = settings.live;
     this.microphone = this.opened;
     this.opened = null;
-    const pace = { keys: PLAYING, microphone: FOLLOWING }[this.live] || LISTENING;
+    if (this.live !== "keys") {
+      this.waiting = [];
+      this.released = [];
+    }
+    const paces = { keys: PLAYING, microphone: following(model.frame_seconds) };
+    const pace = paces[this.live] || LISTENING;
     return { settings, rate: model.rate, pace, name: model.name.split("/").pop() };
   }
 
@@ -111,18 +116,27 @@ class Play {
         return;
       }
       this.opened = opened;
+    } catch (error) {
+      if (!this.isClosed) throw error;
+      return;
     } finally {
       this.followButton.disabled = false;
     }
     this.followButton.setAttribute("aria-pressed", "true");
-    notice("hum, whistle or play; with headphones, else the model follows itself");
     this.transport.start();
   }
 
   started() {
     const { stream } = this.transport;
-    if (this.microphone) this.microphone.listen((samples) => stream.follow(samples));
-    else this.flush();
+    if (!this.microphone) {
+      this.flush();
+      return;
+    }
+    notice("hum, whistle or play; with headphones, else the model follows itself");
+    this.microphone.listen((samples) => stream.follow(samples), () => {
+      this.transport.stop();
+      notice("the microphone is gone", "error");
+    });
   }
 
   stopped() {
@@ -134,7 +148,8 @@ class Play {
 
   /** Show the note that the microphone's sound is played as, or none. */
   light(note) {
-    if (this.lit != null) this.keyboard.show(this.lit, false);
+    // A key that is down stays lit.
+    if (this.lit != null) this.keyboard.show(this.lit, this.keyboard.held.has(this.lit));
     if (note != null) this.keyboard.show(note, true);
     this.lit = note;
   }
@@ -146,7 +161,7 @@ class Play {
     }
     if (!pressed.length) {
       // Who taps a key while the model comes hears it all the same.
-      this.released.push(...released);
+      if (this.waiting.length) this.released.push(...released);
       return;
     }
     // The first key starts the instrument.
@@ -181,14 +196,14 @@ class Play {
   }
 
   following(stream, now) {
-    const { begin, count } = this.microphone || {};
-    if (!count) return "listening";
-    // What is heard now came from the microphone so long ago.
-    const { context } = stream;
-    const behind = context.currentTime - begin - now / context.sampleRate +
-      (context.outputLatency || context.baseLatency);
-    const what = this.lit == null ? "hum, whistle or play" : nameOf(this.lit);
-    return `${what}; ${Math.round(1000 * behind)} ms after you${gapsOf(stream.status)}`;
+    const { microphone } = this;
+    if (!microphone?.count) return "listening";
+    if (this.lit == null) {
+      const level = Math.max(-90, Math.round(microphone.level));
+      return `no note; the microphone is at ${level} dB of full scale`;
+    }
+    const behind = Math.round(1000 * microphone.behind(now + stream.skipped));
+    return `${nameOf(this.lit)}, about ${behind} ms after you${gapsOf(stream.status)}`;
   }
 
   close() {

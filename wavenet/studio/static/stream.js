@@ -8,11 +8,15 @@ import { Recording } from "./recording.js";
 
 // What is kept ahead of what is heard, and waited for before it begins, in seconds. What is made
 // ahead delays nothing, since it is made anew where something changes; but a model that is played
-// keeps fewer moments to go back to. What follows a microphone is made as that is heard, and where
-// it is `most` behind, some is left out.
+// keeps fewer moments to go back to.
 export const LISTENING = { ahead: 0.9, enough: 0.08 };
 export const PLAYING = { ahead: 0.18, enough: 0.06 };
-export const FOLLOWING = { ahead: 0.9, enough: 0.06, most: 0.16 };
+
+/** What follows a microphone comes in frames; where more than `most` waits, some is left out. */
+export function following(frameSeconds) {
+  const enough = 0.05 + frameSeconds;
+  return { ahead: 0.9 + frameSeconds, enough, most: 0.1 + enough + frameSeconds };
+}
 
 let shared = null;
 
@@ -56,6 +60,8 @@ export class Stream {
     this.granted = 0;
     // Counts how often what is to come was replaced: reports of an earlier take are of no use.
     this.take = 0;
+    // Of a microphone, samples that the server left out.
+    this.skipped = 0;
     // Whether the samples that come next are those of a key.
     this.isAnswering = false;
     this.isClosed = false;
@@ -168,6 +174,7 @@ export class Stream {
       this.node.port.postMessage({ ends: this.recording.end });
       this.handlers.end?.();
     } else if (message.type === "note") {
+      this.skipped = message.skipped;
       this.handlers.note?.(message.note);
     } else if (message.type === "notice") {
       this.handlers.noticed?.(message.message);
