@@ -41,13 +41,19 @@ export async function contextOf(rate) {
   const mine = shared;
   try {
     await mine.ready;
-    await mine.context.resume();
+    await Promise.race([mine.context.resume(), silence()]);
   } catch (error) {
     // The next click tries again.
     if (shared === mine) shared = null;
     throw error;
   }
   return mine.context;
+}
+
+/** Fails after a while: without anything to sound from, a context resumes in some browsers never. */
+async function silence() {
+  await new Promise((done) => setTimeout(done, 5000));
+  throw new Error("the browser has nothing to play sound with, or was not allowed to");
 }
 
 export class Stream {
