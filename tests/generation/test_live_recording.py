@@ -155,6 +155,18 @@ def test_a_voice_is_told_from_the_room() -> None:
         (played,) = {*notes} - {None}
         assert notes[225] == notes[275] == played
         assert set(notes[310:]) == {None}
+        recording, _ = followed(wav)
+        silence = recording[np.arange(30, 170)].mean(0)
+        pauses = recording[np.arange(320, 480)]
+        assert np.abs(pauses - silence).max(axis=1).mean() < 0.05
+
+
+def test_the_soft_notes_of_music_without_a_pause_are_followed() -> None:
+    notes = [72, 74, 76, 77, 79, 81, 79, 77, 76, 74] * 2
+    levels = 0.1 * 10 ** (np.array([0, -6, -12, -18, -20] * 4) / 20)
+    parts = [hummed([note], level) for note, level in zip(notes, levels, strict=True)]
+    _, found = followed(np.concatenate(parts), [HOP])
+    assert found[27::50] == notes
 
 
 def test_all_notes_move_by_the_same_octaves() -> None:
@@ -183,9 +195,11 @@ def test_a_level_moves_to_that_of_the_training() -> None:
         assert match(-70, False) == (trained.silence, False)
     assert match(-45, True) == (pytest.approx(trained.middle), True)
     assert match(-48, True) == (pytest.approx(trained.middle - 1.5), True)
-    # Ten above the noise, and no more.
-    assert match(-59, False)[1]
-    assert match(-61, True) == (trained.silence, False)
+    # What is soft, the noise, and what is hardly above it.
+    assert match(-69, True)[1]
+    assert match(-71, True) == (trained.silence, False)
+    assert match(-63, False)[1]
+    assert match(-65, False) == (trained.silence, False)
     assert match(0, True)[0] == trained.high
 
 

@@ -16,9 +16,10 @@ MEDIAN_FRAMES = 3
 FIRST_SECONDS = 0.1
 # A note is another one once its pitch is so far from it, in semitones.
 OTHER_NOTE = 0.6
-# The noise gate lies so far above the noise, a percentile of all levels, but at least so far below
-# the loudest of what is voiced, and never lower than the quietest level that is followed, in dB.
-NOISE_PERCENTILE, ABOVE_NOISE_DB, BELOW_LOUDEST_DB, QUIETEST_DB = 10, 10.0, 15.0, -75.0
+# The noise gate lies so far above the noise, a percentile of all levels, and never lower than the
+# quietest level that is followed, in dB. Where music has no pauses that is a level of soft notes, so
+# for what is voiced it is at least so far below the loudest.
+NOISE_PERCENTILE, ABOVE_NOISE_DB, QUIETEST_DB, BELOW_LOUDEST_DB = 5, 6.0, -75.0, 25.0
 
 
 class LivePitch:
@@ -84,7 +85,7 @@ class LiveLoudness:
     def __init__(self, trained: Spread | None, frames_per_second: float) -> None:
         self._trained = trained or Spread(-40, -30, -20, -90)
         self._levels, self._voiced = _History(frames_per_second), _History(frames_per_second)
-        self._gate, self._median = QUIETEST_DB, 0.0
+        self._noise, self._loudest, self._median = 0.0, 0.0, 0.0
 
     @property
     def silence(self) -> float:
@@ -97,10 +98,13 @@ class LiveLoudness:
             is_fresh |= self._voiced.add(level)
         voiced_levels = self._voiced.values
         if is_fresh and len(voiced_levels):
-            noise = float(np.percentile(self._levels.values, NOISE_PERCENTILE))
-            gate = min(noise + ABOVE_NOISE_DB, float(voiced_levels.max()) - BELOW_LOUDEST_DB)
-            self._gate, self._median = max(gate, QUIETEST_DB), float(np.median(voiced_levels))
-        if not len(voiced_levels) or level < self._gate:
+            self._noise = float(np.percentile(self._levels.values, NOISE_PERCENTILE))
+            self._loudest = float(voiced_levels.max())
+            self._median = float(np.median(voiced_levels))
+        gate = self._noise + ABOVE_NOISE_DB
+        if voiced:
+            gate = min(gate, self._loudest - BELOW_LOUDEST_DB)
+        if not len(voiced_levels) or level < max(gate, QUIETEST_DB):
             return self.silence, False
         return min(level + self._trained.middle - self._median, self._trained.high), True
 
