@@ -17,8 +17,8 @@ FIRST_SECONDS = 0.1
 # A note is another one once its pitch is so far from it, in semitones.
 OTHER_NOTE = 0.6
 # The noise gate lies so far above the noise, a percentile of all levels, and never lower than the
-# quietest level that is followed, in dB. Where music has no pauses that is a level of soft notes, so
-# for what is voiced it is at least so far below the loudest.
+# quietest level that is followed, in dB. Without pauses that is a level of soft notes, so for what
+# is voiced it is at least so far below the loudest.
 NOISE_PERCENTILE, ABOVE_NOISE_DB, QUIETEST_DB, BELOW_LOUDEST_DB = 5, 6.0, -75.0, 25.0
 
 
