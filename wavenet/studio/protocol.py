@@ -14,10 +14,10 @@ and, in binary messages, the samples of a microphone where the stream follows on
 the rate of the stream, from its first sample on.
 
 It is told `started`, `from` (what follows begins at that `sample`, in place of what was sent
-before), `end`, `refused`, `error`, `notice` of what could not be changed, and of a
-microphone the `note` that it is played as, or null, and how many samples have been `skipped` since
-they came too fast. Between these, binary messages hold samples, float32. The least byte is first in
-all of them. Samples are counted from the first that is sent, which may be a prompt's.
+before), `end`, `refused`, `error`, `notice` of what could not be changed, and of a microphone the
+`note` that it is played as, or null, and how many samples were `skipped` where it fell behind.
+Between these, binary messages hold samples, float32. The least byte is first in all of them.
+Samples are counted from the first that is sent, which may be a prompt's.
 """
 
 import json
