@@ -15,10 +15,10 @@ import torch
 
 from benchmarks.gpu_stages.report import Column, Report
 from benchmarks.studies.bundle import slim_best
-from wavenet import plotting
 from wavenet.config.loading import parse_assignments
 from wavenet.data.corpus import Corpus
 from wavenet.model import checkpoint
+from wavenet.plotting.sound import Clip, sample
 from wavenet.training.events import TrainingListener
 from wavenet.training.run_folder import Run
 from wavenet.training.session import train
@@ -118,7 +118,8 @@ def render(report: Report, where: Path, model: Path, corpus: Corpus) -> None:
     held_out = where / "held-out.wav"
     wav = corpus.wav(max(corpus.validation, key=len))[: round(CLIP_SECONDS * rate)]
     sf.write(held_out, wav, rate)
-    plotting.sample(held_out.with_suffix(".png"), wav, rate, "a recording that it never heard")
+    picture = held_out.with_suffix(".png")
+    sample(picture, Clip.recording(wav), rate, "a recording that it never heard")
     clip = where / "clip.wav"
     what = ["vocode", model, held_out]
     if not corpus.config.model.follows_frames:
@@ -127,7 +128,7 @@ def render(report: Report, where: Path, model: Path, corpus: Corpus) -> None:
         how = ["--seed=1", f"--engine={engine}", "--force", f"-o{clip}"]
         if succeeded(report, [*map(str, what), *how]):
             made, _ = sf.read(clip, dtype="float32")
-            plotting.sample(clip.with_suffix(".png"), made, rate, "made by the model")
+            sample(clip.with_suffix(".png"), Clip(made), rate, "made by the model")
             return
 
 

@@ -31,7 +31,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.arguments import parser, require_new
-from wavenet import plotting
 from wavenet.audio import levels, loudness, pitch, writing
 from wavenet.audio.reading import open_audio
 from wavenet.data.discovery import AUDIO_SUFFIXES
@@ -46,6 +45,7 @@ from wavenet.generation.sources import How
 from wavenet.glossary import Array, Wav
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
+from wavenet.plotting.sound import ASKED, FOUND, Clip, pitches
 from wavenet.system.machine import machine
 
 OCTAVE_CENTS = 1200.0
@@ -201,17 +201,17 @@ def write(played: Played, model: Model, seed: int, path: Path) -> None:
 
 def draw(path: Path, results: Sequence[Played], model: Model) -> None:
     """Each source and what was played of it, with the pitch asked and found. Raises OutputError."""
-    clips: dict[str, Wav] = {}
+    clips: dict[str, Clip] = {}
     curves: dict[str, dict[str, Array]] = {}
     for number, each in enumerate(results, 1):
         named = f"{number}: {each.path.name}" if len(results) > 1 else each.path.name
-        asked = {"pitch asked": each.asked}
+        asked = {ASKED: each.asked}
         if each.recording is not None:
-            clips[named] = each.recording
+            clips[named] = Clip.recording(each.recording)
             curves[named] = asked
-        clips[f"{named}, played"] = each.wav
-        curves[f"{named}, played"] = asked | {"pitch found": each.found}
-    plotting.pitches(path, clips, model.sample_rate, curves, model.config.model.frame_hop)
+        clips[f"{named}, played"] = Clip(each.wav)
+        curves[f"{named}, played"] = asked | {FOUND: each.found}
+    pitches(path, clips, model.sample_rate, curves, model.config.model.frame_hop)
 
 
 def study(options: argparse.Namespace) -> None:

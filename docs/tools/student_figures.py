@@ -15,31 +15,27 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.patches import FancyBboxPatch, Rectangle, Wedge
-from PIL import Image
 
 from docs.tools.drawing import (
-    BLACK,
-    BLUE,
     CENTRED,
-    GREY,
-    ORANGE,
-    PALE,
     STYLE,
     arrow,
     box,
     canvas,
     discs,
     operation,
+    palettized,
 )
-from wavenet import plotting
 from wavenet.analysis import figure as stack_figure
 from wavenet.analysis.report import StackReport
 from wavenet.audio import quantization
 from wavenet.config import ModelConfig, dilations, loading
 from wavenet.glossary import Array
+from wavenet.plotting import style
+from wavenet.plotting.style import BLACK, BLUE, GREY, ORANGE, PALE
 
 FOLDER = Path(__file__).parents[1] / "dilated-convolutions"
-WIDTH = 10.0  # inches, of 110 pixels
+WIDTH = 10.0  # inches
 RATE = 16000  # Hz
 
 
@@ -47,7 +43,7 @@ def one_convolution(path: Path) -> None:
     """y[t] = 2 x[t] + 1 x[t - 3] of eight numbers, with the sum of one output spelt out."""
     x, (newest, oldest), d, shown = [3, 1, 4, 1, 5, 9, 2, 6], (2, 1), 3, 5
     y = [newest * x[t] + oldest * x[t - d] for t in range(d, len(x))]
-    figure = plotting.blank(WIDTH, 4.2)
+    figure = style.blank(WIDTH, 4.2)
     axes = canvas(figure.subplots(), (-1.1, 7.5), (-0.55, 1.75))
     for t in range(d, len(x)):
         width = 3.5 if t == shown else 1
@@ -67,12 +63,12 @@ def one_convolution(path: Path) -> None:
     formula = f"y[{shown}] = {newest} · x[{shown}] + {oldest} · x[{shown - d}]"
     formula += f" = {newest} · {x[shown]} + {oldest} · {x[shown - d]} = {y[shown - d]}"
     axes.text(shown, 1.5, formula, **CENTRED)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def causality(path: Path) -> None:
     """The taps of one output with padding on the left only, and on both sides."""
-    figure = plotting.blank(WIDTH, 5.8)
+    figure = style.blank(WIDTH, 5.8)
     titles = {
         4: "zeros on the left only: what y[4] reads",
         2: "zeros on both sides: what y[4] reads",
@@ -96,7 +92,7 @@ def causality(path: Path) -> None:
         discs(axes, [4], 1, [4], BLUE, 480)
         axes.text(3.1, 1, "y", color=BLUE, fontsize=20, **CENTRED)
         axes.text(-5, 0, "x", color=BLUE, fontsize=20, **CENTRED)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def stack(path: Path) -> None:
@@ -107,9 +103,10 @@ def stack(path: Path) -> None:
 
 def impulse(path: Path) -> None:
     """A single 1 through two stacks whose weights are all 1, layer by layer."""
-    figure = plotting.blank(WIDTH, 6.4)
+    figure = style.blank(WIDTH, 6.4)
     columns = {"dilations 1, 2, 4, 8": (1, 2, 4, 8), "a reset: 1, 2, 1, 2": (1, 2, 1, 2)}
     grid = figure.subplots(5, 2, sharex=True, sharey=True)
+    figure.supylabel("output", fontsize=15)
     for column, (title, schedule) in zip(grid.T, columns.items(), strict=True):
         y = np.zeros(16, int)
         y[0] = 1
@@ -124,12 +121,12 @@ def impulse(path: Path) -> None:
             axes.set_yticks([0, 4])
         column[-1].set_xlabel("samples after the impulse")
         column[-1].set_xticks([0, 5, 10, 15])
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def gate(path: Path) -> None:
     """The product as curves, and a tone that a gate lets through and shuts off."""
-    figure = plotting.blank(WIDTH, 4.8)
+    figure = style.blank(WIDTH, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
     f = np.linspace(-3.5, 3.5, 200)
     for g, (color, line) in {4: (BLUE, "-"), 0: (ORANGE, "--"), -4: (GREY, ":")}.items():
@@ -154,12 +151,12 @@ def gate(path: Path) -> None:
     right.set_xlim(0, 1.42)
     right.set_title("along time: a tone, and a gate that opens")
     right.set_axis_off()
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def layer(path: Path) -> None:
     """The block diagram of one layer, its two ways out, and what becomes of them."""
-    figure = plotting.blank(WIDTH, 5.8)
+    figure = style.blank(WIDTH, 5.8)
     axes = canvas(figure.subplots(), (0, 20), (0, 11.2))
     axes.add_patch(FancyBboxPatch((1.3, 2.2), 15.7, 8.6, "round,pad=0.1", color=PALE))
     axes.text(1.6, 2.75, "one layer", color=BLUE, va="center")
@@ -191,12 +188,12 @@ def layer(path: Path) -> None:
     arrow(axes, (11.85, 0.8), (19.9, 0.8))
     axes.text(0.1, 1.3, "skips of the layers before", color=BLUE, va="center")
     axes.text(19.8, 1.3, "to the head, in the end", color=BLUE, va="center", ha="right")
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def mu_law(path: Path) -> None:
     """The curve from amplitude to code, and a soft wave in sixteen levels of either kind."""
-    figure = plotting.blank(WIDTH, 4.8)
+    figure = style.blank(WIDTH, 4.8)
     left, right = figure.subplots(1, 2)
     wav = np.linspace(-1, 1, 2001)
     left.plot(wav, quantization.encode(wav, 256), color=BLUE, linewidth=3)
@@ -205,25 +202,26 @@ def mu_law(path: Path) -> None:
     left.text(0.08, 92, "equal steps", color=ORANGE, fontweight="bold")
     left.set_title("256 codes")
     left.set_xlabel("amplitude")
+    left.set_ylabel("code")
     left.set_xticks([-1, 0, 1])
     left.set_yticks([0, 128, 255])
     t = np.linspace(0, 10, 800)
     soft = 0.074 * np.sin(2 * np.pi * t / 8) * (1 + 0.35 * np.sin(2 * np.pi * t / 2.1))
     mu_law_steps = quantization.decode(quantization.encode(soft, 16), 16)
     equal_steps = np.round((soft + 1) / 2 * 15) / 15 * 2 - 1
-    for foot, curve, style in ((0, mu_law_steps, "-"), (-0.28, equal_steps, "--")):
+    for foot, curve, line in ((0, mu_law_steps, "-"), (-0.28, equal_steps, "--")):
         right.plot(t, soft + foot, color=GREY, linewidth=1.2)
-        right.plot(t, curve + foot, style, color=ORANGE if foot else BLUE, linewidth=3)
+        right.plot(t, curve + foot, line, color=ORANGE if foot else BLUE, linewidth=3)
     right.set_title("a soft wave in 16 codes")
     right.set_xlabel("ms")
     right.set_yticks([])
     right.spines["left"].set_visible(False)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def training(path: Path) -> None:
     """All predictions of a window in one pass, and the loss of the page's toy."""
-    figure = plotting.blank(WIDTH, 4.6)
+    figure = style.blank(WIDTH, 4.6)
     left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
     canvas(left, (-0.6, 8.6), (-0.85, 2.4))
     left.set_title("one pass predicts every next sample")
@@ -247,12 +245,12 @@ def training(path: Path) -> None:
     right.set_xlabel("step")
     right.set_yticks(range(0, 9, 2))
     right.set_ylim(0, 8.6)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def rings(path: Path) -> None:
     """Ring buffers of dilations 1, 2, 4 and 8 just before sample 21 is written."""
-    figure = plotting.blank(WIDTH, 4.0)
+    figure = style.blank(WIDTH, 4.0)
     now = 21
     for axes, d in zip(figure.subplots(1, 4), (1, 2, 4, 8), strict=True):
         canvas(axes, (-1.2, 1.2), (-1.95, 1.2))
@@ -270,13 +268,13 @@ def rings(path: Path) -> None:
         axes.text(0, 0, f"slot\n{now % d}", color=ORANGE, fontsize=14, **CENTRED)
         axes.set_title(f"dilation {d}", loc="center")
         axes.text(0, -1.6, f"reads {now - d},\nwrites {now}", color=ORANGE, **CENTRED)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def continuation(path: Path) -> None:
     """The page's toy, given a tone, goes on by itself."""
     _, given, made = _toy()
-    figure = plotting.blank(WIDTH, 3.4)
+    figure = style.blank(WIDTH, 3.4)
     axes = figure.subplots()
     ms = 1000 * np.arange(len(given) + len(made)) / RATE
     axes.plot(ms[: len(given)], given, color=BLUE, linewidth=3)
@@ -287,13 +285,14 @@ def continuation(path: Path) -> None:
     axes.set_ylim(-0.6, 0.85)
     axes.set_yticks([-0.5, 0, 0.5])
     axes.set_xlabel("ms")
+    axes.set_ylabel("amplitude")
     axes.margins(x=0.01)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def growth(path: Path) -> None:
     """How far stacks of two-tap layers hear, by the number of layers."""
-    figure = plotting.blank(WIDTH, 5.2)
+    figure = style.blank(WIDTH, 5.2)
     axes = figure.subplots()
     doubling_with_resets = ModelConfig(layers=12, dilation_cycle=8).schedule
     schedules: dict[str, tuple[Sequence[int], str, str]] = {
@@ -312,14 +311,14 @@ def growth(path: Path) -> None:
     axes.spines["bottom"].set_bounds(0, 12)
     axes.set_xticks(range(0, 13, 2))
     axes.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
-    axes.set_title("samples heard, by the number of layers")
+    axes.set_ylabel("samples heard")
     axes.set_xlabel("layers of two taps")
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def gridding(path: Path) -> None:
     """Three tones that agree wherever every fourth sample is read."""
-    figure = plotting.blank(WIDTH, 4.4)
+    figure = style.blank(WIDTH, 4.4)
     axes = figure.subplots()
     t, taps = np.linspace(0, 32, 1200), np.arange(0, 33, 4)
     tones = {500: (BLUE, "-", 4), 3500: (ORANGE, "-", 1.6), 4500: (GREY, "--", 1.6)}
@@ -329,11 +328,12 @@ def gridding(path: Path) -> None:
     heard: Any = {"color": BLACK, "markersize": 12, "label": "heard"}
     axes.plot(taps, np.cos(2 * np.pi * 500 * taps / RATE), "o", **heard)
     axes.set_xlabel("sample, at 16 kHz")
+    axes.set_ylabel("amplitude")
     axes.set_xticks(taps)
     axes.set_yticks([-1, 0, 1])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
     axes.margins(x=0.01)
-    plotting.save(figure, path)
+    style.save(figure, path)
 
 
 def _toy() -> tuple[list[float], Array, Array]:
@@ -383,16 +383,19 @@ PICTURES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def main() -> None:
+def draw_all() -> list[Path]:
+    """Every picture of PICTURES. Returns where they are."""
     FOLDER.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
-        path = FOLDER / name
         with rc_context(STYLE):
-            draw(path)
-        with Image.open(path) as image:
-            # Lines and letters need few colours, and in a palette they take a third of the bytes.
-            image.convert("RGB").quantize(64).save(path, optimize=True)
-        print(f"{name}: {path.stat().st_size // 1000} kB")
+            draw(FOLDER / name)
+        palettized(FOLDER / name)
+    return [FOLDER / name for name in PICTURES]
+
+
+def main() -> None:
+    for path in draw_all():
+        print(f"{path.name}: {path.stat().st_size // 1000} kB")
 
 
 if __name__ == "__main__":

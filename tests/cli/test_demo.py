@@ -21,7 +21,6 @@ from tests.helpers import (
     tone,
     wavenet,
 )
-from wavenet import plotting
 from wavenet.cli import demo, demo_tune, demo_voice
 from wavenet.config import ModelConfig, TrainConfig
 from wavenet.model import checkpoint, locate
@@ -164,7 +163,7 @@ def test_a_demo_that_cannot_draw_says_the_rest(
     def refuse(*_: object) -> None:
         raise ValueError("no fonts")
 
-    monkeypatch.setattr(plotting, "blank", refuse)
+    monkeypatch.setattr("wavenet.plotting.style.blank", refuse)
     out = tmp_path / "demo"
     wavs = {f"{i}.wav": tone(1.2, 16000, 120 + 9 * i) for i in range(5)}
     result = wavenet("demo", make_folder(wavs, 16000), "-o", out, "--steps", 2)

@@ -37,7 +37,6 @@ from tests.helpers import (
     wavenet,
     write_recordings,
 )
-from wavenet import plotting
 from wavenet.audio import levels
 from wavenet.cli import demo
 from wavenet.config import AudioConfig, Config, TrainConfig
@@ -264,7 +263,8 @@ def test_too_little_memory(
 def test_a_picture_that_cannot_be_written_does_not_stop_the_training(
     training_folder: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plotting, "save", refuse(OutputError("a.png", "cannot be written")))
+    error = OutputError("a.png", "cannot be written")
+    monkeypatch.setattr("wavenet.plotting.style.save", refuse(error))
     run, notes = train_run(
         training_folder, tmp_path / "run", "train.sample_seconds=0.05", config=str(config_file)
     )
@@ -280,7 +280,7 @@ def test_a_picture_that_cannot_be_drawn(
     command: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    monkeypatch.setattr(plotting, "blank", refuse(RuntimeError("no fonts\nanywhere")))
+    monkeypatch.setattr("wavenet.plotting.style.blank", refuse(RuntimeError("no fonts\nanywhere")))
     assert fails(*shlex.split(command)) == "wavenet: a.png: cannot be drawn (no fonts)"
 
 

@@ -14,8 +14,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
 
-from benchmarks.studies import fine_tuning, gallery, learning, vocoders
-from docs.tools import commands
+from benchmarks.studies import fine_tuning, learning, vocoders
+from docs.tools import commands, gallery
 from wavenet.cli.main import app
 from wavenet.config.loading import known_keys
 

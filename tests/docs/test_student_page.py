@@ -26,7 +26,7 @@ def test_folder_holds_the_pictures_of_the_script_and_nothing_else() -> None:
 def test_pictures_are_light_and_wide_enough_for_a_projector(name: str) -> None:
     path = student_figures.FOLDER / name
     with Image.open(path) as image:
-        assert 1000 <= image.width <= 1400
+        assert image.width == 2000
     assert path.stat().st_size < 80_000
 
 

@@ -10,7 +10,6 @@ import pytest
 import soundfile as sf
 
 from tests.helpers import SMALL, VOCODER, train_run
-from wavenet import plotting
 from wavenet.audio import writing
 from wavenet.config import Config, ModelConfig
 
@@ -44,11 +43,12 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 def unknown_backend(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(plotting, "blank", raising(ValueError("Key backend: not valid\nsupported are")))
+    error = ValueError("Key backend: not valid\nsupported are")
+    patch.setattr("wavenet.plotting.style.blank", raising(error))
 
 
 def no_memory(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(plotting, "blank", raising(MemoryError()))
+    patch.setattr("wavenet.plotting.style.blank", raising(MemoryError()))
 
 
 def without_librosa(patch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,5 @@
-"""The stack as a picture: the tree of taps that one output depends on, how many paths lead to each
-past sample, and, where it was measured, how much each past sample influences predictions.
+"""The stack as a picture: the taps that one output depends on, how many paths lead to each past
+sample, and, where it was measured, how much each past sample influences predictions.
 
 Time runs to the right, as in the figure of the WaveNet paper: the newest sample, lag 0, stands at
 the right.
@@ -10,175 +10,143 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavenet import plotting
-from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts, levels
+from wavenet.analysis import figure_stack
+from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts
 from wavenet.analysis.report import StackReport
-from wavenet.arithmetic import ceil_div
-from wavenet.config import ModelConfig
 from wavenet.errors import OutputError
-from wavenet.glossary import Array
+from wavenet.plotting import style
+from wavenet.plotting.style import AMBER, BLACK, BLUE, ORANGE
+from wavenet.system.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 10.0  # inches
-# Samples. A longer receptive field gets a logarithmic axis.
-MAX_LINEAR = 64
-# Taps that begin and end within the same 1/240 of the width are drawn as one.
-COLUMNS = 240
-# Layers. Of more, every second, third, ... is labelled.
-MAX_LABELS = 64
+LETTERS: Any = {"font.size": 11.5, "axes.titlesize": 11.5, "axes.titlelocation": "left"}
 # The least influence that is drawn is this many times less than the largest.
 INFLUENCE_RANGE = 1e6
-# From this many paths to a lag on, they are drawn as powers of ten.
-MAX_LINEAR_PATHS = 30
-BLUE, PALE, RED, ORANGE = "#22577a", "#dde8ef", "#c1121f", "#e07a00"
+# From this many paths to a lag on, they are written as multiples of a power of ten.
+MAX_PLAIN_PATHS = 10_000
+# The part of the influence panel's height that is for the bars; above them are the extents.
+BARS = 0.62
+# Characters. Of a longer name the end is shown.
+MAX_NAME = 80
 
 
-@plotting.drawing
+@style.drawing
 def draw(path: Path, report: StackReport) -> None:
-    """Into a .png or .svg. Raises OutputError."""
-    counts, effective = report.path_counts, report.effective_field
-    samples = f"{report.cost.receptive_field:,} samples"
-    if counts is None:
+    """Into a .png, .svg or .pdf. Raises OutputError."""
+    if report.path_counts is None:
+        samples = f"{report.cost.receptive_field:,} samples"
         reason = f"{report.name} hears {samples}, too many to draw"
         raise OutputError(path, reason, "lower the dilations")
-    n_levels = len(report.config.model.all_offsets)
-    heights = [min(10.0, 0.8 + n_levels * max(0.15, 0.42 - n_levels / 125)), 1.5]
-    if effective is not None:
-        heights.append(1.9)
-    figure = plotting.blank(WIDTH, sum(heights) + 1.0)
-    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    top, bottom = panels[0], panels[-1]
-    _lag_axis(bottom, report)
-    _stack_panel(top, report.config.model, counts)
-    _paths_panel(panels[1], counts)
-    if effective is not None:
-        _influence_panel(bottom, report, effective)
-    for axes in panels:
-        axes.tick_params(axis="x", which="both", bottom=axes is bottom)
-        axes.spines[:].set_visible(False)
-        axes.spines["bottom"].set_visible(axes is not top)
-    field = f"{samples} = {report.ms(report.cost.receptive_field)} ms at {report.sample_rate} Hz"
-    title = f"{report.name}: {len(report.cost.layers)} layers hear {field}"
-    top.set_title(title, loc="left", fontsize=13)
-    bottom.set_xlabel(
-        "lag in samples (above) and milliseconds (below); 0 is the newest sample heard"
-    )
-    plotting.save(figure, path)
+    style.save(compose(report, report.path_counts), path)
 
 
-def _lag_axis(axes: "Axes", report: StackReport) -> None:
+def compose(report: StackReport, counts: PathCounts) -> "Figure":
+    """The figure of a report with these paths."""
+    effective = report.effective_field
+    heights = [figure_stack.height(report.config.model), 1.5]
+    if effective is not None:
+        heights.append(2.5)
+    figure = style.blank(WIDTH, sum(heights) + 1.2 + (0.7 if effective else 0))
+    figure.set_layout_engine("constrained", h_pad=0.08)
+    from matplotlib import rc_context
+
+    with rc_context(LETTERS):
+        stack, paths, *influence = figure.subplots(len(heights), 1, height_ratios=heights)
+        _lag_axis(paths, report, logarithmic=False)
+        stack.set_xlim(paths.get_xlim())
+        figure_stack.draw(stack, report.config.model, counts)
+        stack.set_title(_title(report), fontsize=14)
+        stack.set_xticks([])
+        _paths_panel(paths, counts)
+        for axes in influence:
+            assert effective is not None
+            _lag_axis(axes, report, logarithmic=counts.size > figure_stack.MAX_WHOLE)
+            _influence_panel(axes, report, effective)
+        for axes in figure.axes:
+            axes.spines[["left", "top", "right"]].set_visible(False)
+        stack.spines["bottom"].set_visible(False)
+        # Labels of ticks get their size when first drawn.
+        figure.draw_without_rendering()
+    return figure
+
+
+def _title(report: StackReport) -> str:
     size = report.cost.receptive_field
-    if size > MAX_LINEAR:
+    name = _end_of(report.name)
+    field = f"{size:,} samples = {report.ms(size)} ms at {report.sample_rate} Hz"
+    n = len(report.cost.layers)
+    heard = f"{counted(n, 'layer')} {'hear' if n > 1 else 'hears'} {field}"
+    return f"{name}: {heard}" if len(name) < 30 else f"{name}\n{heard}"
+
+
+def _end_of(name: str) -> str:
+    """What there is room for."""
+    return name if len(name) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"
+
+
+def _lag_axis(axes: "Axes", report: StackReport, logarithmic: bool) -> None:
+    """Newest sample at the right; ticks in samples and in milliseconds."""
+    size = report.cost.receptive_field
+    if logarithmic:
         axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.set_xlim(1.08 * size, -0.4)
-        powers = [10**i for i in range(7)]
+        powers = [10**i for i in range(8)]
         ticks = [0, *(power for power in powers if power < 0.4 * size), size - 1]
         multiples = [digit * power for power in powers for digit in range(2, 10)]
         axes.set_xticks([lag for lag in multiples if lag < size], minor=True)
     else:
-        axes.set_xlim(size - 0.6, -0.4)
-        ticks = list(range(0, size, ceil_div(size, 16)))
+        margin = max(0.6, 0.012 * size)
+        axes.set_xlim(size - 1 + margin, -margin)
+        step = _power_of_two(size / 12)
+        ticks = list(range(0, size, step))
     axes.set_xticks(ticks, [f"{lag:,}\n{report.ms(lag) if lag else 0}" for lag in ticks])
+    scale = "lag, logarithmic," if logarithmic else "lag"
+    axes.set_xlabel(f"{scale} in samples (above) and milliseconds (below); 0 is the newest")
 
 
-def _stack_panel(axes: "Axes", model: ModelConfig, counts: PathCounts) -> None:
-    """Lines are the taps that the output at the top right depends on.
-
-    Level 0 stands for the samples, level i for the output of layer i.
-    """
-    offsets = model.all_offsets
-    n = len(offsets)
-    # The lags at which each level matters to the output, the samples' first.
-    lags_by_level = [np.flatnonzero(np.isfinite(paths)) for paths in levels(offsets)][::-1]
-    oldest = [lags[-1] for lags in lags_by_level]
-    axes.fill_betweenx(range(n + 1), 0, oldest, color=PALE, linewidth=0)
-    for level, taps in enumerate(offsets, start=1):
-        _draw_taps(axes, level, lags_by_level[level], taps)
-    for level, lags in enumerate(lags_by_level):
-        _draw_nodes(axes, level, lags[_is_alone(axes, lags)], BLUE, 2.5 if n > 12 else 4)
-    if counts.size <= MAX_LINEAR:
-        _draw_nodes(axes, 0, np.flatnonzero(~counts.covered), "white", 4, edge=RED)
-    axes.plot([0], [n], "o", color=RED, markersize=7, clip_on=False, zorder=5)
-    above: Any = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
-    axes.annotate("output", (0, n), color=RED, fontsize=10, **above)
-    axes.set_ylim(-0.3, n + 0.3)
-    names = [str(dilation) for dilation in model.schedule]
-    names += [f"to {taps[-1]}" for taps in offsets[len(model.schedule) :]]
-    every = ceil_div(n, MAX_LABELS)
-    axes.set_yticks([i + 0.5 for i in range(0, n, every)], names[::every])
-    axes.tick_params(axis="y", length=0, labelsize=10 if n <= 12 else 8)
-    axes.set_ylabel("dilation, first layer at the bottom" if n > 6 else "dilation")
-
-
-def _draw_taps(axes: "Axes", level: int, lags: Array, taps: tuple[int, ...]) -> None:
-    """A line from each lag of a level's output along each tap to the level below."""
-    from matplotlib.collections import LineCollection
-
-    starts = _thinned(axes, lags[:, None])[:, 0]
-    all_edges = np.concatenate([np.column_stack([starts, starts + tap]) for tap in taps])
-    edges = _thinned(axes, all_edges)  # (edges, 2)
-    ys = np.broadcast_to([level, level - 1], edges.shape)
-    segments = np.stack([edges, ys], axis=2)  # (edges, ends, x and y)
-    alpha = float(np.clip(10 / np.sqrt(len(edges)), 0.25, 0.9))
-    axes.add_collection(LineCollection(list(segments), colors=BLUE, linewidths=0.7, alpha=alpha))
-
-
-def _draw_nodes(
-    axes: "Axes", level: int, lags: Array, color: str, size: float, edge: str | None = None
-) -> None:
-    ys = np.full(len(lags), level)
-    if len(lags):
-        axes.plot(lags, ys, "o", color=color, markeredgecolor=edge, markersize=size, clip_on=False)
-
-
-def _thinned(axes: "Axes", edges: Array) -> Array:
-    """Of taps (edges, 2) from lag to lag, one for every pair of columns; also of lags (lags, 1)."""
-    columns = np.rint(COLUMNS * _fraction_across(axes, edges.ravel()).reshape(edges.shape))
-    _, first = np.unique(columns.astype(int), axis=0, return_index=True)
-    return edges[first]
-
-
-def _is_alone(axes: "Axes", lags: Array) -> Array:
-    """Which lags, in ascending order, lie more than two columns from their neighbours."""
-    apart = np.abs(np.diff(_fraction_across(axes, lags))) * COLUMNS > 2
-    alone: Array = np.concatenate([[True], apart]) & np.concatenate([apart, [True]])
-    return alone
-
-
-def _fraction_across(axes: "Axes", lags: Array) -> Array:
-    """Where lags lie across the panel, 0 ... 1."""
-    pixels = axes.transData.transform(np.column_stack([lags, np.zeros(len(lags))]))
-    return np.asarray(axes.transAxes.inverted().transform(pixels))[:, 0]
+def _power_of_two(least: float) -> int:
+    """The smallest that is not less, for dilations are mostly powers of two."""
+    return 1 << max(0, int(np.ceil(np.log2(least))))
 
 
 def _paths_panel(axes: "Axes", counts: PathCounts) -> None:
-    """Paths to each lag, in powers of ten where they are many; lags that none leads to are red."""
-    many = bool(counts.log2_paths.max() > np.log2(MAX_LINEAR_PATHS))
-    heights = counts.log2_paths * np.log10(2) if many else np.exp2(counts.log2_paths)
-    # On the logarithmic axis a single path is drawn at 0, so its bar starts below.
-    foot = -0.2 if many else 0.0
-    lags, covered = np.arange(counts.size), counts.covered
-    if counts.size <= MAX_LINEAR:
-        axes.bar(lags[covered], heights[covered] - foot, 0.7, bottom=foot, color=BLUE)
+    """Paths to each lag, and the lags that none leads to."""
+    from matplotlib.patches import Patch
+
+    log10_paths = counts.log2_paths * np.log10(2)
+    highest = float(log10_paths.max())
+    exponent = int(highest) if highest > np.log10(MAX_PLAIN_PATHS) else 0
+    heights = 10 ** (log10_paths - exponent)
+    lags = np.arange(counts.size)
+    if counts.size <= figure_stack.MAX_WHOLE:
+        axes.bar(lags, heights, 0.7, color=BLUE)
     else:
-        edges = np.concatenate([[-0.3], lags[1:] - 0.5, [lags[-1] + 0.5]])
-        filled = np.where(covered, heights, foot)
-        axes.stairs(filled, edges, baseline=foot, fill=True, color=BLUE)
-    top = float(heights[covered].max())
-    height = top - foot
-    spans = [(gap.first - 0.45, gap.last - gap.first + 0.9) for gap in counts.gaps]
+        axes.stairs(heights, np.arange(counts.size + 1) - 0.5, fill=True, color=BLUE)
+    top = float(heights.max())
+    spans = [(gap.first - 0.5, gap.last - gap.first + 1) for gap in counts.gaps]
+    foot = 0.0
     if spans:
-        axes.broken_barh(spans, (foot - 0.12 * height, 0.09 * height), color=RED, linewidth=0)
-        axes.set_title("red: never heard", loc="right", fontsize=10, color=RED)
-    axes.set_ylim(foot - 0.15 * height, foot + 1.06 * height)
-    if many:
-        powers = range(0, int(top) + 1, max(1, int(top) // 3))
-        axes.set_yticks(powers, [f"$10^{{{power}}}$" for power in powers])
-    else:
-        axes.set_yticks(range(0, round(top) + 1, max(1, round(top) // 4)))
-    axes.set_ylabel("paths")
+        hatched: Any = {"facecolor": "white", "edgecolor": ORANGE, "hatch": "/////"}
+        axes.broken_barh(spans, (-0.2 * top, 0.2 * top), linewidth=0, **hatched)
+        patch = Patch(label="never heard", **hatched)
+        axes.legend(handles=[patch], loc="lower right", bbox_to_anchor=(1, 0.98), frameon=False)
+        foot = -0.2 * top
+    axes.set_ylim(foot, 1.08 * top)
+    step = _round_up(top / 4) if exponent else max(1, _round_up(top / 4))
+    ticks = np.arange(0, top * 1.001, step)
+    power = f" · $10^{{{exponent}}}$" if exponent else ""
+    axes.set_yticks(ticks, [f"{tick:,g}{power}" if tick else "0" for tick in ticks])
+    axes.set_ylabel("paths to\neach sample")
+
+
+def _round_up(value: float) -> float:
+    """To 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(digit * power for digit in (1, 2, 5, 10) if digit * power >= value * 0.999))
 
 
 def _influence_panel(axes: "Axes", report: StackReport, effective: EffectiveReceptiveField) -> None:
@@ -189,17 +157,34 @@ def _influence_panel(axes: "Axes", report: StackReport, effective: EffectiveRece
     edges = edges[edges <= len(percent)]
     means = np.add.reduceat(percent, edges[:-1]) / np.diff(edges)
     positions = np.concatenate([[-0.3], edges[1:] - 0.5])
-    axes.stairs(means, positions, baseline=1e-12, fill=True, color=ORANGE)
+    axes.stairs(means, positions, baseline=1e-12, fill=True, color=AMBER)
     axes.set_yscale("log", subs=[])
     highest = float(means.max())
-    axes.set_ylim(highest / INFLUENCE_RANGE, highest * 3)
-    style: Any = {"textcoords": "offset points", "ha": "right", "va": "top", "fontsize": 10}
-    style |= {"xycoords": ("data", "axes fraction"), "bbox": {"color": "white", "pad": 1}}
-    for row, (name, extent) in enumerate(effective.extents.items()):
-        axes.axvline(extent - 1, color="black", linewidth=0.9)
-        label = f"{name}: {report.ms(extent)} ms"
-        axes.annotate(label, (extent - 1, 1), xytext=(-5, -2 - 14 * row), **style)
-    axes.yaxis.set_major_formatter(lambda percent, _: f"{percent:g}")
+    axes.set_ylim(highest / INFLUENCE_RANGE, highest * INFLUENCE_RANGE ** (1 / BARS - 1))
+    top = int(np.floor(np.log10(highest)))
+    powers = range(top, top - round(np.log10(INFLUENCE_RANGE)), -2)
+    names = [f"{10.0**power:.{max(0, -power)}f}" for power in powers]
+    axes.set_yticks([10.0**power for power in powers], names)
+    axes.set_yticks([], minor=True)
     axes.set_ylabel("influence of\na sample, %")
-    where = f"measured at {effective.predictions} moments of {effective.source}"
-    axes.set_title(where, loc="left", fontsize=10)
+    where = f"measured at {effective.predictions} moments of {_end_of(effective.source)}"
+    axes.set_title(where)
+    rows = np.linspace(0.93, BARS + 0.08, len(effective.extents))
+    for y, (name, extent) in zip(rows, effective.extents.items(), strict=True):
+        _bracket(axes, y, extent, f"{name}: {report.ms(extent)} ms")
+
+
+def _bracket(axes: "Axes", y: float, extent: int, name: str) -> None:
+    """Around the newest `extent` samples, at a part `y` of the panel's height."""
+    across = axes.get_xaxis_transform()
+    newest, oldest = -0.3, extent - 0.5
+    line: Any = {"color": BLACK, "transform": across, "linewidth": 1.2}
+    axes.plot([newest, oldest], [y, y], "-", marker="|", markersize=9, **line)
+    axes.plot([oldest, oldest], [0, y], ":", **line)
+    pixel = axes.transData.transform((oldest, 1))
+    has_room = axes.transAxes.inverted().transform(pixel)[0] > 0.17
+    beside: Any = {"textcoords": "offset points", "va": "center", "color": BLACK}
+    beside |= {"xytext": (-7, 0), "ha": "right"} if has_room else {"xytext": (9, 0), "ha": "left"}
+    if not has_room:
+        beside["bbox"] = {"color": "white", "pad": 1}
+    axes.annotate(name, (oldest, y), xycoords=across, **beside)

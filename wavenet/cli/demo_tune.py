@@ -26,13 +26,13 @@ HUMMED = "path/to/your/humming.wav"
 
 def make(run: "Run", corpus: "Corpus") -> None:
     """Play the tune, and draw it below a held-out recording, with the pitch asked and found."""
-    from wavenet import plotting
     from wavenet.audio import pitch, writing
     from wavenet.cli.values import duration
     from wavenet.evaluation.pitch_accuracy import raw_pitch_accuracy
     from wavenet.generation import sources
     from wavenet.generation.api import load
     from wavenet.generation.play import play
+    from wavenet.plotting.sound import ASKED, FOUND, Clip, pitches
 
     model = load(run.folder)
     m, rate = model.config.model, model.sample_rate
@@ -50,14 +50,14 @@ def make(run: "Run", corpus: "Corpus") -> None:
     in_tune = f"{raw_pitch_accuracy(asked, found):.0%} in tune"
     recording, played = "a recording it never heard", f"{TITLE}, played by the model: {in_tune}"
     curves = {
-        recording: {"pitch found": recorded},
-        played: {"pitch asked": asked, "pitch found": found},
+        recording: {FOUND: recorded},
+        played: {ASKED: asked, FOUND: found},
     }
     picture = run.folder / "demo.png"
     pictured = f"  {picture}       both as spectrograms, and the pitch asked and found"
-    clips = {recording: held_out, played: tune}
+    clips = {recording: Clip.recording(held_out), played: Clip(tune)}
     try:
-        plotting.pitches(picture, clips, rate, curves, m.frame_hop)
+        pitches(picture, clips, rate, curves, m.frame_hop)
     except (OutputError, MemoryError) as e:
         pictured = f"  no picture: {reason_of(e)}"
     terminal.result(f"""

@@ -25,12 +25,13 @@ def make(run: "Run", corpus: "Corpus") -> None:
     """Continue a held-out recording, generate from silence, and draw both beside the recording."""
     import numpy as np
 
-    from wavenet import plotting
     from wavenet.audio import writing
     from wavenet.cli.values import duration
     from wavenet.data.statistics import held_out_baselines
     from wavenet.generation.api import generate, load
     from wavenet.generation.provenance import model_name, synthetic_tags
+    from wavenet.plotting.losses import BIGRAM, UNIGRAM
+    from wavenet.plotting.sound import Clip, overview
 
     model = load(run.folder)
     rate = model.config.audio.sample_rate
@@ -53,15 +54,15 @@ def make(run: "Run", corpus: "Corpus") -> None:
     unigram, bigram = held_out_baselines(corpus)
     prompt_seconds = f"{len(prompt) / rate:.1f} s"
     clips = {
-        "a recording it never heard": held_out,
-        f"its first {prompt_seconds}, continued by the model": continued,
-        "made from nothing": from_silence,
+        "a recording it never heard": Clip.recording(held_out),
+        f"its first {prompt_seconds}, continued by the model": Clip(continued, PROMPT_SECONDS),
+        "made from nothing": Clip(from_silence),
     }
     picture = run.folder / "demo.png"
     pictured = f"  {picture}          waveforms, spectrograms, loss"
-    marks = {"frequency alone": unigram, "one sample back": bigram}
+    counted = {UNIGRAM: unigram, BIGRAM: bigram}
     try:
-        plotting.overview(picture, clips, rate, run.metrics(), corpus.distribution.levels, marks)
+        overview(picture, clips, rate, run.metrics(), counted)
     except (OutputError, MemoryError) as e:
         pictured = f"  no picture: {reason_of(e)}"
     bits = model.training.validation_bits or float("nan")

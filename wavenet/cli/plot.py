@@ -1,6 +1,7 @@
 """`wavenet plot`: the loss of one or several runs over steps or hours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,8 @@ import typer
 from wavenet.cli import terminal
 from wavenet.cli.options import ForceOption
 from wavenet.cli.outputs import PICTURES, make_folder_of, picture, print_json, read_each
-from wavenet.errors import RunError, printable
+from wavenet.cli.values import short_names
+from wavenet.errors import RunError, WavenetError, printable
 
 NAME = "loss.png"
 
@@ -37,27 +39,44 @@ def plot(
 ) -> None:
     """Draw the loss of one or several runs."""
     logged, unusable = read_each(runs, lambda folder: list(_logged(folder)))
-    curves = {str(run): metrics for run, metrics in chain.from_iterable(logged)}
+    curves = dict(chain.from_iterable(logged))
     if as_json:
-        print_json([{"path": run, "points": points} for run, points in curves.items()])
+        print_json([{"path": str(run), "points": points} for run, points in curves.items()])
     else:
         _draw(curves, over, out, force)
     if unusable:
         raise typer.Exit(1)
 
 
-def _draw(curves: dict[str, list[dict[str, Any]]], over: str, out: str, force: bool) -> None:
+def _draw(curves: dict[Path, list[dict[str, Any]]], over: str, out: str, force: bool) -> None:
     """Draw the runs, and print a line for each."""
     path = picture(out, NAME, force)
-    from wavenet import plotting
+    from wavenet.plotting.losses import losses
 
     make_folder_of(path)
-    shown = {printable(name): metrics for name, metrics in curves.items()}
-    plotting.curves(path, shown, over)
-    width = max(len(name) for name in shown)
-    for name, metrics in shown.items():
+    names = [printable(name) for name in short_names([*curves])]
+    shown = dict(zip(names, curves.values(), strict=True))
+    losses(path, shown, over, _baselines(curves))
+    paths = [printable(str(run)) for run in curves]
+    width = max(map(len, paths))
+    for name, metrics in zip(paths, curves.values(), strict=True):
         terminal.result(f"{name:{width}}  {_summary(metrics)}")
     terminal.result(path)
+
+
+def _baselines(runs: Iterable[Path]) -> dict[str, float]:
+    """What the losses of all runs can be compared with."""
+    from wavenet.model.distributions.registry import distribution_for
+    from wavenet.plotting.losses import baselines_of
+    from wavenet.training.run_folder import Run
+
+    levels, counted = [], []
+    for run in map(Run, runs):
+        counted.append(run.corpus().get("baselines", {}))
+        # A loss is drawn without the settings that led to it, too.
+        with suppress(WavenetError):
+            levels.append(distribution_for(run.config().model).levels)
+    return baselines_of(levels, counted)
 
 
 def _logged(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]]]]:

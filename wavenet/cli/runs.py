@@ -1,7 +1,6 @@
 """`wavenet runs`: the runs in a folder, side by side."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 from wavenet.cli import terminal
 from wavenet.cli.options import JsonOption
 from wavenet.cli.outputs import iso_time, print_json, read_each
-from wavenet.cli.values import duration, short
+from wavenet.cli.values import duration, short, short_names
 
 if TYPE_CHECKING:
     from wavenet.training.run_summary import RunSummary
@@ -143,7 +142,7 @@ def _comparison(summaries: "Sequence[RunSummary]") -> Iterator[str]:
     if not differing:
         yield "their settings are the same"
         return
-    heads = _short_names([summary.folder for summary in known])
+    heads = short_names([summary.folder for summary in known])
     columns = [terminal.Column(head) for head in ("setting", *heads)]
     lines = terminal.table(columns, [[name, *values] for name, values in differing.items()])
     # A line for each, so that nothing was folded.
@@ -156,9 +155,3 @@ def _comparison(summaries: "Sequence[RunSummary]") -> Iterator[str]:
         yield from (
             f"  {value:{width}}  {s.folder}" for value, s in zip(values, known, strict=True)
         )
-
-
-def _short_names(folders: Sequence[Path]) -> list[str]:
-    """The names of folders, or their paths where names are the same."""
-    counts = Counter(folder.name for folder in folders)
-    return [folder.name if counts[folder.name] == 1 else str(folder) for folder in folders]

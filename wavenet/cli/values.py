@@ -1,5 +1,8 @@
 """Values as commands print them."""
 
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from wavenet.cli import terminal
@@ -25,3 +28,13 @@ def short(value: Any, characters: int = _CHARACTERS) -> str:
     if terminal.verbosity.verbose or len(text) <= characters:
         return text
     return f"{text[: characters - 3]}..."
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The names of folders, or their paths where names are the same."""
+    names = [folder.absolute().name for folder in folders]
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else str(folder)
+        for name, folder in zip(names, folders, strict=True)
+    ]

@@ -3,7 +3,8 @@
 A loss is judged by these: a network that stays at the unigram figure has learnt nothing.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,7 @@ from wavenet.data.split import Span
 from wavenet.glossary import Samples
 
 BLOCK_SAMPLES = 1 << 18
-# The unigram figure is counted on about this many samples, from the middles of this many
-# recordings.
+# What is counted is counted on about this many samples, from the middles of this many recordings.
 STATISTICS_SAMPLES = 4_000_000
 STATISTICS_SPANS = 400
 
@@ -26,13 +26,9 @@ def unigram_bits(corpus: Corpus) -> float:
 
     The entropy of the training samples' `baseline_codes`, and what is left open within a code.
     """
-    few = corpus.training[:: ceil_div(len(corpus.training), STATISTICS_SPANS)]
-    each = STATISTICS_SAMPLES // len(few)
     codes = corpus.distribution.baseline_codes
     counts = np.zeros(codes.levels)
-    for span in few:
-        start = span.start + max(0, len(span) - each) // 2
-        middle = replace(span, start=start, stop=min(start + each, span.stop))
+    for middle in _middles(corpus.training):
         counts += np.bincount(codes.encode(corpus.target(middle)), minlength=len(counts))
     p = counts / counts.sum()
     seen = p > 0
@@ -43,12 +39,28 @@ def unigram_bits(corpus: Corpus) -> float:
 def held_out_baselines(corpus: Corpus) -> tuple[float, float]:
     """(unigram, bigram) bits per held-out sample.
 
-    Guessed by how often each code occurs in training, and knowing the code before.
+    Guessed by how often each code occurs in training, and knowing the code before. NaN where
+    nothing is held out.
     """
     levels = corpus.distribution.baseline_codes.levels
-    learnt = baselines.pairs(_pair_blocks(corpus, corpus.training), levels)
-    scored = baselines.pairs(_pair_blocks(corpus, corpus.validation), levels)
+    learnt, scored = (
+        baselines.pairs(_pair_blocks(corpus, _middles(spans)), levels)
+        for spans in (corpus.training, corpus.validation)
+    )
+    if not scored.any():
+        return math.nan, math.nan
     return baselines.pair_bits(learnt, scored, corpus.distribution)
+
+
+def _middles(spans: Sequence[Span]) -> list[Span]:
+    """Of many spans some, and of long ones the middle: what is counted of them."""
+    few = spans[:: max(1, ceil_div(len(spans), STATISTICS_SPANS))]
+    middles = []
+    for span in few:
+        samples = min(len(span), STATISTICS_SAMPLES // len(few))
+        start = span.start + (len(span) - samples) // 2
+        middles.append(replace(span, start=start, stop=start + samples))
+    return middles
 
 
 def _pair_blocks(corpus: Corpus, spans: list[Span]) -> Iterator[Samples]:

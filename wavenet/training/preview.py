@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from wavenet import plotting
 from wavenet.audio import writing
 from wavenet.data.corpus import Corpus
 from wavenet.errors import reason_of
@@ -17,6 +16,7 @@ from wavenet.generation.provenance import model_name, synthetic_tags
 from wavenet.generation.sampler import Sampler
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.registry import followed
+from wavenet.plotting.sound import Clip, sample
 
 LEAD_SECONDS = 0.5  # of a held-out recording as the prompt
 
@@ -64,7 +64,7 @@ def render_validation_sample(
         with writing.writer(path, rate, tags) as file:
             file.write(wav)
         title = ", ".join([f"step {model.training.step}", *label, caption])
-        plotting.sample(path.with_suffix(".png"), wav, rate, title)
+        sample(path.with_suffix(".png"), Clip(wav, len(lead) / rate), rate, title)
     except Exception as e:
         # Whatever a library raises: a sample only shows how far training is.
         note(f"no sample rendered: {reason_of(e)}")

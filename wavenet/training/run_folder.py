@@ -1,7 +1,7 @@
 """A run folder, which holds all that is known about its run.
 
 config.toml       every setting
-corpus.json       which recordings, and what they held
+corpus.json       which recordings, what they held, and their bits per sample without a network
 recordings.csv    what became of each file
 metrics.jsonl     one line per logged step and per evaluation
 samples/          a wav and a picture from each evaluation
@@ -11,6 +11,7 @@ arrays/           recordings that were in memory, of a run from Python
 
 import csv
 import json
+import math
 import os
 from contextlib import suppress
 from io import StringIO
@@ -123,6 +124,7 @@ class Run:
             **corpus.contents_beside,
             "held_out": corpus.held_out,
             "left_out": corpus.left_out,
+            **({"baselines": counted} if (counted := _baselines(corpus)) else {}),
         }
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
         table = _recordings_table(corpus).encode("utf-8", "backslashreplace")
@@ -138,6 +140,7 @@ class Run:
         except (OSError, ValueError):
             return {}
         kinds = {"folder": str, "paths": list, "recordings": dict, "labels": dict}
+        kinds["baselines"] = dict
         kinds |= dict.fromkeys(BESIDE.values(), dict)
         is_whole = isinstance(about, dict) and all(
             isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
@@ -206,6 +209,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if isinstance(about.get("step"), int) and isinstance(about.get("seconds"), float | int):
                 lines.append(about)
     return lines
+
+
+def _baselines(corpus: "Corpus") -> dict[str, float]:
+    """Bits per sample that the held-out recordings take without a network; {} where none are."""
+    # Only who trains needs it, and what it loads takes its time.
+    from wavenet.data.statistics import held_out_baselines
+
+    names = ("unigram_bits", "bigram_bits")
+    found = zip(names, held_out_baselines(corpus), strict=True)
+    return {name: round(bits, 5) for name, bits in found if math.isfinite(bits)}
 
 
 def _recordings_table(corpus: "Corpus") -> str:
