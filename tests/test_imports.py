@@ -105,12 +105,12 @@ def test_packages_import_nothing_by_themselves() -> None:
             assert not imported(tree), f"wavenet/{package}/__init__.py"
 
 
-def test_only_the_command_line_prints_and_draws_bars() -> None:
+def test_only_the_command_line_prints_and_beside_it_only_training_draws_bars() -> None:
     for name, tree in modules().items():
         calls = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
         assert "print" not in calls, name
         bars = {n for n in imported(tree) if n.startswith("system.progress")}
-        assert not bars or name.startswith("cli."), name
+        assert not bars or name.startswith("cli.") or name == "training.bars", name
 
 
 def test_nothing_from_a_file_is_ever_unpickled() -> None:

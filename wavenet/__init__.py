@@ -49,6 +49,7 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from wavenet.system.notebooks import accept_missing_widgets
 from wavenet.system.user_folders import provide_caches
 from wavenet.version import __version__ as __version__
 
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     pick, Checkpoint = create_engine, Model
 
 provide_caches()
+accept_missing_widgets()
 
 # The module of each name.
 _HOME = {

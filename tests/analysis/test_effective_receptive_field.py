@@ -4,6 +4,7 @@ The network's own gradients are compared with what the theory says can be reache
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,3 +143,19 @@ def test_a_network_without_influence_is_named(make_folder: Callable[..., Path]) 
     with pytest.raises(EngineError) as raised:
         measure(as_checkpoint(constant), folder)
     assert raised.value.subject == folder
+
+
+def test_what_takes_long_is_told_where_nobody_asks(
+    make_folder: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @contextmanager
+    def reporting(report: Callable[[str], object], _: torch.device) -> Iterator[None]:
+        report("compiling")
+        yield
+
+    monkeypatch.setattr("wavenet.model.compilation.reporting", reporting)
+    caplog.set_level("INFO", "wavenet")
+    measure(as_checkpoint(network(SMALL)), make_folder({"a.wav": noisy(0.5)}))
+    assert caplog.messages == ["compiling"]

@@ -156,7 +156,7 @@ def test_it_says_nothing_unless_asked(
     wavenet.train(wavs(), short, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith("100%, 2 of 2 steps, in 00:00, ")
+    assert err.startswith("100%, 2 of 2 steps, in 00:")
     assert len(err.splitlines()) == 1
 
 

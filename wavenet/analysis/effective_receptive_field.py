@@ -22,13 +22,13 @@ from wavenet.config import Config
 from wavenet.data.pcm_cache import index_folder
 from wavenet.data.split import Span
 from wavenet.data.tracks import attach, source_of
-from wavenet.engines.options import say_nothing
 from wavenet.engines.weights import require_finite
 from wavenet.errors import AudioError, CorpusError, EngineError
 from wavenet.model import known_labels
 from wavenet.model.checkpoint import Model
 from wavenet.model.conditioning.front_end import Source
 from wavenet.model.target import target_of
+from wavenet.system.notices import tell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,13 +53,13 @@ def measure(
     device: str = "auto",
     cache: Path | None = None,
     track: Callable[[Sequence[Target]], Iterable[Target]] = iter,
-    report: Callable[[str], object] = say_nothing,
+    report: Callable[[str], object] = tell,
 ) -> EffectiveReceptiveField:
     """Averaged over samples of a recording, or of a folder of them, under one label if any.
 
     `track` may show how far it is: what it returns is iterated over. `report` is called with a line
-    of text about whatever takes long. Raises WavenetError for
-    recordings that cannot be measured on: silent ones, broken ones, and those shorter than the
+    of text about whatever takes long; by default see `wavenet.system.notices`. Raises WavenetError
+    for recordings that cannot be measured on: silent ones, broken ones, and those shorter than the
     receptive field.
     """
     import torch

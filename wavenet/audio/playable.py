@@ -191,10 +191,12 @@ class Audio(np.ndarray[Any, np.dtype[np.float32]]):
 
 
 def _player(wav: Wav, sample_rate: int) -> str:
-    """An HTML element that plays 16-bit audio."""
+    """An HTML element that plays 16-bit audio, or is a line of text where nothing plays."""
     import soundfile
 
     content = BytesIO()
     soundfile.write(content, wav, sample_rate, "PCM_16", format="WAV")
     data = base64.b64encode(content.getvalue()).decode()
-    return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+    # Sites that show notebooks, GitHub for one, leave the text and take the player away.
+    instead = f"{len(wav) / sample_rate:.2f} s of audio; open this notebook to play it"
+    return f'<audio controls src="data:audio/wav;base64,{data}">{instead}</audio>'

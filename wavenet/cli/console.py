@@ -4,7 +4,6 @@ import math
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +20,9 @@ from wavenet.generation.provenance import model_name
 from wavenet.model.checkpoint import Training
 from wavenet.model.cost import model_cost
 from wavenet.system.device import peak_bytes
-from wavenet.system.progress import Progress, bar
 from wavenet.system.shell import command
 from wavenet.system.text import counted
-from wavenet.training.events import Display
+from wavenet.training.bars import Bars
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
@@ -34,35 +32,13 @@ def size(count: float) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-class Smoothed:
-    """An exponential moving average of the loss in bits per sample, unbiased from the first on."""
-
-    decay = 0.9
-
-    def __init__(self) -> None:
-        self._sum = self._weight = 0.0
-
-    def add(self, bits: float) -> None:
-        self._sum = self.decay * self._sum + (1 - self.decay) * bits
-        self._weight = self.decay * self._weight + 1 - self.decay
-
-    @property
-    def mean(self) -> float:
-        return self._sum / self._weight
-
-
-class ConsoleReport(Display):
+class ConsoleReport(Bars):
     """Prints one session of training, with a progress bar."""
 
     name = "this display"
 
     def __init__(self) -> None:
-        self._bar: Progress | None = None
-        self._loss = Smoothed()
-        # When this session began, and how many evaluations it has had.
-        self._began, self._evaluations = 0.0, 0
-        # Where this session began: the step, and the seconds trained before it.
-        self._first_step, self._first_seconds = 0, 0.0
+        super().__init__()
         self._is_resumed = False
         # Whether nobody reads the lines any more.
         self._unread = False
@@ -90,19 +66,6 @@ class ConsoleReport(Display):
             with suppress(OSError):
                 why = f"these lines can be shown no more ({reason_of(e)})"
                 terminal.warn(f"warning: {why}; training goes on")
-
-    def indexing(self, done: int, total: int) -> None:
-        self._count(done, total, "reading ")
-
-    def extracting(self, done: int, total: int) -> None:
-        self._count(done, total, "pitch of ")
-
-    def _count(self, done: int, total: int, what: str) -> None:
-        if self._bar is None:
-            self._bar = bar(total, desc=what, unit="recordings", leave=False, aside=True)
-        self._bar.update(done - self._bar.n)
-        if done == total:
-            self.close()
 
     def resumed(self, trainer: Trainer, run: Run, before: Training) -> None:
         import torch
@@ -151,9 +114,7 @@ class ConsoleReport(Display):
         left = duration((until - trainer.step) * seconds_per_step)
         speed = f"{seconds_per_step:.2f} s a step, about {left} plus evaluations"
         self.note(f"training   {steps} {_where(trainer)}: {speed}")
-        self._first_step, self._first_seconds = trainer.step, trainer.seconds
-        self._began = time.monotonic()
-        self._bar = bar(until, unit="steps", initial=trainer.step)
+        super().starting(trainer, until, seconds_per_step)
 
     def dry_run_done(self, trainer: Trainer, seconds_per_step: float) -> None:
         config, train = trainer.config, trainer.config.train
@@ -175,31 +136,8 @@ class ConsoleReport(Display):
         self._result(f"time       {speed}; {length} plus evaluations")
         self._result("dry run    nothing was written but the cache of decoded recordings")
 
-    def stepped(self, trainer: Trainer, bits: float) -> None:
-        assert self._bar is not None
-        self._loss.add(bits)
-        config, seconds = trainer.config, trainer.seconds - self._first_seconds
-        steps = trainer.step - self._first_step
-        rate = steps * config.train.batch * config.segment_samples / max(1e-9, seconds)
-        loss = f"{self._loss.mean:.2f} of {math.log2(trainer.model.distribution.levels):g} bits"
-        self._bar.set_postfix_str(f"{loss}, {rate / 1000:.1f}k samples/s", refresh=False)
-        self._bar.remaining = self._seconds_left(trainer, seconds / steps)
-        self._bar.update()
-
-    def _seconds_left(self, trainer: Trainer, seconds_per_step: float) -> float:
-        """Until the last step, with the evaluations until then as far as their length is known."""
-        assert self._bar is not None
-        last, every = int(self._bar.total or 0), trainer.config.train.evaluate_every
-        left = (last - trainer.step) * seconds_per_step
-        if self._evaluations:
-            trained = trainer.seconds - self._first_seconds
-            besides = time.monotonic() - self._began - trained
-            to_come = ceil_div(last, every) - trainer.step // every
-            left += to_come * besides / self._evaluations
-        return left
-
     def evaluated(self, trainer: Trainer, sample: Path | None) -> None:
-        self._evaluations += 1
+        super().evaluated(trainer, sample)
         line = "no held-out audio"
         bits, ignorance = trainer.validation_bits, math.log2(trainer.model.distribution.levels)
         if bits is not None:
@@ -213,7 +151,7 @@ class ConsoleReport(Display):
         self.note(f"step {trainer.step:>6}  {line}")
 
     def finished(self, trainer: Trainer, run: Run, interrupted: bool) -> None:
-        self.close()
+        super().finished(trainer, run, interrupted)
         self.interrupted = interrupted
         early = trainer.out_of_patience and not interrupted
         why = f"stopped at step {trainer.step}, everything is saved"
@@ -223,12 +161,6 @@ class ConsoleReport(Display):
         if early:
             why = f"ended early: nothing since step {trainer.best_step} was better (train.patience)"
         self._result(f"{why}. {next_command}")
-
-    def close(self) -> None:
-        """Leave the terminal tidy, whatever happened."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def _discard_output() -> None:

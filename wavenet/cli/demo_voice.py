@@ -18,7 +18,8 @@ BUNDLED = resources.folder("starter") / "speech"
 BASE = "base-speech"
 PROMPT_SECONDS = 1.5
 NEW_SECONDS = 3.0
-SEED = 1
+# Of the continuation, and of what begins with silence: with one seed they would be alike.
+SEED, OTHER_SEED = 1, 2
 
 
 def make(run: "Run", corpus: "Corpus") -> None:
@@ -47,10 +48,10 @@ def make(run: "Run", corpus: "Corpus") -> None:
     write("prompt", prompt)
     continuation = generate(model, NEW_SECONDS, SEED, prompt=run.folder / "prompt.wav")
     continued = np.concatenate([prompt, continuation])
-    from_silence = generate(model, NEW_SECONDS, SEED)
-    about = partial(synthetic_tags, model_name(run.folder), model, SEED)
-    write("continued", continued, about(lead_seconds=len(prompt) / rate))
-    write("from-nothing", from_silence, about())
+    from_silence = generate(model, NEW_SECONDS, OTHER_SEED)
+    about = partial(synthetic_tags, model_name(run.folder), model)
+    write("continued", continued, about(SEED, lead_seconds=len(prompt) / rate))
+    write("from-nothing", from_silence, about(OTHER_SEED))
     unigram, bigram = held_out_baselines(corpus)
     prompt_seconds = f"{len(prompt) / rate:.1f} s"
     clips = {

@@ -8,6 +8,7 @@ to read it: in a REPL, a notebook or a terminal. Elsewhere Python shows warnings
 
 import logging
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 LOGGER = logging.getLogger("wavenet")
 
@@ -15,16 +16,24 @@ LOGGER = logging.getLogger("wavenet")
 def tell(line: str, level: int = logging.INFO) -> None:
     """Log a line, or show it to a person."""
     shows = LOGGER.level == logging.NOTSET and _is_interactive()
-    if LOGGER.isEnabledFor(level) and (LOGGER.hasHandlers() or not shows):
-        LOGGER.log(level, line)
-    elif shows:
-        sys.stderr.write(f"wavenet: {line}\n")
-        sys.stderr.flush()
+    with _above_bars():
+        if LOGGER.isEnabledFor(level) and (LOGGER.hasHandlers() or not shows):
+            LOGGER.log(level, line)
+        elif shows:
+            sys.stderr.write(f"wavenet: {line}\n")
+            sys.stderr.flush()
 
 
 def warn(line: str) -> None:
     """Log a line as a warning, or show it to a person."""
     tell(line, logging.WARNING)
+
+
+def _above_bars() -> AbstractContextManager[None]:
+    """Inside, no progress bar stands on the line that is written; afterwards it is there again."""
+    tqdm = sys.modules.get("tqdm")
+    # Whoever has not imported it shows no bar.
+    return tqdm.tqdm.external_write_mode(file=sys.stderr) if tqdm else nullcontext()
 
 
 def _is_interactive() -> bool:

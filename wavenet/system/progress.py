@@ -1,4 +1,7 @@
-"""One look for every progress bar, which fits the terminal; in a log, a line a minute instead."""
+"""One look for every progress bar, which fits the terminal; in a log, a line a minute instead.
+
+A notebook has the bar of a terminal, as text: it is kept in the file, and shown wherever that is.
+"""
 
 import os
 import sys
@@ -10,6 +13,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 from tqdm.std import Bar  # type: ignore[attr-defined]
 
+from wavenet.system.notebooks import in_a_notebook
 from wavenet.system.terminal_width import columns
 
 # The widest bar, and the narrowest that is drawn.
@@ -32,17 +36,18 @@ def bar(total: int, *, counted: bool = True, aside: bool = False, **options: Any
     # None after `2>&-`.
     stderr: TextIO | None = sys.stderr
     is_terminal = bool(stderr and stderr.isatty() and os.environ.get("TERM") != "dumb")
+    takes_lines_back = is_terminal or in_a_notebook()
     own = _second_handle(stderr) if aside and stderr else None
-    interval = REDRAW_SECONDS if is_terminal else LOG_SECONDS
+    interval = REDRAW_SECONDS if takes_lines_back else LOG_SECONDS
     progress = Progress(
         total=total,
         disable=not (stderr and shown),
-        file=_Shown(own or stderr, not is_terminal) if stderr else None,
+        file=_Shown(own or stderr, not takes_lines_back) if stderr else None,
         mininterval=interval,
         maxinterval=interval,
         **options,
     )
-    progress.counted, progress.in_log = counted, not is_terminal
+    progress.counted, progress.in_log = counted, not takes_lines_back
     progress.refresh()
     if own:
         weakref.finalize(progress, own.close)

@@ -21,7 +21,8 @@ from wavenet.system.files import given_path
 from wavenet.system.notices import tell, warn
 from wavenet.system.text import counted
 from wavenet.training import distributed, fine_tuning, session
-from wavenet.training.events import Display, TrainingListener
+from wavenet.training.bars import Bars
+from wavenet.training.events import TrainingListener
 from wavenet.training.run_folder import Run
 from wavenet.training.trainer import Trainer
 
@@ -100,7 +101,7 @@ def train(
         rate = _sample_rate(source, settings, run)
         listeners: list[TrainingListener] = [listener]
         if progress:
-            listeners.append(stack.enter_context(closing(_Bars())))
+            listeners.append(stack.enter_context(closing(Bars())))
         stack.callback(_drop_unused, run, set(run.arrays.glob("*")))
         keep = None if out is None else run.arrays
         selection, place = stack.enter_context(as_files(recordings, rate, keep))
@@ -212,37 +213,3 @@ class _Caller(TrainingListener):
     def stepped(self, trainer: Trainer, bits: float) -> None:
         if self._on_step is not None:
             self.ended = bool(self._on_step(trainer.step, bits))
-
-
-class _Bars(Display):
-    """A progress bar for recordings that are read and one for steps, as notebooks have them too."""
-
-    name = "the progress bar"
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def _show(self, at: int, total: int, unit: str) -> None:
-        from tqdm.auto import tqdm
-
-        if self._bar is None:
-            self._bar = tqdm(total=total, initial=at, unit=f" {unit}")
-        self._bar.update(at - self._bar.n)
-        if at == total:
-            self.close()
-
-    def indexing(self, done: int, total: int) -> None:
-        self._show(done, total, "recordings")
-
-    def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
-        self._until = until
-
-    def stepped(self, trainer: Trainer, bits: float) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"{bits:.2f} bits", refresh=False)
-        self._show(trainer.step, self._until, "steps")
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None

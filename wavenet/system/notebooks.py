@@ -1,0 +1,19 @@
+"""Where what is written is shown in a notebook, by Jupyter, VS Code or Colab."""
+
+import sys
+import warnings
+
+
+def in_a_notebook() -> bool:
+    """Whether this process is a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    # In a terminal, IPython's shell has no kernel.
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def accept_missing_widgets() -> None:
+    """Let nobody be warned in a notebook that a bar made of widgets would need ipywidgets.
+
+    What librosa brings along asks for such a bar as soon as it is imported, and never draws one.
+    """
+    warnings.filterwarnings("ignore", "IProgress not found")
