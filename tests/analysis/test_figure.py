@@ -209,3 +209,10 @@ def test_fields_that_are_too_long_are_refused(tmp_path: Path) -> None:
     endless = report(layers=42, dilation_cycle=2**20, kernel_size=64)
     with pytest.raises(OutputError, match="too many to draw"):
         figure.draw(tmp_path / "a.png", endless)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", [r"runs/$\x$", "日本"])
+def test_a_name_of_any_letters_is_drawn(name: str, tmp_path: Path) -> None:
+    figure.draw(tmp_path / "a.png", StackReport(name, loading.load("tiny"), 100.0))
+    assert (tmp_path / "a.png").exists()

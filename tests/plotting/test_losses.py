@@ -75,4 +75,20 @@ def test_baselines_are_those_that_hold_for_all_runs() -> None:
     one, other = {"unigram_bits": 7.0, "bigram_bits": 5.0}, {"unigram_bits": 7.0}
     assert losses.baselines_of([256, 256], [one, one]) == {UNIFORM: 8, UNIGRAM: 7, BIGRAM: 5}
     assert losses.baselines_of([256, 65536], [one, other | {"bigram_bits": 4.0}]) == {UNIGRAM: 7}
+    # What is not known of one holds for none.
+    assert losses.baselines_of([256, None], [one, other]) == {UNIGRAM: 7}
+    assert losses.baselines_of([256], [{"unigram_bits": [1], "bigram_bits": float("nan")}]) == {
+        UNIFORM: 8
+    }
     assert losses.baselines_of([], []) == {}
+
+
+def test_a_baseline_below_the_picture_is_named_and_not_drawn_outside() -> None:
+    axes = drawn({"a": [m | {"validation_bits": 7.0} for m in SCORED]}, {BIGRAM: 5.0})
+    assert legend(axes)[-1] == f"{BIGRAM}: 5.00"
+    assert not [line for line in axes.lines if set(line.get_ydata()) == {5.0}]
+    assert axes.get_ylim()[0] > 6
+
+
+def test_a_run_whose_name_begins_with_an_underscore_stands_in_the_legend() -> None:
+    assert legend(drawn({"_old": SCORED}))[0].strip() == "_old, at best 2.500"

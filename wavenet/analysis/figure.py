@@ -13,6 +13,7 @@ import numpy as np
 from wavenet.analysis import figure_stack
 from wavenet.analysis.path_counts import EffectiveReceptiveField, PathCounts
 from wavenet.analysis.report import StackReport
+from wavenet.arithmetic import ceil_div
 from wavenet.errors import OutputError
 from wavenet.plotting import style
 from wavenet.plotting.style import AMBER, BLACK, BLUE, ORANGE
@@ -30,6 +31,7 @@ INFLUENCE_RANGE = 1e6
 MAX_PLAIN_PATHS = 10_000
 # The part of the influence panel's height that is for the bars; above them are the extents.
 BARS = 0.62
+MAX_BARS = 4000  # of paths
 # Characters. Of a longer name the end is shown.
 MAX_NAME = 80
 
@@ -59,7 +61,8 @@ def compose(report: StackReport, counts: PathCounts) -> "Figure":
         _lag_axis(paths, report, logarithmic=False)
         stack.set_xlim(paths.get_xlim())
         figure_stack.draw(stack, report.config.model, counts)
-        stack.set_title(_title(report), fontsize=14)
+        # In a name, $ begins no formula.
+        stack.set_title(_title(report), fontsize=14, parse_math=False)
         stack.set_xticks([])
         _paths_panel(paths, counts)
         for axes in influence:
@@ -125,7 +128,10 @@ def _paths_panel(axes: "Axes", counts: PathCounts) -> None:
     if counts.size <= figure_stack.MAX_WHOLE:
         axes.bar(lags, heights, 0.7, color=BLUE)
     else:
-        axes.stairs(heights, np.arange(counts.size + 1) - 0.5, fill=True, color=BLUE)
+        # As many as can be seen: a hundred thousand would take minutes.
+        starts = np.arange(0, counts.size, ceil_div(counts.size, MAX_BARS))
+        edges = np.append(starts, counts.size) - 0.5
+        axes.stairs(np.maximum.reduceat(heights, starts), edges, fill=True, color=BLUE)
     top = float(heights.max())
     spans = [(gap.first - 0.5, gap.last - gap.first + 1) for gap in counts.gaps]
     foot = 0.0
@@ -168,7 +174,7 @@ def _influence_panel(axes: "Axes", report: StackReport, effective: EffectiveRece
     axes.set_yticks([], minor=True)
     axes.set_ylabel("influence of\na sample, %")
     where = f"measured at {effective.predictions} moments of {_end_of(effective.source)}"
-    axes.set_title(where)
+    axes.set_title(where, parse_math=False)
     rows = np.linspace(0.93, BARS + 0.08, len(effective.extents))
     for y, (name, extent) in zip(rows, effective.extents.items(), strict=True):
         _bracket(axes, y, extent, f"{name}: {report.ms(extent)} ms")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from math import nan
 from typing import TYPE_CHECKING
 
 from wavenet.cli import terminal
@@ -28,10 +29,9 @@ def make(run: "Run", corpus: "Corpus") -> None:
 
     from wavenet.audio import writing
     from wavenet.cli.values import duration
-    from wavenet.data.statistics import held_out_baselines
     from wavenet.generation.api import generate, load
     from wavenet.generation.provenance import model_name, synthetic_tags
-    from wavenet.plotting.losses import BIGRAM, UNIGRAM
+    from wavenet.plotting.losses import baselines_of
     from wavenet.plotting.sound import Clip, overview
 
     model = load(run.folder)
@@ -52,26 +52,26 @@ def make(run: "Run", corpus: "Corpus") -> None:
     about = partial(synthetic_tags, model_name(run.folder), model)
     write("continued", continued, about(SEED, lead_seconds=len(prompt) / rate))
     write("from-nothing", from_silence, about(OTHER_SEED))
-    unigram, bigram = held_out_baselines(corpus)
+    counted = run.corpus().get("baselines", {})
     prompt_seconds = f"{len(prompt) / rate:.1f} s"
     clips = {
         "a recording it never heard": Clip.recording(held_out),
-        f"its first {prompt_seconds}, continued by the model": Clip(continued, PROMPT_SECONDS),
+        f"its first {prompt_seconds}, continued by the model": Clip(continued, len(prompt) / rate),
         "made from nothing": Clip(from_silence),
     }
     picture = run.folder / "demo.png"
     pictured = f"  {picture}          waveforms, spectrograms, loss"
-    counted = {UNIGRAM: unigram, BIGRAM: bigram}
+    baselines = baselines_of([corpus.distribution.levels], [counted])
     try:
-        overview(picture, clips, rate, run.metrics(), counted)
+        overview(picture, clips, rate, run.metrics(), baselines)
     except (OutputError, MemoryError) as e:
         pictured = f"  no picture: {reason_of(e)}"
-    bits = model.training.validation_bits or float("nan")
+    bits = model.training.validation_bits or nan
     terminal.result(f"""
 after {duration(model.training.seconds)} of training: \
 {bits:.2f} bits per sample on speech it never heard
-  knowing only how often each level occurs takes {unigram:.2f}, \
-knowing the sample before {bigram:.2f}
+  knowing only how often each level occurs takes {counted.get("unigram_bits", nan):.2f}, \
+knowing the sample before {counted.get("bigram_bits", nan):.2f}
   {run.folder / "continued.wav"}     a held-back recording, continued after {prompt_seconds}
   {run.folder / "from-nothing.wav"}  from silence
 {pictured}""")

@@ -70,12 +70,17 @@ def _baselines(runs: Iterable[Path]) -> dict[str, float]:
     from wavenet.plotting.losses import baselines_of
     from wavenet.training.run_folder import Run
 
-    levels, counted = [], []
+    levels: list[int | None] = []
+    counted: list[dict[str, Any]] = []
     for run in map(Run, runs):
-        counted.append(run.corpus().get("baselines", {}))
-        # A loss is drawn without the settings that led to it, too.
+        levels.append(None)
+        counted.append({})
+        # A loss is drawn without what else belongs to its run, too.
         with suppress(WavenetError):
-            levels.append(distribution_for(run.config().model).levels)
+            levels[-1] = distribution_for(run.config().model).levels
+        with suppress(WavenetError):
+            known = run.corpus().get("baselines")
+            counted[-1] = known if isinstance(known, dict) else {}
     return baselines_of(levels, counted)
 
 

@@ -25,10 +25,10 @@ AXES: dict[str, Reading] = {
     "minutes": lambda m: m["seconds"] / 60,
     "hours": lambda m: m["seconds"] / 3600,
 }
-# What takes no network: nothing, counting, and counting which level follows which.
-UNIFORM = "all levels alike"
-UNIGRAM = "knowing how often each level occurs"
-BIGRAM = "knowing the sample before"
+# What is reached without a network.
+UNIFORM = "uniform (knowing nothing)"
+UNIGRAM = "unigram (knowing how often each level occurs)"
+BIGRAM = "bigram (knowing the sample before)"
 # Of the training loss, whose first steps would take most of the axis, this part is cut off.
 CUT = 0.05
 MOST_POINTS = 200  # of a run's training loss
@@ -55,6 +55,8 @@ def loss(
         validation = _points(metrics, over, "validation_bits")
         thin: Any = {"color": color if len(runs) > 1 else GREY, "linewidth": 0.9, "alpha": 0.6}
         thick: Any = {"color": color, "linewidth": 2, "marker": marker, "markersize": 5}
+        # What begins with an underscore would not stand in the legend.
+        name = f" {name}" if name.startswith("_") else name
         if len(validation):
             label = f"{name or 'validation'}, at best {validation[:, 1].min():.3f}"
             axes.plot(*validation.T, label=label, zorder=3, **thick)
@@ -103,24 +105,33 @@ def _usual(training: Array) -> list[float]:
 
 
 def _draw_baselines(axes: "Axes", baselines: Mapping[str, float]) -> None:
-    """Dashed lines, in the legend with their names; what lies above the picture is only named."""
-    _, high = axes.get_ylim()
+    """Dashed lines, in the legend with their names; what lies outside the picture is only named."""
+    low, high = axes.get_ylim()
     ordered = sorted(baselines.items(), key=lambda each: -each[1])
     for (name, bits), dashes in zip(ordered, ("-.", ":", "--"), strict=False):
         style: Any = {"color": BLACK, "label": f"{name}: {bits:.2f}"}
-        if bits <= high:
+        if low <= bits <= high:
             axes.axhline(bits, linestyle=dashes, linewidth=1.2, zorder=1, **style)
         else:
-            axes.plot([], [], linestyle="none", marker=r"$\uparrow$", markersize=8, **style)
+            marker = r"$\uparrow$" if bits > high else r"$\downarrow$"
+            axes.plot([], [], linestyle="none", marker=marker, markersize=8, **style)
 
 
-def baselines_of(levels: Sequence[int], counted: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def baselines_of(
+    levels: Sequence[int | None], counted: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
     """What runs can be compared with, in bits per sample by name: what is the same for all.
 
-    `levels` are those that a sample of each run can have, and `counted` the `baselines` of its
-    recordings, as far as they are known.
+    `levels` are those that a sample of each run can have, None where that is not known, and
+    `counted` the `baselines` in its corpus.json, or nothing.
     """
-    known = {UNIFORM: {math.log2(count) for count in levels}, UNIGRAM: set(), BIGRAM: set()}
-    for name, key in {UNIGRAM: "unigram_bits", BIGRAM: "bigram_bits"}.items():
-        known[name] = {bits[key] for bits in counted if _is_finite(bits.get(key))}
-    return {name: next(iter(bits)) for name, bits in known.items() if len(bits) == 1}
+    found: dict[str, list[Any]] = {
+        UNIFORM: [math.log2(count) if count else None for count in levels],
+        UNIGRAM: [bits.get("unigram_bits") for bits in counted],
+        BIGRAM: [bits.get("bigram_bits") for bits in counted],
+    }
+    return {
+        name: float(bits[0])
+        for name, bits in found.items()
+        if all(_is_finite(each) and each == bits[0] for each in bits) and bits
+    }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MEL_BANDS = 80
 RANGE_DB = 70.0  # shown below the loudest point
-# Of a mel band, in which a sine of full scale has some 20 dB: what is softer is silence.
+# Of a mel band, in which a sine of full scale has 15 to 30 dB: what is softer is silence.
 FLOOR_DB, LEAST_POWER = -60.0, 1e-12
 TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
 
@@ -95,8 +95,10 @@ def spectrograms(
     images = []
     for axes, wav, db in zip(panels, wavs, powers, strict=True):
         extent = (0, max(window, len(wav)) / sample_rate, 0, bands)
-        style: Any = {"origin": "lower", "aspect": "auto", "cmap": COLOUR_MAP, "extent": extent}
-        images.append(axes.imshow(db - loudest, vmin=-RANGE_DB, vmax=0, **style))
+        look: Any = {"origin": "lower", "aspect": "auto", "cmap": COLOUR_MAP, "extent": extent}
+        # Not smoothed: a third of the bytes, and what is seen is what was computed.
+        look["interpolation"] = "nearest"
+        images.append(axes.imshow(db - loudest, vmin=-RANGE_DB, vmax=0, **look))
         heights = _heights(np.array(ticks), bands, sample_rate)
         axes.set_yticks(heights, [f"{f / 1000:g}" for f in ticks])
         axes.set_ylabel("kHz (mel)")
@@ -119,7 +121,8 @@ def _mel_db(wav: Wav, sample_rate: int) -> Array:
 def decibel_scale(figure: "Figure", image: "AxesImage", beside: Sequence["Axes"]) -> None:
     """The scale of the spectrograms that a figure shows, beside some of its panels."""
     bar = figure.colorbar(image, ax=list(beside), pad=0.01, aspect=30, ticks=range(-60, 1, 20))
-    bar.set_label("dB, the loudest at 0")
+    bar.ax.set_yticklabels([str(db) for db in (60, 40, 20, 0)])
+    bar.set_label("dB below the loudest")
 
 
 def boundary(axes: "Axes", clip: Clip, sample_rate: int) -> None:
@@ -143,7 +146,7 @@ def _seconds(panels: Sequence["Axes"], wavs: Sequence[Wav], sample_rate: int) ->
 def _window_and_bands(sample_rate: int) -> tuple[int, int]:
     """The window of a spectrogram in samples, the power of two nearest to 32 ms, and its bands."""
     window = 2 ** round(np.log2(0.032 * sample_rate))
-    return window, min(MEL_BANDS, window // 6)
+    return window, max(1, min(MEL_BANDS, window // 6))
 
 
 def _heights(hz: Array, bands: int, sample_rate: int) -> Array:

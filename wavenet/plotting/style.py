@@ -45,7 +45,10 @@ def drawing(draw: Callable[Concatenate[Path, P], None]) -> Callable[Concatenate[
     @wraps(draw)
     def drawn(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            draw(path, *args, **kwargs)
+            with warnings.catch_warnings():
+                # A name may hold what the font lacks, which is drawn as boxes.
+                warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+                draw(path, *args, **kwargs)
         except (WavenetError, MemoryError):
             raise
         except Exception as e:
@@ -70,9 +73,7 @@ def save(figure: "Figure", path: Path) -> None:
     kind = path.suffix[1:].lower()
     # With neither a date nor random names of its parts, the same figure makes the same file.
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    with rc_context({"svg.hashsalt": "wavenet"}), warnings.catch_warnings():
-        # A name may hold what the font lacks, which is drawn as boxes.
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+    with rc_context({"svg.hashsalt": "wavenet"}):
         figure.savefig(image, format=kind, metadata=metadata)
     write_whole(path, image.getvalue())
 

@@ -6,9 +6,9 @@ import warnings
 
 def in_a_notebook() -> bool:
     """Whether this process is a notebook's kernel."""
-    ipython = sys.modules.get("IPython")
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
     # In a terminal, IPython's shell has no kernel.
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return get_ipython is not None and hasattr(get_ipython(), "kernel")
 
 
 def accept_missing_widgets() -> None:

@@ -31,9 +31,9 @@ def warn(line: str) -> None:
 
 def _above_bars() -> AbstractContextManager[None]:
     """Inside, no progress bar stands on the line that is written; afterwards it is there again."""
-    tqdm = sys.modules.get("tqdm")
-    # Whoever has not imported it shows no bar.
-    return tqdm.tqdm.external_write_mode(file=sys.stderr) if tqdm else nullcontext()
+    # Whoever has not imported it, or only begun to, shows no bar.
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    return tqdm.external_write_mode(file=sys.stderr) if tqdm else nullcontext()
 
 
 def _is_interactive() -> bool:

@@ -34,6 +34,8 @@ from wavenet.system.shell import command
 if TYPE_CHECKING:
     from wavenet.data.corpus import Corpus
 
+# Of corpus.json: knowing how often each level occurs, and knowing the sample before.
+BASELINES = ("unigram_bits", "bigram_bits")
 # Of recordings.csv. `rate` (Hz) and `channels` are as recorded, `note` is what was other than it
 # should be and what was done about it.
 COLUMNS = (
@@ -124,11 +126,27 @@ class Run:
             **corpus.contents_beside,
             "held_out": corpus.held_out,
             "left_out": corpus.left_out,
-            **({"baselines": counted} if (counted := _baselines(corpus)) else {}),
+            "baselines": self._baselines(corpus),
         }
         write_whole(self.folder / "corpus.json", json.dumps(about, indent=1).encode())
         table = _recordings_table(corpus).encode("utf-8", "backslashreplace")
         write_whole(self.folder / "recordings.csv", table)
+
+    def _baselines(self, corpus: "Corpus") -> dict[str, float]:
+        """Bits per sample that the held-out recordings take without a network, as far as known."""
+        try:
+            before = self.corpus()
+            same = (before.get("fingerprint"), before.get("held_out"))
+            if before.get("baselines") and same == (corpus.fingerprint, corpus.held_out):
+                return dict(before["baselines"])
+            # Only who trains needs it, and what it loads takes its time.
+            from wavenet.data.statistics import held_out_baselines
+
+            found = dict(zip(BASELINES, held_out_baselines(corpus), strict=True))
+        except Exception:
+            # They are only shown, and end no training.
+            return {}
+        return {name: round(bits, 5) for name, bits in found.items() if math.isfinite(bits)}
 
     def corpus(self) -> dict[str, Any]:
         """What this run was trained on: folder, paths in it, fingerprint, recordings by name.
@@ -140,7 +158,6 @@ class Run:
         except (OSError, ValueError):
             return {}
         kinds = {"folder": str, "paths": list, "recordings": dict, "labels": dict}
-        kinds["baselines"] = dict
         kinds |= dict.fromkeys(BESIDE.values(), dict)
         is_whole = isinstance(about, dict) and all(
             isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()
@@ -209,16 +226,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if isinstance(about.get("step"), int) and isinstance(about.get("seconds"), float | int):
                 lines.append(about)
     return lines
-
-
-def _baselines(corpus: "Corpus") -> dict[str, float]:
-    """Bits per sample that the held-out recordings take without a network; {} where none are."""
-    # Only who trains needs it, and what it loads takes its time.
-    from wavenet.data.statistics import held_out_baselines
-
-    names = ("unigram_bits", "bigram_bits")
-    found = zip(names, held_out_baselines(corpus), strict=True)
-    return {name: round(bits, 5) for name, bits in found if math.isfinite(bits)}
 
 
 def _recordings_table(corpus: "Corpus") -> str:
