@@ -1,4 +1,4 @@
-.PHONY: demo test test-all test-long test-lowest check docs docs-check clean .venv developers
+.PHONY: demo test test-all test-long test-lowest check docs pictures docs-check clean .venv developers
 
 # Windows has programs of an environment elsewhere.
 bin := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -35,6 +35,9 @@ check: developers  ## format, lint, types
 docs: developers  ## write the reference pages again from the code
 	$(bin)/python -m docs.tools.settings_page
 	$(bin)/python -m docs.tools.api_page
+
+pictures: developers  ## draw the pictures of the pages again: two minutes
+	$(bin)/python -m docs.tools.pictures
 
 docs-check: developers  ## run the commands on every page and compare what they print
 	$(bin)/python -m docs.tools.commands $(PAGES)
