@@ -192,6 +192,9 @@ def test_output_is_compared_but_for_what_varies() -> None:
     assert commands.same(["a", "...", "b"], ["a", "x", "y", "b"])
     assert not commands.same(["a", "...", "b"], ["a", "x", "b", "c"])
     assert not commands.same(["a"], [])
+    machine = "{}, 2 cores, Python 3.11.7, torch 2.13.0, numpy 2.4.6;{}medians of 5 rounds"
+    wrapped = machine.format("A Processor of a Long Name", "\n  ").splitlines()
+    assert commands.same([machine.format("CPU", " ")], commands.unwrapped(wrapped))
 
 
 @pytest.mark.slow

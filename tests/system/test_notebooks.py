@@ -139,11 +139,13 @@ def test_compiling_and_progress_in_a_kernel(kernels: Any, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_interrupting_a_kernel_saves_and_returns(kernels: Any, tmp_path: Path) -> None:
     code = f"""{TRAINING}
+import sys
 def step(number, bits):
     if number == 5:
-        print("at 5", flush=True)
+        print("at 5", flush=True, file=sys.stderr)
 mine = wavenet.train(tones, config, progress=True, on_step=step, out="run")
-print("step", mine.training.step, "of", wavenet.load("run").training.step)
+# Into the stream of the bar: a kernel sends each of its two streams when it likes.
+print("step", mine.training.step, "of", wavenet.load("run").training.step, file=sys.stderr)
 """
     text = ""
     with client_of(kernels, tmp_path) as (manager, client):
