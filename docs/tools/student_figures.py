@@ -346,6 +346,8 @@ def _toy() -> tuple[list[float], Array, Array]:
 
     sizes = {"residual_channels": 16, "gate_channels": 32, "skip_channels": 32, "head_channels": 32}
     config = ModelConfig(dilations=(1, 2, 4, 8, 16, 32), **sizes)  # type: ignore[arg-type]
+    # Several threads may add in another order the next time, and a picture is to come out the same.
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = ReferenceWaveNet(config)
     codes, field = model.distribution, config.receptive_field
