@@ -129,9 +129,11 @@ SOUNDS: dict[str, Callable[[argparse.Namespace], Sounds]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[*SOUNDS, []], metavar="NAME")
+    parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--run", type=Path, help="the run whose checkpoints make the stages")
     options = parser.parse_args()
+    if unknown := {*options.names} - {*SOUNDS}:
+        parser.error(f"{', '.join(unknown)}: no such name; there are {', '.join(SOUNDS)}")
     FOLDER.mkdir(exist_ok=True)
     for make in map(SOUNDS.__getitem__, options.names or SOUNDS):
         for name, sound in make(options):

@@ -8,7 +8,6 @@ a picture points at; shapes and words say the same, for whoever does not see the
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
-from math import log
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,16 @@ from docs.tools.drawing import (
     operation,
     palettized,
 )
+from docs.tools.tone import RATE, trained_on_a_tone
 from wavenet.analysis import figure as stack_figure
 from wavenet.analysis.report import StackReport
 from wavenet.audio import quantization
 from wavenet.config import ModelConfig, dilations, loading
-from wavenet.glossary import Array
 from wavenet.plotting import style
 from wavenet.plotting.style import BLACK, BLUE, GREY, ORANGE, PALE
 
 FOLDER = Path(__file__).parents[1] / "dilated-convolutions"
 WIDTH = 10.0  # inches
-RATE = 16000  # Hz
 
 
 def one_convolution(path: Path) -> None:
@@ -237,7 +235,7 @@ def training(path: Path) -> None:
     left.text(2.4, 2, "what came", color=ORANGE, ha="right", va="center")
     left.text(2.4, 1, "predicted", color=BLUE, ha="right", va="center")
     left.text(4, -0.6, "the recording", color=BLUE, **CENTRED)
-    bits, _, _ = _toy()
+    bits, _, _ = trained_on_a_tone()
     right.axhline(8, linestyle="--", color=GREY)
     right.text(59, 7.85, "8 bits: knows nothing", color=GREY, ha="right", va="top")
     right.plot(bits, color=BLUE, linewidth=3.5)
@@ -273,7 +271,7 @@ def rings(path: Path) -> None:
 
 def continuation(path: Path) -> None:
     """The page's toy, given a tone, goes on by itself."""
-    _, given, made = _toy()
+    _, given, made = trained_on_a_tone()
     figure = style.blank(WIDTH, 3.4)
     axes = figure.subplots()
     ms = 1000 * np.arange(len(given) + len(made)) / RATE
@@ -334,39 +332,6 @@ def gridding(path: Path) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
     axes.margins(x=0.01)
     style.save(figure, path)
-
-
-def _toy() -> tuple[list[float], Array, Array]:
-    """The page's training on a tone: bits per sample of each step, what is given, what is made."""
-    import torch
-
-    from wavenet.engines import create_engine
-    from wavenet.model.distributions.base import Sampling
-    from wavenet.model.reference import ReferenceWaveNet
-
-    sizes = {"residual_channels": 16, "gate_channels": 32, "skip_channels": 32, "head_channels": 32}
-    config = ModelConfig(dilations=(1, 2, 4, 8, 16, 32), **sizes)  # type: ignore[arg-type]
-    # Several threads may add in another order the next time, and a picture is to come out the same.
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    model = ReferenceWaveNet(config)
-    codes, field = model.distribution, config.receptive_field
-    wav = 0.5 * np.sin(2 * np.pi * 440 * np.arange(2000) / RATE)
-    x = torch.from_numpy(codes.encode(wav))[None]
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    bits = []
-    for _ in range(60):
-        loss = codes.loss(model(x[:, :-1]), x[:, field:])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        bits.append(loss.item() / log(2))
-    weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
-    engine = create_engine("reference", config, weights)
-    state, noise = engine.init_state(1), np.random.default_rng(0).random((1, 200))
-    engine.prefill(state, x[:, :200].numpy())
-    made = engine.generate(state, noise.astype(np.float32), Sampling())
-    return bits, codes.decode(x[0, :200].numpy()), codes.decode(made[0])
 
 
 PICTURES: dict[str, Callable[[Path], None]] = {

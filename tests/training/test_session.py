@@ -61,27 +61,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert [m["step"] for m in half.metrics()] == [5, 5, 10, 10]
 
 
-def test_a_run_knows_what_is_reached_without_a_network(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, _ = start(stop_at=5)
-    baselines = run.corpus()["baselines"]
-    assert 0 < baselines["bigram_bits"] < baselines["unigram_bits"] < 9
-
-    def fail(corpus: object) -> None:
-        raise MemoryError
-
-    # They are counted once, and are no reason to end a training.
-    monkeypatch.setattr("wavenet.data.statistics.held_out_baselines", fail)
-    start(stop_at=6)
-    assert run.corpus()["baselines"] == baselines
-    text = (run.folder / "corpus.json").read_text().replace("baselines", "former")
-    (run.folder / "corpus.json").write_text(text)
-    start(stop_at=7)
-    assert run.corpus()["baselines"] == {}
-    assert run.metrics()[-1]["step"] == 7
-
-
 # The first sample that a process renders waits seconds for its engine.
 def test_a_run_describes_itself(start: Start, config_file: Path) -> None:
     run, _ = start("train.sample_seconds=0.05")
