@@ -24,8 +24,10 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 # A shell has what it runs in the background ignore Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Where tests run in several processes, pytest sets it; without it, lines are as long as they are.
+# Without it, lines are as long as they are. pytest loads readline, which sets it behind Python's
+# back for the processes that tests start.
 os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")
 # On GitHub, typer takes a pipe for a terminal that shows colours, unless it is told otherwise.
 os.environ["_TYPER_FORCE_DISABLE_TERMINAL"] = "1"
 # Small models gain nothing from more threads, and with one a busy machine costs little.

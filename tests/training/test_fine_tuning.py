@@ -15,7 +15,7 @@ from wavenet.generation.provenance import synthetic_tags
 from wavenet.model import locate
 from wavenet.model.checkpoint import Model
 from wavenet.training.fine_tuning import RECIPE, config_from
-from wavenet.training.run_folder import Run
+from wavenet.training.run_folder import Run, read_metrics
 from wavenet.training.trainer import Trainer
 
 QUICK = ("train.steps=4", "train.evaluate_every=2")
@@ -310,7 +310,7 @@ def test_minutes_become_steps_once(
     run, notes = train_run(
         training_folder, tmp_path / "run", "train.minutes=0.1", config=str(config_file), stop_at=5
     )
-    assert "steps 1 to 5 of 12 " in notes
+    assert "steps 1 to 5 of about 12 " in notes
     assert run.config().train.steps == last(run).config.train.steps == 12
     # A resume keeps them, on a machine of any speed.
     monkeypatch.setattr(Trainer, "time_step", lambda _: 0.01)
@@ -327,18 +327,54 @@ def test_minutes_become_steps_once(
         train_run(None, tmp_path / "run", "train.minutes=0.2")
 
 
+def test_steps_are_estimated_again_when_the_machine_changes_its_speed(
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # At first a step takes one second, not half of one, and from step 30 on two.
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 0.5)
+    step, begun = Trainer.train_step, []
+
+    def slow_step(trainer: Trainer) -> float:
+        before = trainer.seconds
+        begun.append(trainer.config.train.steps)
+        bits = step(trainer)
+        trainer.seconds = before + (1 if trainer.step <= 30 else 2)
+        return bits
+
+    monkeypatch.setattr(Trainer, "train_step", slow_step)
+    out = tmp_path / "run"
+    run, notes = train_run(training_folder, out, "train.minutes=1", config=str(config_file))
+    assert "steps 1 to 120 of about 120 " in notes
+    assert (begun[9], begun[10], begun[30]) == (120, 60, 60)
+    training = last(run).training
+    # A tenth too long, where the first number would have taken 210 seconds.
+    assert (training.step, training.seconds) == (48, 66)
+    # The learning rate fell to the end, and the run is whole.
+    rows = read_metrics(run.metrics_file)
+    rates = [row["learning_rate"] for row in rows if "learning_rate" in row]
+    assert rates[-1] < 0.05 * max(rates)
+    assert run.config().train.steps == last(run).config.train.steps == training.step
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 0.01)
+    _, notes = train_run(training_folder, out, "train.minutes=1", config=str(config_file))
+    assert f"is at step {training.step} already" in notes
+
+
 def test_more_minutes_lengthen_the_schedule(
     training_folder: Path,
     config_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Trainer, "time_step", lambda _: 50)
+    # Of fewer than ten steps the number is not estimated again.
+    monkeypatch.setattr(Trainer, "time_step", lambda _: 100)
     out = tmp_path / "run"
     train_run(training_folder, out, "train.minutes=5", config=str(config_file))
     # What it really took is next to nothing.
     run, _ = train_run(None, out, "train.minutes=10", accept_changes=True)
-    assert last(run).training.step == 6 + 12
+    assert last(run).training.step == 3 + 6
     # Steps take the place of minutes.
     run, _ = train_run(None, out, "train.steps=20", accept_changes=True)
     assert (run.config().train.minutes, last(run).training.step) == (0, 20)

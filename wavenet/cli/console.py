@@ -110,7 +110,8 @@ class ConsoleReport(Bars):
         self.note(f"run        {run.folder}")
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
-        steps = f"steps {trainer.step + 1} to {until} of {trainer.config.train.steps}"
+        steps = f"{'about ' if trainer.estimates_steps else ''}{trainer.config.train.steps}"
+        steps = f"steps {trainer.step + 1} to {until} of {steps}"
         left = duration((until - trainer.step) * seconds_per_step)
         speed = f"{seconds_per_step:.2f} s a step, about {left} plus evaluations"
         self.note(f"training   {steps} {_where(trainer)}: {speed}")

@@ -67,13 +67,14 @@ class Bars(Display):
         rate = steps * config.train.batch * config.segment_samples / max(1e-9, seconds)
         loss = f"{self._loss.mean:.2f} of {math.log2(trainer.model.distribution.levels):g} bits"
         self._bar.set_postfix_str(f"{loss}, {rate / 1000:.1f}k samples/s", refresh=False)
+        self._bar.total = trainer.last_step
         self._bar.remaining = self._seconds_left(trainer, seconds / steps)
         self._bar.update()
 
     def _seconds_left(self, trainer: Trainer, seconds_per_step: float) -> float:
         """Until the last step, with the evaluations until then as far as their length is known."""
         assert self._bar is not None
-        last, every = int(self._bar.total or 0), trainer.config.train.evaluate_every
+        last, every = trainer.last_step, trainer.config.train.evaluate_every
         left = (last - trainer.step) * seconds_per_step
         if self._evaluations:
             trained = trainer.seconds - self._first_seconds

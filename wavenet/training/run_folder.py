@@ -114,9 +114,13 @@ class Run:
             return latest.config
         return load_config(self.config_file)
 
+    def write_config(self, config: Config) -> None:
+        """Write config.toml."""
+        write_whole(self.config_file, config.to_toml().encode())
+
     def describe(self, corpus: "Corpus") -> None:
         """Write config.toml, corpus.json and recordings.csv."""
-        write_whole(self.config_file, corpus.config.to_toml().encode())
+        self.write_config(corpus.config)
         about = {
             "folder": str(corpus.index.folder.resolve()),
             **({"paths": corpus.index.selection.paths} if corpus.index.selection.paths else {}),

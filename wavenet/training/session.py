@@ -204,16 +204,17 @@ def _train(
         listener.prepared(run, trainer.corpus)
         with _reporting(trainer, listener):
             if plan.times_steps:
-                _set_minutes(trainer, run)
-            steps = trainer.config.train.steps
-            until = min(steps, plan.stop_at or steps)
-            if trainer.step >= until or trainer.out_of_patience:
-                listener.nothing_left(trainer, run, until)
+                _estimate_steps(trainer, trainer.time_step())
+                if processes.rank == 0:
+                    run.describe(trainer.corpus)
+            trainer.stop_at = plan.stop_at
+            if trainer.step >= trainer.last_step or trainer.out_of_patience:
+                listener.nothing_left(trainer, run, trainer.last_step)
                 return run
             seconds = trainer.time_step()
-        listener.starting(trainer, until, seconds)
+        listener.starting(trainer, trainer.last_step, seconds)
         try:
-            _fit(trainer, run, until, ended, listener)
+            _fit(trainer, run, ended, listener)
         except TrainingError as e:
             advice = processes.broadcast(lambda: _divergence_advice(trainer, run))
             raise TrainingError(e.subject, e.reason, advice) from None
@@ -227,13 +228,9 @@ def _begin(trainer: Trainer, plan: Plan) -> None:
         trainer.begin_from(plan.base, origin)
 
 
-def _set_minutes(trainer: Trainer, run: Run) -> None:
-    """Count the steps that fit into train.minutes, and keep the number with the run."""
-    seconds, processes = trainer.time_step(), trainer.processes
-    # All processes go by the time of the first.
-    trainer.set_minutes(processes.broadcast(lambda: seconds))
-    if processes.rank == 0:
-        run.describe(trainer.corpus)
+def _estimate_steps(trainer: Trainer, seconds_per_step: float, at_least: int = 1) -> None:
+    """Set the steps that fit into train.minutes. All processes go by the time of the first."""
+    trainer.estimate_steps(trainer.processes.broadcast(lambda: seconds_per_step), at_least)
 
 
 def _resume(plan: Plan, corpus: Corpus) -> Model | None:
@@ -265,12 +262,12 @@ def _resume(plan: Plan, corpus: Corpus) -> Model | None:
 def _fit(
     trainer: Trainer,
     run: Run,
-    until: int,
     ended: Callable[[], bool],
     listener: TrainingListener,
 ) -> None:
-    """Train up to step `until`, or until `ended`, a signal, or the end of patience."""
+    """Train up to the last step, or until `ended`, a signal, or the end of patience."""
     processes, train = trainer.processes, trainer.config.train
+    first_step, first_seconds = trainer.step, trainer.seconds
     recent: deque[float] = deque(maxlen=LOG_EVERY)  # bits per sample
     early = processes.any_rank(ended)
     saved = time.monotonic()
@@ -283,14 +280,19 @@ def _fit(
                 _save(trainer, run, True, listener)
         going = True
         while going:
+            trained = trainer.step - first_step
+            if trainer.estimates_steps and trained and trained % LOG_EVERY == 0:
+                # A few steps at the start are a guess, and the machine may have slowed down since.
+                seconds = (trainer.seconds - first_seconds) / trained
+                _estimate_steps(trainer, seconds, trainer.step + 1)
             bits = trainer.train_step()
             recent.append(bits)
             listener.stepped(trainer, bits)
-            if trainer.step % LOG_EVERY == 0 or trainer.step == until:
+            if trainer.step % LOG_EVERY == 0 or trainer.step == trainer.last_step:
                 mean = round(sum(recent) / len(recent), 5)
-                rate = learning_rate(trainer.step - 1, train)
+                rate = learning_rate(trainer.step - 1, trainer.config.train)
                 _log(trainer, run, listener, train_bits=mean, learning_rate=rate)
-            over = trainer.step == until or early()
+            over = trainer.step == trainer.last_step or early()
             evaluated = over or trainer.step % train.evaluate_every == 0
             if evaluated:
                 trainer.evaluate()
@@ -300,13 +302,15 @@ def _fit(
                 if processes.rank == 0:
                     _save(trainer, run, evaluated, listener)
                 saved = time.monotonic()
-        listener.finished(trainer, run, stopped() and trainer.step < until)
+        listener.finished(trainer, run, stopped() and trainer.step < trainer.last_step)
 
 
 def _save(trainer: Trainer, run: Run, evaluated: bool, listener: TrainingListener) -> None:
     """Save a checkpoint; after an evaluation, also report it and render a sample."""
     checkpoint = trainer.checkpoint()
     run.save(checkpoint)
+    if trainer.estimates_steps:
+        run.write_config(trainer.config)
     if evaluated:
         bits = trainer.validation_bits
         _log(trainer, run, listener, validation_bits=None if bits is None else round(bits, 5))

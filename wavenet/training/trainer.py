@@ -5,6 +5,7 @@ weights, their EMA, Adam's moments and the step restore a run exactly.
 """
 
 import math
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -88,6 +89,10 @@ class Trainer:
         # Steps whose scaled gradients overflowed: they lowered the scale and moved no weight.
         self.skipped = 0
         self.step = 0
+        # A session may stop before the schedule ends.
+        self.stop_at: int | None = None
+        # Whether `train.steps` is an estimate from `train.minutes`, made again as training goes on.
+        self.estimates_steps = False
         self.seconds = 0.0
         self.validation_bits: float | None = None
         self.best_bits: float | None = None
@@ -105,12 +110,19 @@ class Trainer:
         self.ema_network.load_state_dict(tensors)
         self.ancestry = ancestry
 
-    def set_minutes(self, seconds_per_step: float) -> None:
-        """Let the schedule end when training has taken `train.minutes`."""
+    def estimate_steps(self, seconds_per_step: float, at_least: int = 1) -> None:
+        """Let the schedule end when training has taken `train.minutes`, if this speed lasts."""
         left = max(0.0, 60 * self.config.train.minutes - self.seconds)
-        steps = min(MOST_STEPS, max(1, self.step + round(left / seconds_per_step)))
+        steps = min(MOST_STEPS, max(at_least, self.step + round(left / seconds_per_step)))
         self.config = replace(self.config, train=replace(self.config.train, steps=steps))
         self.corpus = replace(self.corpus, config=self.config)
+        self.estimates_steps = True
+
+    @property
+    def last_step(self) -> int:
+        """The step that this session ends with, if nothing ends it before."""
+        steps = self.config.train.steps
+        return min(steps, self.stop_at or steps)
 
     @property
     def out_of_patience(self) -> bool:
@@ -149,18 +161,18 @@ class Trainer:
         return nats / math.log(2)
 
     def time_step(self) -> float:
-        """Seconds of one real step's forward and backward pass, the best of three.
+        """Seconds of one real step's forward and backward pass, the median of three.
 
         Leaves the training state as it was.
         """
-        best = math.inf
+        seconds = []
         for _ in range(3):
             started = time.monotonic()
             # `item` waits for the device.
             self._backward().item()
-            best = min(best, time.monotonic() - started)
+            seconds.append(time.monotonic() - started)
         self.optimizer.zero_grad(set_to_none=True)
-        return best
+        return statistics.median(seconds)
 
     def evaluate(self) -> None:
         """Score the EMA of the weights on the held-out audio."""
