@@ -300,7 +300,7 @@ def write_midi(
     """Write a MIDI file, and return it.
 
     A track has rows of (tick, channel from 1, pitch, velocity), of which velocity 0 ends a note,
-    and of (tick, microseconds of a quarter note).
+    of (tick, microseconds of a quarter note), and of (tick, message) for any other.
     """
     import mido
 
@@ -308,7 +308,9 @@ def write_midi(
     for rows in tracks:
         track, now = midi.add_track(), 0
         for tick, *values in sorted(rows, key=lambda row: row[0]):
-            if len(values) == 1:
+            if isinstance(values[0], mido.Message):
+                message = values[0].copy(time=tick - now)
+            elif len(values) == 1:
                 message = mido.MetaMessage("set_tempo", tempo=values[0], time=tick - now)
             else:
                 channel, pitch, velocity = values

@@ -1,6 +1,7 @@
 """Notes as frames of pitch and loudness."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,6 +38,17 @@ def test_pitch_is_held_until_the_next_note_begins() -> None:
     assert (pitch[:40, 0] == 60).all()
     assert (pitch[40:, 0] == 62.5).all()
     assert np.flatnonzero(pitch[:, 1]).tolist() == [*range(10, 20), *range(40, 50)]
+
+
+def test_a_bend_moves_pitch_from_its_time_to_the_next_note() -> None:
+    bent = Note(0.1, 0.4, 60, bends=((0.1, 0.5), (0.2, -1.25), (0.5, 7)))
+    pitch, loudness = contours([bent, Note(0.6, 0.8, 62)], HOP, RATE, SPREAD)
+    steps = [(0, 60), (20, 60.5), (30, 58.75), (60, 62)]
+    for (start, note), (stop, _) in pairwise([*steps, (len(pitch), 0)]):
+        assert (pitch[start:stop, 0] == note).all(), start
+    plain, same = contours([replace(bent, bends=()), Note(0.6, 0.8, 62)], HOP, RATE, SPREAD)
+    assert (pitch[:, 1] == plain[:, 1]).all()
+    assert (loudness == same).all()
 
 
 @pytest.mark.parametrize(

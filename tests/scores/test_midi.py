@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from wavenet.errors import ScoreError, UsageError, WavenetError
 from wavenet.scores import limits, midi
 from wavenet.scores.notes import Note
 
-pytest.importorskip("mido")
+mido = pytest.importorskip("mido")
 MELODY = [(0, 1, 60, 90), (480, 1, 60, 0), (480, 1, 62, 50), (960, 1, 62, 0)]
 
 
@@ -56,6 +57,39 @@ def test_a_note_that_is_struck_again_or_never_ends(tmp_path: Path) -> None:
         Note(0, 0.5, 60, 90),
         Note(0.5, 1.0, 60, 70),
     ]
+
+
+def wheel(position: int, channel: int = 1) -> Any:
+    return mido.Message("pitchwheel", channel=channel - 1, pitch=position)
+
+
+def control(number: int, value: int) -> Any:
+    return mido.Message("control_change", control=number, value=value)
+
+
+def test_pitch_bends_are_seconds_of_their_note_and_semitones(tmp_path: Path) -> None:
+    # Up half a semitone in the first note, and there until the middle of the second.
+    turns = [(240, wheel(2048)), (720, wheel(0)), (960, wheel(-8192)), (1200, wheel(0))]
+    first, second = midi.read(write_midi(tmp_path / "a.mid", [*MELODY, *turns]))
+    assert first == Note(0, 0.5, 60, 90, ((0, 0), (0.25, 0.5)))
+    # The wheel went down when that note ended, and no note was left to bend.
+    assert second == Note(0.5, 1, 62, 50, ((0, 0.5), (0.25, 0)))
+
+
+def test_the_wheel_has_the_range_that_the_file_sets(tmp_path: Path) -> None:
+    whole = [(0, control(101, 0)), (0, control(100, 0)), (0, control(6, 12)), (0, control(38, 50))]
+    # Another parameter has values of its own, and none has none.
+    other = [(1, control(100, 1)), (1, control(6, 3)), (2, control(101, 127)), (2, control(6, 5))]
+    turns = [(120, wheel(4096)), (240, control(121, 0))]
+    path = write_midi(tmp_path / "a.mid", [*whole, *other, *turns, *MELODY[:2]])
+    (note,) = midi.read(path)
+    assert note.bends == ((0, 0), (0.125, 6.25), (0.25, 0))
+
+
+def test_each_channel_has_a_wheel_of_its_own(tmp_path: Path) -> None:
+    second = [(960, 4, 64, 80), (1000, wheel(8191, channel=4)), (1440, 4, 64, 0)]
+    notes = midi.read(write_midi(tmp_path / "a.mid", MELODY, second))
+    assert [len(note.bends) for note in notes] == [0, 0, 2]
 
 
 def test_channels_that_take_turns_are_one_voice(tmp_path: Path) -> None:

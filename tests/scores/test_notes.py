@@ -135,11 +135,17 @@ def test_any_text_is_notes_or_one_error(text: str) -> None:
         (0, 1, 60, 0),
         (0, 1, 60, 128),
         (0, 1, 60, 80.5),
+        (0, 1, 60, 80, ((0.5, 1), (0.4, 2))),
+        (0, 1, 60, 80, ((-0.5, 1),)),
+        (0, 1, 60, 80, ((0.5, float("nan")),)),
+        (0, 1, 60, 80, ((0.5, 131),)),
+        (0, 1, 60, 80, (0.5, 1)),
+        (0, 1, 60, 80, 1),
     ],
 )
-def test_a_note_cannot_be_what_no_note_is(values: tuple[float, ...]) -> None:
+def test_a_note_cannot_be_what_no_note_is(values: tuple[Any, ...]) -> None:
     with pytest.raises(UsageError):
-        Note(*values)  # type: ignore[arg-type]
+        Note(*values)
 
 
 def test_transposed() -> None:
@@ -152,6 +158,7 @@ def test_transposed() -> None:
 def test_tempo() -> None:
     notes = parse("C4:1 D4:0.5")
     assert at_tempo(notes, 2) == parse("C4:0.5 D4:0.25") == parse("C4:1 D4:0.5", tempo=2)
+    assert at_tempo([Note(0, 1, 60, bends=((0.5, 1),))], 2)[0].bends == ((0.25, 1),)
     for factor in (0, -1, float("nan"), float("inf"), 1e-3):
         with pytest.raises(UsageError, match="`tempo`"):
             at_tempo(notes, factor)

@@ -64,9 +64,22 @@ def _pitch(voice: Sequence[Note], seconds: Array) -> Array:
     # A note that begins at a frame sounds in it, however the two times are rounded.
     seconds = seconds + _EARLY
     last = np.maximum(np.searchsorted(starts, seconds, side="right") - 1, 0)
-    ends, pitches = (np.array([getattr(n, of) for n in voice])[last] for of in ("end", "pitch"))
+    ends, pitches = np.array([(note.end, note.pitch) for note in voice])[last].T
     sounds = (starts[last] <= seconds) & (seconds < ends)
+    for number, note in enumerate(voice):
+        if note.bends:
+            frames = slice(*np.searchsorted(last, [number, number + 1]))
+            # A bent note fades as it ended.
+            age = np.minimum(seconds[frames], note.end) - note.start
+            pitches[frames] += _bent(note, age)
     return np.stack([pitches, sounds], axis=1).astype(np.float32)
+
+
+def _bent(note: Note, age: Array) -> Array:
+    """By how many semitones a note is bent at seconds since its start."""
+    times, semitones = np.array(note.bends).T
+    latest = np.searchsorted(times, age, side="right") - 1
+    return np.where(latest < 0, 0.0, semitones[np.maximum(latest, 0)])
 
 
 def _loudness(

@@ -1,5 +1,6 @@
 """Notes of a MIDI file."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ from wavenet.errors import ScoreError, UsageError, reason_of
 from wavenet.scores import files
 from wavenet.scores.limits import LONGEST_SECONDS, check_count
 from wavenet.scores.notes import Note, require_one_voice
+from wavenet.scores.pitch_wheel import PitchWheel
 from wavenet.system.text import listed
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ DRUMS, LAST = 10, 16
 def read(path: Path, channel: int | None = None) -> list[Note]:
     """The notes of a MIDI file, one after the other, by start.
 
-    `channel` is 1 to 16; None takes all of them, but for drums (10). Changes of tempo are followed;
-    the sustain pedal and pitch bends are not. A note that is struck again ends there.
+    `channel` is 1 to 16; None takes all of them, but for drums (10). Changes of tempo and pitch
+    bends are followed, the sustain pedal is not. A note that is struck again ends there.
 
     Raises ScoreError for a file that is none, is damaged, has no notes or several at once, and
     UsageError for a channel without notes.
@@ -90,18 +92,23 @@ def _by_channel(path: Path, midi: "mido.MidiFile") -> dict[int, list[Note]]:
     """The notes of each channel that has any. Raises ScoreError."""
     by_channel: dict[int, list[Note]] = {}
     sounding: dict[tuple[int, int], tuple[float, int]] = {}
+    wheels: dict[int, PitchWheel] = defaultdict(PitchWheel)
     now, count = 0.0, 0
 
     def end(channel: int, pitch: int) -> None:
         start, velocity = sounding.pop((channel, pitch), (now, 0))
         if now > start:
-            by_channel.setdefault(channel, []).append(Note(start, now, pitch, velocity))
+            bends = wheels[channel].between(start, now)
+            note = Note(start, now, pitch, velocity, bends)
+            by_channel.setdefault(channel, []).append(note)
 
     for message in midi:
         now += message.time
         if now > LONGEST_SECONDS:
             raise ScoreError(path, "lasts more than a day", "cut it into several")
         if message.type not in ("note_on", "note_off"):
+            if message.type in ("pitchwheel", "control_change"):
+                wheels[message.channel + 1].turn(now, message)
             continue
         channel, is_on = message.channel + 1, message.type == "note_on" and message.velocity
         begun = sounding.get((channel, message.note))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Real
+from typing import Any
 
 from wavenet.errors import ScoreError, UsageError
 from wavenet.scores.limits import check_count, check_times
@@ -15,6 +16,8 @@ VELOCITY = 80
 LOUDEST = 127
 # MIDI note numbers: C-1 and B9.
 LOWEST_PITCH, HIGHEST_PITCH = 0, 131
+# In semitones: more than MIDI can express.
+MOST_BEND = 130
 # Players let one note ring into the next by about as much.
 LEGATO_SECONDS = 0.03
 EXAMPLE = 'write notes such as "C4:0.5 F#4:0.25@100 -:0.5 Bb3"'
@@ -27,13 +30,16 @@ class Note:
     """A note that sounds from `start` to `end`, in seconds.
 
     `pitch` is a MIDI note number, 0 to 131: 69 is A4, 440 Hz, and fractions are allowed.
-    `velocity` is how hard it is played, 1 to 127. Raises UsageError for anything else.
+    `velocity` is how hard it is played, 1 to 127. `bends` are pairs of seconds since its start,
+    ascending, and the semitones that its pitch is bent by from there on. Raises UsageError for
+    anything else.
     """
 
     start: float
     end: float
     pitch: float
     velocity: int = VELOCITY
+    bends: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_times("notes", self.start, self.end)
@@ -45,6 +51,18 @@ class Note:
         if self.velocity not in range(1, LOUDEST + 1):
             rule = f"must be a whole number from 1 to {LOUDEST}"
             raise UsageError("notes", f"of velocity {self.velocity}", rule)
+        if not _are_bends(self.bends):
+            rule = f"must be pairs of ascending seconds and up to {MOST_BEND} semitones"
+            raise UsageError("notes", f"with bends {str(self.bends)[:40]}", rule)
+
+
+def _are_bends(bends: Any) -> bool:
+    try:
+        times = [0.0, *(float(time) for time, _ in bends)]
+        inside = all(abs(semitones) <= MOST_BEND for _, semitones in bends)
+    except (TypeError, ValueError):
+        return False
+    return inside and all(map(math.isfinite, times)) and times == sorted(times)
 
 
 def parse(text: str, tempo: float = 1.0) -> list[Note]:
@@ -112,7 +130,12 @@ def at_tempo(notes: Iterable[Note], factor: float) -> list[Note]:
     if not _SLOWEST <= factor <= _FASTEST:
         rule = f"must be a factor from {_SLOWEST} to {_FASTEST}"
         raise UsageError("tempo", f"{factor:g}", rule, "2 is twice as fast")
-    return [replace(note, start=note.start / factor, end=note.end / factor) for note in notes]
+
+    def played(note: Note) -> Note:
+        bends = tuple((time / factor, by) for time, by in note.bends)
+        return replace(note, start=note.start / factor, end=note.end / factor, bends=bends)
+
+    return [played(note) for note in notes]
 
 
 def require_one_voice(notes: Sequence[Note]) -> list[Note]:
