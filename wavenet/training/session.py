@@ -230,7 +230,11 @@ def _begin(trainer: Trainer, plan: Plan) -> None:
 
 def _estimate_steps(trainer: Trainer, seconds_per_step: float, at_least: int = 1) -> None:
     """Set the steps that fit into train.minutes. All processes go by the time of the first."""
-    trainer.estimate_steps(trainer.processes.broadcast(lambda: seconds_per_step), at_least)
+
+    def steps() -> int:
+        return max(at_least, trainer.steps_in_minutes(seconds_per_step))
+
+    trainer.estimate_steps(trainer.processes.broadcast(steps))
 
 
 def _resume(plan: Plan, corpus: Corpus) -> Model | None:

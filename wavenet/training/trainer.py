@@ -110,10 +110,13 @@ class Trainer:
         self.ema_network.load_state_dict(tensors)
         self.ancestry = ancestry
 
-    def estimate_steps(self, seconds_per_step: float, at_least: int = 1) -> None:
-        """Let the schedule end when training has taken `train.minutes`, if this speed lasts."""
+    def steps_in_minutes(self, seconds_per_step: float) -> int:
+        """After how many steps training has taken `train.minutes`, if this speed lasts."""
         left = max(0.0, 60 * self.config.train.minutes - self.seconds)
-        steps = min(MOST_STEPS, max(at_least, self.step + round(left / seconds_per_step)))
+        return min(MOST_STEPS, max(1, self.step + round(left / seconds_per_step)))
+
+    def estimate_steps(self, steps: int) -> None:
+        """Let the schedule end after so many steps, until that is estimated again."""
         self.config = replace(self.config, train=replace(self.config.train, steps=steps))
         self.corpus = replace(self.corpus, config=self.config)
         self.estimates_steps = True
