@@ -159,6 +159,7 @@ wavenet.train("folder", on_step=lambda step: None)
 wavenet.score(model)
 model.sampel_rate
 wavenet.Sampler("demo-voice")
+wavenet.generat
 """
 
 

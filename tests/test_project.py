@@ -3,8 +3,6 @@
 import pydoc
 import re
 import rlcompleter
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -79,21 +77,3 @@ def test_a_former_name_says_what_it_is_called_now() -> None:
     for old, new in wavenet._FORMER.items():
         with pytest.warns(DeprecationWarning, match=f"wavenet.{old} is called wavenet.{new} now"):
             assert getattr(wavenet, old) is getattr(wavenet, new)
-
-
-@pytest.mark.slow
-def test_a_users_type_checker_sees_types(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    script = tmp_path / "script.py"
-    script.write_text("import wavenet\nreveal_type(wavenet.generate)\nwavenet.generat\n")
-    mypy = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--no-incremental",
-        "--follow-imports=silent",
-        str(script),
-    ]
-    result = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True)
-    assert "seconds: " in result.stdout, result.stdout + result.stderr
-    assert 'no attribute "generat"' in result.stdout

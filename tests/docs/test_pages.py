@@ -27,6 +27,16 @@ OTHER_NAMES = {"CHANGELOG.md", "versions.md", "settings.md", "architecture.md"}
 LANGUAGES = {*commands.RUN, "text", "toml"}
 # As an environment has it that the package is installed in.
 COMMAND = Path(sys.executable).parent / "wavenet"
+TRAIN = "wavenet train data/starter/speech/allison --config tiny"
+# Commands of which a page shows nothing that depends on how long they go on, and shorter ones that
+# print the same lines. `make docs-check` runs those of the page.
+SHORTER = {
+    f"{TRAIN} --steps 400": f"{TRAIN} --steps 10",
+    "python -m benchmarks.startup": "python -m benchmarks.startup --rounds 1",
+}
+in_a_terminal = pytest.mark.skipif(
+    os.name != "posix", reason="commands are run in a terminal of Unix"
+)
 # What stands behind the name of the program and is no command of it.
 NO_COMMANDS = {"COMMAND", "VERSION"}
 # Whatever shows figures of a machine.
@@ -197,12 +207,48 @@ def test_output_is_compared_but_for_what_varies() -> None:
     assert commands.same([machine.format("CPU", " ")], commands.unwrapped(wrapped))
 
 
+def test_commands_that_are_shortened_stand_on_a_page_without_what_depends_on_it() -> None:
+    found = {
+        command: lines if not block.figures_vary else ["..."]
+        for page in PAGES
+        for block in commands.blocks(page)
+        for command, lines in block.commands()
+        if command in SHORTER
+    }
+    assert found.keys() == SHORTER.keys()
+    for lines in found.values():
+        assert lines[0] == "..."
+        assert not re.search(r"\d", "".join(lines))
+
+
+@in_a_terminal
+def test_a_session_of_a_page_is_run_and_another_output_is_a_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = ROOT / "docs" / "none.md"
+    for printed, what in ((">>> x\n[1, ...]\n", ""), (">>> x\n[1, 3]\n", "Failed example")):
+        text = f"```pycon\n>>> x = [1, 2]\n```\n\n```pycon\n{printed}```\n"
+        monkeypatch.setattr(Path, "read_text", lambda self, encoding, text=text: text)
+        ((block, skipped, _, difference),) = commands.run_page(page)
+        assert (block.line, skipped) == (1, "")
+        assert what in difference
+        assert bool(difference) == bool(what)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="commands are run in a terminal of Unix")
+@in_a_terminal
 @pytest.mark.skipif(not COMMAND.exists(), reason="`wavenet` is not installed beside Python")
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_commands_print_what_their_page_says(page: Path) -> None:
+def test_commands_print_what_their_page_says(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed_by = commands.printed_by
+
+    def sooner(command: str, folder: Path, environment: dict[str, str]) -> tuple[int, list[str]]:
+        return printed_by(SHORTER.get(command, command), folder, environment)
+
+    monkeypatch.setattr(commands, "printed_by", sooner)
+    # Sessions are run and compared by a quick test.
+    monkeypatch.setattr(commands, "session", lambda _: None)
     ran = [(block, difference) for block, _, _, difference in commands.run_page(page)]
     differences = [f"{block.place}\n{difference}" for block, difference in ran if difference]
     assert not differences, "\n".join(differences)

@@ -1,6 +1,7 @@
-"""Compiles the kernel for a GPU that is not here.
+"""Compiles the kernel for GPUs that are not here.
 
-Prints, as JSON, what there is to check in the compiled code.
+Reads a target from each line, and prints, each as a line of JSON, what there is to check in the
+compiled code.
 """
 
 import json
@@ -136,4 +137,5 @@ def ptxas_report(ptx: str, arch: str, capability: int) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(report(Target(*json.loads(sys.argv[1])))))
+    for line in sys.stdin:
+        print(json.dumps(report(Target(*json.loads(line)))), flush=True)

@@ -9,13 +9,14 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+Compiled = Callable[[str], dict[str, Any]]
 # A preset, a precision, a compute capability, the preset's settings that differ, and `prefetch`.
 TARGETS: dict[str, tuple[Any, ...]] = {
     f"nv-wavenet-{precision}-{capability}": ("nv-wavenet", precision, capability)
@@ -48,24 +49,44 @@ MOST_SPILLED = 256
 SHARED_MEMORY = 227 * 1024
 
 
-def printed_by(script: str, *arguments: str) -> Any:
-    """In a process of its own, because Triton interprets all that it has imported, or nothing."""
+def started(script: str, folder: str) -> "subprocess.Popen[str]":
+    """A process of its own, because Triton interprets all that it has imported, or nothing.
+
+    What it compiles is kept in the folder.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = folder
+    return subprocess.Popen(
+        [sys.executable, "-m", f"tests.engines.{script}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent.parent,
+        env=environment,
+    )
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
+    """What `compile_kernel` reports of a target, by name.
+
+    One process compiles all of them: it takes longer to start than to compile a kernel.
+    """
     pytest.importorskip("triton")
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-        environment["TRITON_CACHE_DIR"] = folder
-        command = [sys.executable, "-m", f"tests.engines.{script}", *arguments]
-        here = Path(__file__).parent.parent.parent
-        done = subprocess.run(command, capture_output=True, text=True, cwd=here, env=environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    with started("compile_kernel", str(tmp_path_factory.mktemp("triton"))) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked, answers = process.stdin, process.stdout
 
+        @functools.cache
+        def report(name: str) -> dict[str, Any]:
+            print(json.dumps((TARGETS | AHEAD)[name]), file=asked, flush=True)
+            answer = answers.readline()
+            assert answer, f"{name} does not compile"
+            found: dict[str, Any] = json.loads(answer)
+            return found
 
-@functools.cache
-def compiled(name: str) -> dict[str, Any]:
-    """What `compile_kernel` reports of one of the targets."""
-    found: dict[str, Any] = printed_by("compile_kernel", json.dumps((TARGETS | AHEAD)[name]))
-    return found
+        yield report
 
 
 def require_barriers(found: dict[str, Any]) -> None:
@@ -80,7 +101,7 @@ def require_barriers(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(t, marks=[pytest.mark.slow] * (t != QUICK)) for t in TARGETS]
 )
-def test_the_kernel_compiles_for_every_gpu_with_its_barriers(name: str) -> None:
+def test_the_kernel_compiles_for_every_gpu_with_its_barriers(name: str, compiled: Compiled) -> None:
     found = compiled(name)
     assert found["arch"].startswith(f"sm_{TARGETS[name][2]}")
     require_barriers(found)
@@ -89,7 +110,7 @@ def test_the_kernel_compiles_for_every_gpu_with_its_barriers(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AHEAD)
-def test_layers_are_loaded_ahead_where_that_is_asked_for(name: str) -> None:
+def test_layers_are_loaded_ahead_where_that_is_asked_for(name: str, compiled: Compiled) -> None:
     found = compiled(name)
     require_barriers(found)
     assert found["copies_ahead"] > 0
@@ -119,16 +140,20 @@ def is_report(told: list[str]) -> bool:
     return bool(re.fullmatch(rf"{begun}\ncompiled in \d+\.\d s", "\n".join(told)))
 
 
-def test_a_compilation_is_reported_and_what_comes_from_the_cache_is_not() -> None:
+def test_a_compilation_is_reported_and_what_comes_from_the_cache_is_not(compiled: Compiled) -> None:
     found = compiled(QUICK)
     assert is_report(found["told"])
     assert found["told_again"] == []
 
 
 @pytest.mark.slow
-def test_a_model_is_compiled_once_and_reported_with_its_first_state() -> None:
+def test_a_model_is_compiled_once_and_reported_with_its_first_state(tmp_path: Path) -> None:
     """Whatever the batch, the number of steps and the sampling are."""
-    models = printed_by("specialise_kernel")
+    pytest.importorskip("triton")
+    with started("specialise_kernel", str(tmp_path)) as process:
+        printed, _ = process.communicate()
+    assert process.returncode == 0
+    models = json.loads(printed)
     assert all(is_report(told) for told, _ in models)
     assert [kernels for _, kernels in models] == [1, 2, 3]
 

@@ -128,7 +128,7 @@ def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
 
 @pytest.mark.parametrize(
     "kills",
-    [4, pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)],
+    [4, pytest.param(8, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)],
 )
 def test_training_survives_kills_at_random_moments(
     kills: int, common: Path, tmp_path: Path

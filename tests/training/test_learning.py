@@ -41,7 +41,7 @@ def test_a_chord_is_learnt_and_played(make_folder: Callable[..., Path], tmp_path
         head_channels=48,
         levels=256,
     )
-    training = replace(TRAINING, steps=400, batch=4, segment_seconds=0.4)
+    training = replace(TRAINING, steps=200, batch=2, segment_seconds=0.4)
     config = Config(name="chord", audio=AUDIO, model=model, train=training)
     (tmp_path / "chord.toml").write_text(config.to_toml())
     run = train(folder, config=str(tmp_path / "chord.toml"), out=tmp_path / "run")
