@@ -34,6 +34,8 @@ from tests.helpers import BOTH, SMALL, arrays, network, require_triton
 from wavenet import engines
 from wavenet.config import ModelConfig
 from wavenet.engines import ON_GPU, create_engine
+from wavenet.engines.gpu import cuda_graph
+from wavenet.engines.gpu.network import Network
 from wavenet.engines.kinds import KINDS
 from wavenet.engines.options import EngineOptions
 from wavenet.errors import EngineError, UnsupportedModelError, UsageError, WavenetError
@@ -103,9 +105,9 @@ def test_no_samples_leave_everything_as_it_was(engine_name: str) -> None:
 def test_a_capture_forbids_nothing_to_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of CUDA there is only a likeness here. It tells in which mode a step is captured."""
     model, calls = network(SMALL), []
-    steps = Streams("cuda-graph", model)
-    steps.generate(noise_of(model, 1, 1, 1))
-    step = steps.engine._step  # type: ignore[attr-defined]
+    streams = Streams("cuda-graph", model)
+    streams.generate(noise_of(model, 1, 1, 1))
+    (step,) = streams.engine._steps.values()  # type: ignore[attr-defined]
     signature = inspect.signature(torch.cuda.graph)
     stream = SimpleNamespace(wait_stream=lambda _other: None)
 
@@ -125,6 +127,44 @@ def test_a_capture_forbids_nothing_to_other_threads(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(torch.cuda, name, likeness)
     assert step._captured() == "replay"
     assert [c["capture_error_mode"] for c in calls] == ["thread_local"]
+
+
+def test_batches_of_a_size_that_was_there_are_not_captured_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when streams come and go. Those that were not used for long give way."""
+    model, captured = network(SMALL), []
+
+    class Recorded(cuda_graph.Step):
+        def __init__(self, network: Network, batch: int, hop: int, limited: bool) -> None:
+            captured.append(batch)
+            super().__init__(network, batch, hop, limited)
+
+    monkeypatch.setattr(cuda_graph, "Step", Recorded)
+    engine = create_engine("cuda-graph", SMALL, arrays(model))
+    batches = {size: Streams(engine, model, range(size)) for size in (1, 2, 3)}
+    noise = noise_of(model, 1, 3, 40)
+    parts: dict[int, list[Array]] = {size: [] for size in batches}
+    for i in range(0, 40, 10):
+        for size, streams in batches.items():
+            parts[size].append(streams.generate(noise[:size, i : i + 10]))
+    assert captured == [1, 2, 3]
+    for size, codes in parts.items():
+        whole = Streams("cuda-graph", model, range(size)).generate(noise[:size])
+        assert (np.concatenate(codes, 1) == whole).all()
+
+    captured.clear()
+    monkeypatch.setattr(cuda_graph, "MOST_STEPS", 3)
+    for size in (1, 2, 4, 1, 2, 3):
+        Streams(engine, model, range(size)).generate(noise_of(model, 1, size, 1))
+    assert captured == [4, 3]
+    # As of many streams: nothing is kept beside the next.
+    captured.clear()
+    monkeypatch.setattr(cuda_graph, "MOST_BYTES", 0)
+    for size in (4, 2, 2, 4):
+        Streams(engine, model, range(size)).generate(noise_of(model, 1, size, 1))
+        assert len(engine._steps) == 1  # type: ignore[attr-defined]
+    assert captured == [4, 2, 4]
 
 
 # --- bf16 -----------------------------------------------------------------------------------------

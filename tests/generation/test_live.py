@@ -1,7 +1,5 @@
 """Streams that are heard while they are made draw what `generate` draws, whatever others do."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
@@ -13,6 +11,7 @@ from wavenet.generation.live_notes import LiveNotes
 from wavenet.generation.streams import Generator
 from wavenet.glossary import Array
 from wavenet.model.distributions.base import Sampling
+from wavenet.scores.notes import Note
 
 NONE = np.zeros(0, np.int64)
 MODEL = as_checkpoint(network(SMALL))
@@ -31,10 +30,6 @@ def expected(seed: int, samples: int, **how: float) -> Array:
     return np.asarray(wavenet.generate(MODEL, seconds, seed, engine="numba", **how))  # type: ignore[arg-type]
 
 
-def heard(blocks: Sequence[Array]) -> Array:
-    return np.concatenate(blocks)
-
-
 def test_streams_that_come_and_go_do_not_change_each_other() -> None:
     live = live_streams()
     streams = [joined(live, seed) for seed in range(3)]
@@ -46,7 +41,7 @@ def test_streams_that_come_and_go_do_not_change_each_other() -> None:
     live.leave(streams[0])
     made[1] += live.advance([streams[1]], 37)
     for seed, blocks in made.items():
-        wav = heard(blocks)
+        wav = np.concatenate(blocks)
         assert (wav == expected(seed, len(wav))).all(), seed
     assert len(made[2]) == 5
 
@@ -54,32 +49,32 @@ def test_streams_that_come_and_go_do_not_change_each_other() -> None:
 def test_a_stream_that_goes_back_makes_the_same_again() -> None:
     live = live_streams()
     stream, other = joined(live, 4), joined(live, 5)
-    before = heard([live.advance([stream, other], 25)[0] for _ in range(8)])
+    before = np.concatenate([live.advance([stream, other], 25)[0] for _ in range(8)])
     moment = live.moment(stream, 90)
     # Kept at every second block.
     assert moment.stream.time == 100
     live.go_on_from(stream, moment)
     assert stream.now.time == 100
-    again = heard([live.advance([other, stream], 25)[1] for _ in range(8)])
+    again = np.concatenate([live.advance([other, stream], 25)[1] for _ in range(8)])
     assert (again[:100] == before[100:]).all()
-    assert (heard([before[:100], again]) == expected(4, 300)).all()
+    assert (np.concatenate([before[:100], again]) == expected(4, 300)).all()
 
 
 def test_a_changed_sampling_holds_from_the_moment_on() -> None:
     live = live_streams()
     stream, other = joined(live, 4, keep_every=10), joined(live, 5)
-    first = heard([live.advance([stream, other], 50)[0] for _ in range(4)])
+    first = np.concatenate([live.advance([stream, other], 50)[0] for _ in range(4)])
     live.go_on_from(stream, live.moment(stream, 100))
     stream.now.sampling = Sampling(0.0)
     wavs = [live.advance([stream, other], 50) for _ in range(4)]
-    changed, untouched = heard([w[0] for w in wavs]), heard([w[1] for w in wavs])
+    changed, untouched = np.concatenate([w[0] for w in wavs]), np.concatenate([w[1] for w in wavs])
     assert (changed[:100] != first[100:]).any()
     assert (untouched == expected(5, 400)[200:]).all()
     # Nothing is drawn any more, so the seed has no part in it.
     live.go_on_from(stream, live.moment(stream, 100))
     assert stream.now.time == 100
     stream.now.seed, stream.now.sampling = 77, Sampling(0.0)
-    assert (heard([live.advance([stream], 50)[0] for _ in range(4)]) == changed).all()
+    assert (np.concatenate([live.advance([stream], 50)[0] for _ in range(4)]) == changed).all()
 
 
 def test_one_moment_has_many_futures() -> None:
@@ -97,7 +92,7 @@ def test_one_moment_has_many_futures() -> None:
     assert (futures[1] != futures[0]).any()
 
 
-def test_moments_are_forgotten_when_they_were_heard_and_when_there_are_many() -> None:
+def test_moments_are_forgotten_when_they_were_played_and_when_there_are_many() -> None:
     live = live_streams()
     stream = joined(live, 1, keep_every=10)
     for _ in range(50):
@@ -117,7 +112,7 @@ def live_notes() -> LiveNotes:
     return LiveNotes(FLUTE, Generator(FLUTE, "numba").projection)
 
 
-def features_of(source: str) -> Array:
+def features_of(source: str | list[Note]) -> Array:
     conditions = wavenet.read_source(source, FLUTE)
     return Generator(FLUTE, "numba").projection.features(**conditions.values)
 
@@ -147,6 +142,28 @@ def test_a_note_that_is_still_held_sounds_again() -> None:
     np.testing.assert_allclose(again, first, atol=1e-3)
     notes.release(3 * rate, 72)
     assert np.abs(notes[np.array([550])] - live_notes()[np.array([550])]).max() < 1e-2
+
+
+def test_notes_that_are_bent_are_features_of_the_same_notes_with_bends() -> None:
+    bends = (((0.5, 0.4), (0.75, 1.5)), ((0, 1.5), (0.5, -2)))
+    given = [Note(1 + i, 2 + i, 72 + i, bends=of_one) for i, of_one in enumerate(bends)]
+    notes, rate = live_notes(), FLUTE.sample_rate
+    notes.press(rate, 72, 80)
+    # What was to come is done otherwise: a wheel that is turned has no future.
+    for second, semitones in ((1.5, 0.4), (2.9, -3), (1.75, 1.5)):
+        notes.bend(round(second * rate), semitones)
+    notes.press(2 * rate, 73, 80)
+    notes.release(2 * rate, 72)
+    notes.bend(round(2.5 * rate), -2)
+    notes.release(3 * rate, 73)
+    expected = features_of(given)
+    np.testing.assert_allclose(notes[np.arange(100, 300)], expected[100:300], atol=1e-4)
+    # After seconds the wheel is still where it was.
+    notes.press(20 * rate, 74, 80)
+    late = features_of([Note(0, 2, 72)])
+    np.testing.assert_allclose(notes[np.arange(2010, 2100)], late[10:100], atol=1e-4)
+    with pytest.raises(UsageError, match="`bend` 131"):
+        notes.bend(rate, 131)
 
 
 def test_a_note_may_be_held_for_minutes() -> None:

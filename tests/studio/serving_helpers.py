@@ -134,9 +134,9 @@ class Listener:
         until = len(self.wav) + samples
         self.say("credit", until=until, position=len(self.wav))
         while len(self.wav) < until:
-            heard = self.socket.recv(LONGEST_SECONDS)
-            assert isinstance(heard, bytes), heard
-            self.wav = np.concatenate([self.wav, np.frombuffer(heard, "<f4")])
+            block = self.socket.recv(LONGEST_SECONDS)
+            assert isinstance(block, bytes), block
+            self.wav = np.concatenate([self.wav, np.frombuffer(block, "<f4")])
         return self.wav
 
     def require_undisturbed(self) -> None:

@@ -101,7 +101,7 @@ def test_hundreds_come_and_go(server: Served, other: Listener) -> None:
     assert server.log == []
 
 
-def test_a_wish_that_fails_ends_its_stream(
+def test_a_task_that_fails_ends_its_stream(
     server: Served, other: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listener = server.listener(seed=3)
@@ -151,9 +151,9 @@ def test_an_engine_that_fails_ends_those_that_it_advanced(
     with monkeypatch.context() as patch:
         patch.setattr(Generator, "advance", fail)
         advanced.say("credit", until=10_000, position=400)
-        told = answers_until_closed(advanced.socket)
-    assert len(told) == 1
-    assert json.loads(told[0])["message"].startswith("the stream has ended: ")
+        answers = answers_until_closed(advanced.socket)
+    assert len(answers) == 1
+    assert json.loads(answers[0])["message"].startswith("the stream has ended: ")
     (line,) = server.log
     assert line.startswith(f"tiny.safetensors cannot go on: {type(error).__name__}")
     # Who waited, and who comes, is played to.
@@ -171,19 +171,19 @@ def test_a_stream_that_cannot_be_let_go_ends_those_that_were_one_with_it(
     """For nobody knows what became of their state."""
     played = Models(server.studio)
     player = played.take(server.model)
-    told: list[list[Any]] = [[], [], []]
+    received: list[list[Any]] = [[], [], []]
     no_prompt = np.zeros(0, np.int64)
 
     def begin() -> None:
         streams = [player.generator.stream(seed, 0, {}) for seed in range(3)]
-        for stream, hear in zip(streams, told, strict=True):
+        for stream, hear in zip(streams, received, strict=True):
             player.begin(stream, no_prompt, hear.append)
         # These advance as one.
         for voice in player.voices[:2]:
             voice.credit = player.samples(0.02)
 
-    player.ask(begin).result(LONGEST_SECONDS)
-    wait_until(lambda: told[0] and told[1])
+    player.submit(begin).result(LONGEST_SECONDS)
+    wait_until(lambda: received[0] and received[1])
     first, _, third = player.voices
 
     def fail(*_: Any) -> None:
@@ -191,17 +191,17 @@ def test_a_stream_that_cannot_be_let_go_ends_those_that_were_one_with_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(player.generator.engine, "select", fail)
-        player.ask(lambda: player.leave(first)).result(LONGEST_SECONDS)
+        player.submit(lambda: player.leave(first)).result(LONGEST_SECONDS)
     assert player.voices == [third]
-    assert [type(each[-1]) for each in told[:2]] == [np.ndarray, MemoryError]
+    assert [type(each[-1]) for each in received[:2]] == [np.ndarray, MemoryError]
     third.credit = 100
-    player.ask(lambda: None)
-    wait_until(lambda: told[2])
+    player.submit(lambda: None)
+    wait_until(lambda: received[2])
     played.close()
     assert server.log == ["tiny.safetensors cannot go on: MemoryError: "]
 
 
-def told_at_start(server: Served) -> str:
+def error_at_start(server: Served) -> str:
     with server.connect() as page:
         page.send(json.dumps({"type": "start", "model": server.model, "seed": 1}))
         return str(json.loads(page.recv(LONGEST_SECONDS)).get("message", ""))
@@ -214,18 +214,18 @@ def test_checkpoints_that_are_damaged_deleted_or_replaced(server: Served, other:
         for content in (b"", whole[:100], whole[: len(whole) // 2], b"\xff" * 1000):
             server.checkpoint.write_bytes(content)
             os.utime(server.checkpoint, (1, len(content)))
-            assert told_at_start(server).startswith(str(server.checkpoint))
+            assert error_at_start(server).startswith(str(server.checkpoint))
         server.checkpoint.unlink()
-        assert told_at_start(server) == "no such model"
+        assert error_at_start(server) == "no such model"
         as_checkpoint(network(SMALL, 1)).save(server.checkpoint)
-        assert told_at_start(server) == ""
+        assert error_at_start(server) == ""
     finally:
         server.checkpoint.write_bytes(whole)
         os.utime(server.checkpoint, (1, time.time() + 5))
     assert server.log == []
 
 
-def test_a_model_that_takes_all_memory_is_told(
+def test_a_model_that_takes_all_memory_is_reported(
     server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
@@ -233,9 +233,9 @@ def test_a_model_that_takes_all_memory_is_told(
 
     monkeypatch.setattr(models, "load", fail)
     os.utime(server.checkpoint, (1, time.time() + 10))
-    assert told_at_start(server).endswith("there is not enough memory to play it")
+    assert error_at_start(server).endswith("there is not enough memory to play it")
     monkeypatch.undo()
-    assert told_at_start(server) == ""
+    assert error_at_start(server) == ""
 
 
 def test_the_end_waits_for_no_model(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +342,7 @@ def test_a_signal_ends_the_studio_while_it_plays(
     assert list((tmp_path / "temporary").glob("wavenet-studio-*")) == []
 
 
-def test_where_it_cannot_listen_is_told_in_a_line(
+def test_where_it_cannot_listen_is_reported_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

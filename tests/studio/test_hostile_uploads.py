@@ -64,12 +64,12 @@ def send(server: Served, content: bytes, name: str = "a.wav") -> tuple[int, dict
 
 
 def started_with(server: Served, **settings: Any) -> dict[str, Any]:
-    """What a page is told that starts a stream."""
+    """The first message to a page that starts a stream."""
     with server.connect() as page:
         page.send(json.dumps({"type": "start", "model": server.model, "seed": 1, **settings}))
-        told: dict[str, Any] = json.loads(page.recv(LONGEST_SECONDS))
-    assert "wavenet-studio-" not in told.get("message", "")
-    return told
+        message: dict[str, Any] = json.loads(page.recv(LONGEST_SECONDS))
+    assert "wavenet-studio-" not in message.get("message", "")
+    return message
 
 
 @pytest.fixture(autouse=True)
@@ -104,8 +104,8 @@ def test_damaged_recordings_are_kept_or_refused_in_a_line(
             # What was read once is read again.
             path = f"/api/uploads/{answer['id']}?rate=8000"
             assert server.ask(path)[0] in (200, 400)
-            told = started_with(server, prompt=answer["id"])
-            assert told["type"] in ("started", "error"), told
+            message = started_with(server, prompt=answer["id"])
+            assert message["type"] in ("started", "error"), message
     assert server.log == []
 
 
@@ -155,8 +155,8 @@ def test_nothing_is_unpickled(server: Served, tmp_path: Path) -> None:
             if status == 200:
                 for settings in ({"prompt": answer["id"]}, {"upload": answer["id"]}):
                     for model in (server.model, "demo-flute"):
-                        told = started_with(server, model=model, **settings)
-                        assert told["type"] == "error"
+                        message = started_with(server, model=model, **settings)
+                        assert message["type"] == "error"
     assert not trap.exists()
     assert server.log == []
 
@@ -179,9 +179,9 @@ def test_scores_that_are_damaged_too_long_or_no_recordings(server: Served, tmp_p
         started = time.monotonic()
         status, answer = send(server, content, name)
         assert status == 200
-        told = started_with(server, model="demo-flute", upload=answer["id"])
-        assert told["type"] == ("started" if name == "good.mid" else "error"), (name, told)
-        assert name in told.get("message", name) or "follows" in told["message"]
+        message = started_with(server, model="demo-flute", upload=answer["id"])
+        assert message["type"] == ("started" if name == "good.mid" else "error"), (name, message)
+        assert name in message.get("message", name) or "follows" in message["message"]
         assert started_with(server, prompt=answer["id"])["type"] == "error"
         assert server.ask(f"/api/uploads/{answer['id']}?rate=8000")[0] == 400
         assert time.monotonic() - started < 10

@@ -43,7 +43,7 @@ def test_a_stream_takes_only_its_share_while_others_listen(
         voice = player.begin(stream, np.zeros(0, np.int64), lambda wav: made.append(len(wav)))  # type: ignore[arg-type]
         player.grant(voice, 10**6, 0)
 
-    player.ask(begin).result()
+    player.submit(begin).result()
     for _ in range(20):
         time.sleep(0.02)
         assert sum(made) <= player.samples(time.monotonic() - began + 0.2)

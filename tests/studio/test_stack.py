@@ -71,10 +71,10 @@ def test_the_gaps_of_4_4_4_4_are_named(client: TestClient) -> None:
     answer = ask(client, **GAPS)
     coverage = answer["coverage"]
     assert coverage["gaps"] == [[1, 3], [5, 7], [9, 11], [13, 15]]
-    assert (coverage["samples_heard"], coverage["unheard"], coverage["gap_count"]) == (5, 12, 4)
+    assert (coverage["covered"], coverage["uncovered"], coverage["gap_count"]) == (5, 12, 4)
     assert "12 of 17 samples are never heard: lags 1-3, 5-7, 9-11, 13-15" in answer["advice"][1]
     assert answer["tree"]["levels"][0] == [0, 0, 4, 4, 8, 8, 12, 12, 16, 16]
-    assert answer["tree"]["unheard"] == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert answer["tree"]["uncovered"] == [1, 3, 5, 7, 9, 11, 13, 15]
 
 
 @pytest.mark.parametrize("start", [*loading.preset_names(), "demo-voice", "demo-flute"])
@@ -84,7 +84,7 @@ def test_every_start_has_the_figures_of_its_report(client: TestClient, start: st
     assert answer["advice"] == printed["advice"]
     for name in ("receptive_field", "parameters", "macs_per_sample", "state_bytes", "layers"):
         assert answer[name] == printed[name]
-    assert answer["coverage"]["samples_heard"] == printed["coverage"]["samples_heard"]
+    assert answer["coverage"]["covered"] == printed["coverage"]["samples_heard"]
     assert answer["pitch_periods"] == printed["pitch_periods"]
 
 
@@ -105,8 +105,8 @@ def test_every_variant_has_the_figures_of_its_report(client: TestClient, name: s
     heights = [-np.inf if p is None else p for p in answer["coverage"]["bars"]["log2_paths"]]
     assert np.allclose(heights, counts.log2_paths, atol=1e-3)
     bottom = answer["tree"]["levels"][0]
-    heard = [lag for i in range(0, len(bottom), 2) for lag in range(bottom[i], bottom[i + 1] + 1)]
-    assert heard == np.flatnonzero(counts.covered).tolist()
+    covered = [lag for i in range(0, len(bottom), 2) for lag in range(bottom[i], bottom[i + 1] + 1)]
+    assert covered == np.flatnonzero(counts.covered).tolist()
 
 
 def test_the_command_says_the_same_in_a_terminal(client: TestClient) -> None:
@@ -121,13 +121,13 @@ def test_the_command_says_the_same_in_a_terminal(client: TestClient) -> None:
 
 
 def test_the_paths_to_a_sample_are_counted_and_shown(client: TestClient) -> None:
-    heard = ask(client, "stack/paths", **GAPS, lag=8)
-    assert heard["words"] == "lag 8, 0.50 ms back: 6 paths lead there"
+    covered = ask(client, "stack/paths", **GAPS, lag=8)
+    assert covered["words"] == "lag 8, 0.50 ms back: 6 paths lead there"
     # Of each layer from the first on: from what to what its lines lead.
-    assert heard["edges"][0] == [4, 8, 8, 8]
-    assert heard["edges"][3] == [0, 0, 0, 4]
+    assert covered["edges"][0] == [4, 8, 8, 8]
+    assert covered["edges"][3] == [0, 0, 0, 4]
     missed = ask(client, "stack/paths", **GAPS, lag=7)
-    assert missed["heard"] is False
+    assert missed["covered"] is False
     assert missed["words"].endswith("no path leads there, so it is never heard")
     assert missed["edges"] == []
 
@@ -244,8 +244,8 @@ def test_a_field_that_is_too_long_says_so(client: TestClient) -> None:
 def test_a_long_field_comes_in_bars_and_columns_that_hold_all_of_it(client: TestClient) -> None:
     answer = ask(client, start="music", dilations=",".join(str(2**i) for i in range(1, 14)))
     bars, coverage = answer["coverage"]["bars"], answer["coverage"]
-    assert sum(bars["unheard"]) == coverage["unheard"] == (answer["receptive_field"] - 1) // 2
-    assert len(bars["unheard"]) <= stack_drawing.MAX_BARS
+    assert sum(bars["uncovered"]) == coverage["uncovered"] == (answer["receptive_field"] - 1) // 2
+    assert len(bars["uncovered"]) <= stack_drawing.MAX_BARS
     assert coverage["gap_count"] > len(coverage["gaps"]) == stack_drawing.MAX_GAPS
     tree = answer["tree"]
     assert tree["levels"][0][-1] == (answer["receptive_field"] - 1) // tree["unit"]

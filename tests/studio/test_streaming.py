@@ -49,11 +49,11 @@ def client(places: Mapping[str, Path], log: list[str], tmp_path_factory: Any) ->
 
 
 class Page:
-    """A page with its stream. `wav` is what was sent so far, `told` the messages."""
+    """A page with its stream. `wav` is what was sent so far, `messages` what came besides."""
 
     def __init__(self, socket: WebSocketTestSession, model: str, **settings: Any) -> None:
         self._socket = socket
-        self.wav, self.told = np.zeros(0, np.float32), list[dict[str, Any]]()
+        self.wav, self.messages = np.zeros(0, np.float32), list[dict[str, Any]]()
         self.say("start", model=model, **settings)
 
     def say(self, kind: str, **message: Any) -> None:
@@ -61,22 +61,22 @@ class Page:
 
     def hear(self) -> dict[str, Any] | None:
         """What comes next: samples, or the message that is returned."""
-        message = self._socket.receive()
-        if message.get("bytes") is not None:
-            self.wav = np.concatenate([self.wav, np.frombuffer(message["bytes"], "<f4")])
+        frame = self._socket.receive()
+        if frame.get("bytes") is not None:
+            self.wav = np.concatenate([self.wav, np.frombuffer(frame["bytes"], "<f4")])
             return None
-        told: dict[str, Any] = json.loads(message["text"])
-        self.told.append(told)
-        if told["type"] == "from":
-            self.wav = self.wav[: told["sample"]]
-        return told
+        message: dict[str, Any] = json.loads(frame["text"])
+        self.messages.append(message)
+        if message["type"] == "from":
+            self.wav = self.wav[: message["sample"]]
+        return message
 
     def wait_for(self, kind: str) -> dict[str, Any]:
         while True:
-            told = self.hear()
-            if told is not None and told["type"] == kind:
-                return told
-            assert told is None or told["type"] not in ("error", "refused"), told
+            message = self.hear()
+            if message is not None and message["type"] == kind:
+                return message
+            assert message is None or message["type"] not in ("error", "refused"), message
 
     def until(self, samples: int) -> Array:
         """What is heard until a sample, of a little more."""
@@ -101,7 +101,7 @@ def page(client: TestClient, places: Mapping[str, Path]) -> Iterator[Page]:
 
 def test_what_is_carried_is_what_generate_makes(page: Page, places: Mapping[str, Path]) -> None:
     assert (page.until(5001) == expected(places["plain"], 5001)).all()
-    about = page.told[0]
+    about = page.messages[0]
     assert (about["seed"], about["rate"], about["lead_in"], about["samples"]) == (7, 8000, 0, None)
     assert "seed 7" in about["comment"]
     assert about["listeners"] == 1
@@ -216,6 +216,24 @@ def test_keys_are_heard_within_a_moment(client: TestClient) -> None:
         assert np.abs(rest).max() < 0.02
 
 
+def test_a_key_that_is_held_is_bent(client: TestClient) -> None:
+    def strongest(wav: Array) -> float:
+        spectrum = np.abs(np.fft.rfft(wav * np.hanning(len(wav)), 1 << 16))
+        return float(np.fft.rfftfreq(1 << 16, 1 / 16_000)[spectrum.argmax()])
+
+    with client.websocket_connect(STREAM) as socket:
+        page = Page(socket, FLUTE, seed=7, live="keys")
+        page.until(1600)
+        page.say("keys", position=1600, pressed=[[76, 90]])
+        begins = page.wait_for("from")["sample"]
+        page.until(begins + 8000)
+        page.say("keys", position=begins + 8000, bend=1.5)
+        bent = page.wait_for("from")["sample"]
+        wav = page.until(bent + 8000)
+        before, after = strongest(wav[bent - 4000 : bent]), strongest(wav[bent + 2000 :])
+        assert 12 * np.log2(after / before) == pytest.approx(1.5, abs=0.2)
+
+
 def test_a_microphone_is_followed(client: TestClient) -> None:
     with client.websocket_connect(STREAM) as socket:
         page = Page(socket, FLUTE, seed=7, live="microphone")
@@ -233,13 +251,13 @@ def test_a_microphone_is_followed(client: TestClient) -> None:
         page.say("change", position=len(page.wav), temperature=0.9)
         page.wait_for("from")
         assert len(wav) - 1024 <= len(page.wav) < len(wav) - 512
-        assert [told["note"] for told in page.told if told["type"] == "note"] == [76, None]
+        assert [m["note"] for m in page.messages if m["type"] == "note"] == [76, None]
         assert np.abs(page.wav[:3000]).max() < 0.02
         pitch = track(page.wav[6000:10_000], 16_000, 160, 65, 2100)
         assert np.abs(np.median(pitch[pitch[:, 1] > 0, 0]) - 76) < 0.5
 
 
-def test_what_cannot_be_changed_is_told_and_the_sound_goes_on(
+def test_what_cannot_be_changed_is_reported_and_the_sound_goes_on(
     page: Page, places: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "MOST_BRANCHES", 1)
@@ -319,16 +337,16 @@ def test_one_listener_too_many_is_refused_kindly_until_another_leaves(
             Page(b, labels, seed=1).wait_for("started")
             for model in (plain, labels):
                 with client.websocket_connect(STREAM) as c:
-                    told = Page(c, model, seed=1).hear()
-                    assert told is not None
-                    assert told["type"] == "refused"
-                    assert "keeps 2 streams of" in told["message"]
-                    assert "1 to " in told["message"]
+                    message = Page(c, model, seed=1).hear()
+                    assert message is not None
+                    assert message["type"] == "refused"
+                    assert "keeps 2 streams of" in message["message"]
+                    assert "1 to " in message["message"]
         # Whoever leaves gives the place back, soon.
         for _ in range(100):
             with client.websocket_connect(STREAM) as c:
-                told = Page(c, plain, seed=1).hear()
-            if told is not None and told["type"] == "started":
+                message = Page(c, plain, seed=1).hear()
+            if message is not None and message["type"] == "started":
                 break
             time.sleep(0.05)
         else:
@@ -354,10 +372,10 @@ def test_what_cannot_be_is_one_line_and_the_page_may_try_again(
 ) -> None:
     with client.websocket_connect(STREAM) as socket:
         model = settings.pop("model", identity(places["plain"]))
-        told = Page(socket, model, **settings).hear()
-        assert told is not None
-        assert told["type"] == "error"
-        assert line in told["message"]
+        message = Page(socket, model, **settings).hear()
+        assert message is not None
+        assert message["type"] == "error"
+        assert line in message["message"]
         # The same page may try again.
         page = Page(socket, identity(places["plain"]), seed=7)
         assert (page.until(100) == expected(places["plain"], 100)).all()
@@ -367,8 +385,8 @@ def test_a_labelled_model_refuses_a_label_that_it_does_not_know(
     client: TestClient, places: Mapping[str, Path]
 ) -> None:
     with client.websocket_connect(STREAM) as socket:
-        told = Page(socket, identity(places["labels"]), label="nobody").hear()
-        assert told == {
+        message = Page(socket, identity(places["labels"]), label="nobody").hear()
+        assert message == {
             "type": "error",
             "message": "`label` nobody: is not one that this model knows",
         }

@@ -1,4 +1,4 @@
-"""The train view: what pages are told of runs, and trainings that they start, stop and resume."""
+"""The train view: what pages learn of runs, and trainings that they start, stop and resume."""
 
 import json
 import math
@@ -122,7 +122,7 @@ def test_a_run_is_listed_with_how_far_it_is(client: TestClient, run: Run) -> Non
     assert not listed["can_stop"]
 
 
-def test_places_that_are_missing_are_told_and_the_others_shown(
+def test_places_that_are_missing_are_reported_and_the_others_shown(
     root: Path, run: Run, tmp_path: Path
 ) -> None:
     studio = Studio(root, [tmp_path / "nowhere", run.folder])
@@ -252,7 +252,7 @@ def test_a_search_for_recordings_ends(root: Path, monkeypatch: pytest.MonkeyPatc
     assert not recording_folders(root)[1]
 
 
-def test_what_a_training_begins_from_is_told(client: TestClient) -> None:
+def test_what_a_training_begins_from_is_reported(client: TestClient) -> None:
     starts = {start["name"]: start for start in client.get("/api/trainings").json()["starts"]}
     assert starts["base-speech"]["is_model"]
     assert "readers" in starts["base-speech"]["purpose"]
@@ -311,7 +311,9 @@ def test_a_training_starts_stops_and_lets_no_other_begin(
     assert started(client)["name"] == "takes-tiny-2"
 
 
-def test_why_a_training_failed_is_told(client: TestClient, stand_in: Callable[[str], None]) -> None:
+def test_why_a_training_failed_is_reported(
+    client: TestClient, stand_in: Callable[[str], None]
+) -> None:
     stand_in(FAILING)
     started(client, name="mine")
     wait_until(lambda: only_run(client)["state"] == "failed")

@@ -34,8 +34,8 @@ MODELS = {"vocoder": VOCODER, "labelled": BOTH, "free": SMALL}
 
 
 @dataclass
-class Told:
-    """What a page was told of a stream, and the samples that it was sent."""
+class Received:
+    """The messages and samples of a stream that a page received."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     wav: Wav = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -58,21 +58,23 @@ class Page:
         content, parameters = path.read_bytes(), {"name": name or path.name}
         return self.client.post("/api/uploads", content=content, params=parameters)
 
-    def copy(self, model: str, **start: Any) -> Told:
+    def copy(self, model: str, **start: Any) -> Received:
         """Ask for a stream, and for more of it as it comes, until it has ended."""
-        told = Told()
+        received = Received()
         with self.client.websocket_connect(STREAM) as socket:
             socket.send_json({"type": "start", "model": self.models[model]["id"], **start})
-            while not {"end", "error", "refused"} & {*told.types}:
+            while not {"end", "error", "refused"} & {*received.types}:
                 message = socket.receive()
                 if message.get("bytes"):
-                    told.wav = np.append(told.wav, np.frombuffer(message["bytes"], "<f4"))
+                    received.wav = np.append(received.wav, np.frombuffer(message["bytes"], "<f4"))
                 else:
-                    told.messages.append(json.loads(message["text"]))
-                if told.types == ["started"]:
-                    until = len(told.wav) + 8000
-                    socket.send_json({"type": "credit", "until": until, "position": len(told.wav)})
-        return told
+                    received.messages.append(json.loads(message["text"]))
+                if received.types == ["started"]:
+                    until = len(received.wav) + 8000
+                    socket.send_json(
+                        {"type": "credit", "until": until, "position": len(received.wav)}
+                    )
+        return received
 
 
 @pytest.fixture(scope="module")
@@ -109,20 +111,20 @@ def test_the_copy_is_that_of_vocode(page: Page, files: dict[str, Path], recordin
     upload = page.send(recording).json()
     assert upload["name"] == "a tone.wav"
     assert upload["seconds"] == 0.7
-    told = page.copy("vocoder", upload=upload["id"], seed=7)
+    received = page.copy("vocoder", upload=upload["id"], seed=7)
     expected = wavenet.vocode(files["vocoder"], recording, seed=7)
-    assert told.types == ["started", "end"]
-    started = told.messages[0]
+    assert received.types == ["started", "end"]
+    started = received.messages[0]
     assert started["samples"] == len(expected) == 5600
     assert (started["rate"], started["seed"], started["lead_in"]) == (8000, 7, 0)
     assert "vocoder" in started["comment"]
     assert "seed 7" in started["comment"]
-    np.testing.assert_array_equal(told.wav, expected)
+    np.testing.assert_array_equal(received.wav, expected)
 
     calmer = page.copy("vocoder", upload=upload["id"], seed=8, temperature=0.5)
     expected = wavenet.vocode(files["vocoder"], recording, seed=8, temperature=0.5)
     np.testing.assert_array_equal(calmer.wav, expected)
-    assert not np.array_equal(calmer.wav, told.wav)
+    assert not np.array_equal(calmer.wav, received.wav)
 
 
 def test_the_copy_of_a_vocoder_of_labels_follows_the_label(
@@ -136,9 +138,9 @@ def test_the_copy_of_a_vocoder_of_labels_follows_the_label(
         expected = wavenet.vocode(files["labelled"], recording, seed=3, label=label)
         np.testing.assert_array_equal(copies[label], expected)
     assert not np.array_equal(copies["ada"], copies["bob"])
-    told = page.copy("labelled", upload=upload, label="eve")
-    assert told.types == ["error"]
-    assert "eve" in told.messages[0]["message"]
+    received = page.copy("labelled", upload=upload, label="eve")
+    assert received.types == ["error"]
+    assert "eve" in received.messages[0]["message"]
 
 
 def test_no_more_is_made_than_a_page_has_room_for(page: Page, tmp_path: Path) -> None:
@@ -193,10 +195,10 @@ def test_a_damaged_recording_is_refused_in_a_line_with_its_name(
 
 def test_what_cannot_be_copied_is_said(page: Page, recording: Path) -> None:
     def error(model: str, **start: Any) -> str:
-        told = page.copy(model, **start)
-        assert told.types == ["error"]
-        assert not len(told.wav)
-        message = told.messages[0]["message"]
+        received = page.copy(model, **start)
+        assert received.types == ["error"]
+        assert not len(received.wav)
+        message = received.messages[0]["message"]
         assert "\n" not in message
         return str(message)
 

@@ -67,22 +67,10 @@ def demo(
         from wavenet.cli.demo_training import DemoReport, KeepCorpus
         from wavenet.data.cache_folders import cache_option
         from wavenet.system.shell import command
-        from wavenet.training.run_folder import Run
         from wavenet.training.session import train
     interrupts.raise_exceptions()
+    overrides = _overrides(what, out, minutes, steps)
     console, keep = DemoReport(), KeepCorpus()
-    given: dict[str, Any] = {"train.minutes": minutes, "train.steps": steps}
-    overrides = {name: value for name, value in given.items() if value is not None}
-    other = RunError(
-        out,
-        "holds a demo of other recordings, kind or length",
-        "delete it, or choose another place with -o",
-    )
-    # A demo that has begun goes on with the config of its run.
-    if not Run(out).exists:
-        overrides = {"train.init_from": chosen.base} | (overrides or {"train.minutes": MINUTES})
-    elif ("pitch" in Run(out).config().model.conditioning) != (what == "tune"):
-        raise other
     try:
         run = train(
             folder or chosen.bundled,
@@ -92,7 +80,7 @@ def demo(
             listeners=[console, keep],
         )
     except ChangedRunError:
-        raise other from None
+        raise _of_another_demo(out) from None
     finally:
         console.close()
     last = run.latest()
@@ -104,6 +92,28 @@ def demo(
         raise typer.Exit(128 + interrupts.received if console.interrupted else 0)
     chosen.make(run, keep.corpus)
     _suggest(chosen, run, keep.corpus)
+
+
+def _overrides(what: str, out: Path, minutes: float | None, steps: int | None) -> dict[str, Any]:
+    """The settings that are not those of the run. Raises RunError for that of another demo."""
+    from wavenet.training.run_folder import Run
+
+    given: dict[str, Any] = {"train.minutes": minutes, "train.steps": steps}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    # A demo that has begun goes on with the config of its run.
+    if not Run(out).exists:
+        return {"train.init_from": DEMOS[what].base} | (overrides or {"train.minutes": MINUTES})
+    if ("pitch" in Run(out).config().model.conditioning) != (what == "tune"):
+        raise _of_another_demo(out)
+    return overrides
+
+
+def _of_another_demo(out: Path) -> RunError:
+    return RunError(
+        out,
+        "holds a demo of other recordings, kind or length",
+        "delete it, or choose another place with -o",
+    )
 
 
 def _suggest(demo: Demo, run: "Run", corpus: "Corpus") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from wavenet.version import __version__
 if TYPE_CHECKING:
     from wavenet.config import Config
     from wavenet.data.pcm_cache import Index
+    from wavenet.data.selection import Selection
     from wavenet.data.split import Span
     from wavenet.data.tracks import Tracks
     from wavenet.engines.options import EngineOptions
@@ -73,9 +74,7 @@ def evaluate(
 ) -> None:
     """How well a model predicts recordings: bits per sample, beside simple baselines."""
     with terminal.loading("PyTorch"):
-        from wavenet.data.pcm_cache import index_folder
         from wavenet.data.selection import Selection
-        from wavenet.data.tracks import attach
         from wavenet.engines.options import say_nothing
         from wavenet.evaluation.likelihood import Likelihood, label_ids, spans_to_score
         from wavenet.evaluation.scorers import create_scorer
@@ -98,17 +97,9 @@ def evaluate(
         with terminal.loading("PyTorch" if engine == "parallel" else "the engine"):
             scorer = create_scorer(checkpoint, engine, device, engine_options)
         interrupts.raise_exceptions()
-        index = index_folder(
-            recordings,
-            config.audio,
-            trim=False,
-            # What comes once is not kept.
-            cache=copy.parent / "cache" if copy and cache is None else cache,
-            version=checkpoint.training.decoding,
-            wait_seconds=-1,
-            on_wait=terminal.warn,
-        )
-        index, config, tracks = attach(index, config, frames_from or "")
+        # What comes once is not kept.
+        folder_of_cache = copy.parent / "cache" if copy and cache is None else cache
+        index, config, tracks = _indexed(checkpoint, recordings, folder_of_cache, frames_from)
         if frames_from is None and config.train.frames_from:
             origin = f"the model was trained on frames from {config.train.frames_from}"
             tell(f"note: {origin}, these are computed from the audio (--frames-from)")
@@ -117,11 +108,7 @@ def evaluate(
         where = f"{counted(len(spans), 'recording')} of {place} at {index.sample_rate} Hz"
         tell(f"checkpoint of step {checkpoint.training.step} on {where}")
         trained = trained_on(model, checkpoint, index, split)
-        if seen := _count(spans, trained):
-            # Programs read the standard output.
-            note = terminal.warn if as_json else terminal.status
-            which = f"{seen} of these recordings" if len(spans) > 1 else "this recording"
-            note(f"note: the model was trained on {which}")
+        _note_trained_on(_count(spans, trained), len(spans), as_json)
         likelihood = Likelihood(index, config, scorer, tracks)
         done = spans[: _add(likelihood, spans, say)]
         interrupted = len(done) < len(spans)
@@ -154,13 +141,46 @@ def evaluate(
             "interrupted": interrupted,
             "version": __version__,
         }
-        skipped = [{"file": s.name, "reason": s.reason} for s in score.skipped]
-        print_json(about | asdict(score) | {"skipped": skipped})
+        print_json(about | _as_dict(score))
     if interrupted:
         raise typer.Exit(130)
     named = set(map(identity, folder))
     if any(identity(index.folder / skipped.name) in named for skipped in index.skipped):
         raise typer.Exit(1)
+
+
+def _indexed(
+    checkpoint: "Model", recordings: "Selection", cache: Path | None, frames_from: str | None
+) -> "tuple[Index, Config, Tracks]":
+    """The recordings, decoded as the model's were, with what is followed along them."""
+    from wavenet.data.pcm_cache import index_folder
+    from wavenet.data.tracks import attach
+
+    index = index_folder(
+        recordings,
+        checkpoint.config.audio,
+        trim=False,
+        cache=cache,
+        version=checkpoint.training.decoding,
+        wait_seconds=-1,
+        on_wait=terminal.warn,
+    )
+    return attach(index, checkpoint.config, frames_from or "")
+
+
+def _note_trained_on(seen: int, count: int, as_json: bool) -> None:
+    """Say that `seen` of `count` recordings were trained on, if any were."""
+    if seen:
+        # Programs read the standard output.
+        note = terminal.warn if as_json else terminal.status
+        which = f"{seen} of these recordings" if count > 1 else "this recording"
+        note(f"note: the model was trained on {which}")
+
+
+def _as_dict(score: "Score") -> dict[str, Any]:
+    """A score for JSON."""
+    skipped = [{"file": s.name, "reason": s.reason} for s in score.skipped]
+    return asdict(score) | {"skipped": skipped}
 
 
 def _count(spans: "Sequence[Span]", names: Collection[str]) -> int:

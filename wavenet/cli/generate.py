@@ -1,5 +1,6 @@
 """`wavenet generate`: new audio, or the continuation of a recording."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from wavenet.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
     from wavenet.cli.destinations import Destination
+    from wavenet.cli.streams import Stream
     from wavenet.engines import Engine
 
 
@@ -80,7 +82,6 @@ def generate(
         from wavenet.generation.sampler import Sampler
         from wavenet.model.distributions.base import Sampling
         from wavenet.model.known_labels import in_turn
-        from wavenet.system.files import open_at_once
 
     destination = Destination(out, force, listen, subtype, raw, as_json)
     terminal.verbosity.status_aside = destination.takes_stdout
@@ -119,37 +120,22 @@ def generate(
                 labels=labels,
             )
 
-        # Of as many as may be open at once.
-        at_once = open_at_once(len(numbers))
-        whole = range(len(numbers))
-        batches = [whole[i : i + at_once] for i in range(0, len(numbers), at_once)]
+        batches = batches_of(len(numbers))
         with terminal.loading("the engine"):
             first = sampler_of(batches[0], engine)
         samplers = chain([first], (sampler_of(batch, first.engine) for batch in batches[1:]))
         lines = list[str]()
-        lead, lead_seconds, after = None, 0.0, ""
+        lead, lead_seconds = None, 0.0
         if source and continued and continued.recording:
             whose = standard_input.shown(source, copy)
             lines = [f"note: {whose}: {note}" for note in continued.recording.notes]
             if keep_prompt:
                 lead, lead_seconds = continued.recording, continued.whole_samples / rate
-                after = f" after {lead_seconds:.2f} s of prompt"
         lines.append(streams.first_line(first.engine, len(batches[0]), trained, seed))
-        about = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
-        asked = [
-            streams.Stream(
-                samples,
-                path,
-                tags={} if no_tag else about(clip=number + 1),
-                text=after + (f", {voice}" if voice else ""),
-                facts={
-                    "clip": number + 1,
-                    "label": voice or None,
-                    "kept_prompt_seconds": lead_seconds,
-                },
-            )
-            for number, path, voice in zip(numbers, paths, voices, strict=True)
-        ]
+        tags = partial(synthetic_tags, name, trained, seed, lead_seconds=lead_seconds)
+        asked = clip_streams(
+            samples, numbers, paths, voices, lead_seconds, None if no_tag else tags
+        )
         both = zip(batches, samplers, strict=True)
         origin = streams.origin(name, trained, first.engine, seed)
         streams.make(both, asked, destination, lines, origin, lead, "a --prompt, ")
@@ -171,6 +157,42 @@ def clip_numbers(count: int | None, first: int | None, labels: int) -> range:
     require_count(count)
     start = (first or 1) - 1
     return range(start, start + count)
+
+
+def batches_of(count: int) -> list[range]:
+    """So many clips, counted from 0, in batches of as many as may be open at once."""
+    from wavenet.system.files import open_at_once
+
+    at_once, whole = open_at_once(count), range(count)
+    return [whole[i : i + at_once] for i in range(0, count, at_once)]
+
+
+def clip_streams(
+    samples: int,
+    numbers: range,
+    paths: Sequence[Path],
+    voices: Sequence[str],
+    lead_seconds: float,
+    tags: Callable[..., Mapping[str, str]] | None,
+) -> "list[Stream]":
+    """What is to be made of each clip, which stands behind so many seconds of its prompt."""
+    from wavenet.cli.streams import Stream
+
+    after = f" after {lead_seconds:.2f} s of prompt" if lead_seconds else ""
+    return [
+        Stream(
+            samples,
+            path,
+            tags=tags(clip=number + 1) if tags else {},
+            text=after + (f", {voice}" if voice else ""),
+            facts={
+                "clip": number + 1,
+                "label": voice or None,
+                "kept_prompt_seconds": lead_seconds,
+            },
+        )
+        for number, path, voice in zip(numbers, paths, voices, strict=True)
+    ]
 
 
 def seed_and_paths(

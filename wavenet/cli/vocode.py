@@ -1,6 +1,6 @@
 """`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from wavenet.errors import AudioError, EngineError, UsageError, printable
 
 if TYPE_CHECKING:
     from wavenet.audio.mel_files import MelFormat
+    from wavenet.cli.follow import Followed
     from wavenet.generation.conditions import Conditions
     from wavenet.model.checkpoint import Model
 
@@ -123,16 +124,6 @@ def vocode(
         are_frames = [mel_frames.is_file_of_frames(path) for path in files]
         _check_options(any(are_frames), mel_scale, mel_offset, mel_range)
         readable, skipped = read(files, trained, made, copy)
-    sources = [
-        follow.Followed(
-            each,
-            standard_input.shown(files[i], copy),
-            "-" if files[i] == copy else str(files[i]),
-            paths[i],
-            may_be_silent=bool(each.values["mel"].max() <= SOUNDING),
-        )
-        for i, each in readable.items()
-    ]
     lines = []
     if config.train.frames_from and not all(are_frames[i] for i in readable):
         trained_on = f"the model was trained on frames from {config.train.frames_from}"
@@ -151,7 +142,7 @@ def vocode(
         lines=lines,
         skipped=skipped,
     )
-    follow.make(sources, how)
+    follow.make(_followed(readable, files, paths, copy), how)
 
 
 def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -208,6 +199,28 @@ def read(
     if not readable:
         raise typer.Exit(1)
     return readable, skipped
+
+
+def _followed(
+    readable: "Mapping[int, Conditions]",
+    files: Sequence[Path],
+    paths: Sequence[Path],
+    copy: Path | None,
+) -> "list[Followed]":
+    """Each input that can be read, and where its audio goes."""
+    from wavenet.cli import standard_input
+    from wavenet.cli.follow import Followed
+
+    return [
+        Followed(
+            each,
+            standard_input.shown(files[i], copy),
+            "-" if files[i] == copy else str(files[i]),
+            paths[i],
+            may_be_silent=bool(each.values["mel"].max() <= SOUNDING),
+        )
+        for i, each in readable.items()
+    ]
 
 
 def range_of(text: str | None) -> tuple[float, float] | None:

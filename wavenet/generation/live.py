@@ -1,8 +1,8 @@
 """Streams that are heard while they are made: they join and leave, go back, and go on otherwise.
 
 What a listener changes is to be heard soon, though audio is made ahead. So some moments of what was
-made and not yet heard are kept, and a stream goes back to one of them: what it had made after it is
-made anew. The same moment can be gone on from several times, which gives several futures of one
+made and not yet played are kept, and a stream goes back to one of them: what it had made after it
+is made anew. The same moment can be gone on from several times, which gives several futures of one
 past.
 """
 
@@ -41,7 +41,7 @@ class LiveStream:
     """Samples that lie between two kept moments, at least."""
 
     moments: deque[Moment] = field(default_factory=deque)
-    """What was kept of its future, that is of what nobody has heard, the oldest first."""
+    """What was kept of its future, that is of what was not played yet, the oldest first."""
 
     def forget_before(self, time: int) -> None:
         """Forget the moments before sample `time`."""

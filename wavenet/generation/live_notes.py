@@ -1,6 +1,6 @@
 """Notes that are played while they are heard, as features of a model that follows pitch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from wavenet.generation.sources import How, from_notes, require_playable
 from wavenet.glossary import Array
 from wavenet.model.checkpoint import Model
 from wavenet.scores.notes import Note
+from wavenet.scores.pitch_wheel import Bends
 
 # So far ahead of the present a note that is held is taken to sound, and silence to last.
 AHEAD_SECONDS = 1.0
@@ -50,6 +51,7 @@ class LiveNotes:
         self.until = 2**62
         self._notes: list[_Held] = []
         self._pressed: dict[float, int] = {}
+        self._bends = Bends()
         self._first, self._last, self._features = 0, -1, np.zeros((0, 0), np.float32)
 
     def __getitem__(self, frames: Array) -> Array:
@@ -89,6 +91,14 @@ class LiveNotes:
         else:
             self._end(time)
 
+    def bend(self, time: int, semitones: float) -> None:
+        """Bend what sounds from a sample on, until it is bent otherwise.
+
+        Raises UsageError for more than `notes.MOST_BEND`.
+        """
+        self._bends.bend(time / self._rate, semitones)
+        self._last = -1
+
     def _begin(self, time: int, pitch: float, velocity: int) -> None:
         self._end(time)
         start = time / self._rate
@@ -112,17 +122,17 @@ class LiveNotes:
         # Features begin at a whole frame.
         self._first = int(begin * self._rate) // self._hop
         begin = self._first * self._hop / self._rate
+        self._bends.forget_before(begin)
         until = last * self._hop / self._rate + AHEAD_SECONDS
         notes: list[Note] = []
         for n in self._notes:
             if n.start >= until:
                 break
-            start = max(0.0, n.start - begin)
+            start, end = max(0.0, n.start - begin), (until if n.end is None else n.end) - begin
             if notes and notes[-1].end > start:
-                notes[-1] = Note(notes[-1].start, start, notes[-1].pitch, notes[-1].velocity)
-            notes.append(
-                Note(start, (until if n.end is None else n.end) - begin, n.pitch, n.velocity)
-            )
+                notes[-1] = replace(notes[-1], end=start)
+            bends = self._bends.between(start + begin, end + begin)
+            notes.append(Note(start, end, n.pitch, n.velocity, bends))
         values = self._silence()
         if notes:
             values = dict(from_notes(notes, self._model, How(), "").values)

@@ -39,11 +39,14 @@ def _require_same(unit: str, of_prompt: int, of_model: int) -> None:
         raise UsageError("prompt", None, reason, "read it for this model")
 
 
-def _require_conditions(conditions: Any) -> None:
-    """Raise UsageError for what is no list of what streams follow."""
+def _require_conditions(conditions: Any, labels: Sequence[str], known: Sequence[str]) -> None:
+    """Raise UsageError for what is no list of what streams follow, or for missing labels."""
     listed = isinstance(conditions, list | tuple)
     if not listed or not all(isinstance(getattr(c, "values", None), Mapping) for c in conditions):
         raise UsageError("conditions", None, "must be a list of Conditions")
+    if conditions and known and not labels:
+        advice = f"choose one of {labels_line(known)}"
+        raise UsageError("label", None, "this model knows labels", advice)
 
 
 class Sampler:
@@ -100,10 +103,7 @@ class Sampler:
             if given is not None:
                 require_type(name, given, kind)
         config = model.config.model
-        _require_conditions(conditions)
-        if conditions and config.labels and not labels:
-            advice = f"choose one of {labels_line(config.labels)}"
-            raise UsageError("label", None, "this model knows labels", advice)
+        _require_conditions(conditions, labels, config.labels)
         prompt = prompt or Prompt(np.zeros(0, np.int64), gain=1.0)
         self.seed, self.sampling = seed, sampling or Sampling()
         self.count = len(conditions) or count

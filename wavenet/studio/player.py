@@ -26,7 +26,7 @@ from wavenet.model.conditioning.registry import front_ends
 
 # What is made at once: for those who listen, and for those who play and want to hear it at once.
 LISTENING_SECONDS, PLAYING_SECONDS = 0.08, 0.01
-# While others listen, a stream may be so much ahead of what could be heard.
+# While others listen, a stream may be so much ahead of what could be played.
 MOST_AHEAD_SECONDS = 5.0
 # The part of what the engine makes that is promised to listeners.
 PROMISED = 0.9
@@ -97,16 +97,16 @@ class Player:
         self.listeners = 0
         self.capacity = self._timed_capacity()
         self.engine = self.generator.engine.describe(1)
-        self._wishes: deque[tuple[Callable[[], None], Future[None]]] = deque()
+        self._tasks: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="wavenet-player", daemon=True)
         self._thread.start()
 
-    def ask(self, wish: Callable[[], None]) -> Future[None]:
+    def submit(self, task: Callable[[], None]) -> Future[None]:
         """Have something done between two blocks; what it raises is in what this returns.
 
-        Whoever waits for that before the next wish has one of them in a block, as everybody has,
+        Whoever waits for that before the next task has one of them in a block, as everybody has,
         and cannot keep the others waiting for their sound.
         """
         done = Future[None]()
@@ -114,7 +114,7 @@ class Player:
             if self._closed:
                 done.cancel()
             else:
-                self._wishes.append((wish, done))
+                self._tasks.append((task, done))
             self._changed.notify()
         return done
 
@@ -135,7 +135,7 @@ class Player:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        for _, done in self._wishes:
+        for _, done in self._tasks:
             done.cancel()
 
     def samples(self, seconds: float) -> int:
@@ -172,23 +172,23 @@ class Player:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._wishes and not self._closed and not self._ready()[1]:
-                    # What waits for its pace is not told when it may go on.
+                while not self._tasks and not self._closed and not self._ready()[1]:
+                    # What waits for its pace is not notified when it may go on.
                     self._changed.wait(LISTENING_SECONDS if self.voices else None)
                 if self._closed:
                     return
-                wishes = list(self._wishes)
-                self._wishes.clear()
-            for wish, done in wishes:
-                self._do(wish, done)
+                tasks = list(self._tasks)
+                self._tasks.clear()
+            for task, done in tasks:
+                self._run_task(task, done)
             self._advance()
 
-    def _do(self, wish: Callable[[], None], done: "Future[None]") -> None:
-        """Whatever one listener's wish leads to, the others are played to."""
+    def _run_task(self, task: Callable[[], None], done: "Future[None]") -> None:
+        """Whatever one listener's task leads to, the others are played to."""
         if not done.set_running_or_notify_cancel():
             return
         try:
-            wish()
+            task()
         except Exception as e:
             done.set_exception(e)
         else:

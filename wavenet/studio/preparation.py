@@ -87,7 +87,7 @@ def _conditions(model: Model, uploads: Uploads, start: Start) -> Conditions:
 def _seconds_of(score: str | Path, model: Model) -> float:
     """How long notes or segments are: of text or in a file; 0 where that cannot be read.
 
-    What is wrong with it is told where it is followed.
+    What is wrong with it is reported where it is followed.
     """
     is_of_segments = "segments" in model.config.model.conditioning
     parts: list[Any] = []

@@ -1,19 +1,20 @@
-"""What a page says of a stream over its WebSocket, and what it is told.
+"""The messages of a stream over a WebSocket: those that a page sends, and those that it receives.
 
-A page says, in JSON objects with a `type`:
+It sends JSON objects with a `type`:
 
     start     begin a stream of a `model`: `seed`, settings, and what it continues or follows
     credit    make audio until sample `until`, ten milliseconds at least, and then wait; the page
               plays sample `position`
     change    other settings from `position` on
-    keys      `pressed`, pairs of a note and a velocity, and `released`, notes
+    keys      `pressed`, pairs of a note and a velocity, and `released`, notes; or how many
+              semitones to `bend` them by
     branch    go on from `position` with another `seed`; that moment is kept, and has a number
     resume    go back to the moment of branch `number` and go on with a `seed`
 
 and, in binary messages, the samples of a microphone where the stream follows one: 16 bits each, at
 the rate of the stream, from its first sample on.
 
-It is told `started`, `from` (what follows begins at that `sample`, in place of what was sent
+It receives `started`, `from` (what follows begins at that `sample`, in place of what was sent
 before), `end`, `refused`, `error`, `notice` of what could not be changed, and of a microphone the
 `note` that it is played as, or null, and how many samples were `skipped` where it fell behind.
 Between these, binary messages hold samples, float32. The least byte is first in all of them.
@@ -32,6 +33,7 @@ from wavenet.errors import UsageError
 from wavenet.generation.api import given_or_new
 from wavenet.glossary import Wav
 from wavenet.model.distributions.base import Sampling
+from wavenet.scores.notes import MOST_BEND
 
 # Of one message, and of keys that are pressed or released in one.
 MOST_CHARACTERS, MOST_KEYS = 20_000, 32
@@ -41,7 +43,7 @@ DAY_SECONDS = 86_400.0
 
 
 class MalformedError(Exception):
-    """A page said something that no page of the studio says."""
+    """A page sent something that no page of the studio sends."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,17 @@ def keys_of(given: dict[str, Any]) -> tuple[list[tuple[float, int]], list[float]
         note, velocity = pair
         pairs.append((_key("note", note), _of_kind("velocity", velocity, int)))
     return pairs, [_key("note", note) for note in released]
+
+
+def bend_of(given: dict[str, Any]) -> float | None:
+    """How many semitones what sounds is bent by from here on, if that changes.
+
+    Raises MalformedError.
+    """
+    bend: float | None = optional(given, "bend", float)
+    if bend is not None and not abs(bend) <= MOST_BEND:
+        raise MalformedError("more bent than notes can be")
+    return bend
 
 
 def wav_of(data: bytes) -> Wav:

@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
 def serve(
     studio: Studio, host: str, port: int, *, opens_browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Serve pages until Ctrl-C. `say` is told their address.
+    """Serve pages until Ctrl-C. `say` is called with their address.
 
     Raises UsageError for an address that cannot be listened at.
     """

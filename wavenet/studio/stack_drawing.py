@@ -39,11 +39,11 @@ def coverage(counts: PathCounts | None) -> dict[str, Any] | None:
         return None
     width, starts = _bars(counts.size)
     highest = np.maximum.reduceat(counts.log2_paths, starts)
-    unheard = np.add.reduceat(~counts.covered, starts, dtype=np.int64)
+    uncovered = np.add.reduceat(~counts.covered, starts, dtype=np.int64)
     gaps = counts.gaps
     return {
-        "samples_heard": counts.size - counts.uncovered_count,
-        "unheard": counts.uncovered_count,
+        "covered": counts.size - counts.uncovered_count,
+        "uncovered": counts.uncovered_count,
         "gap_count": len(gaps),
         "gaps": gaps[:MAX_GAPS],
         "gaps_in_words": path_counts.name_gaps(counts) if gaps else "",
@@ -51,7 +51,7 @@ def coverage(counts: PathCounts | None) -> dict[str, Any] | None:
         "bars": {
             "samples": width,
             "log2_paths": [round(p, 4) if p > -np.inf else None for p in highest.tolist()],
-            "unheard": unheard.tolist(),
+            "uncovered": uncovered.tolist(),
         },
     }
 
@@ -84,12 +84,12 @@ def tree(report: StackReport, newest: int) -> dict[str, Any]:
         return {"refusal": "the field is too long for a tree" if few else deep}
     reached = [np.flatnonzero(r[:newest]) for r in _reached(offsets)]
     unit = ceil_div(newest, COLUMNS)
-    unheard = np.flatnonzero(~report.path_counts.covered[:newest])
+    uncovered = np.flatnonzero(~report.path_counts.covered[:newest])
     return {
         "newest": newest,
         "unit": unit,
         "levels": [_column_runs(lags, unit) for lags in reached],
-        "unheard": _column_runs(unheard, unit),
+        "uncovered": _column_runs(uncovered, unit),
         "edges": [
             _edges(lags, taps, unit) for lags, taps in zip(reached[1:], offsets, strict=True)
         ],
@@ -139,15 +139,15 @@ def paths_to(report: StackReport, lag: int, newest: int) -> dict[str, Any]:
     counts, offsets = report.path_counts, report.config.model.all_offsets
     when = f"lag {lag:,}, {report.ms(lag)} ms back" if lag else "lag 0, the newest sample"
     if counts is None:
-        return {"lag": lag, "heard": None, "words": f"{when}: paths are not counted", "edges": []}
+        return {"lag": lag, "covered": None, "words": f"{when}: paths are not counted", "edges": []}
     log2_paths = float(counts.log2_paths[lag])
-    paths, heard = paths_in_words(log2_paths), log2_paths > -np.inf
+    paths, covered = paths_in_words(log2_paths), log2_paths > -np.inf
     lead = "leads" if paths in ("no path", "1 path") else "lead"
     words = f"{when}: {paths} {lead} there"
-    if not heard:
+    if not covered:
         words += ", so it is never heard"
-    answer = {"lag": lag, "heard": heard, "words": words, "edges": [], "levels": []}
-    if not heard or len(offsets) > MAX_LEVELS:
+    answer = {"lag": lag, "covered": covered, "words": words, "edges": [], "levels": []}
+    if not covered or len(offsets) > MAX_LEVELS:
         return answer
     # The output depends on level i at a lag, and that on the sample so many lags further back.
     above, below = _reached(offsets), [np.isfinite(p) for p in path_counts.levels(offsets[::-1])]

@@ -1,6 +1,6 @@
-"""A stream of audio to a page, over a WebSocket; `protocol` says what is said there.
+"""A stream of audio to a page, over a WebSocket; `protocol` lists the messages.
 
-Whoever says something else is cut off, and so is who does not read. The audio is that of
+Whoever sends something else is cut off, and so is who does not read. The audio is that of
 `wavenet generate` with the same seed, sample for sample.
 """
 
@@ -33,6 +33,7 @@ from wavenet.studio.preparation import Prepared, label_number, prepared
 from wavenet.studio.protocol import (
     MalformedError,
     Start,
+    bend_of,
     keys_of,
     message_of,
     optional,
@@ -44,7 +45,7 @@ from wavenet.studio.protocol import (
 )
 from wavenet.studio.uploads import Uploads
 
-# A page may have so much more made than it has heard.
+# A page may have so much more made than it has played.
 MOST_AHEAD_SECONDS = 5.0
 # What it sends of a microphone: at once, before its time, and how fast: no clock is exact.
 MOST_AT_ONCE_SECONDS, MOST_EARLY_SECONDS, MOST_PACE = 0.25, 1.0, 1.05
@@ -214,7 +215,7 @@ class Session:
             if len(lead_in):
                 self._outgoing.deliver(lead_in)
 
-        await _done(player.ask(begin))
+        await _done(player.submit(begin))
 
     def _take(self, name: str) -> Player:
         """A place among a model's listeners, which is given back at once if the page has left."""
@@ -241,7 +242,7 @@ class Session:
                 raise UsageError("label", label, "is heard from the next start on")
             if live_input is None:
                 features = player.generator.projection.features(label=number)
-        # Checked here, where errors are told.
+        # Checked here, where errors are reported.
         sampling = sampling_of(given, self._sampling)
         player.generator.distribution.check(sampling)
         self._sampling = sampling
@@ -257,12 +258,14 @@ class Session:
 
     async def _keys(self, given: dict[str, Any]) -> None:
         _, voice = self._playing()
-        notes, (pressed, released) = voice.live_input, keys_of(given)
+        notes, (pressed, released), bend = voice.live_input, keys_of(given), bend_of(given)
         if not isinstance(notes, LiveNotes):
             raise MalformedError("keys of a stream that has none")
 
         def play() -> None:
             time = voice.live.now.time
+            if bend is not None:
+                notes.bend(time, bend)
             for note in released:
                 notes.release(time, note)
             for note, velocity in pressed:
@@ -322,7 +325,7 @@ class Session:
             fields = {"seed": seed, "branch": number, "comment": comment, "again": True}
             self._outgoing.deliver({"type": "from", "sample": self._lead_in + now.time, **fields})
 
-        await _done(player.ask(resume))
+        await _done(player.submit(resume))
 
     async def _go_back(
         self, given: dict[str, Any], change: Callable[[], None], **fields: Any
@@ -339,7 +342,7 @@ class Session:
             sample = self._lead_in + voice.live.now.time
             self._outgoing.deliver({"type": "from", "sample": sample, **fields})
 
-        await _done(player.ask(go_back))
+        await _done(player.submit(go_back))
 
     def _playing(self) -> tuple[Player, Voice]:
         if self._player is None or self._voice is None:
@@ -359,7 +362,7 @@ class Session:
         if player is None:
             return
         if voice is not None:
-            player.ask(lambda: player.leave(voice))
+            player.submit(lambda: player.leave(voice))
         self._models.release(player)
 
 
@@ -369,6 +372,6 @@ def _comment(model: Model, seed: int) -> str:
     return synthetic_tags(model.name, model, seed, made_from=made_from)["comment"]
 
 
-async def _done(wish: "Future[None]") -> None:
-    """Wait until a player has done something. Whoever says much waits with it for each block."""
-    await asyncio.wrap_future(wish)
+async def _done(task: "Future[None]") -> None:
+    """Wait until a player has done something. Whoever sends much waits with it for each block."""
+    await asyncio.wrap_future(task)

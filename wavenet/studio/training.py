@@ -133,7 +133,7 @@ class TrainView:
         return JSONResponse(self.runs.head(out))
 
     async def stop(self, request: Request) -> Response:
-        return await self._told(request, self._stop)
+        return await self._act_on_run(request, self._stop)
 
     def _stop(self, run: str) -> Response:
         folder = self.runs.folder(run)
@@ -141,7 +141,7 @@ class TrainView:
         return JSONResponse(self.runs.head(folder))
 
     async def resume(self, request: Request) -> Response:
-        return await self._told(request, self._resume)
+        return await self._act_on_run(request, self._resume)
 
     def _resume(self, run: str) -> Response:
         folder = self.runs.folder(run)
@@ -157,7 +157,7 @@ class TrainView:
         self.trainings.start(folder, ["--out", folder.absolute()])
         return JSONResponse(self.runs.head(folder))
 
-    async def _told(self, request: Request, act: Callable[[str], Response]) -> Response:
+    async def _act_on_run(self, request: Request, act: Callable[[str], Response]) -> Response:
         """Do what a page asks for with a run, of which it says no more."""
         _refuse_unknown(await json_body(request), set())
         return await run_in_threadpool(act, request.path_params["run"])

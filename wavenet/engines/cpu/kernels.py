@@ -42,14 +42,12 @@ In the functions below, `sizes` is a `Sizes`, `w` a `Weights` and `s` a `Scratch
 other arguments that stand for arrays are pointers too, unless a docstring says otherwise.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from wavenet.audio.quantization import FULL_SCALE
-from wavenet.engines.cpu.panels import BLOCK, PANEL, Sizes, Weights, aligned
+from wavenet.engines.cpu.panels import BLOCK, PANEL, Weights
 from wavenet.engines.cpu.sampling import draw
-from wavenet.glossary import Array
+from wavenet.engines.cpu.scratch import scratch_pointers
 from wavenet.simd.vectors import (
     add,
     add_interpolated,
@@ -69,43 +67,6 @@ _tall, _short = product(2, HOST.rows), product(2, 4)
 _TALL, _SHORT = HOST.rows, 4
 
 
-class Scratch(NamedTuple):
-    """Working memory for one step of `rows` streams, flat. Inside the kernels, pointers to it.
-
-    `z` holds every layer's gate of the present step and, for `consume_stream`, of the one before,
-    and then room for that thread's own copy of one of them. `out` and `total` hold one for each of
-    two steps or threads. `gathered` holds the inputs of a block of older taps, and room for the
-    padding of the last one. `context` holds what the context module's two taps read, the mean over
-    its window, and the output of its branches.
-    """
-
-    x: Array  # (rows, R')
-    h: Array  # (rows, 2 G')
-    z: Array  # (2 L + 1, rows, G')
-    out: Array  # (2, rows, max(R', S'))
-    total: Array  # (2, rows, S')
-    hidden: Array  # (rows, H')
-    predicted: Array  # (rows, n_params')
-    gathered: Array  # (8, older R) and R' more
-    context: Array  # (rows, 3 S' + (branches + 1) P')
-
-
-def allocate_scratch(sizes: Sizes, rows: int) -> Scratch:
-    """Working memory for `rows` streams."""
-    r, g, s = sizes.r_vectors * LANES, sizes.g_vectors * LANES, sizes.s_vectors * LANES
-    return Scratch(
-        x=aligned(rows * r),
-        h=aligned(rows * 2 * g),
-        z=aligned(rows * (2 * sizes.layers + 1) * g),
-        out=aligned(rows * 2 * max(r, s)),
-        total=aligned(rows * 2 * s),
-        hidden=aligned(rows * sizes.h_vectors * LANES),
-        predicted=aligned(rows * sizes.param_vectors * LANES),
-        gathered=aligned(BLOCK * sizes.older * sizes.r + r),
-        context=aligned(rows * (3 * s + (sizes.branches + 1) * sizes.p_vectors * LANES)),
-    )
-
-
 @subroutine
 def weight_pointers(w):  # type: ignore[no-untyped-def]
     """Pointers to a `Weights`. Passing arrays on would count references at each call."""
@@ -115,15 +76,6 @@ def weight_pointers(w):  # type: ignore[no-untyped-def]
         at(w.hidden, 0), at(w.hidden_bias, 0), at(w.output, 0), at(w.output_bias, 0),
         at(w.branches, 0), at(w.mean, 0), at(w.branch_bias, 0),
         at(w.project, 0), at(w.project_bias, 0),
-    )  # fmt: skip
-
-
-@subroutine
-def scratch_pointers(s):  # type: ignore[no-untyped-def]
-    """Pointers to a `Scratch`."""
-    return Scratch(
-        at(s.x, 0), at(s.h, 0), at(s.z, 0), at(s.out, 0), at(s.total, 0),
-        at(s.hidden, 0), at(s.predicted, 0), at(s.gathered, 0), at(s.context, 0),
     )  # fmt: skip
 
 

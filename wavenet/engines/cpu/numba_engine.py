@@ -1,8 +1,9 @@
 """The engine for CPUs: compiled loops in one thread or several, with float32 or bf16 weights.
 
 `kernels` holds the loops and says how memory is laid out, `pipeline` the loop for two threads at
-one stream, `vectors` the operations that both are made of, `panels` how weights are packed,
-`sampling` the draws, and `thread_scheduler` when several threads are used.
+one stream, `vectors` the operations that both are made of, `scratch` the memory that they work in,
+`panels` how weights are packed, `sampling` the draws, and `thread_scheduler` when several threads
+are used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,9 @@ import numpy as np
 from wavenet.config import ModelConfig
 from wavenet.engines.cpu import panels
 from wavenet.engines.cpu.compiled import advance, consume, produce
-from wavenet.engines.cpu.kernels import Scratch, allocate_scratch
 from wavenet.engines.cpu.pipeline import FLAGS, STOP
 from wavenet.engines.cpu.sampling import draw_settings
+from wavenet.engines.cpu.scratch import Scratch, allocate_scratch
 from wavenet.engines.cpu.thread_scheduler import ThreadScheduler
 from wavenet.engines.engine import Engine, overflow
 from wavenet.engines.kinds import require_known

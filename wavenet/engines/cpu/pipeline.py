@@ -28,6 +28,7 @@ bit.
 from wavenet.engines.cpu import kernels
 from wavenet.engines.cpu.panels import BLOCK
 from wavenet.engines.cpu.sampling import draw
+from wavenet.engines.cpu.scratch import scratch_pointers
 from wavenet.simd.counts import SPINS, publish, published, yield_core
 from wavenet.simd.vectors import copy, prefetch
 from wavenet.simd.writer import LANES, at, move, subroutine
@@ -62,7 +63,7 @@ def produce_stream(  # type: ignore[no-untyped-def]
 
     Returns early at STOP.
     """
-    w, s, f = kernels.weight_pointers(weights), kernels.scratch_pointers(scratch), at(flags, 0)
+    w, s, f = kernels.weight_pointers(weights), scratch_pointers(scratch), at(flags, 0)
     channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
     gates = sizes.g_vectors * LANES
     layers = plan.layers
@@ -113,7 +114,7 @@ def produce_stream(  # type: ignore[no-untyped-def]
 
 def consume_stream(sizes, weights, plan, scratch, flags, ring, ahead, times, begin, end):  # type: ignore[no-untyped-def]
     """Compute what `produce_stream` waits for, over the same steps. Returns early at STOP."""
-    w, s, f = kernels.weight_pointers(weights), kernels.scratch_pointers(scratch), at(flags, 0)
+    w, s, f = kernels.weight_pointers(weights), scratch_pointers(scratch), at(flags, 0)
     channels, width = sizes.r_vectors * LANES, 2 * sizes.g_vectors * LANES
     gates, skips = sizes.g_vectors * LANES, sizes.s_vectors * LANES
     # What lies before these belongs to the producer.

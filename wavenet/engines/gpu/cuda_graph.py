@@ -13,10 +13,12 @@ The graph is replayed for every sample. It computes in double precision, for all
     t, i = t + 1, i + 1
 
 A graph reads and writes the same memory each time. So the state is copied there before a block of
-steps and back after it, and the streams' times and samplings lie on the device. The engine takes
-every model that the reference takes, but for those with a context module. Nothing is fused: a step
-starts some ten small kernels for each layer. With the batch, only the last of sixteen digits
-changes.
+steps and back after it, and the streams' times and samplings lie on the device. A graph is of one
+number of streams. Those of the last few numbers are kept, for streams that join and leave.
+
+The engine takes every model that the reference takes, but for those with a context module. Nothing
+is fused: a step starts some ten small kernels for each layer. With the batch, only the last of
+sixteen digits changes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +41,11 @@ from wavenet.model.distributions.base import Sampling
 BLOCK_STEPS = 256
 # Steps before a capture, in which libraries set themselves up.
 WARM_UP_STEPS = 3
+# Captured steps that are kept, and the memory that they may take when another one is captured.
+MOST_STEPS, MOST_BYTES = 8, 1 << 28
+
+# Streams of the batch, the conditioning's hop, and whether top-k or top-p is looked at.
+Kind = tuple[int, int, bool]
 
 
 class CudaGraphEngine(DeviceEngine):
@@ -53,7 +60,8 @@ class CudaGraphEngine(DeviceEngine):
             advice = "use `engine` triton or numba"
             raise UnsupportedModelError(f"`precision` {options.precision}", reason, advice)
         super().__init__(Network(config, weights, device_for(self.name), torch.float64), options)
-        self._step: Step | None = None
+        # By their kind, the least recently used first.
+        self._steps: dict[Kind, Step] = {}
 
     def describe(self, batch: int) -> str:
         return f"cuda-graph engine ({device_name(self._network.device)}, double precision)"
@@ -68,12 +76,8 @@ class CudaGraphEngine(DeviceEngine):
     ) -> Samples:
         batch, steps = noise.shape[:2]
         conditioning = self._network.conditioning(conditioning)
-        kind = (batch, conditioning.hop if conditioning else 0, any(map(is_limited, samplings)))
-        if self._step is None or self._step.kind != kind:
-            # Each holds memory for all its streams, which is free before the next one takes some.
-            self._step = None
-            self._step = Step(self._network, *kind)
-        step = self._step
+        hop = conditioning.hop if conditioning else 0
+        step = self._step((batch, hop, any(map(is_limited, samplings))))
         device = self._network.device
         by_step = torch.tensor(noise, dtype=torch.float64, device=device).transpose(0, 1)
         codes = torch.empty(steps, batch, dtype=torch.int64, device=device)
@@ -85,6 +89,18 @@ class CudaGraphEngine(DeviceEngine):
         x: Samples = codes.t().contiguous().cpu().numpy()
         return x
 
+    def _step(self, kind: Kind) -> "Step":
+        """The step of a kind, captured unless it was kept."""
+        steps = self._steps
+        step = steps.pop(kind, None)
+        if step is None:
+            # What many streams take is free before the next step takes memory.
+            while len(steps) >= MOST_STEPS or sum(s.nbytes for s in steps.values()) > MOST_BYTES:
+                del steps[next(iter(steps))]
+            step = Step(self._network, *kind)
+        steps[kind] = step
+        return step
+
 
 class Step:
     """One step of `batch` streams, and the memory that it works in.
@@ -93,7 +109,6 @@ class Step:
     """
 
     def __init__(self, network: Network, batch: int, hop: int, limited: bool) -> None:
-        self.kind = (batch, hop, limited)
         self._network, self._hop = network, hop
         n = network
 
@@ -121,6 +136,11 @@ class Step:
         self.params = numbers(batch, n.distribution.n_params)
         self._draw = draw_for(n.distribution)
         self._replay = self._captured() if n.device.type == "cuda" else self._advance
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of what a call's state and noise are copied to: nearly all of it."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
 
     def run(
         self,

@@ -15,19 +15,28 @@ async function ask(address, options) {
   }
 }
 
+function addressOf(name, parameters) {
+  const query = new URLSearchParams(parameters).toString();
+  return `api/${name}${query ? `?${query}` : ""}`;
+}
+
 /** The JSON of an address under /api, such as get("models"). */
 export async function get(name, parameters = {}, options = {}) {
-  const query = new URLSearchParams(parameters).toString();
-  return answer(await ask(`api/${name}${query ? `?${query}` : ""}`, options));
+  return answer(await ask(addressOf(name, parameters), options));
+}
+
+/** The bytes of an address under /api: an ArrayBuffer. */
+export async function getBytes(name, parameters = {}, options = {}) {
+  const response = await ask(addressOf(name, parameters), options);
+  return response.ok ? response.arrayBuffer() : answer(response);
 }
 
 /** Send an object, or a File or Blob as it is, and return the JSON of the answer. */
 export async function post(name, body = {}, parameters = {}) {
-  const query = new URLSearchParams(parameters).toString();
   const isFile = body instanceof Blob;
   const headers = { "content-type": isFile ? "application/octet-stream" : "application/json" };
   const options = { method: "POST", headers, body: isFile ? body : JSON.stringify(body) };
-  return answer(await ask(`api/${name}${query ? `?${query}` : ""}`, options));
+  return answer(await ask(addressOf(name, parameters), options));
 }
 
 /**

@@ -7,6 +7,9 @@ const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A�
 const PLACES = ["KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH",
   "KeyU", "KeyJ", "KeyK", "KeyO", "KeyL", "KeyP", "Semicolon"];
 const VELOCITY = 90;
+// All of a pitch wheel to either side, in semitones, as General MIDI has it.
+const WHEEL_RANGE = 2;
+const TURN_MS = 30;
 // Of the whole page, once its user has allowed it.
 let access = null;
 
@@ -15,10 +18,16 @@ export function nameOf(note) {
 }
 
 export class Keyboard {
-  /** `range` is the lowest and the highest note; `onkeys(pressed, released)` hears of keys. */
-  constructor(range, onkeys) {
+  /**
+   * `range` is the lowest and the highest note. `onkeys(pressed, released)` is called for keys, and
+   * `onbend(semitones)` when the pitch wheel of a MIDI keyboard is turned.
+   */
+  constructor(range, onkeys, onbend) {
     this.onkeys = onkeys;
+    this.onbend = onbend;
     this.range = range;
+    // By the wheel, in semitones.
+    this.bent = 0;
     this.held = new Map();
     // The notes of keys of the computer that are down.
     this.places = new Map();
@@ -158,9 +167,21 @@ export class Keyboard {
     const kind = status & 0xf0;
     if (kind === 0x90 && velocity) this.press(note, velocity);
     else if (kind === 0x80 || kind === 0x90) this.release(note);
+    else if (kind === 0xe0) this.turn((velocity << 7) | note);
+  }
+
+  /** Turn the wheel to a position, 0 to 16383, of which 8192 is its rest. */
+  turn(position) {
+    this.bent = WHEEL_RANGE * (position - 8192) / 8192;
+    // A wheel says a hundred times a second where it is, and each time audio is made anew.
+    this.turning ??= setTimeout(() => {
+      this.turning = undefined;
+      this.onbend(this.bent);
+    }, TURN_MS);
   }
 
   close() {
+    clearTimeout(this.turning);
     window.removeEventListener("keydown", this.onkey);
     window.removeEventListener("keyup", this.onkey);
     window.removeEventListener("blur", this.onblur);

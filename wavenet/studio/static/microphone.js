@@ -71,8 +71,8 @@ export class LiveMicrophone {
   /** How long ago what is the stream's sample `position` now came in, in seconds. */
   behind(position) {
     const { currentTime, sampleRate, outputLatency, baseLatency } = this.context;
-    const heard = currentTime - this.begin - position / sampleRate;
-    return heard + this.latency + (outputLatency || baseLatency);
+    const lag = currentTime - this.begin - position / sampleRate;
+    return lag + this.latency + (outputLatency || baseLatency);
   }
 
   close() {

@@ -29,7 +29,7 @@ export function aboutModel(model) {
     `step ${model.step.toLocaleString("en")}.`;
 }
 
-/** A slider whose value is told beside its name, and to a screen reader in words. */
+/** A slider whose value is shown beside its name, and to a screen reader in words. */
 export function slider(name, { min, max, step, value, hint, says = String }, onchange) {
   // Not an output: a label would name that in place of the slider.
   const output = element("span", { class: "value" }, says(value));
@@ -126,24 +126,24 @@ export function viewOf({ follows }) {
  */
 export function recordingField(label, hint, onready, accept = "audio/*,video/*") {
   const file = element("input", { type: "file", accept, "aria-label": label });
-  const said = element("span", { class: "hint", "aria-live": "polite" }, hint);
+  const status = element("span", { class: "hint", "aria-live": "polite" }, hint);
   const record = element("button", { type: "button", "aria-pressed": "false" }, "Record");
   const clear = element("button", { type: "button", hidden: true }, "Remove");
   const made = element("div", { class: "field drop" }, element("span", { class: "label" }, label),
-    element("div", { class: "row" }, file, record, clear), said);
+    element("div", { class: "row" }, file, record, clear), status);
 
   let isWanted = true;
   const take = (chosen) => attempt(async () => {
-    said.textContent = `sending ${chosen.name} …`;
+    status.textContent = `sending ${chosen.name} …`;
     try {
       const about = await send(chosen);
       if (!isWanted) return;
       const length = about.seconds === null ? "" : `, ${about.seconds.toFixed(1)} s`;
-      said.textContent = `${about.name}${length}`;
+      status.textContent = `${about.name}${length}`;
       clear.hidden = false;
       onready(about, chosen);
     } catch (error) {
-      said.textContent = hint;
+      status.textContent = hint;
       throw error;
     }
   });
@@ -156,7 +156,7 @@ export function recordingField(label, hint, onready, accept = "audio/*,video/*")
   clear.addEventListener("click", () => {
     file.value = "";
     clear.hidden = true;
-    said.textContent = hint;
+    status.textContent = hint;
     onready(null, null);
   });
   const stopRecording = recorder(record, take);

@@ -73,7 +73,7 @@ class Play {
       field("Model", modelChoice(this.all, id, (other) => this.select(other)), aboutModel(model)),
       ...(this.label ? [field("Label", this.label)] : []), this.hum.made, this.sampling.made);
     this.keyboard = new Keyboard(model.notes || USUAL_RANGE,
-      (pressed, released) => this.keys(pressed, released));
+      (pressed, released) => this.keys(pressed, released), (semitones) => this.bend(semitones));
     this.place.replaceChildren(this.keyboard.made);
   }
 
@@ -169,12 +169,20 @@ class Play {
     if (!this.transport.isPlaying || this.live !== "keys") this.transport.start();
   }
 
+  bend(semitones) {
+    if (this.transport.isPlaying && this.live === "keys" && this.transport.stream.about) {
+      this.transport.stream.bend(semitones);
+    }
+  }
+
   flush() {
     const { stream } = this.transport;
     const { waiting, released } = this;
     this.waiting = [];
     this.released = [];
     if (this.live !== "keys" || !waiting.length) return;
+    // The wheel may have been turned before.
+    if (this.keyboard.bent) stream.bend(this.keyboard.bent);
     stream.keys(waiting, []);
     if (released.length) setTimeout(() => stream.keys([], released), TAP_MS);
   }

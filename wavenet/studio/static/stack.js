@@ -210,7 +210,7 @@ class StackView {
     this.canvas.setAttribute("aria-valuenow", selected ? -selected.lag : 0);
     const hint = "Click a sample, or use the arrow keys, to see its paths.";
     this.words.textContent = selected ? selected.words : hint;
-    const kind = selected && selected.heard === false ? "gap" : "traced";
+    const kind = selected && selected.covered === false ? "gap" : "traced";
     this.words.className = `words ${selected ? kind : "quiet"}`;
     this.canvas.setAttribute("aria-valuetext", selected ? selected.words : "no sample is selected");
     clearTimeout(this.addressing);

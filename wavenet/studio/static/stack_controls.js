@@ -48,7 +48,7 @@ function inForce({ settings, schedule }, name) {
 /**
  * The controls: `root` is their element, and `show(answer)` brings them to the server's answer.
  *
- * `change(given)` is told of settings by name; null takes one back to that of the start.
+ * `change(given)` is called with settings by name; null takes one back to that of the start.
  */
 export class Controls {
   constructor(options, change) {

@@ -14,14 +14,14 @@ function bytes(n) {
 /** The three figures that matter most, above the drawing. */
 export function headline(answer) {
   const { coverage } = answer;
-  const unheard = coverage ? coverage.unheard : null;
+  const uncovered = coverage ? coverage.uncovered : null;
   const tile = (value, unit, kind = "") => element("div", { class: `tile ${kind}` },
     element("dd", {}, value), element("dt", {}, unit));
   let gaps = tile("?", "gaps are not counted");
-  if (unheard === 0) gaps = tile("0", "gaps: every sample is heard");
-  else if (unheard) {
+  if (uncovered === 0) gaps = tile("0", "gaps: every sample is heard");
+  else if (uncovered) {
     const where = coverage.gap_count === 1 ? "1 gap" : `${whole(coverage.gap_count)} gaps`;
-    gaps = tile(whole(unheard), `samples never heard, in ${where}`, "gap");
+    gaps = tile(whole(uncovered), `samples never heard, in ${where}`, "gap");
   }
   return [
     tile(whole(answer.receptive_field), "samples of receptive field"),
@@ -39,7 +39,7 @@ export function facts(answer) {
     answer.computed_macs_per_sample
       ? ["Multiply-adds as computed here", whole(answer.computed_macs_per_sample)] : null,
     ["State per stream", bytes(answer.state_bytes)],
-    coverage ? ["Samples heard", `${whole(coverage.samples_heard)} of ${whole(size)}`] : null,
+    coverage ? ["Samples heard", `${whole(coverage.covered)} of ${whole(size)}`] : null,
     coverage ? ["Paths to one sample", `${coverage.most_paths} at most`] : null,
   ].filter(Boolean);
   return rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);

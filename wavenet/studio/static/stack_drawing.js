@@ -76,7 +76,7 @@ const rounded = (x) => Math.round(x * 10) / 10;
 
 /** The rows of nodes and the lines between them. */
 function tree(to) {
-  const { levels, edges, unit, unheard } = to.answer.tree;
+  const { levels, edges, unit, uncovered } = to.answer.tree;
   const n = levels.length - 1;
   const narrow = to.width < NARROW;
   const dy = Math.max(narrow ? 7 : 8, narrow ? Math.min(36, 210 / n) : Math.min(52, 400 / n));
@@ -96,7 +96,7 @@ function tree(to) {
   to.root.append(lines);
   if (column >= CIRCLES && to.newest <= 96) to.root.append(others(to, shape, n));
   levels.forEach((runs, i) => to.root.append(nodes(to, shape, runs, i, "--accent", traced)));
-  if (unheard.length) to.root.append(nodes(to, shape, unheard, 0, "--gap"));
+  if (uncovered.length) to.root.append(nodes(to, shape, uncovered, 0, "--gap"));
   if (traced) {
     to.selected.levels.forEach((runs, i) => to.root.append(nodes(to, shape, runs, i, "--second")));
   }
@@ -214,19 +214,19 @@ function paths(to) {
     to.strips.pop();
     return;
   }
-  const { samples, log2_paths, unheard } = coverage.bars;
+  const { samples, log2_paths, uncovered } = coverage.bars;
   caption(to, `paths to each sample: ${coverage.most_paths} at most`);
   const most = log2_paths.reduce((a, b) => Math.max(a, b === null ? 0 : b), 0);
   const linear = most < MOST_LINEAR_LOG2;
   const height = (p) => (linear ? 2 ** p / 2 ** most : (1 + p) / (1 + most));
   const heights = log2_paths.map((p) => (p === null ? 0 : height(p)));
   const bottom = to.y + STRIP;
-  const marks = unheard.map((count, i) => gapMark(to, count, i, samples, bottom)).join("");
+  const marks = uncovered.map((count, i) => gapMark(to, count, i, samples, bottom)).join("");
   if (marks) {
     to.root.append(svg("path", { d: marks, fill: to.paint("--gap") }));
-    const [missed, all] = [coverage.unheard, to.size].map((count) => count.toLocaleString("en"));
-    const heard = `never heard: ${missed} of ${all}`;
-    to.root.append(text(to, heard, { x: LEFT, y: bottom + 24, ink: "--gap-ink", weight: 600 }));
+    const [missed, all] = [coverage.uncovered, to.size].map((count) => count.toLocaleString("en"));
+    const words = `never heard: ${missed} of ${all}`;
+    to.root.append(text(to, words, { x: LEFT, y: bottom + 24, ink: "--gap-ink", weight: 600 }));
   }
   const bars = stairs(to, heights, samples, bottom);
   to.root.append(svg("path", { d: bars, fill: to.paint("--accent") }));
@@ -297,8 +297,8 @@ function niceStep(count, most) {
 /** The selected sample: a ring in the tree and a line through each strip. */
 function marker(to) {
   if (!to.selected || to.selected.lag >= to.size) return;
-  const { lag, heard } = to.selected;
-  const ink = to.paint(heard === false ? "--gap" : "--second");
+  const { lag, covered } = to.selected;
+  const ink = to.paint(covered === false ? "--gap" : "--second");
   const x = rounded(to.right - (lag + 0.5) * to.whole);
   for (const top of to.strips) {
     const line = { x1: x, x2: x, y1: top - 3, y2: top + STRIP + 9, stroke: ink };

@@ -107,6 +107,11 @@ export class Stream {
     this.say({ type: "keys", position: this.position(), pressed, released });
   }
 
+  /** Bend what sounds by so many semitones from here on. */
+  bend(semitones) {
+    this.say({ type: "keys", position: this.position(), bend: semitones });
+  }
+
   /** Samples of the microphone that is followed: Int16Array. */
   follow(samples) {
     this.connection?.send(samples);

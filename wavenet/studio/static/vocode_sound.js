@@ -1,13 +1,13 @@
 // A copy as it is made, and two recordings of which one or the other sounds at the same place.
 
-import { Connection } from "./api.js";
+import { Connection, getBytes } from "./api.js";
 import { Recording } from "./recording.js";
 import { contextOf } from "./stream.js";
 
 // How far a copy may get ahead of what the page has, which the server limits to as much, and how
-// often that is told.
+// often that is reported.
 const AHEAD_SECONDS = 5;
-const TELL_SECONDS = 0.5;
+const REPORT_SECONDS = 0.5;
 // From one sound to another, and to what begins, so that neither clicks.
 const FADE_SECONDS = 0.01;
 const SOON_SECONDS = 0.04;
@@ -20,16 +20,9 @@ const ENOUGH_SECONDS = 0.6;
 
 /** The original of a recording that was sent, as the studio plays it at a rate. */
 export async function original(id, rate, signal) {
-  const response = await fetch(`api/uploads/${id}?rate=${rate}`, { signal }).catch((error) => {
-    if (error.name === "AbortError") throw error;
-    throw new Error("the studio does not answer; is `wavenet studio` still running?");
-  });
-  if (!response.ok) {
-    const { error } = await response.json().catch(() => ({}));
-    throw new Error(error || `the studio answered ${response.status}`);
-  }
+  const file = await getBytes(`uploads/${id}`, { rate }, { signal });
   const recording = new Recording(rate);
-  recording.add(samplesOf(await response.arrayBuffer()));
+  recording.add(samplesOf(file));
   return recording;
 }
 
@@ -106,7 +99,7 @@ export class Making {
   grant() {
     const { end: position, rate } = this.recording;
     const until = position + AHEAD_SECONDS * rate;
-    if (until < this.granted + TELL_SECONDS * rate) return;
+    if (until < this.granted + REPORT_SECONDS * rate) return;
     this.granted = until;
     this.connection.say({ type: "credit", until, position });
   }
