@@ -162,6 +162,10 @@ def test_notes_that_are_bent_are_features_of_the_same_notes_with_bends() -> None
     notes.press(20 * rate, 74, 80)
     late = features_of([Note(0, 2, 72)])
     np.testing.assert_allclose(notes[np.arange(2010, 2100)], late[10:100], atol=1e-4)
+    # The highest note that it knows is not taken for one an octave lower where it is bent up.
+    top = int(FLUTE.training.pitch[1])  # type: ignore[index]
+    read = wavenet.read_source([Note(0, 1, top, bends=((0.5, 2),))], FLUTE).values["pitch"]
+    assert [read[frame, 0] for frame in (20, 80)] == [top, top + 2]
     with pytest.raises(UsageError, match="`bend` 131"):
         notes.bend(rate, 131)
 

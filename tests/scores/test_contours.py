@@ -9,7 +9,7 @@ import pytest
 from wavenet.audio.spread import Spread
 from wavenet.errors import ScoreError, UsageError
 from wavenet.glossary import Array
-from wavenet.scores.contours import contours, samples_of
+from wavenet.scores.contours import bends, contours, samples_of
 from wavenet.scores.notes import Note, parse
 
 HOP, RATE = 80, 8000
@@ -42,13 +42,13 @@ def test_pitch_is_held_until_the_next_note_begins() -> None:
 
 def test_a_bend_moves_pitch_from_its_time_to_the_next_note() -> None:
     bent = Note(0.1, 0.4, 60, bends=((0.1, 0.5), (0.2, -1.25), (0.5, 7)))
-    pitch, loudness = contours([bent, Note(0.6, 0.8, 62)], HOP, RATE, SPREAD)
-    steps = [(0, 60), (20, 60.5), (30, 58.75), (60, 62)]
-    for (start, note), (stop, _) in pairwise([*steps, (len(pitch), 0)]):
-        assert (pitch[start:stop, 0] == note).all(), start
-    plain, same = contours([replace(bent, bends=()), Note(0.6, 0.8, 62)], HOP, RATE, SPREAD)
-    assert (pitch[:, 1] == plain[:, 1]).all()
-    assert (loudness == same).all()
+    semitones = bends([bent, Note(0.6, 0.8, 62)], HOP, RATE)
+    assert len(semitones) == len(contours([Note(0.6, 0.8, 62)], HOP, RATE, SPREAD)[0])
+    steps = [(0, 0), (20, 0.5), (30, -1.25), (60, 0), (len(semitones), 0)]
+    for (start, by), (stop, _) in pairwise(steps):
+        assert (semitones[start:stop] == by).all(), start
+    # What is asked for before the first note is bent as that begins.
+    assert (bends([Note(1, 2, 60, bends=((0, 3),))], HOP, RATE) == 3).all()
 
 
 @pytest.mark.parametrize(

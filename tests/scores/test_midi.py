@@ -1,5 +1,6 @@
 """MIDI files as notes, and what is wrong with some."""
 
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,25 @@ def test_the_wheel_has_the_range_that_the_file_sets(tmp_path: Path) -> None:
     path = write_midi(tmp_path / "a.mid", [*whole, *other, *turns, *MELODY[:2]])
     (note,) = midi.read(path)
     assert note.bends == ((0, 0), (0.125, 6.25), (0.25, 0))
+
+
+def test_a_reset_ends_the_choice_of_a_parameter(tmp_path: Path) -> None:
+    rows = [control(101, 0), control(100, 0), control(6, 12), control(121, 0), control(6, 24)]
+    path = write_midi(tmp_path / "a.mid", [*((0, m) for m in rows), (0, wheel(4096)), *MELODY[:2]])
+    assert [note.bends for note in midi.read(path)] == [((0, 6),)]
+
+
+def test_a_wheel_that_turns_in_a_chord_takes_no_memory_for_each_note(tmp_path: Path) -> None:
+    chord = [(0, 1, pitch, 90) for pitch in range(128)]
+    turns = [(tick, wheel(tick % 8000 + 1)) for tick in range(1, 20_000)]
+    path = write_midi(tmp_path / "a.mid", [*chord, *turns, (20_000, 1, 0, 0)])
+    tracemalloc.start()
+    with pytest.raises(ScoreError, match="sound at once"):
+        midi.read(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # For each of 128 notes it would be 300 MB.
+    assert most < 50e6
 
 
 def test_each_channel_has_a_wheel_of_its_own(tmp_path: Path) -> None:

@@ -171,7 +171,12 @@ def from_notes(given: Sequence[Note], model: Model, how: How, name: str) -> Cond
         pitch[:, 1] = np.maximum(pitch[:, 1], fades)
     values = {"pitch": pitch, "loudness": loudness}
     followed_values = {kind: values[kind] for kind in conditioning if kind in values}
-    return _in_range(Conditions(followed_values, contours.samples_of(given, rate)), model)
+    conditions = Conditions(followed_values, contours.samples_of(given, rate))
+    conditions = _in_range(conditions, model)
+    # A note is where it is, however it is bent, and a bend that leaves the range does not leap.
+    bent = np.stack([contours.bends(given, hop, rate), np.zeros(len(pitch), np.float32)], axis=1)
+    values = {**conditions.values, "pitch": conditions.values["pitch"] + bent}
+    return replace(conditions, values=values)
 
 
 def from_segments(given: Sequence[Segment], model: Model, how: How, name: str) -> Conditions:

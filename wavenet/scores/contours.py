@@ -50,8 +50,8 @@ def contours(
 
     Frame j lies at sample `j * hop`; there are `1 + samples_of(notes, sample_rate) // hop`. Columns
     of pitch are a MIDI note number, which is held where no note sounds, and 1 where one does, else
-    0. Loudness is in dB, as measured in a window of so many seconds. Raises what
-    `require_one_voice` does.
+    0. Notes are not bent there: see `bends`. Loudness is in dB, as measured in a window of so many
+    seconds. Raises what `require_one_voice` does.
     """
     voice = require_one_voice(notes)
     frames = 1 + samples_of(voice, sample_rate) // hop
@@ -66,20 +66,26 @@ def _pitch(voice: Sequence[Note], seconds: Array) -> Array:
     last = np.maximum(np.searchsorted(starts, seconds, side="right") - 1, 0)
     ends, pitches = np.array([(note.end, note.pitch) for note in voice])[last].T
     sounds = (starts[last] <= seconds) & (seconds < ends)
-    for number, note in enumerate(voice):
-        if note.bends:
-            frames = slice(*np.searchsorted(last, [number, number + 1]))
-            # A bent note fades as it ended.
-            age = np.minimum(seconds[frames], note.end) - note.start
-            pitches[frames] += _bent(note, age)
     return np.stack([pitches, sounds], axis=1).astype(np.float32)
 
 
-def _bent(note: Note, age: Array) -> Array:
-    """By how many semitones a note is bent at seconds since its start."""
-    times, semitones = np.array(note.bends).T
-    latest = np.searchsorted(times, age, side="right") - 1
-    return np.where(latest < 0, 0.0, semitones[np.maximum(latest, 0)])
+def bends(notes: Sequence[Note], hop: int, sample_rate: int) -> Array:
+    """How many semitones notes are bent by, at the frames of `contours`: (frames,) float32.
+
+    A note fades as bent as it ends. Raises what `require_one_voice` does.
+    """
+    voice = require_one_voice(notes)
+    seconds = np.arange(1 + samples_of(voice, sample_rate) // hop) * (hop / sample_rate) + _EARLY
+    bent = np.zeros(len(seconds), np.float32)
+    starts = np.searchsorted(seconds, [note.start for note in voice])
+    # The first note is asked for early.
+    starts[0] = 0
+    for note, first, last in zip(voice, starts, [*starts[1:], len(seconds)], strict=True):
+        if note.bends:
+            times, semitones = np.array(((0, 0), *note.bends), float).T
+            age = np.clip(seconds[first:last], note.start, note.end) - note.start
+            bent[first:last] = semitones[np.searchsorted(times, age, side="right") - 1]
+    return bent
 
 
 def _loudness(

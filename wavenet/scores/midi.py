@@ -1,7 +1,8 @@
 """Notes of a MIDI file."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,23 +33,24 @@ def read(path: Path, channel: int | None = None) -> list[Note]:
     """
     if channel is not None and channel not in range(1, LAST + 1):
         raise UsageError("channel", channel, f"must be a whole number from 1 to {LAST}")
-    by_channel = _by_channel(path, _opened(path))
+    by_channel, wheels = _by_channel(path, _opened(path))
     if not by_channel:
         raise ScoreError(path, "holds no notes")
     if channel is not None:
         if channel not in by_channel:
             advice = f"{path} has notes in {_words(by_channel)}"
             raise UsageError("channel", channel, "has no notes", advice)
-        return _one_voice(path, by_channel[channel])
+        chosen = {channel: by_channel[channel]}
+        return _bent(_one_voice(path, by_channel[channel]), chosen, wheels)
     pitched = {number: notes for number, notes in by_channel.items() if number != DRUMS}
     if not pitched:
         advice = f"`channel` {DRUMS} takes them as notes"
         raise ScoreError(path, f"holds drums alone (channel {DRUMS})", advice)
     merged = [note for notes in pitched.values() for note in notes]
     if len(pitched) == 1:
-        return _one_voice(path, merged)
+        return _bent(_one_voice(path, merged), pitched, wheels)
     try:
-        return require_one_voice(merged)
+        return _bent(require_one_voice(merged), pitched, wheels)
     except ScoreError as e:
         reason = f"{e.reason}; it has notes in {_words(pitched)}"
         raise ScoreError(path, reason, "choose one with `channel`") from None
@@ -59,6 +61,18 @@ def _one_voice(path: Path, notes: Sequence[Note]) -> list[Note]:
         return require_one_voice(notes)
     except ScoreError as e:
         raise e.within(path) from None
+
+
+def _bent(
+    voice: Sequence[Note], channels: dict[int, list[Note]], wheels: Mapping[int, PitchWheel]
+) -> list[Note]:
+    """The notes of one voice, each bent by the wheel of its channel."""
+    # No two notes of one voice begin at once.
+    channel_at = {note.start: channel for channel, notes in channels.items() for note in notes}
+    return [
+        replace(note, bends=wheels[channel_at[note.start]].between(note.start, note.end))
+        for note in voice
+    ]
 
 
 def _words(channels: dict[int, list[Note]]) -> str:
@@ -88,8 +102,13 @@ def _opened(path: Path) -> "mido.MidiFile":
     return midi
 
 
-def _by_channel(path: Path, midi: "mido.MidiFile") -> dict[int, list[Note]]:
-    """The notes of each channel that has any. Raises ScoreError."""
+def _by_channel(
+    path: Path, midi: "mido.MidiFile"
+) -> tuple[dict[int, list[Note]], Mapping[int, PitchWheel]]:
+    """The notes of each channel that has any, not bent, and the channels' wheels.
+
+    Raises ScoreError.
+    """
     by_channel: dict[int, list[Note]] = {}
     sounding: dict[tuple[int, int], tuple[float, int]] = {}
     wheels: dict[int, PitchWheel] = defaultdict(PitchWheel)
@@ -98,9 +117,7 @@ def _by_channel(path: Path, midi: "mido.MidiFile") -> dict[int, list[Note]]:
     def end(channel: int, pitch: int) -> None:
         start, velocity = sounding.pop((channel, pitch), (now, 0))
         if now > start:
-            bends = wheels[channel].between(start, now)
-            note = Note(start, now, pitch, velocity, bends)
-            by_channel.setdefault(channel, []).append(note)
+            by_channel.setdefault(channel, []).append(Note(start, now, pitch, velocity))
 
     for message in midi:
         now += message.time
@@ -122,4 +139,4 @@ def _by_channel(path: Path, midi: "mido.MidiFile") -> dict[int, list[Note]]:
             sounding[channel, message.note] = now, message.velocity
     for channel, pitch in list(sounding):
         end(channel, pitch)
-    return by_channel
+    return by_channel, wheels

@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
 from wavenet.errors import ScoreError, UsageError
-from wavenet.scores.limits import check_count, check_times
+from wavenet.scores.limits import LONGEST_SECONDS, check_count, check_times
 from wavenet.scores.typed import refused, spans
 
 VELOCITY = 80
@@ -52,17 +53,17 @@ class Note:
             rule = f"must be a whole number from 1 to {LOUDEST}"
             raise UsageError("notes", f"of velocity {self.velocity}", rule)
         if not _are_bends(self.bends):
-            rule = f"must be pairs of ascending seconds and up to {MOST_BEND} semitones"
+            rule = f"must be a tuple of pairs, ascending seconds and up to {MOST_BEND} semitones"
             raise UsageError("notes", f"with bends {str(self.bends)[:40]}", rule)
 
 
 def _are_bends(bends: Any) -> bool:
-    try:
-        times = [0.0, *(float(time) for time, _ in bends)]
-        inside = all(abs(semitones) <= MOST_BEND for _, semitones in bends)
-    except (TypeError, ValueError):
+    pairs = isinstance(bends, tuple) and all(isinstance(b, tuple) and len(b) == 2 for b in bends)
+    if not pairs or not all(isinstance(number, Real) for bend in bends for number in bend):
         return False
-    return inside and all(map(math.isfinite, times)) and times == sorted(times)
+    times = [0, *(time for time, _ in bends), LONGEST_SECONDS]
+    ascend = all(before <= after for before, after in pairwise(times))
+    return ascend and all(abs(semitones) <= MOST_BEND for _, semitones in bends)
 
 
 def parse(text: str, tempo: float = 1.0) -> list[Note]:

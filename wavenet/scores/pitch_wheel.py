@@ -68,6 +68,7 @@ class PitchWheel(Bends):
             self._position = message.pitch / CENTRE
         elif message.control == _RESET:
             self._position = 0.0
+            self._parameter = dict.fromkeys(_REGISTERED, _NONE)
         elif message.control in _REGISTERED:
             self._parameter[message.control] = message.value
         elif message.control in _UNREGISTERED:
