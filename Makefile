@@ -10,7 +10,7 @@ lowest := .venv-lowest
 demo: .venv  ## train on the bundled recordings, generate audio and a picture
 	$(bin)/wavenet demo
 
-test: developers  ## the quick tests, of everything: seven minutes on two cores
+test: developers  ## the quick tests, of everything: seven to nine minutes on two cores
 	$(pytest)
 
 test-all: test  ## and then the slow ones: every engine with every network, kills, the pages' commands

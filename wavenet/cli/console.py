@@ -110,8 +110,11 @@ class ConsoleReport(Bars):
         self.note(f"run        {run.folder}")
 
     def starting(self, trainer: Trainer, until: int, seconds_per_step: float) -> None:
-        steps = f"{'about ' if trainer.estimates_steps else ''}{trainer.config.train.steps}"
-        steps = f"steps {trainer.step + 1} to {until} of {steps}"
+        last = trainer.config.train.steps
+        upto = f"{until} of {last}"
+        if trainer.estimates_steps:
+            upto = f"{until} of about {last}" if until < last else f"about {last}"
+        steps = f"steps {trainer.step + 1} to {upto}"
         left = duration((until - trainer.step) * seconds_per_step)
         speed = f"{seconds_per_step:.2f} s a step, about {left} plus evaluations"
         self.note(f"training   {steps} {_where(trainer)}: {speed}")

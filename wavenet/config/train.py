@@ -28,9 +28,9 @@ class TrainConfig(Checked):
 
     minutes: float = ranged(0.0, 0, 1e5, "minutes", zero="`steps` decides")
     """Length of the training in minutes. A few steps are timed when training begins and `steps` is
-    set to as many as fit, and again every ten steps; a run that goes on later keeps the last
-    number. Validation comes on top. Unlike `--max-hours`, which breaks off a session wherever the
-    schedule is, it ends the schedule.
+    set to as many as fit, and again every ten steps. A run that goes on later keeps the last
+    number, however long it takes. Validation comes on top. Unlike `--max-hours`, which breaks off a
+    session wherever the schedule is, it ends the schedule.
     """
 
     init_from: str = ""

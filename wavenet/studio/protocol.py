@@ -6,8 +6,8 @@ It sends JSON objects with a `type`:
     credit    make audio until sample `until`, ten milliseconds at least, and then wait; the page
               plays sample `position`
     change    other settings from `position` on
-    keys      `pressed`, pairs of a note and a velocity, and `released`, notes; or how many
-              semitones to `bend` them by
+    keys      `pressed`, pairs of a note and a velocity, and `released`, notes; and how many
+              semitones to `bend` by what sounds from here on
     branch    go on from `position` with another `seed`; that moment is kept, and has a number
     resume    go back to the moment of branch `number` and go on with a `seed`
 

@@ -38,6 +38,10 @@ from wavenet.training.trainer import Trainer, learning_rate
 
 LOG_EVERY = 10  # steps
 DRY_RUN_STEPS = 3  # steps timed by a dry run
+# Steps whose mean time says how many more fit into train.minutes.
+PACE_STEPS = 50
+# Where that number changes, config.toml says so after so many seconds at the latest.
+DESCRIBE_SECONDS = 5.0
 # What a validation scores depends on these, and on the recordings.
 HELD_OUT_SETTINGS = {
     *("train.validation", "train.validation_fraction", "train.validation_seconds"),
@@ -228,6 +232,11 @@ def _begin(trainer: Trainer, plan: Plan) -> None:
         trainer.begin_from(plan.base, origin)
 
 
+def _is_due(trainer: Trainer) -> bool:
+    """Whether the number of steps is estimated again: every ten, or where there are few, sooner."""
+    return trainer.step % max(1, min(LOG_EVERY, trainer.config.train.steps // 10)) == 0
+
+
 def _estimate_steps(trainer: Trainer, seconds_per_step: float, at_least: int = 1) -> None:
     """Set the steps that fit into train.minutes. All processes go by the time of the first."""
 
@@ -271,7 +280,9 @@ def _fit(
 ) -> None:
     """Train up to the last step, or until `ended`, a signal, or the end of patience."""
     processes, train = trainer.processes, trainer.config.train
-    first_step, first_seconds = trainer.step, trainer.seconds
+    # The seconds trained before each of the last steps and after them.
+    times: deque[float] = deque([trainer.seconds], maxlen=PACE_STEPS + 1)
+    described = -math.inf
     recent: deque[float] = deque(maxlen=LOG_EVERY)  # bits per sample
     early = processes.any_rank(ended)
     saved = time.monotonic()
@@ -284,12 +295,15 @@ def _fit(
                 _save(trainer, run, True, listener)
         going = True
         while going:
-            trained = trainer.step - first_step
-            if trainer.estimates_steps and trained and trained % LOG_EVERY == 0:
+            if trainer.estimates_steps and len(times) > 1 and _is_due(trainer):
                 # A few steps at the start are a guess, and the machine may have slowed down since.
-                seconds = (trainer.seconds - first_seconds) / trained
+                seconds = (times[-1] - times[0]) / (len(times) - 1)
                 _estimate_steps(trainer, seconds, trainer.step + 1)
+                if processes.rank == 0 and time.monotonic() > described + DESCRIBE_SECONDS:
+                    run.write_config(trainer.config)
+                    described = time.monotonic()
             bits = trainer.train_step()
+            times.append(trainer.seconds)
             recent.append(bits)
             listener.stepped(trainer, bits)
             if trainer.step % LOG_EVERY == 0 or trainer.step == trainer.last_step:

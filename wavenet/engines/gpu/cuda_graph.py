@@ -97,7 +97,13 @@ class CudaGraphEngine(DeviceEngine):
             # What many streams take is free before the next step takes memory.
             while len(steps) >= MOST_STEPS or sum(s.nbytes for s in steps.values()) > MOST_BYTES:
                 del steps[next(iter(steps))]
-            step = Step(self._network, *kind)
+            try:
+                step = Step(self._network, *kind)
+            except torch.OutOfMemoryError:
+                if not steps:
+                    raise
+                steps.clear()
+                step = Step(self._network, *kind)
         steps[kind] = step
         return step
 
@@ -139,7 +145,7 @@ class Step:
 
     @property
     def nbytes(self) -> int:
-        """The memory of what a call's state and noise are copied to: nearly all of it."""
+        """The memory of its tensors. What the graph itself holds comes on top."""
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
 
     def run(

@@ -12,6 +12,8 @@ const WHEEL_RANGE = 2;
 const TURN_MS = 30;
 // Of the whole page, once its user has allowed it.
 let access = null;
+// By the wheel of a MIDI keyboard, in semitones.
+let bent = 0;
 
 export function nameOf(note) {
   return `${NAMES[note % 12]}${Math.floor(note / 12) - 1}`;
@@ -26,8 +28,6 @@ export class Keyboard {
     this.onkeys = onkeys;
     this.onbend = onbend;
     this.range = range;
-    // By the wheel, in semitones.
-    this.bent = 0;
     this.held = new Map();
     // The notes of keys of the computer that are down.
     this.places = new Map();
@@ -158,9 +158,17 @@ export class Keyboard {
       input.onmidimessage = ({ data }) => this.midi(data);
     }
     access.onstatechange = ({ port }) => {
-      if (port.state === "disconnected") this.releaseAll();
+      if (port.state === "disconnected") {
+        this.releaseAll();
+        this.turn(8192);
+      }
       this.attach();
     };
+  }
+
+  /** How many semitones the wheel bends notes by. */
+  get bent() {
+    return bent;
   }
 
   midi([status, note, velocity]) {
@@ -172,11 +180,11 @@ export class Keyboard {
 
   /** Turn the wheel to a position, 0 to 16383, of which 8192 is its rest. */
   turn(position) {
-    this.bent = WHEEL_RANGE * (position - 8192) / 8192;
+    bent = WHEEL_RANGE * (position - 8192) / 8192;
     // A wheel says a hundred times a second where it is, and each time audio is made anew.
     this.turning ??= setTimeout(() => {
       this.turning = undefined;
-      this.onbend(this.bent);
+      this.onbend(bent);
     }, TURN_MS);
   }
 

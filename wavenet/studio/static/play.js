@@ -171,7 +171,7 @@ class Play {
 
   bend(semitones) {
     if (this.transport.isPlaying && this.live === "keys" && this.transport.stream.about) {
-      this.transport.stream.bend(semitones);
+      this.transport.stream.keys([], [], semitones);
     }
   }
 
@@ -180,10 +180,9 @@ class Play {
     const { waiting, released } = this;
     this.waiting = [];
     this.released = [];
-    if (this.live !== "keys" || !waiting.length) return;
-    // The wheel may have been turned before.
-    if (this.keyboard.bent) stream.bend(this.keyboard.bent);
-    stream.keys(waiting, []);
+    const { bent } = this.keyboard;
+    if (this.live !== "keys" || !(waiting.length || bent)) return;
+    stream.keys(waiting, [], bent);
     if (released.length) setTimeout(() => stream.keys([], released), TAP_MS);
   }
 

@@ -101,15 +101,11 @@ export class Stream {
     this.say({ type: "change", position: this.position(), ...settings });
   }
 
-  keys(pressed, released) {
+  /** Press and release notes; and bend what sounds by so many semitones from here on, if given. */
+  keys(pressed, released, bend) {
     // Of the first key that has not been answered yet.
     if (pressed.length && this.keyTime === undefined) this.keyTime = this.now();
-    this.say({ type: "keys", position: this.position(), pressed, released });
-  }
-
-  /** Bend what sounds by so many semitones from here on. */
-  bend(semitones) {
-    this.say({ type: "keys", position: this.position(), bend: semitones });
+    this.say({ type: "keys", position: this.position(), pressed, released, bend });
   }
 
   /** Samples of the microphone that is followed: Int16Array. */
