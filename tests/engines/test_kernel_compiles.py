@@ -80,6 +80,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiled]:
 
         @functools.cache
         def report(name: str) -> dict[str, Any]:
+            assert process.poll() is None, "the process ended with an earlier target"
             print(json.dumps((TARGETS | AHEAD)[name]), file=asked, flush=True)
             answer = answers.readline()
             assert answer, f"{name} does not compile"

@@ -1,7 +1,7 @@
 """What `wavenet vocode` and `wavenet play` share: streams that follow what they are given."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -56,6 +56,22 @@ class Making:
     about: str = ""
     lines: Sequence[str] = ()
     skipped: Sequence[Mapping[str, str]] = field(default=())
+
+
+def each_of(
+    readable: Mapping[int, Conditions],
+    shown: Sequence[str],
+    sources: Sequence[object],
+    paths: Sequence[Path],
+    copy: Path | None,
+    sounds: Callable[[Conditions], bool],
+) -> list[Followed]:
+    """Each source that can be read, by its number. `copy` is that of standard input."""
+    names = ["-" if copy and str(source) == str(copy) else str(source) for source in sources]
+    return [
+        Followed(each, shown[i], names[i], paths[i], may_be_silent=not sounds(each))
+        for i, each in readable.items()
+    ]
 
 
 def make(sources: Sequence[Followed], how: Making) -> None:

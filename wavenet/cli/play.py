@@ -1,6 +1,6 @@
 """`wavenet play`: a model that follows pitch, notes or others, played like an instrument."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,6 @@ from wavenet.cli.option_names import with_options
 from wavenet.errors import UsageError, WavenetError
 
 if TYPE_CHECKING:
-    from wavenet.cli.follow import Followed
     from wavenet.generation.conditions import Conditions
     from wavenet.generation.sources import How
     from wavenet.model.checkpoint import Model
@@ -121,7 +120,8 @@ def play(
         about=f", follows {kinds}",
         skipped=skipped,
     )
-    follow.make(_followed(readable, given, paths, copy), making)
+    shown = [_shown(source, copy) for source in given]
+    follow.make(follow.each_of(readable, shown, given, paths, copy, _sounds), making)
 
 
 def named(sources: Sequence[str], is_free: Callable[[str], bool]) -> list[Path]:
@@ -168,27 +168,6 @@ def read(
     if not readable:
         raise typer.Exit(1)
     return readable, skipped
-
-
-def _followed(
-    readable: "Mapping[int, Conditions]",
-    sources: Sequence[str],
-    paths: Sequence[Path],
-    copy: Path | None,
-) -> "list[Followed]":
-    """Each source that can be played, and where its audio goes."""
-    from wavenet.cli.follow import Followed
-
-    return [
-        Followed(
-            each,
-            _shown(sources[i], copy),
-            "-" if copy and sources[i] == str(copy) else sources[i],
-            paths[i],
-            may_be_silent=not _sounds(each),
-        )
-        for i, each in readable.items()
-    ]
 
 
 def _typed(source: str) -> str:

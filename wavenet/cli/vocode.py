@@ -1,6 +1,6 @@
 """`wavenet vocode`: audio from mel frames, those of recordings or made elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +12,6 @@ from wavenet.errors import AudioError, EngineError, UsageError, printable
 
 if TYPE_CHECKING:
     from wavenet.audio.mel_files import MelFormat
-    from wavenet.cli.follow import Followed
     from wavenet.generation.conditions import Conditions
     from wavenet.model.checkpoint import Model
 
@@ -142,7 +141,8 @@ def vocode(
         lines=lines,
         skipped=skipped,
     )
-    follow.make(_followed(readable, files, paths, copy), how)
+    shown = [standard_input.shown(file, copy) for file in files]
+    follow.make(follow.each_of(readable, shown, files, paths, copy, _sounds), how)
 
 
 def expanded(inputs: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -201,26 +201,9 @@ def read(
     return readable, skipped
 
 
-def _followed(
-    readable: "Mapping[int, Conditions]",
-    files: Sequence[Path],
-    paths: Sequence[Path],
-    copy: Path | None,
-) -> "list[Followed]":
-    """Each input that can be read, and where its audio goes."""
-    from wavenet.cli import standard_input
-    from wavenet.cli.follow import Followed
-
-    return [
-        Followed(
-            each,
-            standard_input.shown(files[i], copy),
-            "-" if files[i] == copy else str(files[i]),
-            paths[i],
-            may_be_silent=bool(each.values["mel"].max() <= SOUNDING),
-        )
-        for i, each in readable.items()
-    ]
+def _sounds(conditions: "Conditions") -> bool:
+    """Whether anything is to be heard of the frames."""
+    return bool(conditions.values["mel"].max() > SOUNDING)
 
 
 def range_of(text: str | None) -> tuple[float, float] | None:
