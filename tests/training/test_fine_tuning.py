@@ -408,6 +408,28 @@ def test_settings_say_how_many_steps_there_will_be_while_they_are_trained(
     assert (said[0], said[-2]) == (120, 60)
 
 
+def test_settings_that_cannot_be_written_meanwhile_end_no_training(
+    training_folder: Path,
+    config_file: Path,
+    tmp_path: Path,
+    steps_take: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def write(run: Run, config: Config) -> None:
+        tried.append(config.train.steps)
+        if len(tried) > 2:
+            raise RunError(run.config_file, "cannot be written (No space left on device)")
+
+    monkeypatch.setattr(Run, "write_config", write)
+    steps_take(lambda _: 1, 2)
+    out, config = tmp_path / "run", str(config_file)
+    run, _ = train_run(training_folder, out, "train.minutes=1", config=config)
+    assert tried[2:]
+    assert last(run).training.step == 60
+
+
 def test_more_minutes_lengthen_the_schedule(
     training_folder: Path,
     config_file: Path,

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from wavenet.data.corpus import Corpus
 from wavenet.data.dataset import WindowDataset
 from wavenet.data.pcm_cache import index_folder
 from wavenet.data.selection import Selection
-from wavenet.errors import CorpusError, RunError, TrainingError
+from wavenet.errors import CorpusError, RunError, TrainingError, WavenetError
 from wavenet.model.checkpoint import Model
 from wavenet.model.compilation import reporting
 from wavenet.system.device import PRECISIONS, check_compiler, pick_precision
@@ -300,7 +300,7 @@ def _fit(
                 seconds = (times[-1] - times[0]) / (len(times) - 1)
                 _estimate_steps(trainer, seconds, trainer.step + 1)
                 if processes.rank == 0 and time.monotonic() > described + DESCRIBE_SECONDS:
-                    run.write_config(trainer.config)
+                    _show_estimate(trainer, run)
                     described = time.monotonic()
             bits = trainer.train_step()
             times.append(trainer.seconds)
@@ -323,12 +323,18 @@ def _fit(
         listener.finished(trainer, run, stopped() and trainer.step < trainer.last_step)
 
 
+def _show_estimate(trainer: Trainer, run: Run) -> None:
+    """Let config.toml say how many steps there will be. A checkpoint has the number, too."""
+    with suppress(WavenetError):
+        run.write_config(trainer.config)
+
+
 def _save(trainer: Trainer, run: Run, evaluated: bool, listener: TrainingListener) -> None:
     """Save a checkpoint; after an evaluation, also report it and render a sample."""
     checkpoint = trainer.checkpoint()
     run.save(checkpoint)
     if trainer.estimates_steps:
-        run.write_config(trainer.config)
+        _show_estimate(trainer, run)
     if evaluated:
         bits = trainer.validation_bits
         _log(trainer, run, listener, validation_bits=None if bits is None else round(bits, 5))

@@ -113,7 +113,8 @@ class Trainer:
     def steps_in_minutes(self, seconds_per_step: float) -> int:
         """After how many steps training has taken `train.minutes`, if this speed lasts."""
         left = max(0.0, 60 * self.config.train.minutes - self.seconds)
-        return min(MOST_STEPS, max(1, self.step + round(left / seconds_per_step)))
+        # Coarse clocks take short steps for none.
+        return min(MOST_STEPS, max(1, self.step + round(left / max(1e-6, seconds_per_step))))
 
     def estimate_steps(self, steps: int) -> None:
         """Let the schedule end after so many steps, until that is estimated again."""
