@@ -23,6 +23,7 @@ from wavenet.config import AudioConfig, Config, ModelConfig
 from wavenet.config.loading import parse_assignments
 from wavenet.engines.conditioning import Projection
 from wavenet.glossary import Array
+from wavenet.model import locate
 from wavenet.model.checkpoint import Model, Training
 from wavenet.model.conditioning.carriers import Conditioning, ConditioningInput
 from wavenet.model.conditioning.registry import frame_front_ends
@@ -321,6 +322,13 @@ def write_midi(
             now = tick
     midi.save(path)
     return path
+
+
+def last(run: Run) -> Model:
+    """The last checkpoint of a run, with all that going on from it takes."""
+    latest = locate.load_latest(run.checkpoints, resume=True)
+    assert latest is not None
+    return latest
 
 
 def training_recordings() -> dict[str, Array]:

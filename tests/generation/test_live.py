@@ -170,6 +170,16 @@ def test_notes_that_are_bent_are_features_of_the_same_notes_with_bends() -> None
         notes.bend(rate, 131)
 
 
+def test_a_label_changes_the_instrument_while_it_is_played() -> None:
+    notes = live_notes()
+    notes.press(0, 72, 80)
+    before = notes[np.arange(10)]
+    notes.change_label(0)
+    # That model knows none, but all is computed anew.
+    assert notes._last == -1
+    assert (notes[np.arange(10)] == before).all()
+
+
 def test_a_note_may_be_held_for_minutes() -> None:
     notes, rate = live_notes(), FLUTE.sample_rate
     notes.press(0, 72, 80)

@@ -14,6 +14,7 @@ from tests.helpers import (
     EVERYTHING,
     FOLLOWING,
     fails,
+    last,
     noisy,
     tone,
     train_run,
@@ -77,12 +78,6 @@ def begin(folder: Path, small_config: Config, tmp_path: Path) -> Begin:
         return train_run(folder, tmp_path / name, *settings, config=str(path), **more)
 
     return run
-
-
-def last(run: Run) -> Model:
-    latest = locate.load_latest(run.checkpoints, resume=True)
-    assert latest is not None
-    return latest
 
 
 def assert_same(a: Model, b: Model) -> None:
